@@ -1,0 +1,51 @@
+"""Build script: what setup.cfg cannot say.
+
+The wheel carries ``configs/`` and ``tools/`` in ``sge_mmdet/.mim``, where MIM
+and ``_base_ = 'sge_mmdet::...'`` look for them; an editable install links
+them.
+"""
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MIM_FOLDERS = ('configs', 'tools')
+
+
+class BuildWithMim(build_py):
+    """Adds the folders of MIM to the package."""
+
+    def run(self) -> None:
+        """Copy or link the folders behind the modules."""
+        super().run()
+        editable = getattr(self, 'editable_mode', False)
+        target = ROOT if editable else Path(self.build_lib)
+        target = target / 'sge_mmdet' / '.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in MIM_FOLDERS:
+            if editable:
+                (target / name).symlink_to(Path('..', '..', name))
+            else:
+                shutil.copytree(ROOT / name, target / name,
+                                ignore=shutil.ignore_patterns('__pycache__'))
+
+
+def requirements(name: str) -> 'list[str]':
+    """Read ``requirements/NAME.txt`` without its comments."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [line for line in lines if line and line[0] not in '#-']
+
+
+version = {}
+exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
+extras = {name: requirements(name) for name in ('demo', 'tests')}
+extras['all'] = extras['demo'] + extras['tests']
+setup(
+    version=version['__version__'],
+    install_requires=requirements('runtime'),
+    extras_require=extras,
+    cmdclass=dict(build_py=BuildWithMim),
+)

@@ -1,0 +1,35 @@
+"""Which packages sge_mmdet works with."""
+import importlib.util
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+
+# The first supported version, and the first that is not (None: no such limit).
+SUPPORTED = {
+    'torch': ('2.0.0', None),
+    'mmengine': ('0.7.1', '1.0.0'),
+    'mmcv': ('2.0.0rc4', '2.2.0'),
+    'mmdet': ('3.0.0', '3.4.0'),
+}
+
+
+def missing_packages() -> 'list[str]':
+    """Return the packages of :data:`SUPPORTED` that cannot be imported."""
+    return [name for name in SUPPORTED
+            if importlib.util.find_spec(name) is None]
+
+
+def warn_of_unsupported_versions() -> None:
+    """Warn of each installed package whose version is not supported."""
+    from mmengine.utils import digit_version
+    for name, (first, end) in SUPPORTED.items():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            # A fork under another name, or a source tree on the path.
+            continue
+        too_new = end and digit_version(found) >= digit_version(end)
+        if too_new or digit_version(found) < digit_version(first):
+            wanted = f'>={first}' + (f',<{end}' if end else '')
+            warnings.warn(
+                f'sge_mmdet supports {name}{wanted}, found {name} {found}; '
+                'it may fail or give other results', stacklevel=3)

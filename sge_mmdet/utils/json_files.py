@@ -1,0 +1,50 @@
+"""JSON files read with errors that name the file."""
+import json
+from pathlib import Path
+from typing import Any, Union
+
+
+def load_json(path: Union[str, Path]) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path (str or Path): The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON, with the place of the first error.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no file {path}')
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path} is not a JSON file or is truncated: '
+                         f'{error}') from error
+
+
+def check_json_file(path: Union[str, Path]) -> None:
+    """Raise if a file cannot be a whole JSON object or list.
+
+    Only its first and last characters are read: COCO's training annotations
+    take seconds to parse, and whoever uses them parses them anyway.
+
+    Args:
+        path (str or Path): The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON or is truncated.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no file {path}')
+    with path.open('rb') as file:
+        head = file.read(64).strip()
+        file.seek(max(0, path.stat().st_size - 64))
+        tail = file.read().strip()
+    if (head[:1], tail[-1:]) not in ((b'{', b'}'), (b'[', b']')):
+        raise ValueError(
+            f'{path} is not a JSON file or is truncated: it starts with '
+            f'{head[:16]!r} and ends with {tail[-16:]!r}')
