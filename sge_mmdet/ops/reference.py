@@ -1,0 +1,53 @@
+r"""Spatial Group-wise Enhance (SGE) in plain PyTorch: the specification.
+
+For every image and every one of the G groups of c = C / G channels, with
+:math:`x_p` the c numbers at position p of the P = H * W positions
+(X. Li, X. Hu, J. Yang, "Spatial Group-wise Enhance", arXiv 1905.09646):
+
+.. math::
+    m   &= \frac{1}{P} \sum_p x_p            && \text{global descriptor} \\
+    d_p &= m \cdot x_p                       && \text{similarity} \\
+    t_p &= \frac{d_p - \mu}{s + \epsilon}    && \text{normalisation} \\
+    y_p &= x_p \, \sigma(w \, t_p + b)       && \text{gate}
+
+where :math:`\mu` is the mean and s the unbiased standard deviation of d over
+the positions, and (w, b) is one pair per group. Where s = 0, t is 0 and
+carries no gradient. Every faster implementation in this package is held
+against this one.
+"""
+import torch
+from torch import Tensor
+
+
+def spatial_group_enhance_reference(x: Tensor,
+                                    weight: Tensor,
+                                    bias: Tensor,
+                                    groups: int,
+                                    eps: float = 1e-5,
+                                    normalize: bool = True) -> Tensor:
+    """Compute SGE step by step as the formula says.
+
+    The arguments are those of
+    :func:`sge_mmdet.ops.spatial_group_enhance`, unchecked.
+    """
+    # d sums products of activations: float16 would overflow and bfloat16
+    # would keep two digits of it. No operator below is one that autocast
+    # would turn back.
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    # A view in NCHW and in channels-last alike: (N, G, c, H, W).
+    x_g = x.unflatten(1, (groups, -1)).to(dtype)
+    m = x_g.mean((3, 4), keepdim=True)
+    t = d = (m * x_g).sum(2, keepdim=True)
+    if normalize:
+        positions = x.shape[2] * x.shape[3]
+        s = d.std((3, 4), correction=int(positions > 1), keepdim=True)
+        t = (d - d.mean((3, 4), keepdim=True)) / (s + eps)
+        # Without spread, as in a constant map or one of a single position, t
+        # would be what rounding left of d - mean, over eps.
+        t = torch.where(s > 0, t, 0.)
+    w = weight.to(dtype).unsqueeze(2)
+    b = bias.to(dtype).unsqueeze(2)
+    y = x_g * torch.sigmoid(w * t + b)
+    # Not a view: ResNet adds to it in place, which autograd refuses for a view
+    # that leaves a gradient checkpoint.
+    return y.flatten(1, 2).to(x.dtype, copy=True)

@@ -1,0 +1,88 @@
+"""The SGE operator: checks its arguments and picks an implementation.
+
+The formula stands in :mod:`sge_mmdet.ops.reference`, today the only
+implementation.
+"""
+from torch import Tensor
+
+from .reference import spatial_group_enhance_reference
+
+
+def check_groups(channels: int, groups: int) -> None:
+    """Raise a ValueError unless ``groups`` equal groups make up ``channels``.
+
+    Args:
+        channels: Number of channels of the feature map.
+        groups: Number of groups.
+
+    Raises:
+        ValueError: If ``groups`` is not a positive integer that divides
+            ``channels``; the message names the nearest numbers that do.
+    """
+    if isinstance(groups, int) and groups > 0 and channels % groups == 0:
+        return
+    message = (f'SGE needs a number of groups that divides the channels, got '
+               f'groups={groups!r} for {channels} channels')
+    if isinstance(groups, int):
+        divisors = [g for g in range(1, channels + 1) if channels % g == 0]
+        nearest = ([g for g in divisors if g < groups][-1:] +
+                   [g for g in divisors if g > groups][:1])
+        message += f'; nearest that work: {" and ".join(map(str, nearest))}'
+    raise ValueError(message)
+
+
+def spatial_group_enhance(x: Tensor,
+                          weight: Tensor,
+                          bias: Tensor,
+                          groups: int,
+                          eps: float = 1e-5,
+                          normalize: bool = True) -> Tensor:
+    r"""Spatial Group-wise Enhance of a feature map (arXiv 1905.09646).
+
+    Within each group of channels, every position is scaled by
+    :math:`\sigma(w\,t + b)`, where t is the similarity between the position's
+    features and their mean over the map, normalised over the map.
+
+    Statistics are computed in float32 (float64 for float64 input), also under
+    autocast. A map of one position and a constant map have t = 0.
+
+    Args:
+        x: Feature map of shape (N, C, H, W), of any floating point type, in
+            NCHW or channels-last layout.
+        weight: Scale w of shape (1, G, 1, 1).
+        bias: Shift b of shape (1, G, 1, 1).
+        groups: Number of groups G; it divides C.
+        eps: Added to the standard deviation. Default: 1e-5.
+        normalize: Whether to normalise the similarity; False is the ablation
+            of the paper, t = d. Default: True.
+
+    Returns:
+        The enhanced map, with the shape, type and layout of ``x``.
+
+    Raises:
+        TypeError: If ``x`` is not of a real floating point type.
+        ValueError: If a shape is not as above or ``groups`` does not divide C.
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet.ops import spatial_group_enhance
+        >>> x = torch.rand(2, 64, 7, 7)
+        >>> weight, bias = torch.zeros(1, 8, 1, 1), torch.ones(1, 8, 1, 1)
+        >>> y = spatial_group_enhance(x, weight, bias, groups=8)
+        >>> bool((y == x * torch.sigmoid(torch.tensor(1.))).all())
+        True
+    """
+    if x.dim() != 4:
+        raise ValueError('SGE takes a feature map of shape (N, C, H, W), got '
+                         f'{tuple(x.shape)}')
+    if not x.is_floating_point():
+        raise TypeError('SGE takes a floating point feature map, got '
+                        f'{x.dtype}; convert it first, e.g. x.float()')
+    check_groups(x.shape[1], groups)
+    for name, parameter in (('weight', weight), ('bias', bias)):
+        if parameter.shape != (1, groups, 1, 1):
+            raise ValueError(f'SGE takes a {name} of shape (1, {groups}, 1, 1)'
+                             f' for {groups} groups, got '
+                             f'{tuple(parameter.shape)}')
+    return spatial_group_enhance_reference(x, weight, bias, groups, eps,
+                                           normalize)
