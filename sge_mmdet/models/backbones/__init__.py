@@ -1,0 +1,4 @@
+"""Backbones with SGE."""
+from .sge_resnet import SGEResNet
+
+__all__ = ['SGEResNet']

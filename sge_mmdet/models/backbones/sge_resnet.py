@@ -1,0 +1,178 @@
+"""ResNet with SGE in its residual blocks."""
+import inspect
+import re
+from typing import Any, Optional, Sequence
+
+from mmdet.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from mmdet.models.layers import ResLayer
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ..layers import SpatialGroupEnhance
+
+PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
+SGE_OPTIONS = tuple(
+    name for name in inspect.signature(SpatialGroupEnhance).parameters
+    if name != 'in_channels')
+
+
+class SGEBasicBlock(BasicBlock):
+    """BasicBlock with SGE between its second norm and the addition.
+
+    Args:
+        inplanes (int): Number of input channels.
+        planes (int): Number of output channels.
+        sge (dict): Options of :class:`SpatialGroupEnhance`.
+        **kwargs: Of MMDetection's ``BasicBlock``.
+    """
+
+    def __init__(self, inplanes: int, planes: int, *, sge: dict,
+                 **kwargs: Any) -> None:
+        super().__init__(inplanes, planes, **kwargs)
+        self.sge = SpatialGroupEnhance(planes, **sge)
+
+    @property
+    def norm2(self) -> nn.Module:
+        """nn.Module: the second norm with SGE behind it.
+
+        ``BasicBlock.forward`` has no place for a plugin, but it reaches its
+        second norm through this property alone. The modules themselves stay
+        the block's own, so that its state dict, copies and SyncBN conversion
+        see them.
+        """
+        return nn.Sequential(super().norm2, self.sge)
+
+
+@MODELS.register_module()
+class SGEResNet(ResNet):
+    """SGE-ResNet of `arXiv 1905.09646 <https://arxiv.org/abs/1905.09646>`_.
+
+    MMDetection's ResNet with SGE as the last step of each residual branch,
+    before the addition. It takes every option of ``ResNet``, so that
+    ``model.backbone.type=SGEResNet`` turns an existing config into one with
+    SGE. Its state dict has the keys of the authors' checkpoints
+    (``layer1.0.sge.weight``).
+
+    Args:
+        depth (int): Depth, from {18, 34, 50, 101, 152}.
+        sge (dict, optional): Options of :class:`SpatialGroupEnhance`:
+            ``groups``, ``eps``, ``normalize``, ``weight_init``,
+            ``bias_init``. Default: None, all of them at their defaults.
+        sge_stages (Sequence[bool]): Which stages have SGE, one value a stage.
+            Default: (True, True, True, True).
+        plugins (list[dict], optional): Further plugins, as in ``ResNet``;
+            those after conv3 come before SGE. Default: None.
+        **kwargs: Of MMDetection's ``ResNet``.
+
+    Raises:
+        ValueError: If an option has a value that cannot be built, or if a
+            checkpoint of another depth is loaded.
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet import SGEResNet
+        >>> backbone = SGEResNet(depth=18).eval()
+        >>> for feature in backbone(torch.rand(1, 3, 32, 32)):
+        ...     print(tuple(feature.shape))
+        (1, 64, 8, 8)
+        (1, 128, 4, 4)
+        (1, 256, 2, 2)
+        (1, 512, 1, 1)
+    """
+
+    def __init__(self,
+                 depth: int,
+                 sge: Optional[dict] = None,
+                 sge_stages: Sequence[bool] = (True, True, True, True),
+                 plugins: Optional[Sequence[dict]] = None,
+                 **kwargs: Any) -> None:
+        # ResNet.__init__ calls make_res_layer, which reads both.
+        self.sge = dict(sge or {})
+        self.sge_stages = tuple(sge_stages)
+        self._check_options(depth, kwargs.get('num_stages', 4), plugins,
+                            kwargs.get('dcn'))
+        super().__init__(depth, plugins=plugins, **kwargs)
+
+    def _check_options(self, depth: int, num_stages: int,
+                       plugins: Optional[Sequence[dict]],
+                       dcn: Optional[dict]) -> None:
+        """Raise a ValueError where ResNet would fail late or wordlessly."""
+        if depth not in self.arch_settings:
+            raise ValueError(f'SGEResNet has the depths '
+                             f'{", ".join(map(str, self.arch_settings))}, got '
+                             f'depth={depth!r}')
+        unknown = sorted(set(self.sge) - set(SGE_OPTIONS))
+        if unknown:
+            raise ValueError(f'sge takes the options {", ".join(SGE_OPTIONS)},'
+                             f' got {", ".join(unknown)}')
+        if len(self.sge_stages) < num_stages:
+            raise ValueError(f'sge_stages needs a value for each of the '
+                             f'{num_stages} stages, got {self.sge_stages}')
+        for plugin in plugins or ():
+            if plugin.get('position') not in PLUGIN_POSITIONS:
+                raise ValueError(f'A plugin stands at one of '
+                                 f'{", ".join(PLUGIN_POSITIONS)}, got '
+                                 f'position={plugin.get("position")!r}')
+        if self.arch_settings[depth][0] is BasicBlock:
+            for name, value in (('plugins', plugins), ('dcn', dcn)):
+                if value is not None:
+                    raise ValueError(f'{name} needs the Bottleneck blocks of '
+                                     f'depth 50, 101 or 152; depth={depth} '
+                                     f'has BasicBlocks (MMDetection has no '
+                                     f'{name} in those)')
+
+    def make_res_layer(self, **kwargs: Any) -> ResLayer:
+        """Build the next stage, with SGE in its blocks where it is wanted."""
+        if self.sge_stages[len(self.res_layers)]:
+            if kwargs['block'] is BasicBlock:
+                kwargs.update(block=SGEBasicBlock, sge=self.sge)
+            else:
+                cfg = dict(type=SpatialGroupEnhance, **self.sge)
+                kwargs['plugins'] = [
+                    *(kwargs['plugins'] or ()),
+                    dict(cfg=cfg, position='after_conv3')
+                ]
+        return super().make_res_layer(**kwargs)
+
+    def train(self, mode: bool = True) -> 'SGEResNet':
+        """Set the training mode and return the backbone, as modules do."""
+        super().train(mode)
+        return self
+
+    def _load_from_state_dict(self, state_dict: 'dict[str, Tensor]',
+                              prefix: str, *args: Any) -> None:
+        """Load this module's own state, unless it is that of another depth.
+
+        MMEngine loads what fits and logs the rest, so that a ResNet-18 in a
+        ResNet-50 would train on from half of its weights.
+        """
+        found = _count_blocks(state_dict, prefix)
+        expected = {stage: count
+                    for stage, count in enumerate(self.stage_blocks, start=1)}
+        is_bottleneck = f'{prefix}layer1.0.conv3.weight' in state_dict
+        if found and (is_bottleneck != (self.block is Bottleneck)
+                      or any(found.get(stage, count) != count
+                             for stage, count in expected.items())):
+            depths = [
+                depth for depth, (block, counts) in self.arch_settings.items()
+                if is_bottleneck == (block is Bottleneck) and tuple(
+                    found.get(i + 1) for i in range(len(counts))) == counts
+            ]
+            held = f'a ResNet-{depths[0]}' if depths else (
+                f'{sorted(found.items())} (stage, blocks)')
+            raise ValueError(
+                f'The checkpoint holds {held}, the model is an SGEResNet of '
+                f'depth={self.depth}; nothing was loaded. Set the depth of '
+                'the checkpoint or load one of the same depth')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _count_blocks(state_dict: 'dict[str, Tensor]',
+                  prefix: str) -> 'dict[int, int]':
+    """Return the number of residual blocks of each stage in a state dict."""
+    pattern = re.compile(re.escape(prefix) + r'layer(\d)\.(\d+)\.conv1\.')
+    counts = {}
+    for match in filter(None, map(pattern.match, state_dict)):
+        stage, block = map(int, match.groups())
+        counts[stage] = max(counts.get(stage, 0), block + 1)
+    return counts

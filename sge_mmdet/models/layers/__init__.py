@@ -1,0 +1,4 @@
+"""Layers to be plugged into models."""
+from .spatial_group_enhance import SpatialGroupEnhance
+
+__all__ = ['SpatialGroupEnhance']
