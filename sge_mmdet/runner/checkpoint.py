@@ -1,0 +1,120 @@
+"""MMEngine's checkpoints under torch >= 2.6, with ``weights_only`` left on.
+
+From torch 2.6 on, ``torch.load`` builds nothing but tensors and plain
+containers. MMEngine's checkpoints also hold its logs, so that its own test and
+resume fail. :func:`allow_mmengine_checkpoints` allows exactly what MMEngine
+0.10 writes: log buffers, the numpy numbers in them, and functions of a short
+list. :func:`load_local_checkpoint` says in words why a file was not loaded.
+"""
+import os.path as osp
+import pickle
+import re
+from typing import Any, Callable, Optional
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader
+
+# Functions that MMEngine writes into its checkpoints, which pickle stores as
+# ``getattr(class, name)``.
+PICKLED_METHODS = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+
+
+def get_pickled_method(cls: type, name: str) -> Callable:
+    """Stand in for ``getattr`` while a checkpoint is loaded.
+
+    Raises:
+        pickle.UnpicklingError: For anything but :data:`PICKLED_METHODS`; with
+            a free ``getattr`` a file could reach any function from a class.
+    """
+    if name not in PICKLED_METHODS.get(cls, ()):
+        raise pickle.UnpicklingError(
+            f'Unsupported global: GLOBAL getattr({cls!r}, {name!r})')
+    return getattr(cls, name)
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read MMEngine's checkpoints and explain refusals.
+
+    Does nothing with torch < 2.6, where ``weights_only`` is off by default.
+    """
+    if not _weights_only_is_default():
+        return
+    core = np._core if hasattr(np, '_core') else np.core
+    number_types = np.typecodes['AllFloat'] + np.typecodes['AllInteger'] + '?'
+    # numpy 2 renamed the module that the pickles name.
+    array_functions = [(getattr(core.multiarray, name), f'{module}.{name}')
+                       for name in ('_reconstruct', 'scalar')
+                       for module in ('numpy.core.multiarray',
+                                      'numpy._core.multiarray')]
+    torch.serialization.add_safe_globals([
+        HistoryBuffer, OneCycleParamScheduler,
+        (get_pickled_method, 'builtins.getattr'), np.ndarray, np.dtype,
+        *{type(np.dtype(code)) for code in number_types}, *array_functions
+    ])
+    CheckpointLoader.register_scheme(
+        prefixes='', loader=load_local_checkpoint, force=True)
+
+
+def load_local_checkpoint(filename: str,
+                          map_location: Optional[Any] = None) -> dict:
+    """Load a checkpoint file without running anything that it contains.
+
+    It takes the place of MMEngine's loader of local files.
+
+    Args:
+        filename (str): Path of the file.
+        map_location (optional): As in :func:`torch.load`. Default: None.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If the file is damaged, or holds more than tensors,
+            plain containers and what MMEngine writes.
+    """
+    filename = osp.expanduser(filename)
+    if not osp.isfile(filename):
+        raise FileNotFoundError(f'{filename} can not be found.')
+    try:
+        return torch.load(filename, map_location=map_location)
+    except Exception as error:
+        # torch.load answers a damaged file with any of half a dozen types.
+        refused = _refused_globals(filename, error)
+        if refused:
+            raise RuntimeError(
+                f'Refused to load {filename}: it contains '
+                f'{", ".join(refused)}, which could run code. Nothing of it '
+                'was run. If its source is beyond doubt, save its weights '
+                'alone: torch.save(dict(state_dict=torch.load(file, '
+                "weights_only=False)['state_dict']), new_file)") from error
+        if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+            raise
+        raise RuntimeError(
+            f'Cannot read {filename} ({osp.getsize(filename)} bytes): it is '
+            'truncated, damaged or no checkpoint. Copy or download it again'
+        ) from error
+
+
+def _weights_only_is_default() -> bool:
+    major, minor = re.match(r'(\d+)\.(\d+)', torch.__version__).groups()
+    return (int(major), int(minor)) >= (2, 6)
+
+
+def _refused_globals(filename: str, error: Exception) -> 'list[str]':
+    """Name what ``torch.load`` refused in a file; empty if it did not."""
+    if not isinstance(error, pickle.UnpicklingError):
+        return []
+    named = re.findall(r'GLOBAL (getattr\(.*\)|[\w.]+)', str(error))
+    try:
+        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
+    except ValueError:
+        # A file in the format before torch 1.6 cannot be searched.
+        unsafe = []
+    return sorted({*named, *unsafe})

@@ -1,0 +1,63 @@
+"""What a run needs, checked before it starts."""
+import os.path as osp
+from typing import Iterator, Sequence, Tuple
+
+from mmengine.config import Config
+
+from ..utils import check_json_file
+
+
+def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
+    """Raise if the files that the data sets of a config need are not there.
+
+    MMEngine finds out only when it has built the model, and its error for a
+    damaged annotation file does not name the file. Data on other storage than
+    the local disk is not looked at.
+
+    Args:
+        cfg (Config): Config of a run.
+        splits (Sequence[str]): Which data loaders, of "train", "val", "test".
+
+    Raises:
+        FileNotFoundError: If a folder or an annotation file does not exist.
+        ValueError: If a JSON annotation file is not JSON.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader') or {}
+        for where, dataset in _leaf_datasets(loader.get('dataset'),
+                                             f'{split}_dataloader.dataset'):
+            _check_dataset(where, dataset)
+
+
+def _leaf_datasets(dataset: object,
+                   where: str) -> Iterator[Tuple[str, dict]]:
+    """Yield the data sets inside wrappers such as RepeatDataset."""
+    if not isinstance(dataset, dict):
+        return
+    if 'ann_file' in dataset:
+        yield where, dataset
+    yield from _leaf_datasets(dataset.get('dataset'), f'{where}.dataset')
+    for i, part in enumerate(dataset.get('datasets') or ()):
+        yield from _leaf_datasets(part, f'{where}.datasets[{i}]')
+
+
+def _check_dataset(where: str, dataset: dict) -> None:
+    root = dataset.get('data_root') or ''
+    if dataset.get('backend_args') or '://' in root:
+        return
+    advice = (f'{where} needs it; make or download the data, or set '
+              f'{where}.data_root (now {root!r})')
+    prefixes = dataset.get('data_prefix') or {}
+    folders = [root, *(osp.join(root, prefix) for prefix in prefixes.values()
+                       if isinstance(prefix, str) and '://' not in prefix)]
+    for folder in filter(None, folders):
+        if not osp.isdir(folder):
+            raise FileNotFoundError(f'There is no folder {folder}: {advice}')
+    ann_file = dataset['ann_file']
+    if not ann_file or '://' in ann_file:
+        return
+    ann_file = osp.join(root, ann_file)
+    if not osp.exists(ann_file):
+        raise FileNotFoundError(f'There is no file {ann_file}: {advice}')
+    if ann_file.endswith('.json'):
+        check_json_file(ann_file)

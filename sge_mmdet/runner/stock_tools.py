@@ -1,0 +1,56 @@
+"""MMDetection's own ``tools/train.py`` and ``tools/test.py``, with SGE."""
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+import mmdet
+from mmengine.config import Config, DictAction
+
+from .preflight import check_datasets
+
+SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
+
+
+def find_stock_tool(name: str) -> Path:
+    """Return the path of a tool of the installed MMDetection.
+
+    Args:
+        name (str): Path below ``tools/``, such as "train.py".
+
+    Raises:
+        FileNotFoundError: If this MMDetection came without its tools.
+    """
+    package = Path(mmdet.__file__).resolve().parent
+    # In a wheel, and in a clone that was installed in editable mode.
+    for tools in (package / '.mim' / 'tools', package.parent / 'tools'):
+        if (tools / name).is_file():
+            return tools / name
+    raise FileNotFoundError(f'The MMDetection in {package} has no '
+                            f'tools/{name}; reinstall it: pip install mmdet')
+
+
+def run_stock_tool(name: str) -> None:
+    """Run a tool of MMDetection with the arguments of this process.
+
+    SGE is registered even if the config does not import it, so that
+    ``--cfg-options model.backbone.type=SGEResNet`` is enough; and the data
+    sets are checked first.
+
+    Args:
+        name (str): "train.py" or "test.py".
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('config', nargs='?')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    args, _ = parser.parse_known_args()
+    try:
+        tool = find_stock_tool(name)
+        if args.config:
+            cfg = Config.fromfile(args.config)
+            cfg.merge_from_dict(args.cfg_options or {})
+            check_datasets(cfg, SPLITS[name])
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    sys.argv[0] = str(tool)
+    runpy.run_path(str(tool), run_name='__main__')

@@ -1,0 +1,112 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader, load_checkpoint
+from torch import nn
+
+import sge_mmdet  # noqa: F401
+
+if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
+    pytest.skip('weights_only is off by default before torch 2.6',
+                allow_module_level=True)
+
+
+class Hostile:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path), )
+
+
+class Reaches:
+    """Asks getattr for something when it is unpickled."""
+
+    def __init__(self, cls, name):
+        self.args = cls, name
+
+    def __reduce__(self):
+        return getattr, self.args
+
+
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path))
+
+
+def test_what_mmengine_writes_is_loaded(tmp_path):
+    history = HistoryBuffer([1., 2.], [1, 1])
+    history.update(np.float32(3))
+    checkpoint = dict(
+        message_hub=dict(log_scalars=dict(loss=history),
+                         runtime_info=dict(best=np.float64(0.5),
+                                           step=np.int64(7))),
+        param_schedulers=[dict(
+            anneal_func=OneCycleParamScheduler._annealing_cos)])
+    torch.save(checkpoint, tmp_path / 'iter_1.pth')
+    loaded = load(tmp_path / 'iter_1.pth')
+    hub = loaded['message_hub']
+    assert hub['log_scalars']['loss'].current() == 3
+    assert hub['log_scalars']['loss'].mean() == 2
+    assert hub['runtime_info'] == dict(best=0.5, step=7)
+    anneal = loaded['param_schedulers'][0]['anneal_func']
+    assert anneal is OneCycleParamScheduler._annealing_cos
+
+
+@pytest.mark.parametrize('zip_format', [True, False])
+def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path, zip_format):
+    path, trace = tmp_path / 'hostile.pth', tmp_path / 'trace'
+    torch.save(dict(state_dict={}, extra=Hostile(trace)), path,
+               _use_new_zipfile_serialization=zip_format)
+    with pytest.raises(RuntimeError, match=r'Refused to load .*hostile.pth: '
+                       r'it contains posix.mkdir.*Nothing of it was run'):
+        load(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize('cls, name', [
+    (HistoryBuffer, '__init__'), (HistoryBuffer, 'register_statistics'),
+    (np.ndarray, 'tofile'), (torch.Tensor, 'map_')])
+def test_getattr_reaches_no_other_function(tmp_path, cls, name):
+    torch.save(dict(extra=Reaches(cls, name)), tmp_path / 'reach.pth')
+    with pytest.raises(RuntimeError, match=rf'Refused to load .*{name}'):
+        load(tmp_path / 'reach.pth')
+
+
+def test_unknown_class_is_named(tmp_path):
+    torch.save(dict(extra=pytest.approx(1)), tmp_path / 'other.pth')
+    with pytest.raises(RuntimeError, match=r'contains .*ApproxScalar'):
+        load(tmp_path / 'other.pth')
+
+
+@pytest.mark.parametrize('zip_format', [True, False])
+@pytest.mark.parametrize('part', [0., 0.1, 0.5, 0.95])
+def test_truncated_checkpoint_is_named_with_its_size(tmp_path, part,
+                                                     zip_format):
+    path = tmp_path / 'model.pth'
+    torch.save(dict(state_dict=nn.Linear(300, 300).state_dict()), path,
+               _use_new_zipfile_serialization=zip_format)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:int(part * len(whole))])
+    model = nn.Linear(300, 300)
+    before = model.weight.clone()
+    with pytest.raises(RuntimeError, match=r'Cannot read .*model.pth \(\d+ '
+                                           r'bytes\): it is truncated'):
+        load_checkpoint(model, str(path))
+    assert torch.equal(model.weight, before)
+
+
+def test_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / 'page.pth').write_text('<html>404 not found</html>')
+    with pytest.raises(RuntimeError, match=r'page\.pth.*no checkpoint'):
+        load(tmp_path / 'page.pth')
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
+        load(tmp_path / 'nothing.pth')

@@ -1,0 +1,59 @@
+import pytest
+from mmengine.config import Config
+
+from sge_mmdet.runner import check_datasets
+
+
+def config(root, ann_file='train.json', img='images/', **wrapper):
+    dataset = dict(type='CocoDataset', data_root=f'{root}/',
+                   ann_file=ann_file, data_prefix=dict(img=img))
+    return Config(dict(train_dataloader=dict(
+        dataset=dict(wrapper, dataset=dataset) if wrapper else dataset)))
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'train.json').write_text('{"images": []}')
+    return tmp_path
+
+
+def test_complete_data_passes(root):
+    check_datasets(config(root), ['train', 'val'])
+
+
+@pytest.mark.parametrize('text', ['', 'not json', '<html></html>',
+                                  '{"images": [{"id": 1'])
+def test_file_that_is_not_json_is_named(root, text):
+    (root / 'train.json').write_text(text)
+    with pytest.raises(ValueError, match=r'train\.json is not a JSON file'):
+        check_datasets(config(root), ['train'])
+
+
+@pytest.mark.parametrize('options, missing', [
+    (dict(ann_file='other.json'), 'no file .*other.json'),
+    (dict(img='jpg/'), 'no folder .*jpg')])
+def test_missing_data_is_named_with_the_option_to_set(root, options, missing):
+    with pytest.raises(FileNotFoundError) as error:
+        check_datasets(config(root, **options), ['train'])
+    assert error.match(missing)
+    assert error.match(r'set train_dataloader\.dataset\.data_root')
+
+
+def test_missing_root_is_named_inside_wrappers(tmp_path):
+    cfg = config(tmp_path / 'nowhere', type='RepeatDataset', times=3)
+    with pytest.raises(FileNotFoundError, match='no folder .*nowhere.*set '
+                       r'train_dataloader\.dataset\.dataset\.data_root'):
+        check_datasets(cfg, ['train'])
+
+
+def test_data_on_other_storage_is_left_alone():
+    cfg = config('s3://bucket/coco')
+    check_datasets(cfg, ['train'])
+    cfg = config('nowhere')
+    cfg.train_dataloader.dataset.backend_args = dict(backend='petrel')
+    check_datasets(cfg, ['train'])
+
+
+def test_only_the_named_splits_are_checked(tmp_path):
+    check_datasets(config(tmp_path / 'nowhere'), ['val', 'test'])

@@ -1,0 +1,174 @@
+"""MMDetection's own tools run for real, a few iterations at a time."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sge_mmdet import SGEResNet
+from sge_mmdet.datasets import DigitsOptions, make_digits
+from sge_mmdet.runner import find_stock_tool, load_local_checkpoint
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / 'configs' / 'demo' / 'faster-rcnn_r18-sge_fpn_300i_digits.py'
+SMALL = '''
+_base_ = {base!r}
+data_root = {data!r}
+dataset = dict(type='CocoDataset', data_root=data_root,
+               metainfo=dict(classes=tuple('0123456789')))
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+                        dataset=dataset)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dataset)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
+test_evaluator = val_evaluator
+train_cfg = dict(max_iters=2, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=1))
+'''
+
+
+def run(*command, cwd=ROOT):
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=cwd,
+                          capture_output=True, text=True,
+                          env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    """The demo at the size of a test: config, work directory."""
+    root = tmp_path_factory.mktemp('run')
+    make_digits(root / 'digits', DigitsOptions(
+        train_images=4, val_images=2, image_size=128, max_objects=6))
+    (root / 'small.py').write_text(
+        SMALL.format(base=str(DEMO), data=f'{root}/digits/'))
+    return root / 'small.py', root / 'work'
+
+
+@pytest.fixture(scope='module')
+def trained(small):
+    config, work_dir = small
+    code, output = run(find_stock_tool('train.py'), config,
+                       '--work-dir', work_dir)
+    assert code == 0, output
+    assert 'coco/bbox_mAP_s' in output
+    return small
+
+
+def test_stock_train_writes_sge_and_the_logs_into_its_checkpoint(trained):
+    checkpoint = load_local_checkpoint(trained[1] / 'iter_2.pth')
+    weight = checkpoint['state_dict']['backbone.layer1.0.sge.weight']
+    assert weight.shape == (1, 64, 1, 1)
+    assert weight.any(), 'two steps must have moved it from zero'
+    assert checkpoint['message_hub']['log_scalars']['train/loss'].current() > 0
+
+
+def test_train_resumes_where_it_stopped(trained):
+    config, work_dir = trained
+    code, output = run('tools/train.py', config, '--work-dir', work_dir,
+                       '--resume', '--cfg-options', 'train_cfg.max_iters=3',
+                       'default_hooks.checkpoint.interval=1')
+    assert code == 0, output
+    assert 'resumed epoch: 0, iter: 2' in output
+    steps = [json.loads(line)['step'] for file in
+             sorted(work_dir.glob('*/vis_data/scalars.json'))[1:]
+             for line in file.read_text().splitlines() if '"loss"' in line]
+    assert steps == [3]
+
+
+def test_stock_test_evaluates_and_the_report_shows_it(trained):
+    config, work_dir = trained
+    code, output = run(find_stock_tool('test.py'), config,
+                       work_dir / 'iter_2.pth', '--work-dir', work_dir,
+                       '--cfg-options',
+                       f'test_evaluator.outfile_prefix={work_dir}/test')
+    assert code == 0, output
+    code, output = run('tools/report.py', config, work_dir)
+    assert code == 0, output
+    assert 'AP_small' in output
+    assert {'detections.png', 'curves.png'} <= {
+        path.name for path in work_dir.iterdir()}
+
+
+def test_report_without_results_says_how_to_make_them(small, tmp_path):
+    code, output = run('tools/report.py', small[0], tmp_path)
+    assert code == 1
+    assert output.splitlines()[-1] == (
+        f'error: There is no file {tmp_path}/test.bbox.json')
+
+
+def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
+        small, tmp_path):
+    """And a checkpoint of another depth is refused by the same tool."""
+    stock = (find_stock_tool('train.py').parents[1] / 'configs' / 'retinanet' /
+             'retinanet_r18_fpn_1x_coco.py')
+    (tmp_path / 'stock.py').write_text(SMALL.format(
+        base=str(stock), data=f'{small[0].parent}/digits/').replace(
+            'train_cfg = dict(max_iters=2, val_interval=2)',
+            "train_cfg = dict(max_epochs=1)\n"
+            "train_dataloader['dataset'].update(\n"
+            "    ann_file='annotations/val.json',\n"
+            "    data_prefix=dict(img='val/'))\n"
+            "val_dataloader['dataset'] = train_dataloader['dataset']\n"
+            "test_dataloader['dataset'] = train_dataloader['dataset']\n"))
+    torch.save(dict(state_dict=SGEResNet(50).state_dict()),
+               tmp_path / 'r50.pth')
+    command = ['tools/train.py', tmp_path / 'stock.py', '--work-dir',
+               tmp_path / 'work', '--cfg-options',
+               'model.backbone.type=SGEResNet',
+               'default_hooks.checkpoint.interval=1']
+    code, output = run(*command, 'model.backbone.init_cfg.checkpoint='
+                       f'{tmp_path}/r50.pth')
+    assert code == 1
+    assert ('ValueError: The checkpoint holds a ResNet-50, the model is an '
+            'SGEResNet of depth=18; nothing was loaded') in output
+    code, output = run(*command, 'model.backbone.init_cfg=None')
+    assert code == 0, output
+    state = load_local_checkpoint(tmp_path / 'work/epoch_1.pth')['state_dict']
+    assert 'backbone.layer4.1.sge.bias' in state
+
+
+def test_two_processes_train_through_dist_train(small, tmp_path):
+    done = subprocess.run(
+        ['bash', 'tools/dist_train.sh', str(small[0]), '2', '--work-dir',
+         str(tmp_path), '--cfg-options', 'env_cfg.dist_cfg.backend=gloo'],
+        cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, 'PORT': '29611', 'CUDA_VISIBLE_DEVICES': '',
+             'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / 'iter_2.pth').exists()
+
+
+@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh'])
+def test_dist_scripts_show_their_usage(name):
+    done = subprocess.run(['bash', f'tools/{name}'], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f'Usage: tools/{name} CONFIG' in done.stderr
+
+
+def test_missing_data_ends_in_one_line(tmp_path):
+    code, output = run(ROOT / 'tools/train.py', DEMO, cwd=tmp_path)
+    assert code == 1
+    assert output.splitlines()[-1] == (
+        'error: There is no folder data/digits/: train_dataloader.dataset '
+        'needs it; make or download the data, or set '
+        "train_dataloader.dataset.data_root (now 'data/digits/')")
+    assert not list(tmp_path.iterdir())
+
+
+def test_annotations_that_are_not_json_end_in_one_line(small, tmp_path):
+    data = tmp_path / 'digits'
+    for split in ('train', 'val'):
+        (data / split).mkdir(parents=True)
+    (data / 'annotations').mkdir()
+    (data / 'annotations/train.json').write_text('<html>')
+    config = tmp_path / 'small.py'
+    config.write_text(SMALL.format(base=str(DEMO), data=f'{data}/'))
+    code, output = run('tools/train.py', config)
+    assert code == 1
+    assert output.splitlines()[-1].startswith(
+        f'error: {data}/annotations/train.json is not a JSON file')

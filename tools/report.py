@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Report a test run: COCO's AP by object size, with pictures.
+
+Run MMDetection's test with `test_evaluator.outfile_prefix=WORK_DIR/test`
+first.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+from sge_mmdet.evaluation import summarize_detections
+from sge_mmdet.visualization import draw_detections, draw_training_curves
+
+
+def main() -> None:
+    """Print the table and draw the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config of the run')
+    parser.add_argument('work_dir', type=Path,
+                        help='its work directory, with test.bbox.json')
+    args = parser.parse_args()
+    try:
+        dataset = Config.fromfile(args.config).test_dataloader.dataset
+        annotations = Path(dataset.data_root, dataset.ann_file)
+        images = Path(dataset.data_root, dataset.data_prefix.img)
+        results = args.work_dir / 'test.bbox.json'
+        print(summarize_detections(annotations, results).table())
+        picture = args.work_dir / 'detections.png'
+        draw_detections(annotations, images, results, picture)
+        curves = args.work_dir / 'curves.png'
+        draw_training_curves(args.work_dir, curves)
+        print(f'pictures: {picture} {curves}')
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()
