@@ -1,0 +1,101 @@
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / 'tools' / 'dev' / 'setup_env.py'
+
+
+@pytest.fixture
+def setup_env():
+    spec = importlib.util.spec_from_file_location('setup_env', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(target, **env):
+    done = subprocess.run([sys.executable, str(SCRIPT), str(target)],
+                          capture_output=True, text=True,
+                          env={**os.environ, **env})
+    return done.returncode, done.stderr.strip()
+
+
+def test_no_compiler_is_one_line_and_nothing_is_made(tmp_path):
+    code, error = run(tmp_path / 'env', CXX='no-such-compiler')
+    assert code == 1
+    assert error.startswith('error: no C++ compiler (no-such-compiler)')
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / 'env').exists()
+
+
+def test_no_network_is_one_line(tmp_path):
+    code, error = run(tmp_path / 'env', PIP_INDEX_URL='http://127.0.0.1:9/',
+                      PIP_EXTRA_INDEX_URL='', PIP_FIND_LINKS='',
+                      PIP_CONFIG_FILE=os.devnull, PIP_RETRIES='0',
+                      PIP_NO_CACHE_DIR='1')
+    assert code == 1
+    assert error.startswith('error: torch failed: no network: pip cannot')
+    assert len(error.splitlines()) == 1
+
+
+def test_unsupported_python_is_named(setup_env, monkeypatch, tmp_path):
+    monkeypatch.setattr(setup_env.sys, 'version_info', (3, 8, 1, 'final', 0))
+    with pytest.raises(setup_env.SetupError,
+                       match=r'Python 3\.11 is needed, this is .*make PYTHON'):
+        setup_env.check_machine(tmp_path, compiles=True)
+
+
+def test_too_little_disk_is_named_with_what_is_needed(setup_env, monkeypatch,
+                                                      tmp_path):
+    usage = namedtuple('usage', 'total used free')(100, 100, 2**29)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    with pytest.raises(setup_env.SetupError,
+                       match=r'the environment needs .* GiB in .*0\.5 GiB are '
+                             'free'):
+        setup_env.check_machine(tmp_path / 'env', compiles=True)
+
+
+def test_missing_headers_are_named(setup_env, monkeypatch, tmp_path):
+    monkeypatch.setattr(setup_env.sysconfig, 'get_paths',
+                        lambda: dict(include=str(tmp_path)))
+    with pytest.raises(setup_env.SetupError, match='no Python headers'):
+        setup_env.check_machine(tmp_path, compiles=True)
+
+
+def test_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / 'thesis.txt').write_text('precious')
+    code, error = run(tmp_path)
+    assert code == 1
+    assert 'already holds other files' in error
+    assert [path.name for path in tmp_path.iterdir()] == ['thesis.txt']
+
+
+def test_environment_that_is_up_to_date_is_left_alone(setup_env, tmp_path):
+    python = tmp_path / 'bin' / 'python'
+    python.parent.mkdir()
+    python.write_text('not run')
+    (tmp_path / 'sge_mmdet.stamp').write_text(setup_env.fingerprint())
+    setup_env.set_up(tmp_path)
+    assert python.read_text() == 'not run'
+
+
+@pytest.mark.parametrize('printed, cause', [
+    ("OSError: [Errno 28] No space left on device", 'the disk is full'),
+    ('c++: fatal error: Killed signal', 'ran out of memory: set MAX_JOBS=1'),
+    ('OSError: CUDA_HOME environment variable is not set', 'CUDA toolkit'),
+    ('ERROR: something new', 'ERROR: something new')])
+def test_failed_step_names_the_cause_and_the_log(setup_env, tmp_path, printed,
+                                                 cause):
+    steps = setup_env.Steps(tmp_path / 'setup.log')
+    with pytest.raises(setup_env.SetupError) as error:
+        steps.run('step', [sys.executable, '-c',
+                           f'print({printed!r}); raise SystemExit(1)'])
+    assert cause in str(error.value)
+    assert str(tmp_path / 'setup.log') in str(error.value)
+    assert printed in (tmp_path / 'setup.log').read_text()
