@@ -6,7 +6,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 DATA := data/digits
-CONFIG := configs/demo/faster-rcnn_r18-sge_fpn_300i_digits.py
+CONFIG := configs/demo/faster-rcnn_r18-sge_fpn_400i_digits.py
 WORK_DIR := work_dirs/demo
 RUN := $(VENV)/bin/python
 

@@ -36,8 +36,9 @@ class DigitsOptions:
         val_images: Number of validation images.
         image_size: Width and height of an image, in pixels.
         min_digit: Height of the smallest digit, in pixels.
-        max_digit: Height of the largest digit, in pixels. Heights are
-            log-uniform in between, so that most digits are small.
+        max_digit: Height of the largest digit, in pixels. The logarithm of
+            the height has a Beta(2, 2) distribution in between: most digits
+            are small, and few as small as can be.
         max_objects: Most digits in an image; at least one, and half as many
             are tried.
         seed: Of everything that is random.
@@ -47,11 +48,11 @@ class DigitsOptions:
     """
 
     train_images: int = 400
-    val_images: int = 64
+    val_images: int = 48
     image_size: int = 256
     min_digit: int = 8
     max_digit: int = 110
-    max_objects: int = 24
+    max_objects: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:  # noqa: D105
@@ -200,11 +201,13 @@ def _paste_digits(image: np.ndarray, scans: list, options: DigitsOptions,
     """Draw digits into an image; yield the label and the mask of each."""
     size = options.image_size
     taken = np.zeros((size, size), bool)
-    least = (options.max_objects + 1) // 2
-    for _ in range(rng.integers(least, options.max_objects + 1)):
+    count = rng.integers((options.max_objects + 1) // 2,
+                         options.max_objects + 1)
+    ratio = options.max_digit / options.min_digit
+    heights = options.min_digit * ratio**rng.beta(2, 2, size=count)
+    # The largest first, while there is room for it.
+    for height in sorted(heights, reverse=True):
         scan, label = scans[rng.integers(len(scans))]
-        height = np.exp(rng.uniform(np.log(options.min_digit),
-                                    np.log(options.max_digit)))
         ink = _resize(scan, round(height))
         h, w = ink.shape
         if max(h, w) > size:

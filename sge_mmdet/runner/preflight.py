@@ -1,10 +1,31 @@
 """What a run needs, checked before it starts."""
 import os.path as osp
-from typing import Iterator, Sequence, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
 from mmengine.config import Config
 
+from ..models.backbones import check_plugins
 from ..utils import check_json_file
+
+
+def check_model(model: Any) -> None:
+    """Raise if a plugin stands where no block has a place for it.
+
+    MMDetection's own backbones stop at that with an error without words.
+
+    Args:
+        model (dict): Config of a model, or any part of it.
+
+    Raises:
+        ValueError: If a plugin has a position that does not exist.
+    """
+    if isinstance(model, dict):
+        if isinstance(model.get('plugins'), (list, tuple)):
+            check_plugins(model['plugins'])
+        model = list(model.values())
+    if isinstance(model, (list, tuple)):
+        for part in model:
+            check_model(part)
 
 
 def check_datasets(cfg: Config, splits: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import mmdet
 from mmengine.config import Config, DictAction
 
-from .preflight import check_datasets
+from .preflight import check_datasets, check_model
 
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
 
@@ -35,7 +35,7 @@ def run_stock_tool(name: str) -> None:
 
     SGE is registered even if the config does not import it, so that
     ``--cfg-options model.backbone.type=SGEResNet`` is enough; and the data
-    sets are checked first.
+    sets and plugins are checked first.
 
     Args:
         name (str): "train.py" or "test.py".
@@ -49,6 +49,7 @@ def run_stock_tool(name: str) -> None:
         if args.config:
             cfg = Config.fromfile(args.config)
             cfg.merge_from_dict(args.cfg_options or {})
+            check_model(cfg.get('model'))
             check_datasets(cfg, SPLITS[name])
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from sge_mmdet.runner import check_datasets
+from sge_mmdet.runner import check_datasets, check_model
 
 
 def config(root, ann_file='train.json', img='images/', **wrapper):
@@ -57,3 +57,13 @@ def test_data_on_other_storage_is_left_alone():
 
 def test_only_the_named_splits_are_checked(tmp_path):
     check_datasets(config(tmp_path / 'nowhere'), ['val', 'test'])
+
+
+def test_plugin_position_that_does_not_exist_is_named():
+    backbone = dict(type='ResNet', depth=50, plugins=[
+        dict(cfg=dict(type='SGE'), position='after_conv4')])
+    model = dict(type='SoftTeacher', detector=dict(backbone=backbone))
+    with pytest.raises(ValueError, match="got position='after_conv4'"):
+        check_model(Config(dict(model=model)).model)
+    backbone['plugins'][0]['position'] = 'after_conv3'
+    check_model(model)

@@ -13,7 +13,7 @@ from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.runner import find_stock_tool, load_local_checkpoint
 
 ROOT = Path(__file__).parents[2]
-DEMO = ROOT / 'configs' / 'demo' / 'faster-rcnn_r18-sge_fpn_300i_digits.py'
+DEMO = ROOT / 'configs' / 'demo' / 'faster-rcnn_r18-sge_fpn_400i_digits.py'
 SMALL = '''
 _base_ = {base!r}
 data_root = {data!r}

@@ -1,4 +1,4 @@
 """Backbones with SGE."""
-from .sge_resnet import SGEResNet
+from .sge_resnet import SGEResNet, check_plugins
 
-__all__ = ['SGEResNet']
+__all__ = ['SGEResNet', 'check_plugins']

@@ -108,11 +108,7 @@ class SGEResNet(ResNet):
         if len(self.sge_stages) < num_stages:
             raise ValueError(f'sge_stages needs a value for each of the '
                              f'{num_stages} stages, got {self.sge_stages}')
-        for plugin in plugins or ():
-            if plugin.get('position') not in PLUGIN_POSITIONS:
-                raise ValueError(f'A plugin stands at one of '
-                                 f'{", ".join(PLUGIN_POSITIONS)}, got '
-                                 f'position={plugin.get("position")!r}')
+        check_plugins(plugins or ())
         if self.arch_settings[depth][0] is BasicBlock:
             for name, value in (('plugins', plugins), ('dcn', dcn)):
                 if value is not None:
@@ -165,6 +161,22 @@ class SGEResNet(ResNet):
                 f'depth={self.depth}; nothing was loaded. Set the depth of '
                 'the checkpoint or load one of the same depth')
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def check_plugins(plugins: Sequence[dict]) -> None:
+    """Raise if a plugin has a position that does not exist.
+
+    Args:
+        plugins (Sequence[dict]): The ``plugins`` of a ResNet-like backbone.
+
+    Raises:
+        ValueError: With the position and those that exist.
+    """
+    for plugin in plugins:
+        if plugin.get('position') not in PLUGIN_POSITIONS:
+            raise ValueError(f'A plugin stands at one of '
+                             f'{", ".join(PLUGIN_POSITIONS)}, got '
+                             f'position={plugin.get("position")!r}')
 
 
 def _count_blocks(state_dict: 'dict[str, Tensor]',
