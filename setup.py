@@ -1,8 +1,7 @@
 """Build script: what setup.cfg cannot say.
 
 The wheel carries ``configs/`` and ``tools/`` in ``sge_mmdet/.mim``, where MIM
-and ``_base_ = 'sge_mmdet::...'`` look for them; an editable install links
-them.
+looks for them; an editable install links them.
 """
 import shutil
 from pathlib import Path

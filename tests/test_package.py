@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 
 import sge_mmdet
 from sge_mmdet import compatibility
@@ -55,15 +54,6 @@ def test_installing_the_wheel_can_replace_neither_torch_nor_openmmlab(wheel):
     required = [line.split()[1] for line in metadata(wheel).splitlines()
                 if line.startswith('Requires-Dist') and 'extra ==' not in line]
     assert sorted(required) == ['numpy', 'tqdm']
-
-
-def test_other_packages_inherit_the_configs_by_package_name(tmp_path):
-    (tmp_path / 'mine.py').write_text(
-        "_base_ = 'sge_mmdet::sge/retinanet_r50-sge_fpn_1x_coco.py'\n"
-        'model = dict(backbone=dict(depth=101))\n')
-    cfg = Config.fromfile(tmp_path / 'mine.py')
-    assert cfg.model.backbone.type == 'SGEResNet'
-    assert cfg.model.backbone.depth == 101
 
 
 @pytest.mark.parametrize('name, found, warns', [

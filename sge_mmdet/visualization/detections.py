@@ -77,5 +77,8 @@ def _draw_boxes(axis: Axes, boxes: Sequence[dict], names: dict,
         label = names[box['category_id']]
         if 'score' in box:
             label += f' {100 * box["score"]:.0f}'
-        axis.text(x, y - 1, label, fontsize=7, color='white', va='bottom',
-                  bbox=dict(facecolor=colour, edgecolor='none', pad=0.8))
+        text = axis.text(
+            x, y - 1, label, fontsize=7, color='white', va='bottom',
+            bbox=dict(facecolor=colour, edgecolor='none', pad=0.8))
+        # A label that sticks out must not shrink the image.
+        text.set_in_layout(False)

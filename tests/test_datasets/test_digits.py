@@ -96,7 +96,7 @@ def test_mmdetection_reads_it_with_masks(digits):
         data_root=str(digits), ann_file='annotations/val.json',
         data_prefix=dict(img='val/'),
         metainfo=dict(classes=tuple('0123456789')),
-        pipeline=[dict(type='mmdet.LoadImageFromFile'),
+        pipeline=[dict(type='LoadImageFromFile'),
                   dict(type='mmdet.LoadAnnotations', with_bbox=True,
                        with_mask=True)])
     assert len(dataset) == 5

@@ -155,7 +155,8 @@ def test_checkpointing_gives_the_same_features_and_gradients(depth):
     for model in (plain, cheap):
         sum((f**2).mean() for f in model(image().double())).backward()
     for (name, p), q in zip(plain.named_parameters(), cheap.parameters()):
-        torch.testing.assert_close(p.grad, q.grad, msg=name)
+        difference = (p.grad - q.grad).abs().max()
+        assert difference <= 1e-10 * p.grad.abs().max(), name
 
 
 @pytest.mark.parametrize('depth, last', [(18, 'bn2'), (50, 'bn3')])

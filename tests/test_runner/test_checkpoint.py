@@ -41,7 +41,7 @@ def load(path):
 
 def test_what_mmengine_writes_is_loaded(tmp_path):
     history = HistoryBuffer([1., 2.], [1, 1])
-    history.update(np.float32(3))
+    history.update(3.)
     checkpoint = dict(
         message_hub=dict(log_scalars=dict(loss=history),
                          runtime_info=dict(best=np.float64(0.5),
