@@ -6,8 +6,7 @@ scikit-learn ship. Boxes, masks and areas come from each digit's own pixels.
 The scans and the photographs of training and validation are disjoint.
 """
 import json
-import os
-import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, Tuple, Union
@@ -17,9 +16,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from ..version import __version__
-
 SPLITS = ('train', 'val')
+# Of the content: data of another version is not taken for up to date.
+VERSION = 1
 INK_LEVELS = 16
 # Of the two colours that ink can have, the one that differs more from the
 # background is taken, so that every digit can be seen.
@@ -86,7 +85,7 @@ def make_digits(out_dir: Union[str, Path],
         FileExistsError: If the folder holds anything else; nothing in it is
         touched.
     """
-    out_dir = Path(out_dir)
+    out_dir = Path(out_dir).resolve()
     if _is_complete(out_dir, options):
         return False
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
@@ -94,21 +93,23 @@ def make_digits(out_dir: Union[str, Path],
             f'{out_dir} already holds other files or a data set of other '
             'options, and nothing was written. Name another folder or remove '
             'this one')
-    partial = out_dir.with_name(out_dir.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
     scans, photos = _load_scans(options.seed), _load_photos()
-    for split in SPLITS:
-        _write_split(partial, split, scans[split], photos[split], options)
-    if out_dir.exists():
-        out_dir.rmdir()
-    os.replace(partial, out_dir)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{out_dir.name}.',
+                                     dir=out_dir.parent) as partial:
+        root = Path(partial, out_dir.name)
+        for split in SPLITS:
+            _write_split(root, split, scans[split], photos[split], options)
+        if out_dir.exists():
+            out_dir.rmdir()
+        root.rename(out_dir)
     return True
 
 
 def _info(options: DigitsOptions) -> dict:
     return dict(
         description='Handwritten digits on photographs, by sge_mmdet',
-        version=__version__,
+        version=VERSION,
         options=asdict(options))
 
 

@@ -86,14 +86,7 @@ def summarize_detections(annotation_file: Union[str, Path],
         ValueError: If a file is not JSON or not of the format.
     """
     annotations, results = load_json(annotation_file), load_json(result_file)
-    if not isinstance(annotations, dict) or 'annotations' not in annotations:
-        raise ValueError(f'{annotation_file} is not a COCO annotation file: '
-                         'it has no "annotations"')
-    if not isinstance(results, list) or not all(
-            isinstance(result, dict) and 'bbox' in result
-            for result in results):
-        raise ValueError(f'{result_file} is not a COCO result file: a list of '
-                         'detections, each with a "bbox"')
+    _check_format(annotation_file, annotations, result_file, results)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = _evaluate(annotations, results)
     precision = evaluation.eval['precision']
@@ -111,6 +104,27 @@ def summarize_detections(annotation_file: Union[str, Path],
         iou_text = '0.50:0.95' if iou is None else f'{iou:.2f}'
         metrics.append(Metric(name, iou_text, size, counts[size], value))
     return DetectionSummary(metrics, len(annotations['images']), len(results))
+
+
+def _check_format(annotation_file: Union[str, Path], annotations: object,
+                  result_file: Union[str, Path], results: object) -> None:
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(annotations, dict) or key not in annotations:
+            raise ValueError(f'{annotation_file} is not a COCO annotation '
+                             f'file: it has no "{key}"')
+    if not isinstance(results, list):
+        raise ValueError(f'{result_file} is not a COCO result file: a list of '
+                         'detections')
+    images = {image['id'] for image in annotations['images']}
+    for i, result in enumerate(results):
+        for key in ('image_id', 'category_id', 'bbox', 'score'):
+            if not isinstance(result, dict) or key not in result:
+                raise ValueError(f'{result_file} is not a COCO result file: '
+                                 f'detection {i} has no "{key}"')
+        if result['image_id'] not in images:
+            raise ValueError(f'{result_file} is not of {annotation_file}: '
+                             f'detection {i} is in image '
+                             f'{result["image_id"]!r}, which that lacks')
 
 
 def _evaluate(annotations: dict, results: list) -> COCOeval:

@@ -11,9 +11,9 @@ For every image and every one of the G groups of c = C / G channels, with
     y_p &= x_p \, \sigma(w \, t_p + b)       && \text{gate}
 
 where :math:`\mu` is the mean and s the unbiased standard deviation of d over
-the positions, and (w, b) is one pair per group. Where s = 0, t is 0 and
-carries no gradient. Every faster implementation in this package is held
-against this one.
+the positions, and (w, b) is one pair per group. Where s is no more than the
+rounding of d, t is 0 and carries no gradient. Every faster implementation in
+this package is held against this one.
 """
 import torch
 from torch import Tensor
@@ -40,11 +40,12 @@ def spatial_group_enhance_reference(x: Tensor,
     t = d = (m * x_g).sum(2, keepdim=True)
     if normalize:
         positions = x.shape[2] * x.shape[3]
+        mu = d.mean((3, 4), keepdim=True)
         s = d.std((3, 4), correction=int(positions > 1), keepdim=True)
-        t = (d - d.mean((3, 4), keepdim=True)) / (s + eps)
         # Without spread, as in a constant map or one of a single position, t
-        # would be what rounding left of d - mean, over eps.
-        t = torch.where(s > 0, t, 0.)
+        # would be what rounding left of d - mu, over eps. mu is |m|^2 >= 0.
+        noise = 16 * torch.finfo(dtype).eps * mu
+        t = torch.where(s > noise, (d - mu) / (s + eps), 0.)
     w = weight.to(dtype).unsqueeze(2)
     b = bias.to(dtype).unsqueeze(2)
     y = x_g * torch.sigmoid(w * t + b)

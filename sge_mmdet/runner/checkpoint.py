@@ -6,16 +6,20 @@ resume fail. :func:`allow_mmengine_checkpoints` allows exactly what MMEngine
 0.10 writes: log buffers, the numpy numbers in them, and functions of a short
 list. :func:`load_local_checkpoint` says in words why a file was not loaded.
 """
+import os
 import os.path as osp
 import pickle
 import re
 from typing import Any, Callable, Optional
+from urllib.parse import urlparse
 
-import numpy as np
 import torch
+from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
+
+from .pickled_numpy import STAND_INS
 
 # Functions that MMEngine writes into its checkpoints, which pickle stores as
 # ``getattr(class, name)``.
@@ -32,7 +36,8 @@ def get_pickled_method(cls: type, name: str) -> Callable:
         pickle.UnpicklingError: For anything but :data:`PICKLED_METHODS`; with
             a free ``getattr`` a file could reach any function from a class.
     """
-    if name not in PICKLED_METHODS.get(cls, ()):
+    if not any(cls is owner and name in names
+               for owner, names in PICKLED_METHODS.items()):
         raise pickle.UnpicklingError(
             f'Unsupported global: GLOBAL getattr({cls!r}, {name!r})')
     return getattr(cls, name)
@@ -45,20 +50,42 @@ def allow_mmengine_checkpoints() -> None:
     """
     if not _weights_only_is_default():
         return
-    core = np._core if hasattr(np, '_core') else np.core
-    number_types = np.typecodes['AllFloat'] + np.typecodes['AllInteger'] + '?'
-    # numpy 2 renamed the module that the pickles name.
-    array_functions = [(getattr(core.multiarray, name), f'{module}.{name}')
-                       for name in ('_reconstruct', 'scalar')
-                       for module in ('numpy.core.multiarray',
-                                      'numpy._core.multiarray')]
     torch.serialization.add_safe_globals([
         HistoryBuffer, OneCycleParamScheduler,
-        (get_pickled_method, 'builtins.getattr'), np.ndarray, np.dtype,
-        *{type(np.dtype(code)) for code in number_types}, *array_functions
+        (get_pickled_method, 'builtins.getattr'), *STAND_INS
     ])
     CheckpointLoader.register_scheme(
         prefixes='', loader=load_local_checkpoint, force=True)
+    CheckpointLoader.register_scheme(
+        prefixes=('http://', 'https://'), loader=load_http_checkpoint,
+        force=True)
+
+
+def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
+    """Download a checkpoint, once, and load it as a local file.
+
+    It takes the place of MMEngine's loader of URLs, which lets a checkpoint
+    run code. The file goes where PyTorch keeps its downloads.
+
+    Args:
+        url (str): Address of the file.
+        map_location (optional): As in :func:`torch.load`. Default: None.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        RuntimeError: As :func:`load_local_checkpoint`.
+    """
+    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
+    filename = osp.join(folder, osp.basename(urlparse(url).path))
+    # The other processes wait, and find the file if they share the disk.
+    for turn in (get_rank() == 0, get_rank() != 0):
+        if turn and not osp.isfile(filename):
+            os.makedirs(folder, exist_ok=True)
+            torch.hub.download_url_to_file(url, filename)
+        barrier()
+    return load_local_checkpoint(filename, map_location)
 
 
 def load_local_checkpoint(filename: str,
@@ -83,7 +110,8 @@ def load_local_checkpoint(filename: str,
     if not osp.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')
     try:
-        return torch.load(filename, map_location=map_location)
+        return torch.load(
+            filename, map_location=map_location, weights_only=True)
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
         refused = _refused_globals(filename, error)

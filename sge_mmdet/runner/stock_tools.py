@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 
 from .preflight import check_datasets, check_model
 
+CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
 
 
@@ -40,15 +41,19 @@ def run_stock_tool(name: str) -> None:
     Args:
         name (str): "train.py" or "test.py".
     """
+    # The tool's other options are its own: the config is the first argument
+    # that is a config file, wherever it stands.
+    config = next((argument for argument in sys.argv[1:]
+                   if Path(argument).suffix in CONFIG_SUFFIXES
+                   and Path(argument).is_file()), None)
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('config', nargs='?')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    args, _ = parser.parse_known_args()
+    options = parser.parse_known_args()[0].cfg_options
     try:
         tool = find_stock_tool(name)
-        if args.config:
-            cfg = Config.fromfile(args.config)
-            cfg.merge_from_dict(args.cfg_options or {})
+        if config:
+            cfg = Config.fromfile(config)
+            cfg.merge_from_dict(options or {})
             check_model(cfg.get('model'))
             check_datasets(cfg, SPLITS[name])
     except (FileNotFoundError, ValueError) as error:

@@ -1,7 +1,10 @@
 """JSON files read with errors that name the file."""
 import json
+import os
 from pathlib import Path
 from typing import Any, Union
+
+WHOLE_FILE_BYTES = 50_000_000
 
 
 def load_json(path: Union[str, Path]) -> Any:
@@ -25,10 +28,11 @@ def load_json(path: Union[str, Path]) -> Any:
 
 
 def check_json_file(path: Union[str, Path]) -> None:
-    """Raise if a file cannot be a whole JSON object or list.
+    """Raise if a file is not JSON or is truncated.
 
-    Only its first and last characters are read: COCO's training annotations
-    take seconds to parse, and whoever uses them parses them anyway.
+    Of a file over 50 MB only the first and last characters are looked at:
+    COCO's training annotations take seconds to parse, and whoever uses them
+    parses them anyway.
 
     Args:
         path (str or Path): The file.
@@ -40,9 +44,12 @@ def check_json_file(path: Union[str, Path]) -> None:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
+    if path.stat().st_size <= WHOLE_FILE_BYTES:
+        load_json(path)
+        return
     with path.open('rb') as file:
         head = file.read(64).strip()
-        file.seek(max(0, path.stat().st_size - 64))
+        file.seek(-64, os.SEEK_END)
         tail = file.read().strip()
     if (head[:1], tail[-1:]) not in ((b'{', b'}'), (b'[', b']')):
         raise ValueError(

@@ -85,6 +85,9 @@ def test_table_shows_every_metric_with_its_number_of_objects(files):
     (0, '{"images": [', r'truth\.json is not a JSON file or is truncated'),
     (1, '{}', r'results\.json is not a COCO result file'),
     (1, '[{"score": 1}]', r'results\.json is not a COCO result file'),
+    (1, '[{"image_id": 9, "category_id": 1, "bbox": [], "score": 1}]',
+     r'results\.json is not of .*truth\.json: detection 0 is in image 9'),
+    (0, '{"images": [], "annotations": []}', r'truth\.json.* no "categories"'),
     (0, '[]', r'truth\.json is not a COCO annotation file')])
 def test_files_of_another_format_are_named(files, which, text, words):
     files[which].write_text(text)

@@ -234,3 +234,12 @@ def test_fewer_stages_load_from_a_whole_checkpoint():
                      dilations=(1, 1, 1), out_indices=(2, ))
     result = part.load_state_dict(whole.state_dict(), strict=False)
     assert result.missing_keys == []
+
+
+def test_one_stage_of_the_same_depth_loads():
+    stage = {key: value + 1 for key, value in
+             SGEResNet(50).state_dict().items() if key.startswith('layer3')}
+    backbone = SGEResNet(50)
+    backbone.load_state_dict(stage, strict=False)
+    assert torch.equal(backbone.layer3[2].conv1.weight,
+                       stage['layer3.2.conv1.weight'])

@@ -1,4 +1,7 @@
+import functools
 import os
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -35,6 +38,16 @@ class Reaches:
         return getattr, self.args
 
 
+class Calls:
+    """Calls a function, and sets the state of what comes of it."""
+
+    def __init__(self, function, *args, state=None):
+        self.reduced = (function, args, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
 def load(path):
     return CheckpointLoader.load_checkpoint(str(path))
 
@@ -56,6 +69,37 @@ def test_what_mmengine_writes_is_loaded(tmp_path):
     assert hub['runtime_info'] == dict(best=0.5, step=7)
     anneal = loaded['param_schedulers'][0]['anneal_func']
     assert anneal is OneCycleParamScheduler._annealing_cos
+
+
+@pytest.mark.parametrize('array', [
+    np.arange(6.).reshape(2, 3), np.arange(6).reshape(2, 3).T,
+    np.array([True, False]), np.zeros((0, 2), np.float16), np.array(3, '>i4')])
+def test_arrays_of_numbers_survive_loading_and_saving_again(tmp_path, array):
+    torch.save(dict(array=array), tmp_path / 'a.pth')
+    loaded = load(tmp_path / 'a.pth')['array']
+    np.testing.assert_array_equal(loaded, array)
+    assert loaded.dtype == array.dtype.newbyteorder('=')
+    torch.save(dict(array=loaded), tmp_path / 'b.pth')
+    again = torch.load(tmp_path / 'b.pth', weights_only=False)['array']
+    assert type(again) is np.ndarray
+
+
+@pytest.mark.parametrize('forged', [
+    Calls(np.ndarray, (1, ), 'O', b'A' * 8),
+    Calls(np._core.multiarray.scalar, np.dtype([('a', 'O')]), b'A' * 8),
+    np.array([object], dtype=object),
+    np.zeros(1, [('a', 'f8')]),
+    # A number whose state gives it a field of object pointers.
+    Calls(np.dtype, 'f8', False, True, state=(
+        3, '<', None, ('a', ), {'a': (np.dtype('O'), 0)}, 8, 8, 0)),
+], ids=['ndarray', 'scalar', 'objects', 'fields', 'forged dtype'])
+def test_numpy_builds_no_object_pointers_from_bytes(tmp_path, forged):
+    torch.save(dict(extra=forged), tmp_path / 'forged.pth')
+    try:
+        loaded = load(tmp_path / 'forged.pth')['extra']
+    except RuntimeError:
+        return
+    assert loaded.value == np.dtype('f8') and not loaded.value.fields
 
 
 @pytest.mark.parametrize('zip_format', [True, False])
@@ -110,3 +154,32 @@ def test_file_of_another_kind_is_named(tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
         load(tmp_path / 'nothing.pth')
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server on this machine; downloads go to a folder of the test."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    (tmp_path / 'www').mkdir()
+    handler = functools.partial(SimpleHTTPRequestHandler,
+                                directory=str(tmp_path / 'www'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield tmp_path / 'www', f'http://127.0.0.1:{running.server_port}'
+        running.shutdown()
+
+
+def test_checkpoint_of_a_url_is_downloaded_once(server):
+    folder, url = server
+    torch.save(dict(state_dict=dict(a=torch.ones(3))), folder / 'model.pth')
+    for _ in range(2):
+        assert load(f'{url}/model.pth')['state_dict']['a'].sum() == 3
+        (folder / 'model.pth').unlink(missing_ok=True)
+
+
+def test_code_in_a_downloaded_checkpoint_is_not_run(server, tmp_path):
+    folder, url = server
+    torch.save(dict(extra=Hostile(tmp_path / 'trace')), folder / 'evil.pth')
+    with pytest.raises(RuntimeError, match='Refused to load'):
+        load(f'{url}/evil.pth')
+    assert not (tmp_path / 'trace').exists()

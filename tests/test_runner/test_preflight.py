@@ -23,8 +23,16 @@ def test_complete_data_passes(root):
 
 
 @pytest.mark.parametrize('text', ['', 'not json', '<html></html>',
-                                  '{"images": [{"id": 1'])
-def test_file_that_is_not_json_is_named(root, text):
+                                  '{"images": [{"id": 1', '{no json}'])
+@pytest.mark.parametrize('whole_file_bytes', [0, 10**6])
+def test_file_that_is_not_json_is_named(root, text, whole_file_bytes,
+                                        monkeypatch):
+    """Also of a large file, of which the ends alone are read."""
+    monkeypatch.setattr('sge_mmdet.utils.json_files.WHOLE_FILE_BYTES',
+                        whole_file_bytes)
+    if text == '{no json}' and not whole_file_bytes:
+        text = '{no json' + 100 * ' '
+    text = text.rjust(64) if not whole_file_bytes else text
     (root / 'train.json').write_text(text)
     with pytest.raises(ValueError, match=r'train\.json is not a JSON file'):
         check_datasets(config(root), ['train'])

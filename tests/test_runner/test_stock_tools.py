@@ -68,7 +68,7 @@ def test_stock_train_writes_sge_and_the_logs_into_its_checkpoint(trained):
 
 def test_train_resumes_where_it_stopped(trained):
     config, work_dir = trained
-    code, output = run('tools/train.py', config, '--work-dir', work_dir,
+    code, output = run('tools/train.py', '--work-dir', work_dir, config,
                        '--resume', '--cfg-options', 'train_cfg.max_iters=3',
                        'default_hooks.checkpoint.interval=1')
     assert code == 0, output

@@ -145,7 +145,9 @@ class SGEResNet(ResNet):
         found = _count_blocks(state_dict, prefix)
         expected = {stage: count
                     for stage, count in enumerate(self.stage_blocks, start=1)}
-        is_bottleneck = f'{prefix}layer1.0.conv3.weight' in state_dict
+        is_bottleneck = any(
+            f'{prefix}layer{stage}.0.conv3.weight' in state_dict
+            for stage in found)
         if found and (is_bottleneck != (self.block is Bottleneck)
                       or any(found.get(stage, count) != count
                              for stage, count in expected.items())):
