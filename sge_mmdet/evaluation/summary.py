@@ -40,8 +40,7 @@ class DetectionSummary:
 
     Args:
         metrics: AP, AP50, AP75 and AP by object size, of at most 100
-        detections
-            an image.
+            detections an image.
         images: Number of images.
         detections: Number of detections.
     """

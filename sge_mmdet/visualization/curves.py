@@ -18,8 +18,7 @@ def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
 
     Args:
         work_dir (str or Path): Work directory of a training run. Of the parts
-        of a
-            resumed run, the later one counts where they overlap.
+            of a resumed run, the later one counts where they overlap.
 
     Returns:
         dict[str, dict[int, float]]: For each key its values by step.
@@ -40,7 +39,8 @@ def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
                 # The run was stopped while it wrote this line.
                 continue
             for key, value in values.items():
-                # A test logs its metrics as well, all of them at step 0.
+                # By epoch, a run that counts iterations logs every
+                # validation at step 0: log_metric_by_epoch=False mends that.
                 if 'step' in values and values['step'] > 0:
                     scalars.setdefault(key, {})[values['step']] = value
     return scalars
@@ -57,10 +57,18 @@ def draw_training_curves(work_dir: Union[str, Path],
     Raises:
         FileNotFoundError: If nothing was logged there.
     """
-    scalars = read_scalars(work_dir)
+    training_curves(read_scalars(work_dir)).savefig(out_file, dpi=100)
+
+
+def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
+    """Return the figure of :func:`draw_training_curves`.
+
+    Args:
+        scalars (dict[str, dict[int, float]]): For each key its values by step.
+    """
     figure = Figure(figsize=(12, 4.5), layout='constrained')
     for axis, keys, title in zip(figure.subplots(1, 2), (LOSSES, PRECISIONS),
-                                 ('Training loss', 'Validation')):
+                                 ('Training loss', 'Validation AP')):
         for key, name in keys.items():
             # MMDetection logs -1 where there is no such object.
             points = sorted(point for point in scalars.get(key, {}).items()
@@ -71,5 +79,9 @@ def draw_training_curves(work_dir: Union[str, Path],
         axis.set(title=title, xlabel='iteration or epoch')
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
-        axis.legend()
-    figure.savefig(out_file, dpi=100)
+        if axis.lines:
+            axis.legend()
+        else:
+            axis.text(0.5, 0.5, 'nothing logged', ha='center',
+                      transform=axis.transAxes)
+    return figure

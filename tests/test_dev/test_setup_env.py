@@ -47,8 +47,9 @@ def test_no_network_is_one_line(tmp_path):
 def test_unsupported_python_is_named(setup_env, monkeypatch, tmp_path):
     monkeypatch.setattr(setup_env.sys, 'version_info', (3, 8, 1, 'final', 0))
     with pytest.raises(setup_env.SetupError,
-                       match=r'Python 3\.11 is needed, this is .*make PYTHON'):
-        setup_env.check_machine(tmp_path, compiles=True)
+                       match=r'Python 3\.11 is needed, .* is 3\.8\. Install '
+                             'it and name it: make PYTHON'):
+        setup_env.check_python(tmp_path / 'env')
 
 
 def test_too_little_disk_is_named_with_what_is_needed(setup_env, monkeypatch,
@@ -58,14 +59,14 @@ def test_too_little_disk_is_named_with_what_is_needed(setup_env, monkeypatch,
     with pytest.raises(setup_env.SetupError,
                        match=r'the environment needs .* GiB in .*0\.5 GiB are '
                              'free'):
-        setup_env.check_machine(tmp_path / 'env', compiles=True)
+        setup_env.check_build(tmp_path / 'env')
 
 
 def test_missing_headers_are_named(setup_env, monkeypatch, tmp_path):
     monkeypatch.setattr(setup_env.sysconfig, 'get_paths',
                         lambda: dict(include=str(tmp_path)))
     with pytest.raises(setup_env.SetupError, match='no Python headers'):
-        setup_env.check_machine(tmp_path, compiles=True)
+        setup_env.check_build(tmp_path)
 
 
 def test_folder_with_other_files_is_left_alone(tmp_path):
@@ -99,3 +100,36 @@ def test_failed_step_names_the_cause_and_the_log(setup_env, tmp_path, printed,
     assert cause in str(error.value)
     assert str(tmp_path / 'setup.log') in str(error.value)
     assert printed in (tmp_path / 'setup.log').read_text()
+
+
+def test_python_that_cannot_make_environments_is_named(setup_env, monkeypatch,
+                                                       tmp_path):
+    monkeypatch.setattr(setup_env.importlib.util, 'find_spec',
+                        lambda name: None)
+    with pytest.raises(setup_env.SetupError, match=r'apt install .*-venv'):
+        setup_env.check_python(tmp_path / 'env')
+
+
+def test_interrupted_environment_without_pip_is_completed(setup_env, tmp_path):
+    setup_env.venv.create(tmp_path / 'env', with_pip=False)
+    code, error = run(tmp_path / 'env', PIP_INDEX_URL='http://127.0.0.1:9/',
+                      PIP_EXTRA_INDEX_URL='', PIP_FIND_LINKS='',
+                      PIP_CONFIG_FILE=os.devnull, PIP_RETRIES='1',
+                      PIP_NO_CACHE_DIR='1')
+    assert code == 1
+    assert 'torch failed: no network' in error
+    assert setup_env.works(tmp_path / 'env' / 'bin' / 'python', 'pip')
+
+
+def test_what_is_installed_is_pinned_to_its_version(setup_env, monkeypatch,
+                                                    tmp_path):
+    monkeypatch.setattr(setup_env, 'installed', lambda python: {
+        'torch': '2.1.0', 'numpy': '1.26.4', 'scipy': '1.11'})
+    seen = []
+
+    class Recorder:
+        def run(self, label, command, **env):
+            seen.extend(Path(command[5]).read_text().splitlines())
+    setup_env.pip_install(Recorder(), 'rest', tmp_path, ['mmdet'])
+    assert {'torch==2.1.0', 'numpy==1.26.4', 'mmdet==3.3.0'} <= set(seen)
+    assert not [line for line in seen if line.startswith('scipy')]

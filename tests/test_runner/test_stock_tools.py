@@ -11,6 +11,7 @@ import torch
 from sge_mmdet import SGEResNet
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.runner import find_stock_tool, load_local_checkpoint
+from sge_mmdet.visualization.curves import read_scalars
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo' / 'faster-rcnn_r18-sge_fpn_400i_digits.py'
@@ -89,6 +90,7 @@ def test_stock_test_evaluates_and_the_report_shows_it(trained):
     code, output = run('tools/report.py', config, work_dir)
     assert code == 0, output
     assert 'AP_small' in output
+    assert read_scalars(work_dir)['coco/bbox_mAP'].keys() >= {2}
     assert {'detections.png', 'curves.png'} <= {
         path.name for path in work_dir.iterdir()}
 

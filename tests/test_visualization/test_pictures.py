@@ -1,12 +1,11 @@
 import json
 
-import numpy as np
 import pytest
 from matplotlib.image import imread
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.visualization import draw_detections, draw_training_curves
-from sge_mmdet.visualization.curves import read_scalars
+from sge_mmdet.visualization.curves import read_scalars, training_curves
 
 
 def log(work_dir, run, lines):
@@ -57,13 +56,23 @@ def test_later_part_of_a_resumed_run_counts(tmp_path):
     assert scalars['coco/bbox_mAP'] == {20: 0.1}
 
 
-def test_curves_show_loss_and_precision(tmp_path):
+def test_curves_show_loss_and_precision_by_step(tmp_path):
     log(tmp_path, '20260101_000000', [
         dict(loss=3., loss_cls=1., step=10), dict(loss=2., step=20),
         {'coco/bbox_mAP': 0.1, 'coco/bbox_mAP_l': -1., 'step': 20}])
+    figure = training_curves(read_scalars(tmp_path))
+    drawn = [{line.get_label(): line.get_xydata().tolist()
+              for line in axis.lines} for axis in figure.axes]
+    assert drawn == [{'total loss': [[10, 3], [20, 2]],
+                      'RoI classes': [[10, 1]]}, {'AP': [[20, 0.1]]}]
     draw_training_curves(tmp_path, tmp_path / 'curves.png')
-    picture = imread(tmp_path / 'curves.png')
-    assert picture.shape[1] == 1200 and np.ptp(picture) > 0.5
+    assert imread(tmp_path / 'curves.png').shape == (450, 1200, 4)
+
+
+def test_empty_axis_says_that_nothing_was_logged():
+    figure = training_curves({'loss': {1: 2.}})
+    assert not figure.axes[0].texts
+    assert figure.axes[1].texts[0].get_text() == 'nothing logged'
 
 
 def test_work_directory_without_logs_is_named(tmp_path):

@@ -13,6 +13,7 @@ Environment variables:
 """
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def header_flags(args: 'list[str]') -> 'list[str]':
 
 def main() -> None:
     """Precompile the headers if nobody has, and compile."""
-    cxx = os.environ.get('SGE_REAL_CXX', 'c++')
+    cxx = shlex.split(os.environ.get('SGE_REAL_CXX', 'c++'))
     args = sys.argv[1:]
     if '-c' in args and any(arg.endswith('.cpp') for arg in args):
         header = Path(os.environ['SGE_PCH_DIR'], 'pch.h')
@@ -45,10 +46,10 @@ def main() -> None:
                                           for name in HEADERS))
                 # Without the precompiled form the plain header is included:
                 # slower, and still right, so a failure here ends nothing.
-                subprocess.run([cxx, *header_flags(args), '-x', 'c++-header',
+                subprocess.run([*cxx, *header_flags(args), '-x', 'c++-header',
                                 str(header), '-o', f'{header}.gch'])
         args = ['-include', str(header), *args]
-    os.execvp(cxx, [cxx, *args])
+    os.execvp(cxx[0], [*cxx, *args])
 
 
 if __name__ == '__main__':

@@ -8,8 +8,10 @@ at any time; when nothing changed it takes a second.
 """
 import argparse
 import hashlib
+import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,11 +26,14 @@ REQUIREMENTS = ROOT / 'requirements'
 PYTHON = (3, 11)
 GIB = 2**30
 # Measured with the versions in requirements/, rounded up: what the environment
-# takes in the end, and what mmcv's build takes meanwhile in the temporary
-# folder.
-VENV_GIB, CUDA_GIB, BUILD_GIB = 2.0, 6.0, 1.0
+# takes in the end (1.6; torch for CUDA alone 4.7), and what the temporary
+# folder holds meanwhile (mmcv's build 0.5; downloads for CUDA 2.6).
+VENV_GIB, BUILD_GIB = 2.0, 1.0
+CUDA_VENV_GIB, CUDA_DOWNLOAD_GIB = 6.0, 3.0
 # A compilation of mmcv's takes about 1 GiB of memory.
 MEMORY_PER_JOB = 1.5 * GIB
+# Packages of which an installed version stays, whatever the others want.
+KEPT = ('torch', 'mmcv', 'mmengine', 'mmdet', 'numpy', 'setuptools')
 # An installed version in this range is kept; see sge_mmdet/compatibility.py.
 PROBES = {
     'torch': 'import torch; torch.ones(1) + 1',
@@ -36,6 +41,8 @@ PROBES = {
             'v = tuple(map(int, mmcv.__version__.split(".")[:2])); '
             'assert (2, 0) <= v < (2, 2), mmcv.__version__',
     'cv2': 'import cv2',
+    'pip': 'import pip',
+    'build tools': 'import pkg_resources',
     'all': 'import torch, mmcv.ops, mmdet.apis, pycocotools.mask, sge_mmdet, '
            'skimage, sklearn, pytest, hypothesis',
 }
@@ -113,17 +120,30 @@ class Steps:
         return f'{last}. All output: {self.log}'
 
 
-def check_machine(target: Path, compiles: bool) -> None:
-    """Raise a SetupError if this machine cannot build the environment."""
-    if sys.version_info[:2] != PYTHON:
-        wanted = '.'.join(map(str, PYTHON))
+def check_python(target: Path) -> None:
+    """Raise a SetupError unless the environment has or gets Python 3.11."""
+    wanted = '.'.join(map(str, PYTHON))
+    found, python = sys.version_info[:2], target / 'bin' / 'python'
+    if python.exists():
+        print_version = 'import sys; print(*sys.version_info[:2])'
+        found = tuple(map(int, subprocess.run(
+            [python, '-c', print_version], check=True, text=True,
+            stdout=subprocess.PIPE).stdout.split()))
+    elif importlib.util.find_spec('ensurepip') is None:
         raise SetupError(
-            f'Python {wanted} is needed, this is {sys.version.split()[0]} '
-            f'({sys.executable}). Install it and name it: '
-            f'make PYTHON=python{wanted} ...')
-    if not compiles:
-        return
-    compiler = os.environ.get('CXX', 'c++')
+            f'{sys.executable} cannot make environments. Install what it '
+            f'lacks, e.g. apt install python{wanted}-venv')
+    if found != PYTHON:
+        place = python if python.exists() else sys.executable
+        raise SetupError(
+            f'Python {wanted} is needed, {place} is '
+            f'{".".join(map(str, found))}. Install it and name it: make '
+            f'PYTHON=python{wanted} ..., with a new VENV if there is one')
+
+
+def check_build(target: Path) -> None:
+    """Raise a SetupError if this machine cannot compile mmcv."""
+    compiler = shlex.split(os.environ.get('CXX', 'c++'))[0]
     if shutil.which(compiler) is None:
         raise SetupError(
             f'no C++ compiler ({compiler}): mmcv has to be compiled. Install '
@@ -176,8 +196,34 @@ def install_torch(steps: Steps, python: Path, requirement: str) -> None:
         [python, '-m', 'pip', 'install', '--dry-run', requirement],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     if 'nvidia' in plan:
-        check_disk(python, CUDA_GIB, 'torch for CUDA')
-    steps.run('torch', [python, '-m', 'pip', 'install', requirement])
+        check_disk(python, CUDA_VENV_GIB, 'the environment with CUDA')
+        check_disk(Path(tempfile.gettempdir()), CUDA_DOWNLOAD_GIB,
+                   "pip's downloads (TMPDIR names another folder)")
+    pip_install(steps, 'torch', python, [requirement])
+
+
+def pip_install(steps: Steps, label: str, python: Path, arguments: list,
+                **env: str) -> None:
+    """Install packages; what is there stays, what comes along is pinned."""
+    there = installed(python)
+    constraints = [line for name, line in pins('environment').items()
+                   if name not in there]
+    constraints += [f'{name}=={there[name]}' for name in sorted(there)
+                    if name in KEPT]
+    with tempfile.NamedTemporaryFile('w', suffix='.txt') as file:
+        file.write('\n'.join(constraints))
+        file.flush()
+        steps.run(label, [python, '-m', 'pip', 'install', '-c', file.name,
+                          *arguments], **env)
+
+
+def installed(python: Path) -> dict:
+    """Return the installed versions by the name of the package."""
+    listed = subprocess.run(
+        [python, '-m', 'pip', 'list', '--format=freeze'], check=True,
+        stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    pairs = (line.split('==') for line in listed if '==' in line)
+    return {name.lower().replace('_', '-'): found for name, found in pairs}
 
 
 def install_mmcv(steps: Steps, python: Path, requirement: str) -> None:
@@ -185,39 +231,31 @@ def install_mmcv(steps: Steps, python: Path, requirement: str) -> None:
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     jobs = max(1, min(os.cpu_count() or 1, int(memory / MEMORY_PER_JOB)))
     compiler = Path(__file__).with_name('pch_compiler.py')
-    command = [python, '-m', 'pip', 'install', '-v', '--no-build-isolation']
+    arguments = ['-v', '--no-build-isolation', requirement]
     with tempfile.TemporaryDirectory(prefix='mmcv_headers_') as folder:
         env = dict(MAX_JOBS=os.environ.get('MAX_JOBS', str(jobs)),
                    CFLAGS='-g0 -O2 -w', SGE_PCH_DIR=folder,
                    SGE_REAL_CXX=os.environ.get('CXX', 'c++'),
                    CXX=str(compiler))
-        steps.run('mmcv (compiled, a few minutes)', [*command, requirement],
-                  **env)
+        pip_install(steps, 'mmcv (compiled, a few minutes)', python,
+                    arguments, **env)
         if not works(python, 'mmcv'):
-            steps.run('mmcv again (the cached wheel is of another torch)',
-                      [*command, '--no-deps', '--no-cache-dir',
-                       '--force-reinstall', requirement], **env)
+            pip_install(
+                steps, 'mmcv again (the cached wheel is of another torch)',
+                python, ['--no-deps', '--no-cache-dir', '--force-reinstall',
+                         *arguments], **env)
 
 
 def install_rest(steps: Steps, python: Path) -> None:
     """Install the other packages that are missing, and this one."""
-    listed = subprocess.run(
-        [python, '-m', 'pip', 'list', '--format=freeze'], check=True,
-        stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    present = {line.split('==')[0].lower().replace('_', '-')
-               for line in listed}
+    there = installed(python)
+    if works(python, 'cv2'):
+        # Under whichever of its names.
+        there.setdefault('opencv-python', '')
     missing = [line for name, line in pins('environment').items()
-               if name not in present]
-    # Nothing that is there is replaced for the sake of what is missing.
-    kept = [line for line in listed if re.match(
-        '(torch|mmcv|mmengine|mmdet|numpy|setuptools)==', line)]
-    with tempfile.NamedTemporaryFile('w', suffix='.txt') as constraints:
-        constraints.write('\n'.join(kept))
-        constraints.flush()
-        if missing:
-            steps.run('MMDetection and the rest',
-                      [python, '-m', 'pip', 'install', '-c', constraints.name,
-                       *missing])
+               if name not in there]
+    if missing:
+        pip_install(steps, 'MMDetection and the rest', python, missing)
     if not works(python, 'cv2'):
         headless = pins('environment')['opencv-python'].replace(
             'python', 'python-headless')
@@ -237,18 +275,22 @@ def set_up(target: Path) -> None:
     if not python.exists() and target.exists() and any(target.iterdir()):
         raise SetupError(f'{target} already holds other files; name another '
                          'folder, e.g. make VENV=env ...')
-    check_machine(target, compiles=not works(python, 'mmcv'))
+    check_python(target)
+    compiles = not works(python, 'mmcv')
+    if compiles:
+        check_build(target)
     start = time.monotonic()
-    if not python.exists():
+    if not works(python, 'pip'):
         print(f'making {target}', flush=True)
         venv.create(target, with_pip=True)
     steps = Steps(target / 'setup.log')
     requirements = pins('environment')
     if not works(python, 'torch'):
         install_torch(steps, python, requirements['torch'])
-    steps.run('build tools', [python, '-m', 'pip', 'install',
-                              *pins('build').values()])
-    if not works(python, 'mmcv'):
+    if compiles or not works(python, 'build tools'):
+        steps.run('build tools', [python, '-m', 'pip', 'install',
+                                  *pins('build').values()])
+    if compiles:
         install_mmcv(steps, python, requirements['mmcv'])
     install_rest(steps, python)
     steps.run('check', [python, '-c', PROBES['all']])
