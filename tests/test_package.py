@@ -76,5 +76,13 @@ def test_unsupported_version_warns_with_what_is_supported(
         assert f'found {name} {found}' in messages[0]
 
 
+def test_mim_installs_the_versions_that_do_not_warn():
+    lines = (ROOT / 'requirements' / 'mminstall.txt').read_text().splitlines()
+    assert [line for line in lines if not line.startswith('#')] == [
+        f'{name}>={first},<{end}'
+        for name, (first, end) in sorted(compatibility.SUPPORTED.items())
+        if end]
+
+
 def test_version_is_that_of_the_wheel(wheel):
     assert f'\nVersion: {sge_mmdet.__version__}\n' in metadata(wheel)

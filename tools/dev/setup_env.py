@@ -33,7 +33,7 @@ CUDA_VENV_GIB, CUDA_DOWNLOAD_GIB = 6.0, 3.0
 # A compilation of mmcv's takes about 1 GiB of memory.
 MEMORY_PER_JOB = 1.5 * GIB
 # Packages of which an installed version stays, whatever the others want.
-KEPT = ('torch', 'mmcv', 'mmengine', 'mmdet', 'numpy', 'setuptools')
+KEPT = ('torch', 'mmcv', 'mmengine', 'mmdet', 'numpy')
 # An installed version in this range is kept; see sge_mmdet/compatibility.py.
 PROBES = {
     'torch': 'import torch; torch.ones(1) + 1',

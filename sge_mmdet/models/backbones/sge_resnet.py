@@ -123,7 +123,7 @@ class SGEResNet(ResNet):
             if kwargs['block'] is BasicBlock:
                 kwargs.update(block=SGEBasicBlock, sge=self.sge)
             else:
-                cfg = dict(type=SpatialGroupEnhance, **self.sge)
+                cfg = dict(type='SpatialGroupEnhance', **self.sge)
                 kwargs['plugins'] = [
                     *(kwargs['plugins'] or ()),
                     dict(cfg=cfg, position='after_conv3')
