@@ -246,6 +246,15 @@ def install_mmcv(steps: Steps, python: Path, requirement: str) -> None:
                          *arguments], **env)
 
 
+def install_opencv(steps: Steps, python: Path, requirement: str) -> None:
+    """Install OpenCV, without its windows where the machine lacks libGL."""
+    pip_install(steps, 'OpenCV', python, [requirement])
+    if not works(python, 'cv2'):
+        headless = requirement.replace('python', 'python-headless')
+        pip_install(steps, 'OpenCV without a display (libGL is missing)',
+                    python, ['--no-deps', '--force-reinstall', headless])
+
+
 def install_rest(steps: Steps, python: Path) -> None:
     """Install the other packages that are missing, and this one."""
     there = installed(python)
@@ -256,12 +265,6 @@ def install_rest(steps: Steps, python: Path) -> None:
                if name not in there]
     if missing:
         pip_install(steps, 'MMDetection and the rest', python, missing)
-    if not works(python, 'cv2'):
-        headless = pins('environment')['opencv-python'].replace(
-            'python', 'python-headless')
-        steps.run('OpenCV without a display (this machine lacks libGL)',
-                  [python, '-m', 'pip', 'install', '--no-deps',
-                   '--force-reinstall', headless])
     steps.run('sge_mmdet', [python, '-m', 'pip', 'install', '--no-deps',
                             '--no-build-isolation', '-e', str(ROOT)])
 
@@ -290,7 +293,10 @@ def set_up(target: Path) -> None:
     if compiles or not works(python, 'build tools'):
         steps.run('build tools', [python, '-m', 'pip', 'install',
                                   *pins('build').values()])
-    if compiles:
+    if not works(python, 'cv2'):
+        install_opencv(steps, python, requirements['opencv-python'])
+    # Asked again: mmcv imports OpenCV.
+    if not works(python, 'mmcv'):
         install_mmcv(steps, python, requirements['mmcv'])
     install_rest(steps, python)
     steps.run('check', [python, '-c', PROBES['all']])
