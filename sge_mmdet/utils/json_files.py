@@ -42,9 +42,7 @@ def check_json_file(path: Union[str, Path]) -> None:
         ValueError: If it is not JSON or is truncated.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no file {path}')
-    if path.stat().st_size <= WHOLE_FILE_BYTES:
+    if not path.is_file() or path.stat().st_size <= WHOLE_FILE_BYTES:
         load_json(path)
         return
     with path.open('rb') as file:
