@@ -4,6 +4,7 @@ from mmcv.cnn import build_plugin_layer
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
+from weights import draw_weights
 
 from sge_mmdet import SpatialGroupEnhance
 from sge_mmdet.ops import spatial_group_enhance
@@ -94,6 +95,7 @@ def test_every_backbone_that_takes_plugins_takes_sge(name, position):
                                                            groups=2)])
     backbone = MODELS.build(cfg)
     backbone.init_weights()
+    draw_weights(backbone)
     backbone.eval()
     layers = {key: module for key, module in backbone.named_modules()
               if isinstance(module, SpatialGroupEnhance)}
