@@ -9,15 +9,20 @@ from .compatibility import missing_packages, warn_of_unsupported_versions
 from .version import __version__
 
 _MISSING = missing_packages()
-_NEED_MMDET = ('SGEResNet', 'SpatialGroupEnhance')
+_NEED_MMDET = ('SGEFPN', 'SGEResNeXt', 'SGEResNet', 'SpatialGroupEnhance',
+               'add_sge')
 
 if not _MISSING:
     warn_of_unsupported_versions()
-    from .models import SGEResNet, SpatialGroupEnhance
+    from .conversion import add_sge
+    from .models import SGEFPN, SGEResNet, SGEResNeXt, SpatialGroupEnhance
     from .runner import allow_mmengine_checkpoints
     allow_mmengine_checkpoints()
 
-__all__ = ['SGEResNet', 'SpatialGroupEnhance', '__version__']
+__all__ = [
+    'SGEFPN', 'SGEResNeXt', 'SGEResNet', 'SpatialGroupEnhance', '__version__',
+    'add_sge'
+]
 
 
 def __getattr__(name: str) -> None:

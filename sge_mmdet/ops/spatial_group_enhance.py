@@ -31,6 +31,29 @@ def check_groups(channels: int, groups: int) -> None:
     raise ValueError(message)
 
 
+def largest_groups(channels: int, groups: int) -> int:
+    """Return the largest number of groups that fits the channels.
+
+    Args:
+        channels: Number of channels of the feature map.
+        groups: Number of groups wished for.
+
+    Returns:
+        The largest divisor of ``channels`` that is not above ``groups``.
+
+    Raises:
+        ValueError: If ``groups`` is not a positive integer.
+
+    Examples:
+        >>> largest_groups(256, 64), largest_groups(288, 64)
+        (64, 48)
+    """
+    if not isinstance(groups, int) or groups < 1:
+        raise ValueError(
+            f'The number of groups is a positive integer, got {groups!r}')
+    return next(g for g in range(groups, 0, -1) if channels % g == 0)
+
+
 def spatial_group_enhance(x: Tensor,
                           weight: Tensor,
                           bias: Tensor,

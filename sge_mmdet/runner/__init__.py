@@ -1,9 +1,9 @@
 """What surrounds a run of MMEngine: its tools, data and checkpoints."""
 from .checkpoint import allow_mmengine_checkpoints, load_local_checkpoint
 from .preflight import check_datasets, check_model
-from .stock_tools import find_stock_tool, run_stock_tool
+from .stock_tools import run_stock_tool
 
 __all__ = [
     'allow_mmengine_checkpoints', 'check_datasets', 'check_model',
-    'find_stock_tool', 'load_local_checkpoint', 'run_stock_tool'
+    'load_local_checkpoint', 'run_stock_tool'
 ]

@@ -4,31 +4,13 @@ import runpy
 import sys
 from pathlib import Path
 
-import mmdet
 from mmengine.config import Config, DictAction
 
+from ..utils import stock_path
 from .preflight import check_datasets, check_model
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
-
-
-def find_stock_tool(name: str) -> Path:
-    """Return the path of a tool of the installed MMDetection.
-
-    Args:
-        name (str): Path below ``tools/``, such as "train.py".
-
-    Raises:
-        FileNotFoundError: If this MMDetection came without its tools.
-    """
-    package = Path(mmdet.__file__).resolve().parent
-    # In a wheel, and in a clone that was installed in editable mode.
-    for tools in (package / '.mim' / 'tools', package.parent / 'tools'):
-        if (tools / name).is_file():
-            return tools / name
-    raise FileNotFoundError(f'The MMDetection in {package} has no '
-                            f'tools/{name}; reinstall it: pip install mmdet')
 
 
 def run_stock_tool(name: str) -> None:
@@ -50,7 +32,7 @@ def run_stock_tool(name: str) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     options = parser.parse_known_args()[0].cfg_options
     try:
-        tool = find_stock_tool(name)
+        tool = stock_path('tools', name)
         if config:
             cfg = Config.fromfile(config)
             cfg.merge_from_dict(options or {})

@@ -10,7 +10,8 @@ import torch
 
 from sge_mmdet import SGEResNet
 from sge_mmdet.datasets import DigitsOptions, make_digits
-from sge_mmdet.runner import find_stock_tool, load_local_checkpoint
+from sge_mmdet.runner import load_local_checkpoint
+from sge_mmdet.utils import stock_path
 from sge_mmdet.visualization.curves import read_scalars
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(small):
     config, work_dir = small
-    code, output = run(find_stock_tool('train.py'), config,
+    code, output = run(stock_path('tools', 'train.py'), config,
                        '--work-dir', work_dir)
     assert code == 0, output
     assert 'coco/bbox_mAP_s' in output
@@ -82,7 +83,7 @@ def test_train_resumes_where_it_stopped(trained):
 
 def test_stock_test_evaluates_and_the_report_shows_it(trained):
     config, work_dir = trained
-    code, output = run(find_stock_tool('test.py'), config,
+    code, output = run(stock_path('tools', 'test.py'), config,
                        work_dir / 'iter_2.pth', '--work-dir', work_dir,
                        '--cfg-options',
                        f'test_evaluator.outfile_prefix={work_dir}/test')
@@ -105,8 +106,7 @@ def test_report_without_results_says_how_to_make_them(small, tmp_path):
 def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
         small, tmp_path):
     """And a checkpoint of another depth is refused by the same tool."""
-    stock = (find_stock_tool('train.py').parents[1] / 'configs' / 'retinanet' /
-             'retinanet_r18_fpn_1x_coco.py')
+    stock = stock_path('configs', 'retinanet', 'retinanet_r18_fpn_1x_coco.py')
     (tmp_path / 'stock.py').write_text(SMALL.format(
         base=str(stock), data=f'{small[0].parent}/digits/').replace(
             'train_cfg = dict(max_iters=2, val_interval=2)',

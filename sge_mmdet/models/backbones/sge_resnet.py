@@ -56,8 +56,9 @@ class SGEResNet(ResNet):
     Args:
         depth (int): Depth, from {18, 34, 50, 101, 152}.
         sge (dict, optional): Options of :class:`SpatialGroupEnhance`:
-            ``groups``, ``eps``, ``normalize``, ``weight_init``,
-            ``bias_init``. Default: None, all of them at their defaults.
+            ``groups`` (one number, or one a stage), ``eps``, ``normalize``,
+            ``weight_init``, ``bias_init``. Default: None, all of them at
+            their defaults.
         sge_stages (Sequence[bool]): Which stages have SGE, one value a stage.
             Default: (True, True, True, True).
         plugins (list[dict], optional): Further plugins, as in ``ResNet``;
@@ -66,7 +67,7 @@ class SGEResNet(ResNet):
 
     Raises:
         ValueError: If an option has a value that cannot be built, or if a
-            checkpoint of another depth is loaded.
+            checkpoint of another depth or width is loaded.
 
     Examples:
         >>> import torch
@@ -91,14 +92,14 @@ class SGEResNet(ResNet):
         self.sge_stages = tuple(sge_stages)
         self._check_options(depth, kwargs.get('num_stages', 4), plugins,
                             kwargs.get('dcn'))
-        super().__init__(depth, plugins=plugins, **kwargs)
+        super().__init__(depth=depth, plugins=plugins, **kwargs)
 
     def _check_options(self, depth: int, num_stages: int,
                        plugins: Optional[Sequence[dict]],
                        dcn: Optional[dict]) -> None:
         """Raise a ValueError where ResNet would fail late or wordlessly."""
         if depth not in self.arch_settings:
-            raise ValueError(f'SGEResNet has the depths '
+            raise ValueError(f'{type(self).__name__} has the depths '
                              f'{", ".join(map(str, self.arch_settings))}, got '
                              f'depth={depth!r}')
         unknown = sorted(set(self.sge) - set(SGE_OPTIONS))
@@ -108,6 +109,10 @@ class SGEResNet(ResNet):
         if len(self.sge_stages) < num_stages:
             raise ValueError(f'sge_stages needs a value for each of the '
                              f'{num_stages} stages, got {self.sge_stages}')
+        groups = self.sge.get('groups')
+        if isinstance(groups, (list, tuple)) and len(groups) < num_stages:
+            raise ValueError(f'sge.groups is one number or one for each of the'
+                             f' {num_stages} stages, got {groups}')
         check_plugins(plugins or ())
         if self.arch_settings[depth][0] is BasicBlock:
             for name, value in (('plugins', plugins), ('dcn', dcn)):
@@ -119,11 +124,15 @@ class SGEResNet(ResNet):
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
         """Build the next stage, with SGE in its blocks where it is wanted."""
-        if self.sge_stages[len(self.res_layers)]:
+        stage = len(self.res_layers)
+        if self.sge_stages[stage]:
+            sge = dict(self.sge)
+            if isinstance(sge.get('groups'), (list, tuple)):
+                sge['groups'] = sge['groups'][stage]
             if kwargs['block'] is BasicBlock:
-                kwargs.update(block=SGEBasicBlock, sge=self.sge)
+                kwargs.update(block=SGEBasicBlock, sge=sge)
             else:
-                cfg = dict(type='SpatialGroupEnhance', **self.sge)
+                cfg = dict(type='SpatialGroupEnhance', **sge)
                 kwargs['plugins'] = [
                     *(kwargs['plugins'] or ()),
                     dict(cfg=cfg, position='after_conv3')
@@ -137,7 +146,7 @@ class SGEResNet(ResNet):
 
     def _load_from_state_dict(self, state_dict: 'dict[str, Tensor]',
                               prefix: str, *args: Any) -> None:
-        """Load this module's own state, unless it is that of another depth.
+        """Load this module's own state, unless it is of another backbone.
 
         MMEngine loads what fits and logs the rest, so that a ResNet-18 in a
         ResNet-50 would train on from half of its weights.
@@ -148,21 +157,36 @@ class SGEResNet(ResNet):
         is_bottleneck = any(
             f'{prefix}layer{stage}.0.conv3.weight' in state_dict
             for stage in found)
-        if found and (is_bottleneck != (self.block is Bottleneck)
+        if found and (is_bottleneck != issubclass(self.block, Bottleneck)
                       or any(found.get(stage, count) != count
                              for stage, count in expected.items())):
             depths = [
                 depth for depth, (block, counts) in self.arch_settings.items()
-                if is_bottleneck == (block is Bottleneck) and tuple(
+                if is_bottleneck == issubclass(block, Bottleneck) and tuple(
                     found.get(i + 1) for i in range(len(counts))) == counts
             ]
             held = f'a ResNet-{depths[0]}' if depths else (
                 f'{sorted(found.items())} (stage, blocks)')
             raise ValueError(
-                f'The checkpoint holds {held}, the model is an SGEResNet of '
-                f'depth={self.depth}; nothing was loaded. Set the depth of '
-                'the checkpoint or load one of the same depth')
+                f'The checkpoint holds {held}, the model is an '
+                f'{type(self).__name__} of depth={self.depth}; nothing was '
+                'loaded. Set the depth of the checkpoint or load one of the '
+                'same depth')
+        self._check_width(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_width(self, state_dict: 'dict[str, Tensor]',
+                     prefix: str) -> None:
+        """Raise if the first 3x3 convolution of the blocks differs."""
+        name = 'layer1.0.conv2.weight'
+        held = state_dict.get(f'{prefix}{name}')
+        built = self.state_dict().get(name)
+        if None not in (held, built) and held.shape != built.shape:
+            raise ValueError(
+                f'{prefix}{name} in the checkpoint has the shape '
+                f'{tuple(held.shape)}, the {type(self).__name__} '
+                f'{tuple(built.shape)}; nothing was loaded. Load a checkpoint '
+                'of the same kind of ResNet, groups and width')
 
 
 def check_plugins(plugins: Sequence[dict]) -> None:

@@ -1,0 +1,298 @@
+"""SGE in the config of any detector whose backbone is a kind of ResNet."""
+import math
+from copy import deepcopy
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmdet.models.backbones import ResNet, ResNeXt
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import nn
+
+from ..models.backbones import PLUGIN_POSITIONS, SGEResNet, SGEResNeXt
+from ..models.layers import SpatialGroupEnhance
+from ..models.necks import SGE_NECKS, SGEOutputs
+from ..ops import largest_groups
+
+# These put SGE at the end of each block by their type alone.
+SGE_BACKBONES = {ResNet: SGEResNet, ResNeXt: SGEResNeXt}
+# The backbone that a recursive feature pyramid runs again belongs to it. A
+# teacher's weights are fixed: SGE would change what it teaches.
+BACKBONE_KEYS = ('backbone', 'rfp_backbone')
+PLACES = ('backbone', 'neck', 'both')
+
+
+def add_sge(cfg: Config,
+            groups: int = 64,
+            stages: Sequence[bool] = (True, ) * 4,
+            position: str = 'after_conv3',
+            where: str = 'backbone') -> Config:
+    """Return a config with SGE in its backbone (arXiv 1905.09646).
+
+    Every backbone of the model that is a ResNet of MMDetection (ResNet,
+    ResNeXt, Res2Net, RegNet, ResNeSt, DetectoRS, TridentNet, or a class
+    derived from ResNet) gets SGE, also inside semi-supervised, distillation
+    and tracking models; the teacher of a distillation keeps its weights and
+    stays as it is. Where ``groups`` does not divide a stage's channels, the
+    largest divisor below it is taken and logged.
+
+    Args:
+        cfg (Config): Config with a ``model``; it is not changed.
+        groups (int): Number of groups. Default: 64.
+        stages (Sequence[bool]): Which stages of the backbone get SGE; those
+            that it does not have are ignored. Default: all four.
+        position (str): "after_conv1", "after_conv2" or "after_conv3", the end
+            of the residual branch and the paper's choice. Default:
+            "after_conv3".
+        where (str): "backbone", "neck" (behind the outputs of an FPN, PAFPN,
+            HRFPN or ChannelMapper, whatever the backbone) or "both". Default:
+            "backbone".
+
+    Returns:
+        Config: A new config, that imports ``sge_mmdet``.
+
+    Raises:
+        ValueError: If an argument has a value that does not exist, if nothing
+            in the model can have SGE, or if it has SGE already.
+
+    Examples:
+        >>> from mmengine.config import Config
+        >>> from sge_mmdet import add_sge
+        >>> cfg = Config(dict(model=dict(backbone=dict(
+        ...     type='ResNeSt', depth=50))))
+        >>> add_sge(cfg).model.backbone.plugins
+        [{'cfg': {'type': 'SGE', 'groups': 64}, 'position': 'after_conv3'}]
+    """
+    new = deepcopy(cfg)
+    changes = sge_changes(cfg, groups, stages, position, where)
+    # Not through Config's own merge, which would mix the items of lists.
+    for key, value in changes.items():
+        new[key] = _merged(cfg.get(key), value)
+    return new
+
+
+def sge_changes(cfg: Config,
+                groups: int = 64,
+                stages: Sequence[bool] = (True, ) * 4,
+                position: str = 'after_conv3',
+                where: str = 'backbone') -> dict:
+    """Return what :func:`add_sge` changes, as the body of a derived config.
+
+    Args and errors are those of :func:`add_sge`.
+    """
+    for name, value, choices in (('position', position, PLUGIN_POSITIONS),
+                                 ('where', where, PLACES)):
+        if value not in choices:
+            raise ValueError(
+                f'{name} is one of {", ".join(choices)}, got {value!r}')
+    largest_groups(1, groups)
+    model = cfg.get('model')
+    if not isinstance(model, dict):
+        raise ValueError('The config has no model; give the config of a '
+                         'detector, not one of its _base_ parts')
+    changes: dict = {}
+    if where != 'neck':
+        _change_parts(
+            changes, find_parts(model, BACKBONE_KEYS),
+            lambda backbone: _backbone_change(backbone, groups, stages,
+                                              position),
+            'backbone')
+    if where != 'backbone':
+        _change_parts(changes, find_parts(model, ('neck', )),
+                      lambda neck: _neck_change(neck, groups), 'neck')
+    imports = dict(cfg.get('custom_imports') or {})
+    imports['imports'] = [*_as_list(imports.get('imports')), 'sge_mmdet']
+    return dict(custom_imports=imports, model=changes)
+
+
+def _change_parts(changes: dict, parts: 'List[Tuple[Tuple[str, ...], Any]]',
+                  change: Any, kind: str) -> None:
+    """Fill in the change of each part; raise if not one can be changed."""
+    refused = []
+    for path, part in parts:
+        try:
+            changed, note = change(part)
+        except ValueError as error:
+            refused.append(f'model.{".".join(path)}: {error}')
+            continue
+        if note:
+            print_log(f'model.{".".join(path)}: {note}', 'current')
+        target = changes
+        for key in path[:-1]:
+            target = target.setdefault(key, {})
+        target[path[-1]] = changed
+    if len(refused) == len(parts):
+        raise ValueError('\n'.join(refused)
+                         or f'The model ({kind}) has no part named {kind}')
+    for reason in refused:
+        print_log(f'Left without SGE: {reason}', 'current')
+
+
+def find_parts(
+        model: dict,
+        keys: Sequence[str]) -> 'List[Tuple[Tuple[str, ...], Any]]':
+    """Return the parts of a model with such names, and their paths."""
+    return list(_walk(model, keys, ()))
+
+
+def _walk(model: dict, keys: Sequence[str],
+          path: 'Tuple[str, ...]') -> 'Iterator[Tuple[Tuple[str, ...], Any]]':
+    for key, value in model.items():
+        if key in keys and isinstance(value, (dict, list, tuple)):
+            yield (*path, key), value
+        if isinstance(value, dict) and not key.startswith('teacher'):
+            yield from _walk(value, keys, (*path, key))
+
+
+def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
+                     position: str) -> Tuple[dict, str]:
+    """Return the change of a backbone's config and what to say about it."""
+    cls = _get_class(backbone)
+    if not (isinstance(cls, type) and issubclass(cls, ResNet)):
+        raise ValueError(
+            f'{_type_name(backbone)} is not a ResNet of MMDetection; SGE goes '
+            'into ResNet, ResNeXt, Res2Net, RegNet, ResNeSt, DetectoRS_ResNet,'
+            " DetectoRS_ResNeXt and TridentResNet. where='neck' puts it behind"
+            ' the outputs of the neck')
+    plain = _build_without_weights(backbone)
+    if _has_sge(plain):
+        raise ValueError(f'{_type_name(backbone)} has SGE already; change its '
+                         'options instead')
+    layers = [getattr(plain, name) for name in plain.res_layers]
+    stages = tuple(bool(stage) for stage in stages)
+    if len(stages) < len(layers):
+        raise ValueError(f'stages needs a value for each of the {len(layers)} '
+                         f'stages, got {stages}')
+    stages = stages[:len(layers)]
+    if not any(stages):
+        raise ValueError(f'stages={stages} leaves no stage with SGE')
+    channels = [_channels(layer[-1], position) for layer in layers]
+    fitting = [largest_groups(count, groups) for count in channels]
+    by_type = position == 'after_conv3' and cls in SGE_BACKBONES
+    if by_type:
+        change = _change_by_type(cls, groups, fitting, stages)
+    elif not hasattr(layers[0][0], 'conv3'):
+        raise ValueError(
+            f'{cls.__name__} of depth {plain.depth} has blocks of two '
+            'convolutions, which take no plugins; SGE can stand at their end '
+            "alone, position='after_conv3' of a ResNet")
+    else:
+        change = _change_by_plugin(backbone, fitting, stages, position)
+    # What cannot be built should fail here, not when training starts.
+    _build_without_weights(_merged(backbone, change))
+    odd = [
+        f'stage {i + 1}: {fitting[i]} groups for {channels[i]} channels'
+        for i in range(len(layers)) if stages[i] and fitting[i] != groups
+    ]
+    note = f'{groups} groups do not fit; {", ".join(odd)}' if odd else ''
+    return change, note
+
+
+def _change_by_type(cls: type, groups: int, fitting: 'List[int]',
+                    stages: 'Tuple[bool, ...]') -> dict:
+    change: dict = dict(type=SGE_BACKBONES[cls].__name__)
+    if any(g != groups for g, used in zip(fitting, stages) if used):
+        change['sge'] = dict(groups=fitting)
+    elif groups != 64:
+        change['sge'] = dict(groups=groups)
+    if not all(stages):
+        change['sge_stages'] = stages
+    return change
+
+
+def _change_by_plugin(backbone: dict, fitting: 'List[int]',
+                      stages: 'Tuple[bool, ...]', position: str) -> dict:
+    """Add a plugin for each number of groups to those that are there."""
+    plugins = list(deepcopy(backbone.get('plugins') or ()))
+    used = [g if stage else 0 for g, stage in zip(fitting, stages)]
+    for groups in dict.fromkeys(filter(None, used)):
+        plugin = dict(
+            cfg=dict(type='SGE', groups=groups),
+            stages=tuple(g == groups for g in used),
+            position=position)
+        if all(plugin['stages']):
+            del plugin['stages']
+        plugins.append(plugin)
+    return dict(plugins=plugins)
+
+
+def _channels(block: nn.Module, position: str) -> int:
+    """Return the number of channels that groups have to divide."""
+    if not hasattr(block, 'conv3'):
+        return block.conv2.out_channels
+    if position == 'after_conv3':
+        return block.conv3.out_channels
+    # ResNeXt's blocks first build their plugins as if they were ResNet's.
+    return math.gcd(block.conv3.in_channels, block.planes)
+
+
+def _neck_change(neck: Any, groups: int) -> Tuple[Any, str]:
+    """Return the change of a neck's config and what to say about it."""
+    if isinstance(neck, (list, tuple)):
+        parts = list(deepcopy(neck))
+        for i, part in enumerate(parts):
+            if _get_class(part) in SGE_NECKS:
+                change, note = _neck_change(part, groups)
+                # A list of a derived config takes the place of the base's.
+                parts[i] = _merged(part, change)
+                return parts, note
+        raise ValueError(f'none of {", ".join(map(_type_name, neck))} is one '
+                         f'of {_neck_names()}, behind which SGE can stand')
+    cls = _get_class(neck)
+    if isinstance(cls, type) and issubclass(cls, SGEOutputs):
+        raise ValueError(f'{cls.__name__} has SGE already; change its options '
+                         'instead')
+    if cls not in SGE_NECKS:
+        raise ValueError(f'{_type_name(neck)} is not one of {_neck_names()}, '
+                         'behind which SGE can stand')
+    channels = _build_without_weights(
+        dict(neck, type=SGE_NECKS[cls], sge=dict(groups=1))).out_channels
+    fitting = largest_groups(channels, groups)
+    change = dict(type=SGE_NECKS[cls].__name__)
+    if fitting != 64:
+        change['sge'] = dict(groups=fitting)
+    return change, '' if fitting == groups else (
+        f'{groups} groups do not fit; {fitting} for {channels} channels')
+
+
+def _neck_names() -> str:
+    return ', '.join(cls.__name__ for cls in SGE_NECKS)
+
+
+def _get_class(part: dict) -> Optional[Any]:
+    kind = part.get('type')
+    return MODELS.get(kind) if isinstance(kind, str) else kind
+
+
+def _type_name(part: dict) -> str:
+    kind = part.get('type')
+    return getattr(kind, '__name__', None) or repr(kind)
+
+
+def _build_without_weights(cfg: dict) -> nn.Module:
+    """Build a part of a model on the meta device, which holds no numbers."""
+    with torch.device('meta'):
+        return MODELS.build(deepcopy(cfg))
+
+
+def _has_sge(module: nn.Module) -> bool:
+    return any(isinstance(part, SpatialGroupEnhance)
+               for part in module.modules())
+
+
+def _merged(old: Any, change: Any) -> Any:
+    """Return a config with a change merged in, as ``_base_`` merges it."""
+    if not (isinstance(old, dict) and isinstance(change, dict)):
+        return deepcopy(change)
+    new = deepcopy(old)
+    for key, value in change.items():
+        new[key] = _merged(old.get(key), value)
+    return new
+
+
+def _as_list(imports: Union[str, Sequence[str], None]) -> 'List[str]':
+    if not imports:
+        return []
+    return [imports] if isinstance(imports, str) else list(imports)
+

@@ -1,0 +1,85 @@
+"""Short config files that inherit another config and add SGE."""
+import os.path as osp
+from pathlib import Path
+from typing import Any, Union
+
+from mmengine.config import Config
+from yapf.yapflib.yapf_api import FormatCode
+
+from ..utils import stock_path
+from .add_sge import sge_changes
+
+
+def write_sge_config(base: Union[str, Path], path: Union[str, Path],
+                     overwrite: bool = False, **options: Any) -> Config:
+    """Write a short config that inherits another one and adds SGE.
+
+    Args:
+        base (str or Path): The config to inherit: a file, or one of
+            MMDetection's as "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py".
+        path (str or Path): The file to write.
+        overwrite (bool): Whether to replace a file. Default: False.
+        **options: Of :func:`add_sge`.
+
+    Returns:
+        Config: What was written, loaded.
+
+    Raises:
+        FileExistsError: If the file exists and is not to be replaced.
+        FileNotFoundError: If there is no such config.
+        ValueError: As :func:`add_sge`, or if the config is of MMEngine's
+            pure Python style, which cannot be inherited by ``_base_``.
+    """
+    path, source = Path(path), find_config(base)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f'{path} exists; name another file or ask for '
+                              'it to be overwritten')
+    if path.resolve() == source:
+        raise ValueError(f'{path} is the config to inherit; name another file')
+    if Config._is_lazy_import(str(source)):
+        raise ValueError(
+            f'{source} is in the pure Python style of MMEngine, which a '
+            '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
+    changes = sge_changes(Config.fromfile(source), **options)
+    lines = [f'_base_ = {_inherited_name(source, path.parent)!r}\n',
+             *(f'{key} = {_to_source(value)}'
+               for key, value in changes.items())]
+    style = dict(based_on_style='pep8')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(FormatCode('\n'.join(lines), style_config=style)[0])
+    return Config.fromfile(path)
+
+
+def find_config(name: Union[str, Path]) -> Path:
+    """Return the path of a config, also of one of MMDetection's own.
+
+    Args:
+        name (str or Path): A file, or "mmdet::" and a path below the
+            ``configs`` of the installed MMDetection.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    scope, _, below = str(name).rpartition('::')
+    path = stock_path('configs', below) if scope == 'mmdet' else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no config {name}')
+    return path.resolve()
+
+
+def _inherited_name(source: Path, folder: Path) -> str:
+    """Name a config as one in ``folder`` inherits it."""
+    stock = stock_path('configs')
+    if stock in source.parents:
+        return f'mmdet::{source.relative_to(stock).as_posix()}'
+    return Path(osp.relpath(source, folder.resolve())).as_posix()
+
+
+def _to_source(value: Any) -> str:
+    """Write a value as configs do, with dict(...)."""
+    if isinstance(value, dict):
+        items = (f'{key}={_to_source(item)}' for key, item in value.items())
+        return f'dict({", ".join(items)})'
+    if isinstance(value, list):
+        return f'[{", ".join(map(_to_source, value))}]'
+    return repr(value)

@@ -1,0 +1,99 @@
+"""Feature pyramids with SGE on each of their outputs."""
+from typing import Any, Optional, Sequence, Tuple
+
+from mmdet.models.necks import FPN, HRFPN, PAFPN, ChannelMapper
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ..layers import SpatialGroupEnhance
+
+
+class SGEOutputs(nn.Module):
+    """Mixin that puts SGE behind every output of a pyramid.
+
+    The pyramid's own state keeps its keys; SGE's are ``sge.0.weight`` and so
+    on, one layer a level.
+
+    Args:
+        sge (dict, optional): Options of :class:`SpatialGroupEnhance`.
+            Default: None, all of them at their defaults.
+        **kwargs: Of the pyramid.
+
+    Raises:
+        ValueError: If the groups do not divide the pyramid's channels.
+    """
+
+    def __init__(self, sge: Optional[dict] = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sge = nn.ModuleList(
+            SpatialGroupEnhance(self.out_channels, **(sge or {}))
+            for _ in range(self.num_outs))
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+        """Return the enhanced levels, each of shape (N, C, H, W)."""
+        levels = super().forward(inputs)
+        return tuple(sge(level) for sge, level in zip(self.sge, levels))
+
+
+@MODELS.register_module()
+class SGEFPN(SGEOutputs, FPN):
+    """FPN with SGE behind its outputs, those of extra levels included.
+
+    The paper's authors put SGE behind the output convolutions of the FPN as
+    well (arXiv 1905.09646). It takes every option of MMDetection's ``FPN``
+    and loads its weights.
+
+    Args:
+        sge (dict, optional): Options of :class:`SpatialGroupEnhance`:
+            ``groups``, ``eps``, ``normalize``, ``weight_init``,
+            ``bias_init``. Default: None, all of them at their defaults.
+        **kwargs: Of MMDetection's ``FPN``.
+
+    Raises:
+        ValueError: If the groups do not divide ``out_channels``.
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet import SGEFPN
+        >>> neck = SGEFPN(in_channels=[8, 16], out_channels=64, num_outs=3)
+        >>> for level in neck([torch.rand(1, 8, 8, 8),
+        ...                    torch.rand(1, 16, 4, 4)]):
+        ...     print(tuple(level.shape))
+        (1, 64, 8, 8)
+        (1, 64, 4, 4)
+        (1, 64, 2, 2)
+    """
+
+
+@MODELS.register_module()
+class SGEPAFPN(SGEOutputs, PAFPN):
+    """PAFPN with SGE behind its outputs; options as in SGEFPN."""
+
+
+@MODELS.register_module()
+class SGEHRFPN(SGEOutputs, HRFPN):
+    """HRFPN with SGE behind its outputs; options as in SGEFPN."""
+
+
+@MODELS.register_module()
+class SGEChannelMapper(SGEOutputs, ChannelMapper):
+    """ChannelMapper with SGE behind its outputs; options as in SGEFPN."""
+
+    @property
+    def out_channels(self) -> int:
+        """int: channels of each output."""
+        return self.convs[0].out_channels
+
+    @property
+    def num_outs(self) -> int:
+        """int: number of outputs."""
+        return len(self.convs) + len(self.extra_convs or ())
+
+
+# Which neck takes the place of which, exactly that class and no subclass.
+SGE_NECKS = {
+    FPN: SGEFPN,
+    PAFPN: SGEPAFPN,
+    HRFPN: SGEHRFPN,
+    ChannelMapper: SGEChannelMapper
+}
