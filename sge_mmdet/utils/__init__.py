@@ -1,5 +1,6 @@
 """What several parts of the package need."""
 from .json_files import check_json_file, load_json
+from .logs import quiet_log
 from .stock_mmdet import stock_path
 
-__all__ = ['check_json_file', 'load_json', 'stock_path']
+__all__ = ['check_json_file', 'load_json', 'quiet_log', 'stock_path']

@@ -9,7 +9,6 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
@@ -17,14 +16,13 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.utils import track_iter_progress
 from torch import nn
 
 from sge_mmdet import SpatialGroupEnhance
 from sge_mmdet.conversion import write_sge_config
 from sge_mmdet.conversion.add_sge import BACKBONE_KEYS, find_parts
-from sge_mmdet.utils import stock_path
+from sge_mmdet.utils import quiet_log, stock_path
 
 BUILT, FAILED, NOT_APPLICABLE = 'built', 'failed', 'not applicable'
 
@@ -64,7 +62,7 @@ def try_config(name: str, folder: Path, **options: object) -> Outcome:
     plain = dict(find_parts(stock.model, BACKBONE_KEYS))
     kind = ', '.join(sorted({str(cfg.get('type')) for cfg in plain.values()}))
     try:
-        with quiet():
+        with quiet_log():
             cfg = write_sge_config(f'mmdet::{name}', folder / 'sge.py',
                                    overwrite=True, **options)
     except ValueError as error:
@@ -131,16 +129,6 @@ def _key(cfg: dict) -> str:
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or '(no message)'
     return f'{type(error).__name__}: {text.splitlines()[0]}'
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the notes of add_sge out of the way of the progress bar."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('WARNING')
-    yield
-    logger.setLevel(level)
 
 
 def tabulate(outcomes: List[Outcome]) -> str:

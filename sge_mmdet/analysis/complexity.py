@@ -1,0 +1,143 @@
+"""Parameters and GFLOPs of models, as the paper's authors count them."""
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Optional, Tuple
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.analysis import get_model_complexity_info
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd
+
+from ..models import SpatialGroupEnhance
+from ..utils import quiet_log
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+ONE_PER_INPUT = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, _MaxPoolNd, _AvgPoolNd,
+                 _AdaptiveAvgPoolNd, SpatialGroupEnhance)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of parameters of a model."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_flops(model: nn.Module, image: Tensor) -> int:
+    """Count the operations of a forward pass as the paper's authors do.
+
+    A multiply-add of a convolution or linear layer is one; a normalisation
+    two per element; ReLU, max pooling and average pooling one per input
+    element; SGE one per input element, for its mean. Sigmoids, additions and
+    products of maps are not counted.
+
+    Args:
+        model (nn.Module): Model that takes an image alone. On the meta device
+            nothing is computed, and counting takes no time.
+        image (Tensor): Image of shape (1, 3, H, W), on the model's device.
+
+    Returns:
+        int: The number of operations.
+    """
+    counted: List[int] = []
+
+    def add(module: nn.Module, inputs: Tuple[Any, ...], output: Any) -> None:
+        counted.append(_module_flops(module, inputs, output))
+
+    hooks = [module.register_forward_hook(add) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()
+            model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counted)
+
+
+def count_flops_as_mmengine(model: nn.Module, image: Tensor) -> int:
+    """Count the operations as MMEngine and MMDetection's get_flops.py do.
+
+    Args:
+        model (nn.Module): Model that takes an image alone, not on the meta
+            device: it is run.
+        image (Tensor): Image of shape (1, 3, H, W).
+
+    Returns:
+        int: The number of operations.
+    """
+    # It warns of every kind of operation that it does not count.
+    with torch.no_grad(), quiet_log():
+        model.eval()
+        return int(get_model_complexity_info(
+            model, inputs=(image, ), show_table=False,
+            show_arch=False)['flops'])
+
+
+@contextmanager
+def detector_taking_image(detector: nn.Module, height: int,
+                          width: int) -> Iterator[Tensor]:
+    """Let a detector of MMDetection take an image alone, and yield one.
+
+    Its forward pass is then that of the mode "tensor", which
+    ``get_flops.py`` counts as well. The image is padded as the detector's
+    data preprocessor would pad it.
+
+    Args:
+        detector (nn.Module): Detector.
+        height (int): Height of the image before padding.
+        width (int): Width of the image before padding.
+    """
+    meta = dict(ori_shape=(height, width), img_shape=(height, width),
+                scale_factor=(1., 1.))
+    data = detector.data_preprocessor(
+        dict(inputs=[torch.zeros(3, height, width, dtype=torch.uint8)],
+             data_samples=[DetDataSample(metainfo=meta)]))
+    forward = detector.forward
+    detector.forward = lambda inputs: forward(inputs, data['data_samples'],
+                                              'tensor')
+    try:
+        yield data['inputs']
+    finally:
+        del detector.forward
+
+
+def add_classifier(backbone: nn.Module, classes: int = 1000) -> nn.Module:
+    """Return a backbone with global pooling and a linear layer behind it.
+
+    Args:
+        backbone (nn.Module): Backbone with a ``feat_dim``, such as a ResNet.
+        classes (int): Number of classes. Default: 1000, ImageNet's.
+    """
+    return nn.Sequential(backbone, _LastStage(), nn.AdaptiveAvgPool2d(1),
+                         nn.Flatten(), nn.Linear(backbone.feat_dim, classes))
+
+
+class _LastStage(nn.Module):
+
+    def forward(self, stages: Tuple[Tensor, ...]) -> Tensor:
+        return stages[-1]
+
+
+def _module_flops(module: nn.Module, inputs: Tuple[Any, ...],
+                  output: Any) -> int:
+    """Return what a module itself costs, its children not included."""
+    weight: Optional[Tensor] = getattr(module, 'weight', None)
+    if isinstance(module, NORMS):
+        return 2 * _numel(inputs[0])
+    if isinstance(module, ONE_PER_INPUT):
+        return _numel(inputs[0])
+    if isinstance(module, _ConvTransposeNd):
+        return _numel(inputs[0]) * weight[0].numel()
+    # Convolutions of every kind, deformable ones included, and linear layers
+    # hold their weight as (outputs, inputs, ...).
+    if isinstance(weight, Tensor) and (isinstance(module, nn.Linear)
+                                       or hasattr(module, 'kernel_size')):
+        return _numel(output) * weight[0].numel()
+    return 0
+
+
+def _numel(value: Any) -> int:
+    if isinstance(value, (list, tuple)):
+        return sum(map(_numel, value))
+    return value.numel()

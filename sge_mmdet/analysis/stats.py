@@ -1,0 +1,111 @@
+"""Tables of what models cost."""
+from typing import Iterator, NamedTuple, Tuple
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from torch import Tensor, nn
+
+from .complexity import (
+    add_classifier,
+    count_flops,
+    count_flops_as_mmengine,
+    count_parameters,
+    detector_taking_image,
+)
+from .paper import PAPER_ROWS, PaperRow
+
+HEADER = (f'{"model":26} {"input":>10} {"params":>10} {"GFLOPs":>9} '
+          f'{"by MMEngine":>12}')
+PAPER_HEADER = f'{HEADER}   {"paper:":7} {"params":>7} {"GFLOPs":>7}'
+
+
+class ModelStats(NamedTuple):
+    """What a model costs at one image.
+
+    Attributes:
+        name (str): Name of the model.
+        image (tuple[int, int]): Height and width that the model saw, padding
+            included.
+        params (int): Number of parameters.
+        flops (int): Operations, counted as the paper's authors do.
+        mmengine_flops (int): Operations, counted as MMEngine does.
+    """
+
+    name: str
+    image: Tuple[int, int]
+    params: int
+    flops: int
+    mmengine_flops: int
+
+    def line(self) -> str:
+        """Return the model's line below :data:`HEADER`."""
+        height, width = self.image
+        return (f'{self.name:26} {f"{width}x{height}":>10} '
+                f'{self.params / 1e6:9.2f}M {self.flops / 1e9:9.3f} '
+                f'{self.mmengine_flops / 1e9:12.3f}')
+
+    def agrees_with(self, row: PaperRow) -> bool:
+        """Tell whether the paper's digits are those of this model."""
+        digits = len(row.gflops.partition('.')[2])
+        return (f'{self.params / 1e6:.2f}' == row.params
+                and f'{self.flops / 1e9:.{digits}f}' == row.gflops)
+
+
+def measure(name: str, model: nn.Module, image: Tensor) -> ModelStats:
+    """Count a model that takes an image of shape (1, 3, H, W) alone."""
+    return ModelStats(name, tuple(image.shape[2:]), count_parameters(model),
+                      count_flops(model, image),
+                      count_flops_as_mmengine(model, image))
+
+
+def backbone_stats(backbone: dict, image: Tuple[int, int],
+                   classifier: bool = False) -> ModelStats:
+    """Count a backbone at an image that is not padded.
+
+    Args:
+        backbone (dict): Its config.
+        image (tuple[int, int]): Height and width.
+        classifier (bool): Whether to add ImageNet's. Default: False.
+
+    Raises:
+        ValueError: If the backbone cannot take a classifier.
+    """
+    model = revert_sync_batchnorm(MODELS.build(backbone))
+    if classifier:
+        if not hasattr(model, 'feat_dim'):
+            raise ValueError(f'{backbone["type"]} does not say its number of '
+                             'channels (feat_dim); a classifier can be added '
+                             'to a ResNet')
+        model = add_classifier(model)
+    name = f'{type(model).__name__}' if not classifier else (
+        f'{type(model[0]).__name__} classifier')
+    return measure(name, model, torch.rand(1, 3, *image))
+
+
+def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
+    """Count a detector's backbone, then the whole detector.
+
+    The whole takes the image as its data preprocessor pads it. What a
+    two-stage detector costs depends on its proposals: these are those of the
+    weights it is built with.
+
+    Args:
+        cfg (Config): Config of a detector.
+        image (tuple[int, int]): Height and width.
+    """
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    # Semi-supervised and tracking models hold their detector.
+    detector = getattr(model, 'student', getattr(model, 'detector', model))
+    yield measure(f'backbone {type(detector.backbone).__name__}',
+                  detector.backbone, torch.rand(1, 3, *image))
+    with detector_taking_image(detector, *image) as padded:
+        yield measure(f'detector {type(detector).__name__}', detector, padded)
+
+
+def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
+    """Count the models of the paper's rows, one after the other."""
+    for row in PAPER_ROWS:
+        stats = backbone_stats(row.backbone, row.image, row.is_classifier)
+        yield stats._replace(name=row.name), row
