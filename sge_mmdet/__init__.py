@@ -14,6 +14,7 @@ _NEED_MMDET = ('SGEFPN', 'SGEResNeXt', 'SGEResNet', 'SpatialGroupEnhance',
 
 if not _MISSING:
     warn_of_unsupported_versions()
+    from . import evaluation  # noqa: F401  registers the metrics
     from .conversion import add_sge
     from .models import SGEFPN, SGEResNet, SGEResNeXt, SpatialGroupEnhance
     from .runner import allow_mmengine_checkpoints

@@ -1,5 +1,6 @@
 """Short config files that inherit another config and add SGE."""
 import os.path as osp
+import re
 from pathlib import Path
 from typing import Any, Union
 
@@ -71,7 +72,9 @@ def _inherited_name(source: Path, folder: Path) -> str:
     """Name a config as one in ``folder`` inherits it."""
     stock = stock_path('configs')
     if stock in source.parents:
-        return f'mmdet::{source.relative_to(stock).as_posix()}'
+        below = source.relative_to(stock).as_posix()
+        # MMEngine takes folders of letters, digits and "_" alone: not gn+ws.
+        return f'mmdet::{below}' if re.match(r'\w+/', below) else str(source)
     return Path(osp.relpath(source, folder.resolve())).as_posix()
 
 

@@ -1,6 +1,14 @@
 """Model parts in the registry of MMDetection."""
 from .backbones import SGEResNet, SGEResNeXt
 from .layers import SpatialGroupEnhance
+from .legacy import LegacyFCNMaskHead, LegacySingleRoIExtractor
 from .necks import SGEFPN
 
-__all__ = ['SGEFPN', 'SGEResNeXt', 'SGEResNet', 'SpatialGroupEnhance']
+__all__ = [
+    'SGEFPN',
+    'LegacyFCNMaskHead',
+    'LegacySingleRoIExtractor',
+    'SGEResNeXt',
+    'SGEResNet',
+    'SpatialGroupEnhance'
+]

@@ -2,7 +2,7 @@
 """Add SGE to every config that MMDetection ships and count what came of it.
 
 Each config is written as a short derived config, loaded again, and its
-backbone is built with SGE and run on an image of 64 x 64 pixels.
+backbone is built with SGE and run on an image of 128 x 128 pixels.
 """
 import argparse
 import json
@@ -104,7 +104,7 @@ def _run_backbones(before: dict, after: dict) -> None:
             layer.register_forward_hook(lambda part, *_: calls.append(part))
         with torch.no_grad():
             shapes.append([out.shape for out in
-                           backbone(torch.rand(1, 3, 64, 64))])
+                           backbone(torch.rand(1, 3, 128, 128))])
     assert layers and {*calls} == {*layers}, 'an SGE layer was not run'
     assert shapes[0] == shapes[1], f'shapes changed: {shapes}'
     _seen[key] = True

@@ -1,0 +1,32 @@
+# Evaluates a converted checkpoint of the paper's authors as it was trained:
+# boxes that end at their last pixel, unaligned RoIAlign, 2000 proposals.
+_base_ = '../cascade-rcnn_r50-sge_fpn_clip-20e_coco.py'
+
+model = dict(
+    backbone=dict(init_cfg=None),
+    rpn_head=dict(
+        anchor_generator=dict(type='LegacyAnchorGenerator', center_offset=0.5),
+        bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder')),
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            type='LegacySingleRoIExtractor',
+            roi_layer=dict(sampling_ratio=2, aligned=False)),
+        bbox_head=[
+            dict(
+                type='Shared2FCBBoxHead',
+                in_channels=256,
+                fc_out_channels=1024,
+                roi_feat_size=7,
+                num_classes=80,
+                bbox_coder=dict(
+                    type='LegacyDeltaXYWHBBoxCoder', target_stds=target_stds),
+                reg_class_agnostic=True)
+            for target_stds in ([0.1, 0.1, 0.2, 0.2],
+                                [0.05, 0.05, 0.1, 0.1],
+                                [0.033, 0.033, 0.067, 0.067])
+        ]),
+    test_cfg=dict(
+        rpn=dict(nms_pre=2000, max_per_img=2000, nms=dict(offset=1)),
+        rcnn=dict(nms=dict(offset=1))))
+val_evaluator = dict(type='LegacyCocoMetric')
+test_evaluator = dict(type='LegacyCocoMetric')

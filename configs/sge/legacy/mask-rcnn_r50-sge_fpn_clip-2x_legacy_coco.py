@@ -1,0 +1,23 @@
+# Evaluates a converted checkpoint of the paper's authors as it was trained:
+# boxes that end at their last pixel, unaligned RoIAlign, 2000 proposals.
+_base_ = '../mask-rcnn_r50-sge_fpn_clip-2x_coco.py'
+
+model = dict(
+    backbone=dict(init_cfg=None),
+    rpn_head=dict(
+        anchor_generator=dict(type='LegacyAnchorGenerator', center_offset=0.5),
+        bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder')),
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            type='LegacySingleRoIExtractor',
+            roi_layer=dict(sampling_ratio=2, aligned=False)),
+        bbox_head=dict(bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder')),
+        mask_roi_extractor=dict(
+            type='LegacySingleRoIExtractor',
+            roi_layer=dict(sampling_ratio=2, aligned=False)),
+        mask_head=dict(type='LegacyFCNMaskHead')),
+    test_cfg=dict(
+        rpn=dict(nms_pre=2000, max_per_img=2000, nms=dict(offset=1)),
+        rcnn=dict(nms=dict(offset=1))))
+val_evaluator = dict(type='LegacyCocoMetric')
+test_evaluator = dict(type='LegacyCocoMetric')

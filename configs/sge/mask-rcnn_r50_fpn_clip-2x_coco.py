@@ -1,0 +1,5 @@
+_base_ = [
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
+    'mmdet::_base_/datasets/coco_instance.py',
+    '../_base_/schedules/clip_2x.py', 'mmdet::_base_/default_runtime.py'
+]

@@ -1,0 +1,5 @@
+_base_ = './retinanet_r50-sge_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))
