@@ -146,12 +146,15 @@ def tabulate(outcomes: List[Outcome]) -> str:
         f'{sum(o.status == status for o in outcomes):14}'
         for status in statuses))
     for status in (FAILED, NOT_APPLICABLE):
-        reasons = Counter(outcome.reason for outcome in outcomes
-                          if outcome.status == status)
-        lines += ['', f'{status}:', *(f'{number:5}  {reason[:150]}' for
-                                      reason, number in reasons.most_common())]
-    lines += ['', *(f'FAILED {outcome.name}' for outcome in outcomes
-                    if outcome.status == FAILED)]
+        reasons = Counter(outcome.reason.partition(';')[0][:150]
+                          for outcome in outcomes if outcome.status == status)
+        if reasons:
+            lines += ['', f'{status}:'] + [
+                f'{number:5}  {reason}'
+                for reason, number in reasons.most_common()
+            ]
+    lines += [f'FAILED {outcome.name}' for outcome in outcomes
+              if outcome.status == FAILED]
     return '\n'.join(lines)
 
 

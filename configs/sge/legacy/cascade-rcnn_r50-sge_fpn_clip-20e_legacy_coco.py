@@ -6,7 +6,7 @@ model = dict(
     backbone=dict(init_cfg=None),
     rpn_head=dict(
         anchor_generator=dict(type='LegacyAnchorGenerator', center_offset=0.5),
-        bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder')),
+        bbox_coder=dict(type='StrictLegacyDeltaXYWHBBoxCoder')),
     roi_head=dict(
         bbox_roi_extractor=dict(
             type='LegacySingleRoIExtractor',
@@ -19,7 +19,8 @@ model = dict(
                 roi_feat_size=7,
                 num_classes=80,
                 bbox_coder=dict(
-                    type='LegacyDeltaXYWHBBoxCoder', target_stds=target_stds),
+                    type='StrictLegacyDeltaXYWHBBoxCoder',
+                    target_stds=target_stds),
                 reg_class_agnostic=True)
             for target_stds in ([0.1, 0.1, 0.2, 0.2],
                                 [0.05, 0.05, 0.1, 0.1],

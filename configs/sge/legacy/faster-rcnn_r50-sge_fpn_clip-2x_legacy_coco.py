@@ -6,12 +6,12 @@ model = dict(
     backbone=dict(init_cfg=None),
     rpn_head=dict(
         anchor_generator=dict(type='LegacyAnchorGenerator', center_offset=0.5),
-        bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder')),
+        bbox_coder=dict(type='StrictLegacyDeltaXYWHBBoxCoder')),
     roi_head=dict(
         bbox_roi_extractor=dict(
             type='LegacySingleRoIExtractor',
             roi_layer=dict(sampling_ratio=2, aligned=False)),
-        bbox_head=dict(bbox_coder=dict(type='LegacyDeltaXYWHBBoxCoder'))),
+        bbox_head=dict(bbox_coder=dict(type='StrictLegacyDeltaXYWHBBoxCoder'))),
     test_cfg=dict(
         rpn=dict(nms_pre=2000, max_per_img=2000, nms=dict(offset=1)),
         rcnn=dict(nms=dict(offset=1))))
