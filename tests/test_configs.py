@@ -1,15 +1,19 @@
+import copy
+import functools
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmdet.registry import DATASETS, MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
-from sge_mmdet import SGEResNet
+from sge_mmdet import SGEResNet, SpatialGroupEnhance
 from sge_mmdet.datasets import DigitsOptions, make_digits
+from sge_mmdet.utils import stock_path
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py')
@@ -35,20 +39,38 @@ def batch(tmp_path_factory):
     return pseudo_collate([dataset[0], dataset[1]])
 
 
+# What differs in more than depth, recipe and starting weights is trained.
+RUN = [path for path in CONFIGS
+       if 'digits' in path.name or 'x101-32x4d-sge_fpn_1x' in path.name
+       or ('_r50' in path.name and ('1x_' in path.name
+                                    or 'legacy' in path.name))]
+
+
+@functools.lru_cache(maxsize=None)
+def load(path):
+    """Return a config, which nobody changes."""
+    return Config.fromfile(path)
+
+
 def build(path):
-    cfg = Config.fromfile(path)
+    cfg = copy.deepcopy(load(path))
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
     model.init_weights()
     return cfg, model
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_config_builds_trains_and_predicts(path, batch):
-    torch.manual_seed(0)
+def has_sge(module):
+    return any(isinstance(part, SpatialGroupEnhance)
+               for part in module.modules())
+
+
+@pytest.mark.parametrize('path', RUN, ids=lambda path: path.stem)
+def test_config_trains_and_predicts(path, batch):
     cfg, model = build(path)
-    assert isinstance(model.backbone, SGEResNet)
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    # Mixed precision needs a GPU.
+    optimizer = build_optim_wrapper(
+        model, {**cfg.optim_wrapper, 'type': 'OptimWrapper'})
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     losses = model.train().train_step(batch, optimizer)
     assert torch.isfinite(losses['loss'])
@@ -63,36 +85,131 @@ def test_config_builds_trains_and_predicts(path, batch):
             'mask-rcnn')
 
 
-@pytest.mark.parametrize('path', COCO, ids=lambda path: path.stem)
-def test_coco_config_differs_from_its_base_in_the_backbone_alone(path):
-    ours = Config.fromfile(path).to_dict()
-    name = path.stem.replace('-sge', '')
-    family = name.split('_')[0].replace('-', '_')
-    stock = Config.fromfile(f'{mim_configs()}/{family}/{name}.py').to_dict()
-    assert ours.pop('custom_imports') == dict(imports=['sge_mmdet'])
-    assert ours['model']['backbone'].pop('type') == 'SGEResNet'
-    assert stock['model']['backbone'].pop('type') == 'ResNet'
-    assert without_scope(ours) == without_scope(stock)
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_config_builds_and_its_name_says_where_sge_is(path):
+    cfg = load(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    backbone, neck = path.stem.split('_')[1:3]
+    assert has_sge(model.backbone) == ('-sge' in backbone)
+    assert has_sge(model.neck) == ('sge-' in neck)
+    depth = int(backbone.split('-')[0][1:])
+    assert model.backbone.depth == depth
+    assert cfg.get('custom_imports') == (
+        dict(imports=['sge_mmdet']) if 'sge' in path.stem else None)
 
 
-def mim_configs():
-    import mmdet
-    return Path(mmdet.__file__).parent / '.mim' / 'configs'
+# What may differ between a config with SGE and its plain counterpart.
+SGE_KEYS = {'custom_imports.imports', 'model.backbone.type',
+            'model.backbone.plugins', 'model.neck.type'}
 
 
-def without_scope(value):
-    if isinstance(value, dict):
-        return {key: without_scope(item) for key, item in value.items()
-                if key != '_scope_'}
+@pytest.mark.parametrize('path', [
+    path for path in COCO if 'sge' in path.stem and 'legacy' not in path.stem
+], ids=lambda path: path.stem)
+def test_config_differs_from_its_plain_counterpart_in_sge_alone(path):
+    name = path.stem.replace('-sge', '').replace('-plugin', '').replace(
+        'sge-fpn', 'fpn')
+    plain = path.with_name(f'{name}.py')
+    is_recipe = plain.is_file()  # else it is one of MMDetection's own
+    if not is_recipe:
+        family = name.split('_')[0].replace('-', '_')
+        plain = stock_path('configs', family, f'{name}.py')
+    ours, theirs = (flat(load(file).to_dict())
+                    for file in (path, plain))
+    different = {key for key in {*ours, *theirs}
+                 if ours.get(key) != theirs.get(key)}
+    # The paper's recipe starts from ImageNet weights of the same backbone.
+    weights = 'model.backbone.init_cfg.checkpoint'
+    assert different <= SGE_KEYS | {weights}
+    assert (weights in different) == (is_recipe and 'x101' not in path.stem)
+    assert different & SGE_KEYS > {'custom_imports.imports'}
+
+
+@pytest.mark.parametrize('path', [
+    path for path in COCO if '_clip-' in path.stem
+], ids=lambda path: path.stem)
+def test_recipe_is_that_of_the_authors(path):
+    cfg = load(path)
+    epochs, steps = ((20, [16, 19]) if path.stem.startswith('cascade')
+                     else (24, [16, 22]))
+    warmup, decay = cfg.param_scheduler
+    assert cfg.train_cfg.max_epochs == decay.end == epochs
+    assert (decay.milestones, decay.gamma) == (steps, 0.1)
+    assert (warmup.start_factor, warmup.end, warmup.by_epoch) == (1 / 3, 500,
+                                                                  False)
+    assert cfg.optim_wrapper.clip_grad == dict(max_norm=35, norm_type=2)
+    assert flat(cfg.optim_wrapper.optimizer) == dict(
+        type='SGD', momentum=0.9, weight_decay=1e-4,
+        lr=0.01 if path.stem.startswith('retinanet') else 0.02)
+    assert cfg.auto_scale_lr.base_batch_size == 16
+    backbone = cfg.model.backbone
+    assert (backbone.style, backbone.norm_eval, backbone.frozen_stages) == (
+        'pytorch', True, 1)
+    resize, flip = cfg.train_pipeline[-3:-1]
+    assert (resize.scale, resize.keep_ratio, flip.prob) == ((1333, 800), True,
+                                                            0.5)
+
+
+def test_family_has_every_detector_depth_and_schedule():
+    names = {path.stem for path in COCO}
+    for detector, epochs in (('faster-rcnn', '2x'), ('mask-rcnn', '2x'),
+                             ('cascade-rcnn', '20e'), ('retinanet', '2x')):
+        for depth in 'r50', 'r101':
+            assert {f'{detector}_{depth}-sge_fpn_1x_coco',
+                    f'{detector}_{depth}-sge_fpn_clip-{epochs}_coco',
+                    f'{detector}_{depth}_fpn_clip-{epochs}_coco',
+                    f'{detector}_{depth}-sge_fpn_clip-{epochs}_legacy_coco',
+                    } <= names
+
+
+def flat(value, prefix=''):
+    """Return {path: value} of nested dicts, without their scopes."""
+    if not isinstance(value, dict):
+        return {prefix[:-1]: unscoped(value)}
+    return {path: item for key, part in value.items() if key != '_scope_'
+            for path, item in flat(part, f'{prefix}{key}.').items()}
+
+
+def unscoped(value):
     if isinstance(value, (list, tuple)):
-        return [without_scope(item) for item in value]
-    return value
+        return [unscoped(item) for item in value]
+    return flat(value) if isinstance(value, dict) else value
+
+
+def test_metafile_lists_every_config_with_its_epochs():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    assert index == dict(Import=['configs/sge/metafile.yml'])
+    meta = yaml.safe_load((ROOT / index['Import'][0]).read_text())
+    (collection, ) = meta['Collections']
+    assert (ROOT / collection['README']).is_file()
+    listed = {model['Config']: model for model in meta['Models']}
+    assert {ROOT / name for name in listed} == {*COCO}
+    for name, model in listed.items():
+        assert model['Name'] == Path(name).stem
+        assert model['In Collection'] == collection['Name']
+        assert model['Metadata']['Epochs'] == load(
+            ROOT / name).train_cfg.max_epochs
+        for result in model.get('Results', ()):
+            assert 'paper' in result['Source'].lower()
+
+
+def test_readme_of_the_family_lists_every_config_and_the_papers_figures():
+    text = (ROOT / 'configs' / 'sge' / 'README.md').read_text()
+    for path in COCO:
+        assert f']({path.relative_to(ROOT / "configs" / "sge")})' in text
+    meta = yaml.safe_load((ROOT / 'configs/sge/metafile.yml').read_text())
+    for model in meta['Models']:
+        for result in model.get('Results', ()):
+            row = next(line for line in text.splitlines()
+                       if f'{model["Name"]}.py)' in line)
+            assert f' {result["Metrics"]["box AP"]} ' in row
 
 
 @pytest.mark.parametrize('name', ['SGEResNet', 'sge_mmdet.SGEResNet'])
 def test_type_alone_turns_a_stock_config_into_one_with_sge(name):
     cfg = Config.fromfile(
-        f'{mim_configs()}/retinanet/retinanet_r18_fpn_1x_coco.py')
+        stock_path('configs', 'retinanet', 'retinanet_r18_fpn_1x_coco.py'))
     cfg.merge_from_dict({'model.backbone.type': name})
     cfg.model.backbone.init_cfg = None
     register_all_modules()

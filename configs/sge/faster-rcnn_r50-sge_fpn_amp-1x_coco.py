@@ -1,3 +1,3 @@
 _base_ = './faster-rcnn_r50-sge_fpn_1x_coco.py'
 
-optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')
+optim_wrapper = dict(type='AmpOptimWrapper')

@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -7,16 +6,14 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from scripts import TOOLS, load_script
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'dev' / 'setup_env.py'
+SCRIPT = TOOLS / 'dev' / 'setup_env.py'
 
 
 @pytest.fixture
 def setup_env():
-    spec = importlib.util.spec_from_file_location('setup_env', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script('dev/setup_env.py')
 
 
 def run(target, **env):

@@ -2,13 +2,10 @@
 
 ``tools/dev/sweep_configs.py`` runs it over all of them.
 """
-import importlib.util
-from pathlib import Path
-
 import pytest
 from mmdet.utils import register_all_modules
+from scripts import load_script
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'dev' / 'sweep_configs.py'
 BUILT = '''
     atss/atss_r50_fpn_1x_coco.py
     autoassign/autoassign_r50-caffe_fpn_1x_coco.py
@@ -71,10 +68,7 @@ REFUSED = '''
 @pytest.fixture(scope='module')
 def sweep():
     register_all_modules()
-    spec = importlib.util.spec_from_file_location('sweep_configs', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script('dev/sweep_configs.py')
 
 
 @pytest.mark.parametrize('name', BUILT)
