@@ -1,7 +1,7 @@
 """Build script: what setup.cfg cannot say.
 
-The wheel carries ``configs/`` and ``tools/`` in ``sge_mmdet/.mim``, where MIM
-looks for them; an editable install links them.
+The wheel carries ``configs/``, ``tools/`` and ``model-index.yml`` in
+``sge_mmdet/.mim``, where MIM looks for them; an editable install links them.
 """
 import shutil
 from pathlib import Path
@@ -10,23 +10,25 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-MIM_FOLDERS = ('configs', 'tools')
+MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithMim(build_py):
-    """Adds the folders of MIM to the package."""
+    """Adds what MIM looks for to the package."""
 
     def run(self) -> None:
-        """Copy or link the folders behind the modules."""
+        """Copy or link it behind the modules."""
         super().run()
         editable = getattr(self, 'editable_mode', False)
         target = ROOT if editable else Path(self.build_lib)
         target = target / 'sge_mmdet' / '.mim'
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for name in MIM_FOLDERS:
+        for name in MIM_CONTENT:
             if editable:
                 (target / name).symlink_to(Path('..', '..', name))
+            elif (ROOT / name).is_file():
+                shutil.copy(ROOT / name, target / name)
             else:
                 shutil.copytree(ROOT / name, target / name,
                                 ignore=shutil.ignore_patterns('__pycache__'))

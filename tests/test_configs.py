@@ -87,7 +87,7 @@ def test_config_trains_and_predicts(path, batch):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_config_builds_and_its_name_says_where_sge_is(path):
-    cfg = load(path)
+    cfg = copy.deepcopy(load(path))
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     backbone, neck = path.stem.split('_')[1:3]

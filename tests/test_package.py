@@ -40,6 +40,7 @@ def test_wheel_carries_configs_and_tools_where_mim_looks(wheel):
         for path in (ROOT / folder).rglob('*'):
             if path.is_file() and '__pycache__' not in path.parts:
                 assert f'sge_mmdet/.mim/{path.relative_to(ROOT)}' in names
+    assert 'sge_mmdet/.mim/model-index.yml' in names
 
 
 def test_wheel_holds_every_module_and_no_test(wheel):

@@ -93,11 +93,15 @@ def detector_taking_image(detector: nn.Module, height: int,
     data = detector.data_preprocessor(
         dict(inputs=[torch.zeros(3, height, width, dtype=torch.uint8)],
              data_samples=[DetDataSample(metainfo=meta)]))
+    image = data['inputs']
+    if isinstance(image, list):
+        # The detector of a tracking model leaves the batch to that model.
+        image = torch.stack(image).float()
     forward = detector.forward
     detector.forward = lambda inputs: forward(inputs, data['data_samples'],
                                               'tensor')
     try:
-        yield data['inputs']
+        yield image
     finally:
         del detector.forward
 

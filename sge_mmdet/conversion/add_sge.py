@@ -171,7 +171,7 @@ def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
     fitting = [largest_groups(count, groups) for count in channels]
     by_type = position == 'after_conv3' and cls in SGE_BACKBONES
     if by_type:
-        change = _change_by_type(cls, groups, fitting, stages)
+        change = _change_by_type(cls, fitting, stages)
     elif not hasattr(layers[0][0], 'conv3'):
         raise ValueError(
             f'{cls.__name__} of depth {plain.depth} has blocks of two '
@@ -189,13 +189,12 @@ def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
     return change, note
 
 
-def _change_by_type(cls: type, groups: int, fitting: 'List[int]',
+def _change_by_type(cls: type, fitting: 'List[int]',
                     stages: 'Tuple[bool, ...]') -> dict:
     change: dict = dict(type=SGE_BACKBONES[cls].__name__)
-    if any(g != groups for g, used in zip(fitting, stages) if used):
-        change['sge'] = dict(groups=fitting)
-    elif groups != 64:
-        change['sge'] = dict(groups=groups)
+    used = {groups for groups, stage in zip(fitting, stages) if stage}
+    if used != {64}:
+        change['sge'] = dict(groups=fitting if len(used) > 1 else used.pop())
     if not all(stages):
         change['sge_stages'] = stages
     return change

@@ -119,8 +119,8 @@ def convert_checkpoint(source: str,
     """
     target = Path(target)
     if target.exists() and not overwrite:
-        raise FileExistsError(f'{target} exists; name another file or ask for '
-                              'it to be overwritten')
+        raise FileExistsError(f'{target} exists; name another file or ask to '
+                              'overwrite it (--overwrite)')
     checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{source} holds a {type(checkpoint).__name__}, not '

@@ -33,8 +33,8 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     """
     path, source = Path(path), find_config(base)
     if path.exists() and not overwrite:
-        raise FileExistsError(f'{path} exists; name another file or ask for '
-                              'it to be overwritten')
+        raise FileExistsError(f'{path} exists; name another file or ask to '
+                              'overwrite it (--overwrite)')
     if path.resolve() == source:
         raise ValueError(f'{path} is the config to inherit; name another file')
     if Config._is_lazy_import(str(source)):
