@@ -1,0 +1,269 @@
+"""Ground truth and detections as columns, checked on the way in."""
+import warnings
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Union
+
+import numpy as np
+
+from ..utils import load_json
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The objects of a data set.
+
+    Attributes:
+        image_ids: Ids of all images; shape (I,).
+        image_sizes: Their heights and widths in pixels; shape (I, 2).
+        category_ids: Ids of the categories that are evaluated; shape (K,).
+        category_names: Their names; K of them.
+        image: Index of each object's image; shape (n,).
+        category: Index of each object's category; shape (n,).
+        box: x, y, width and height in pixels; shape (n, 4).
+        area: In pixels; shape (n,).
+        crowd: Whether it is a crowd, which detections may hit for free.
+        segmentation: Polygons or RLE of each object, where all have one.
+        file_names: Of the images.
+    """
+
+    image_ids: np.ndarray
+    image_sizes: np.ndarray
+    category_ids: np.ndarray
+    category_names: List[str]
+    image: np.ndarray
+    category: np.ndarray
+    box: np.ndarray
+    area: np.ndarray
+    crowd: np.ndarray
+    segmentation: Optional[list]
+    file_names: List[str]
+
+    def with_box_areas(self) -> 'Truth':
+        """Return the same with the areas of boxes, not of annotations."""
+        return replace(self, area=self.box[:, 2] * self.box[:, 3])
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections in a data set; columns as in :class:`Truth`.
+
+    Attributes:
+        score: Shape (n,).
+        area: Of the box, or of the mask where masks are evaluated.
+    """
+
+    image: np.ndarray
+    category: np.ndarray
+    box: np.ndarray
+    score: np.ndarray
+    area: np.ndarray
+    segmentation: Optional[list] = None
+
+
+def read_truth(source: Union[str, Path, dict],
+               categories: Optional[Sequence[str]] = None) -> Truth:
+    """Read ground truth in COCO's format.
+
+    Args:
+        source (str, Path or dict): File, or what it holds.
+        categories (Sequence[str], optional): Names of those to evaluate.
+            Default: None, all of them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not COCO ground truth, with what is wrong.
+    """
+    name = 'The ground truth' if isinstance(source, dict) else str(source)
+    data = source if isinstance(source, dict) else load_json(source)
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(data, dict) or not isinstance(
+                data.get(key), (list, tuple)):
+            raise ValueError(f'{name} is not a COCO annotation file: it has no'
+                             f' list "{key}"')
+    try:
+        image_ids = _unique_ids(name, 'images', data['images'])
+        _unique_ids(name, 'annotations', data['annotations'])
+        all_categories = dict(zip(
+            _unique_ids(name, 'categories', data['categories']).tolist(),
+            (str(category['name']) for category in data['categories'])))
+        chosen = sorted(
+            key for key, text in all_categories.items()
+            if categories is None or text in categories)
+        if categories is not None:
+            lacking = sorted({*categories} - {*all_categories.values()})
+            if lacking:
+                raise ValueError(f'{name} has no category '
+                                 f'{", ".join(lacking)}; it has '
+                                 f'{", ".join(all_categories.values())}')
+        annotations = data['annotations']
+        image = _indices(image_ids, [a['image_id'] for a in annotations])
+        category = np.array([a['category_id'] for a in annotations], int)
+        box = _boxes([a['bbox'] for a in annotations])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{name} is not a COCO annotation file: an entry '
+                         f'lacks or has a wrong {error}') from error
+    for what, bad in (
+            ('an image that it lacks', image < 0),
+            ('a category that it lacks',
+             ~np.isin(category, list(all_categories))),
+            ('a box that is not four finite numbers of a size of 0 or more',
+             ~_good_boxes(box))):
+        if bad.any():
+            raise ValueError(
+                f'{name}: annotation {annotations[bad.argmax()].get("id")} '
+                f'has {what} ({bad.sum()} such)')
+    area = np.array([a.get('area', np.nan) for a in annotations], float)
+    if np.isnan(area).any():
+        warnings.warn(f'{name}: {np.isnan(area).sum()} annotations have no '
+                      'area; that of their box is taken', stacklevel=2)
+        area = np.where(np.isnan(area), box[:, 2] * box[:, 3], area)
+    keep = np.flatnonzero(np.isin(category, chosen))
+    segmentation = [annotations[i].get('segmentation') for i in keep]
+    return Truth(
+        image_ids,
+        np.array([(i.get('height', 0), i.get('width', 0))
+                  for i in data['images']], int).reshape(-1, 2),
+        np.array(chosen, int), [all_categories[key] for key in chosen],
+        image[keep], np.searchsorted(chosen, category[keep]), box[keep],
+        area[keep],
+        np.array([bool(annotations[i].get('iscrowd', 0)) for i in keep],
+                 bool),
+        segmentation if all(segmentation) else None,
+        [str(image.get('file_name', '')) for image in data['images']])
+
+
+def make_detections(truth: Truth,
+                    image_ids: Any,
+                    category_ids: Any,
+                    box: Any,
+                    score: Any,
+                    segmentation: Optional[list] = None,
+                    name: str = 'The result',
+                    drop_bad: bool = False) -> Detections:
+    """Check detections and bring them to the order of the ground truth.
+
+    Args:
+        truth (Truth): What they are of.
+        image_ids (array): Shape (n,).
+        category_ids (array): Shape (n,). Detections of categories that are
+            not evaluated are left out.
+        box (array): x, y, width, height; shape (n, 4).
+        score (array): Shape (n,).
+        segmentation (list, optional): RLE of each, if masks are evaluated,
+            which then give the areas. Default: None.
+        name (str): Of the result, for messages.
+        drop_bad (bool): Whether to leave out, with a warning, detections that
+            are not finite numbers, as a diverged model makes them. Default:
+            False.
+
+    Raises:
+        ValueError: If a detection is of an image that the ground truth lacks,
+            has a number that is not finite, or a negative size.
+    """
+    box, score = _boxes(box), np.asarray(score, float)
+    image = _indices(truth.image_ids, image_ids)
+    if (image < 0).any():
+        first = np.asarray(image_ids)[(image < 0).argmax()]
+        raise ValueError(
+            f'{name} is not of this ground truth: it has detections in image '
+            f'{first}, which that lacks ({(image < 0).sum()} such)')
+    category = _indices(truth.category_ids, category_ids)
+    good = np.isfinite(score) & _good_boxes(box)
+    if not good.all():
+        first = (~good).argmax()
+        text = (f'{name}: {(~good).sum()} detections have a box or score that '
+                'is not finite, or a negative size; the first is number '
+                f'{first}: bbox {box[first].tolist()}, score {score[first]}')
+        if not drop_bad:
+            raise ValueError(text)
+        warnings.warn(f'{text}. They are left out', stacklevel=2)
+    keep = good & (category >= 0)
+    area = box[:, 2] * box[:, 3]
+    if segmentation is not None:
+        area = _mask_areas(truth, image, segmentation, name)
+        segmentation = [segmentation[i] for i in np.flatnonzero(keep)]
+    return Detections(image[keep], category[keep], box[keep], score[keep],
+                      area[keep], segmentation)
+
+
+def detections_from_coco(results: Any, truth: Truth, name: str,
+                         masks: bool = False) -> Detections:
+    """Read detections in COCO's result format.
+
+    Args:
+        results (list[dict]): As MMDetection's ``outfile_prefix`` writes them.
+        truth (Truth): What they are of.
+        name (str): Of the file, for messages.
+        masks (bool): Whether masks are evaluated. Default: False.
+
+    Raises:
+        ValueError: As :func:`make_detections`, or if a key is missing.
+    """
+    if not isinstance(results, list):
+        raise ValueError(f'{name} is not a COCO result file, which is a list '
+                         f'of detections, but a {type(results).__name__}')
+    try:
+        columns = [[result[key] for result in results]
+                   for key in ('image_id', 'category_id', 'score')]
+        masks_found = ([result['segmentation'] for result in results]
+                       if masks else None)
+        box = [result['bbox'] for result in results] if not masks else [
+            result.get('bbox', (0, 0, 0, 0)) for result in results]
+        unknown = set(columns[1]) - set(truth.category_ids.tolist())
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{name} is not a COCO result file: a detection '
+                         f'lacks or has a wrong {error}') from error
+    if unknown:
+        raise ValueError(f'{name} has detections of category '
+                         f'{", ".join(map(str, sorted(unknown)))}, which the '
+                         'ground truth lacks')
+    return make_detections(truth, columns[0], columns[1], box, columns[2],
+                           masks_found, name)
+
+
+def _unique_ids(name: str, key: str, entries: Sequence[dict]) -> np.ndarray:
+    ids = [entry['id'] for entry in entries]
+    twice = [value for value, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise ValueError(f'{name}: {len(twice)} ids of {key} are there more '
+                         f'than once, such as {twice[0]}')
+    return np.array(ids, int)
+
+
+def _indices(known: np.ndarray, ids: Any) -> np.ndarray:
+    """Return where ids stand among the known ones; -1 where they do not."""
+    ids = np.asarray(ids)
+    if not len(known) or not len(ids):
+        return np.full(len(ids), -1)
+    order = np.argsort(known, kind='stable')
+    at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
+    return np.where(known[order][at] == ids, order[at], -1)
+
+
+def _boxes(boxes: Any) -> np.ndarray:
+    try:
+        return np.asarray(boxes, float).reshape(-1, 4)
+    except (TypeError, ValueError) as error:
+        raise TypeError('bbox: each is [x, y, width, height]') from error
+
+
+def _good_boxes(box: np.ndarray) -> np.ndarray:
+    return np.isfinite(box).all(1) & (box[:, 2:] >= 0).all(1)
+
+
+def _mask_areas(truth: Truth, image: np.ndarray, masks: Sequence[dict],
+                name: str) -> np.ndarray:
+    """Return the areas of masks; raise if one is not of its image's size."""
+    from pycocotools import mask as mask_utils
+    sizes = np.array([mask['size'] for mask in masks]).reshape(-1, 2)
+    wrong = (sizes != truth.image_sizes[image]).any(1)
+    if wrong.any():
+        first = wrong.argmax()
+        raise ValueError(
+            f'{name}: detection {first} has a mask of {tuple(sizes[first])} '
+            f'pixels (height, width) in an image of '
+            f'{tuple(truth.image_sizes[image[first]])} ({wrong.sum()} such)')
+    return mask_utils.area(list(masks)).astype(float) if len(
+        masks) else np.zeros(0)

@@ -1,0 +1,253 @@
+"""Average precision and recall, by hotcoco or by pycocotools.
+
+Both give the arrays of COCO's own evaluation; hotcoco is a hundred times
+faster. That they agree to 1e-10 is tested.
+"""
+import contextlib
+import importlib.util
+import io
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .columns import Detections, Truth
+from .size_bins import ALL_SIZES, SizeBin
+
+ENGINES = ('hotcoco', 'pycocotools')
+COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
+
+
+@dataclass(frozen=True)
+class Accumulated:
+    """Precision and recall of an evaluation.
+
+    Attributes:
+        precision: Shape (thresholds, 101 recalls, categories, bins,
+            max_dets); -1 where there is no object.
+        recall: Shape (thresholds, categories, bins, max_dets).
+        thresholds: Of intersection over union.
+        bins: The first is that of all sizes.
+        max_dets: How many detections an image count.
+        objects: Number of objects by category and bin, crowds not counted;
+            shape (categories, bins).
+        category_names: Of the categories.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    thresholds: Tuple[float, ...]
+    bins: List[SizeBin]
+    max_dets: Tuple[int, ...]
+    objects: np.ndarray
+    category_names: List[str]
+
+    def ap(self, iou: Optional[float] = None, size: str = 'all',
+           category: Optional[int] = None,
+           max_dets: Optional[int] = None) -> Optional[float]:
+        """Return an average precision.
+
+        Args:
+            iou (float, optional): One threshold. Default: None, the mean over
+                all of them.
+            size (str): Name of a bin. Default: "all".
+            category (int, optional): Index of a category. Default: None, the
+                mean over all that have such objects.
+            max_dets (int, optional): Detections an image. Default: None, the
+                most there are.
+
+        Returns:
+            float or None: In [0, 1]; None where there is no such object.
+        """
+        t, a, m = self._at(iou, size, max_dets)
+        k = slice(None) if category is None else [category]
+        return _mean(self.precision[..., a, m][t][:, :, k])
+
+    def ar(self, size: str = 'all', category: Optional[int] = None,
+           max_dets: Optional[int] = None) -> Optional[float]:
+        """Return the average recall; arguments as of :meth:`ap`."""
+        _, a, m = self._at(None, size, max_dets)
+        k = slice(None) if category is None else [category]
+        return _mean(self.recall[..., a, m][:, k])
+
+    def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
+        """Return the mean precision at 101 recalls, or None; as :meth:`ap`."""
+        t, a, m = self._at(iou, size, None)
+        values = self.precision[..., a, m][t][0]
+        values = values[:, values[0] > -1]
+        return values.mean(1) if values.size else None
+
+    def count(self, size: str = 'all',
+              category: Optional[int] = None) -> int:
+        """Return the number of objects of a size, and of a category."""
+        column = self.objects[:, self._names().index(size)]
+        return int(column.sum() if category is None else column[category])
+
+    def _names(self) -> 'List[str]':
+        return [bin.name for bin in self.bins]
+
+    def _at(self, iou: Optional[float], size: str,
+            max_dets: Optional[int]) -> tuple:
+        t = slice(None) if iou is None else np.isclose(self.thresholds, iou)
+        m = -1 if max_dets is None else self.max_dets.index(max_dets)
+        return t, self._names().index(size), m
+
+
+def default_engine() -> str:
+    """Return "hotcoco" where it is installed, otherwise "pycocotools"."""
+    return ENGINES[importlib.util.find_spec('hotcoco') is None]
+
+
+def evaluate(truth: Truth,
+             found: Detections,
+             bins: Sequence[SizeBin],
+             metric: str = 'bbox',
+             thresholds: Sequence[float] = COCO_THRESHOLDS,
+             max_dets: Sequence[int] = (1, 10, 100),
+             engine: Optional[str] = None) -> Accumulated:
+    """Evaluate detections as COCO does, for objects of several sizes.
+
+    Args:
+        truth (Truth): The ground truth.
+        found (Detections): What was detected.
+        bins (Sequence[SizeBin]): Sizes besides "all".
+        metric (str): "bbox", "segm", or "proposal", which knows no
+            categories. Default: "bbox".
+        thresholds (Sequence[float]): Of intersection over union. Default:
+            0.5 to 0.95.
+        max_dets (Sequence[int]): Detections an image, ascending. Default:
+            (1, 10, 100), COCO's.
+        engine (str, optional): "hotcoco" or "pycocotools". Default: None,
+            hotcoco where it is installed.
+
+    Raises:
+        ValueError: If there is no such engine or metric, or masks are
+            evaluated where there are none.
+    """
+    engine = engine or default_engine()
+    if engine not in ENGINES:
+        raise ValueError(f'engine is one of {", ".join(ENGINES)}, got '
+                         f'{engine!r}')
+    if metric not in ('bbox', 'segm', 'proposal'):
+        raise ValueError('metric is one of bbox, segm, proposal, got '
+                         f'{metric!r}')
+    if metric == 'segm' and len(truth.image) and truth.segmentation is None:
+        raise ValueError('The ground truth has objects without masks; '
+                         'metric="segm" needs one for each')
+    bins = [ALL_SIZES, *(bin for bin in bins if bin.name != 'all')]
+    run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
+    precision, recall = run(truth, found, bins, metric, thresholds, max_dets)
+    by_category = metric != 'proposal'
+    return Accumulated(
+        precision, recall, tuple(thresholds), bins, tuple(max_dets),
+        _count(truth, bins, by_category),
+        truth.category_names if by_category else ['object'])
+
+
+def _count(truth: Truth, bins: Sequence[SizeBin],
+           by_category: bool) -> np.ndarray:
+    counts = np.zeros((len(truth.category_ids), len(bins)), int)
+    for i, bin in enumerate(bins):
+        low, high = bin.area
+        inside = ~truth.crowd & (truth.area >= low) & (truth.area <= high)
+        counts[:, i] = np.bincount(truth.category[inside],
+                                   minlength=len(counts))
+    return counts if by_category else counts.sum(0, keepdims=True)
+
+
+def _run_pycocotools(truth: Truth, found: Detections,
+                     bins: Sequence[SizeBin], metric: str,
+                     thresholds: Sequence[float],
+                     max_dets: Sequence[int]) -> tuple:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+    with contextlib.redirect_stdout(io.StringIO()):
+        sides = []
+        for columns in truth, found:
+            side = COCO()
+            side.dataset = dict(images=_images(truth),
+                                categories=_categories(truth),
+                                annotations=_annotations(truth, columns))
+            side.createIndex()
+            sides.append(side)
+        run = COCOeval(*sides, 'segm' if metric == 'segm' else 'bbox')
+        run.params.imgIds = truth.image_ids.tolist()
+        run.params.catIds = truth.category_ids.tolist()
+        run.params.useCats = int(metric != 'proposal')
+        run.params.iouThrs = np.array(thresholds)
+        run.params.maxDets = list(max_dets)
+        run.params.areaRng = [list(bin.area) for bin in bins]
+        run.params.areaRngLbl = [bin.name for bin in bins]
+        run.evaluate()
+        run.accumulate()
+    return run.eval['precision'], run.eval['recall']
+
+
+def _run_hotcoco(truth: Truth, found: Detections, bins: Sequence[SizeBin],
+                 metric: str, thresholds: Sequence[float],
+                 max_dets: Sequence[int]) -> tuple:
+    import hotcoco
+    is_segm = metric == 'segm'
+    ids = np.arange(1, len(truth.image) + 1)
+    gt = hotcoco.COCO.from_arrays(
+        _images(truth), _categories(truth), truth.image_ids[truth.image],
+        truth.category_ids[truth.category], truth.box, ids=ids,
+        area=truth.area, iscrowd=truth.crowd.astype(int),
+        segmentation=truth.segmentation if is_segm else None)
+    dt = hotcoco.COCO.from_arrays(_images(truth), _categories(truth),
+                                  [], [], np.zeros((0, 4)))
+    if len(found.image):
+        dt = gt.load_res(
+            np.column_stack([
+                truth.image_ids[found.image], found.box, found.score,
+                truth.category_ids[found.category]
+            ]), segmentation=found.segmentation if is_segm else None)
+        dt.update_anns(ids=np.arange(1, len(found.image) + 1),
+                       area=found.area)
+    run = hotcoco.COCOeval(gt, dt, 'segm' if is_segm else 'bbox')
+    run.params.img_ids = truth.image_ids.tolist()
+    run.params.cat_ids = truth.category_ids.tolist()
+    run.params.use_cats = metric != 'proposal'
+    run.params.iou_thrs = [float(value) for value in thresholds]
+    run.params.max_dets = list(max_dets)
+    run.params.area_rng = [list(bin.area) for bin in bins]
+    run.params.area_rng_lbl = [bin.name for bin in bins]
+    run.evaluate()
+    run.accumulate()
+    return run.eval['precision'], run.eval['recall']
+
+
+def _images(truth: Truth) -> 'List[dict]':
+    return [dict(id=int(key), height=int(height), width=int(width))
+            for key, (height, width) in zip(truth.image_ids,
+                                            truth.image_sizes)]
+
+
+def _categories(truth: Truth) -> 'List[dict]':
+    return [dict(id=int(key), name=name) for key, name in
+            zip(truth.category_ids, truth.category_names)]
+
+
+def _annotations(truth: Truth, columns: object) -> 'List[dict]':
+    annotations = [
+        dict(id=i, image_id=image, category_id=category, bbox=box, area=area)
+        for i, (image, category, box, area) in enumerate(
+            zip(truth.image_ids[columns.image].tolist(),
+                truth.category_ids[columns.category].tolist(),
+                columns.box.tolist(), columns.area.tolist()), start=1)
+    ]
+    if columns.segmentation is not None:
+        for annotation, mask in zip(annotations, columns.segmentation):
+            annotation['segmentation'] = mask
+    is_truth = isinstance(columns, Truth)
+    extra = columns.crowd if is_truth else columns.score
+    for annotation, value in zip(annotations, extra.tolist()):
+        annotation['iscrowd'] = int(value) if is_truth else 0
+        if not is_truth:
+            annotation['score'] = value
+    return annotations
+
+
+def _mean(values: np.ndarray) -> Optional[float]:
+    values = values[values > -1]
+    return float(values.mean()) if values.size else None

@@ -1,0 +1,187 @@
+"""COCO's matching of detections to objects, for all sizes and thresholds.
+
+It is what engines keep to themselves and what resampling and the breakdown of
+errors need: which detection hit which object. Written over whole arrays, the
+detections of all images and classes being taken rank by rank, so that a data
+set of COCO's size takes seconds.
+"""
+from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+import numpy as np
+
+from .columns import Detections, Truth
+from .engines import COCO_THRESHOLDS
+from .size_bins import SizeBin
+
+MISSED, HIT, IGNORED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which detection hit which object.
+
+    Detections are those that count, at most ``max_dets`` an image and class,
+    in the order of descending score within each class.
+
+    Attributes:
+        image: Index of each detection's image; shape (n,).
+        category: Index of its category; shape (n,), ascending.
+        score: Shape (n,).
+        index: Position among the detections that were given; shape (n,).
+        status: Whether it hit nothing, an object, or one that is ignored
+            since it is a crowd or of another size; shape (n, bins,
+            thresholds).
+        partner: Position of that object among those given, or -1; as status.
+        inside: Whether its own size is in the bin; shape (n, bins).
+        objects: Number of objects that are not ignored; shape (images,
+            categories, bins).
+    """
+
+    image: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    index: np.ndarray
+    status: np.ndarray
+    partner: np.ndarray
+    inside: np.ndarray
+    objects: np.ndarray
+
+
+def match(truth: Truth,
+          found: Detections,
+          bins: Sequence[SizeBin],
+          metric: str = 'bbox',
+          thresholds: Sequence[float] = COCO_THRESHOLDS,
+          max_dets: int = 100) -> Matches:
+    """Match detections to objects as COCO's evaluation does.
+
+    Within an image and class, detections choose in the order of their scores;
+    each takes the free object that it overlaps most, an ignored one only
+    where there is no other. A crowd can be taken by many.
+
+    Args:
+        truth (Truth): The ground truth.
+        found (Detections): What was detected.
+        bins (Sequence[SizeBin]): Sizes; objects outside are ignored.
+        metric (str): "bbox" or "segm". Default: "bbox".
+        thresholds (Sequence[float]): Of intersection over union. Default:
+            COCO's.
+        max_dets (int): Detections an image and class. Default: 100.
+    """
+    categories = len(truth.category_ids)
+    group = found.image.astype(np.int64) * categories + found.category
+    order = np.lexsort((-found.score, group))
+    order = order[_ranks(group[order]) < max_dets]
+    group = group[order]
+    truth_group = truth.image.astype(np.int64) * categories + truth.category
+    truth_order = np.argsort(truth_group, kind='stable')
+    det, obj = _pairs(group, truth_group[truth_order])
+    crowd = truth.crowd[truth_order]
+    overlap = (_box_overlaps if metric == 'bbox' else _mask_overlaps)(
+        truth, found, truth_order[obj], order[det])
+    least = np.minimum(thresholds, 1 - 1e-10)
+    near = overlap >= least.min()
+    det, obj, overlap = det[near], obj[near], overlap[near]
+
+    low, high = np.array([bin.area for bin in bins]).T
+    area = truth.area[truth_order][:, None]
+    ignored = crowd[:, None] | (area < low) | (area > high)
+    shape = (len(bins), len(least))
+    taken = np.zeros((len(truth_order), *shape), bool)
+    status = np.zeros((len(order), *shape), np.uint8)
+    partner = np.full((len(order), *shape), -1, np.int32)
+    # All detections that are first in their group choose, then all second...
+    choosing, place = np.unique(det, return_inverse=True)
+    turn = _ranks(group[choosing])[place]
+    by_turn = np.argsort(turn, kind='stable')
+    det, obj, overlap, turn = (x[by_turn] for x in (det, obj, overlap, turn))
+    turns = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
+    for begin, end in zip(turns[:-1], turns[1:]):
+        d, o = det[begin:end], obj[begin:end]
+        v = overlap[begin:end, None, None]
+        starts = np.flatnonzero(np.r_[True, d[1:] != d[:-1]])
+        free = (v >= least) & (~taken[o] | crowd[o, None, None])
+        # Any that is not ignored goes before those that are.
+        worth = np.where(free, v + 2 * ~ignored[o][:, :, None], -1)
+        best = np.maximum.reduceat(worth, starts)
+        own = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(d)]))
+        is_best = free & (worth == best[own])
+        # Of two that are overlapped alike, COCO takes the later.
+        rows = np.where(is_best, np.arange(len(d))[:, None, None], -1)
+        rows = np.maximum.reduceat(rows, starts)
+        s, a, t = np.nonzero(rows >= 0)
+        o = o[rows[s, a, t]]
+        d = d[starts[s]]
+        taken[o, a, t] = True
+        status[d, a, t] = np.where(ignored[o, a], IGNORED, HIT)
+        partner[d, a, t] = truth_order[o]
+
+    counted = ~ignored
+    objects = np.zeros((len(truth.image_ids), categories, len(bins)), int)
+    np.add.at(objects, (truth.image[truth_order],
+                        truth.category[truth_order]), counted)
+    area = found.area[order][:, None]
+    inside = (area >= low) & (area <= high)
+    # Among equal scores COCO keeps the order of the images.
+    by_score = np.lexsort((-found.score[order], found.category[order]))
+    order = order[by_score]
+    return Matches(found.image[order], found.category[order],
+                   found.score[order], order, status[by_score],
+                   partner[by_score], inside[by_score], objects)
+
+
+def _ranks(sorted_keys: np.ndarray) -> np.ndarray:
+    """Return each element's position among those of the same key."""
+    starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
+    lengths = np.diff(np.r_[starts, len(sorted_keys)])
+    return np.arange(len(sorted_keys)) - np.repeat(starts, lengths)
+
+
+def _pairs(left: np.ndarray,
+           right: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return all pairs of positions with equal keys; ``right`` is sorted."""
+    begin = np.searchsorted(right, left, side='left')
+    count = np.searchsorted(right, left, side='right') - begin
+    first = np.repeat(np.arange(len(left)), count)
+    offset = np.arange(len(first)) - np.repeat(np.cumsum(count) - count,
+                                               count)
+    return first, np.repeat(begin, count) + offset
+
+
+def _box_overlaps(truth: Truth, found: Detections, obj: np.ndarray,
+                  det: np.ndarray) -> np.ndarray:
+    """Return intersection over union, over the detection for a crowd."""
+    a, b = found.box[det], truth.box[obj]
+    sides = (np.minimum(a[:, 2:] + a[:, :2], b[:, 2:] + b[:, :2]) -
+             np.maximum(a[:, :2], b[:, :2]))
+    common = np.where((sides > 0).all(1), sides[:, 0] * sides[:, 1], 0)
+    own = a[:, 2] * a[:, 3]
+    union = np.where(truth.crowd[obj], own,
+                     own + b[:, 2] * b[:, 3] - common)
+    return np.divide(common, union, out=np.zeros_like(common),
+                     where=common > 0)
+
+
+def _mask_overlaps(truth: Truth, found: Detections, obj: np.ndarray,
+                   det: np.ndarray) -> np.ndarray:
+    from pycocotools import mask as mask_utils
+
+    def encoded(mask: object, image: int) -> dict:
+        height, width = truth.image_sizes[image].tolist()
+        if isinstance(mask, dict) and not isinstance(mask['counts'], list):
+            return mask
+        rle = mask_utils.frPyObjects(mask, height, width)
+        return mask_utils.merge(rle) if isinstance(rle, list) else rle
+
+    overlaps = np.zeros(len(det))
+    objects, place = np.unique(obj, return_inverse=True)
+    by_object = np.argsort(place, kind='stable')
+    for one, rows in zip(objects, np.split(
+            by_object, np.searchsorted(place[by_object],
+                                       np.arange(1, len(objects))))):
+        overlaps[rows] = mask_utils.iou(
+            [found.segmentation[i] for i in det[rows]],
+            [encoded(truth.segmentation[one], truth.image[one])],
+            [bool(truth.crowd[one])])[:, 0]
+    return overlaps

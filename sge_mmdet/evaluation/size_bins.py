@@ -1,0 +1,82 @@
+"""Sizes that objects are counted by."""
+import math
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple, Union
+
+# COCO's own bound for "any size": an area no image has.
+UNBOUNDED_AREA = 1e5**2
+NAMED_BINS = {
+    'coco': (('small', 0, 32), ('medium', 32, 96), ('large', 96, math.inf)),
+    'aitod': (('very_tiny', 2, 8), ('tiny', 8, 16), ('small', 16, 32),
+              ('medium', 32, 64)),
+}
+
+
+@dataclass(frozen=True)
+class SizeBin:
+    """A range of object sizes.
+
+    Attributes:
+        name: Such as "small" or "16-32".
+        low: Side of the square of the smallest area, in pixels.
+        high: Side of the square of the largest area, in pixels; may be
+            infinite.
+    """
+
+    name: str
+    low: float
+    high: float
+
+    @property
+    def area(self) -> Tuple[float, float]:
+        """tuple[float, float]: Areas in pixels, both of them included.
+
+        As in COCO, an object on the limit of two bins counts in both.
+        """
+        return self.low**2, min(self.high**2, UNBOUNDED_AREA)
+
+    @property
+    def text(self) -> str:
+        """str: The range of areas, for tables."""
+        if self.high == math.inf:
+            return f'area > {self.low:g}^2' if self.low else 'all sizes'
+        return (f'{self.low:g}^2 to {self.high:g}^2' if self.low else
+                f'area < {self.high:g}^2')
+
+
+ALL_SIZES = SizeBin('all', 0, math.inf)
+
+
+def size_bins(spec: Union[str, Sequence[float]]) -> List[SizeBin]:
+    """Return the bins that a name or a list of limits stands for.
+
+    Args:
+        spec (str or Sequence[float]): "coco" (small below 32^2, medium, large
+            from 96^2), "aitod" (very tiny 2 to 8, tiny 8 to 16, small 16 to
+            32, medium 32 to 64 pixels), or the ascending limits of the bins'
+            sides in pixels, such as ``[0, 8, 16, 24, 32, 96, inf]``.
+
+    Raises:
+        ValueError: If there is no such name, or the limits do not ascend.
+
+    Examples:
+        >>> [bin.name for bin in size_bins('coco')]
+        ['small', 'medium', 'large']
+        >>> [bin.name for bin in size_bins([0, 16, 32, float('inf')])]
+        ['0-16', '16-32', '32-inf']
+    """
+    if isinstance(spec, str):
+        if spec not in NAMED_BINS:
+            raise ValueError(f'Size bins are {", ".join(NAMED_BINS)} or a list'
+                             f' of limits in pixels, got {spec!r}')
+        return [SizeBin(*bin) for bin in NAMED_BINS[spec]]
+    try:
+        limits = [float(limit) for limit in spec]
+    except (TypeError, ValueError) as error:
+        raise ValueError('Limits of size bins are numbers of pixels, got '
+                         f'{spec!r}') from error
+    pairs = list(zip(limits, limits[1:]))
+    if not pairs or limits[0] < 0 or not all(a < b for a, b in pairs):
+        raise ValueError('Limits of size bins are two or more numbers of '
+                         f'pixels that ascend from 0 or more, got {spec!r}')
+    return [SizeBin(f'{low:g}-{high:g}', low, high) for low, high in pairs]

@@ -1,0 +1,59 @@
+"""Small tables that go to the terminal, to Markdown and to CSV."""
+import csv
+import io
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Union
+
+Cell = Union[str, int, float, None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells below a header.
+
+    Attributes:
+        header: Names of the columns.
+        rows: Cells; None is shown as "n/a", a float with three digits.
+    """
+
+    header: Sequence[str]
+    rows: List[Sequence[Cell]]
+
+    def text(self) -> str:
+        """Return the table with aligned columns."""
+        cells = [list(self.header), *self._shown()]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        is_text = [any(isinstance(row[i], str) for row in self.rows)
+                   for i in range(len(widths))]
+        lines = ['  '.join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(row, widths, is_text)).rstrip()
+            for row in cells]
+        return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
+
+    def markdown(self) -> str:
+        """Return the table as Markdown."""
+        lines = [list(self.header), ['---'] * len(self.header),
+                 *self._shown()]
+        return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+    def csv(self) -> str:
+        """Return the table as CSV, with all digits and n/a as nothing."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator='\n')
+        writer.writerows([self.header, *self.rows])
+        return out.getvalue()
+
+    def _shown(self) -> 'List[List[str]]':
+        return [[_show(cell) for cell in row] for row in self.rows]
+
+
+def _show(cell: Cell) -> str:
+    if cell is None:
+        return 'n/a'
+    return f'{cell:.3f}' if isinstance(cell, float) else str(cell)
+
+
+def points(value: Optional[float]) -> Optional[str]:
+    """Return a difference in AP as signed points, such as "+1.2"."""
+    return None if value is None else f'{100 * value:+.1f}'

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from random_coco import random_coco, repeated
+
+from sge_mmdet.evaluation.bootstrap import (
+    mean_ap,
+    resample_weights,
+    weighted_ap,
+)
+from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
+from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.size_bins import ALL_SIZES, size_bins
+
+BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
+
+
+def columns(truth, results, masks=False):
+    truth = read_truth(truth)
+    return truth, detections_from_coco(results, truth, 'results', masks)
+
+
+def reference(truth, found, metric='bbox'):
+    """Return pycocotools' AP as weighted_ap gives it."""
+    result = evaluate(truth, found, BINS, metric, engine='pycocotools')
+    precision = result.precision[..., -1]
+    return np.where(precision[:, 0] > -1, precision.mean(1), np.nan)
+
+
+@pytest.mark.parametrize('metric', ['bbox', 'segm'])
+@pytest.mark.parametrize('ties', [False, True])
+def test_ap_from_the_matches_is_that_of_pycocotools(metric, ties):
+    for seed in range(60):
+        truth, found = columns(*random_coco(seed, metric == 'segm', ties),
+                               metric == 'segm')
+        matches = match(truth, found, BINS, metric)
+        ones = np.ones((1, len(truth.image_ids)), int)
+        np.testing.assert_allclose(
+            weighted_ap(matches, ones)[0], reference(truth, found, metric),
+            rtol=0, atol=1e-12, err_msg=f'seed {seed}')
+
+
+def test_weights_are_copies_of_images():
+    """Exact against evaluating a data set with the images repeated."""
+    for seed in range(40):
+        truth, results = random_coco(seed, images=6)
+        matches = match(*columns(truth, results), BINS)
+        for counts in resample_weights(6, 3, seed):
+            got = weighted_ap(matches, counts[None])[0]
+            want = reference(*columns(*repeated(truth, results, counts)))
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-12,
+                                       err_msg=f'seed {seed}, {counts}')
+
+
+def test_many_resamples_are_those_of_one_by_one():
+    truth, found = columns(*random_coco(5, images=8))
+    matches = match(truth, found, BINS)
+    weights = resample_weights(8, 20, 0)
+    assert (weights.sum(1) == 8).all() and weights.max() > 1
+    together = weighted_ap(matches, weights, chunk=7)
+    for row, counts in zip(together, weights):
+        np.testing.assert_allclose(
+            row, weighted_ap(matches, counts[None])[0], rtol=1e-6)
+
+
+def test_mean_leaves_out_what_has_no_object():
+    ap = np.array([[[[0.2, np.nan], [0.4, 0.5]]] * 10])
+    np.testing.assert_allclose(mean_ap(ap), [[0.3, 0.5]])
+    assert np.isnan(mean_ap(np.full((1, 10, 2, 1), np.nan))).all()
+
+
+def test_partners_are_the_objects_that_were_hit():
+    truth, found = columns(*random_coco(11, images=5))
+    matches = match(truth, found, BINS)
+    hit = matches.status[:, 0] == 1
+    partner = matches.partner[:, 0]
+    assert hit.any() and (partner[hit] >= 0).all()
+    for t in range(len(COCO_THRESHOLDS)):
+        rows = partner[hit[:, t], t]
+        assert len(rows) == len({*rows.tolist()})
+        same = matches.image[hit[:, t]] == truth.image[rows]
+        assert same.all()
+        assert (truth.category[rows] == matches.category[hit[:, t]]).all()
