@@ -146,6 +146,11 @@ def test_recipe_is_that_of_the_authors(path):
     backbone = cfg.model.backbone
     assert (backbone.style, backbone.norm_eval, backbone.frozen_stages) == (
         'pytorch', True, 1)
+    if 'retinanet' not in path.stem:
+        test = cfg.model.test_cfg
+        assert test.rpn.nms_pre == test.rpn.max_per_img == 2000
+        assert (test.rcnn.score_thr, test.rcnn.nms.iou_threshold,
+                test.rcnn.max_per_img) == (0.05, 0.5, 100)
     resize, flip = cfg.train_pipeline[-3:-1]
     assert (resize.scale, resize.keep_ratio, flip.prob) == ((1333, 800), True,
                                                             0.5)

@@ -43,6 +43,9 @@ def main() -> None:
     args = parser.parse_args()
     if not (args.model or args.paper):
         parser.error('name a config or a backbone, or ask for --paper')
+    if args.shape and min(args.shape) < 1:
+        parser.error(f'--shape is a height and a width in pixels, got '
+                     f'{args.shape[0]} {args.shape[1]}')
     image = tuple(args.shape or ((224, 224) if args.classifier else
                                  (800, 1333)))
     register_all_modules()
@@ -59,7 +62,8 @@ def main() -> None:
             backbone = dict(type=args.model, **args.cfg_options)
             stats = backbone_stats(backbone, image, args.classifier)
             print(f'{HEADER}\n{stats.line()}')
-    except (ImportError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AttributeError, ImportError, KeyError, OSError, RuntimeError,
+            TypeError, ValueError) as error:
         sys.exit(f'error: {error}')
 
 

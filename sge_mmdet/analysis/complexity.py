@@ -5,6 +5,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.analysis import get_model_complexity_info
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
@@ -90,9 +91,13 @@ def detector_taking_image(detector: nn.Module, height: int,
     """
     meta = dict(ori_shape=(height, width), img_shape=(height, width),
                 scale_factor=(1., 1.))
+    sample = DetDataSample(metainfo=meta)
+    # Some detectors ask for the objects even where they do not use them.
+    sample.gt_instances = InstanceData(
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
     data = detector.data_preprocessor(
         dict(inputs=[torch.zeros(3, height, width, dtype=torch.uint8)],
-             data_samples=[DetDataSample(metainfo=meta)]))
+             data_samples=[sample]))
     image = data['inputs']
     if isinstance(image, list):
         # The detector of a tracking model leaves the batch to that model.

@@ -94,14 +94,30 @@ def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
     Args:
         cfg (Config): Config of a detector.
         image (tuple[int, int]): Height and width.
+
+    Raises:
+        ValueError: If the config has no model, or its detector does not run
+            on an image alone.
     """
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError('The config has no model; give the config of a '
+                         'detector, not one of its _base_ parts')
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     # Semi-supervised and tracking models hold their detector.
     detector = getattr(model, 'student', getattr(model, 'detector', model))
     yield measure(f'backbone {type(detector.backbone).__name__}',
                   detector.backbone, torch.rand(1, 3, *image))
-    with detector_taking_image(detector, *image) as padded:
-        yield measure(f'detector {type(detector).__name__}', detector, padded)
+    name = type(detector).__name__
+    try:
+        with detector_taking_image(detector, *image) as padded:
+            stats = measure(f'detector {name}', detector, padded)
+    except Exception as error:
+        # Whatever a detector's code answers to an image without proposals or
+        # texts that it waits for.
+        raise ValueError(
+            f'{name} cannot be counted as a whole, since it does not run on '
+            f'an image alone: {type(error).__name__}: {error}') from error
+    yield stats
 
 
 def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':

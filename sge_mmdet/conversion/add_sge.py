@@ -23,6 +23,10 @@ BACKBONE_KEYS = ('backbone', 'rfp_backbone')
 PLACES = ('backbone', 'neck', 'both')
 
 
+class NotApplicableError(ValueError):
+    """A part of a model is of a kind that cannot have SGE."""
+
+
 def add_sge(cfg: Config,
             groups: int = 64,
             stages: Sequence[bool] = (True, ) * 4,
@@ -53,8 +57,9 @@ def add_sge(cfg: Config,
         Config: A new config, that imports ``sge_mmdet``.
 
     Raises:
-        ValueError: If an argument has a value that does not exist, if nothing
-            in the model can have SGE, or if it has SGE already.
+        ValueError: If an argument has a value that does not exist, if a part
+            cannot be built or has SGE already, or, as NotApplicableError, if
+            nothing in the model can have SGE.
 
     Examples:
         >>> from mmengine.config import Config
@@ -113,9 +118,11 @@ def _change_parts(changes: dict, parts: 'List[Tuple[Tuple[str, ...], Any]]',
     for path, part in parts:
         try:
             changed, note = change(part)
-        except ValueError as error:
+        except NotApplicableError as error:
             refused.append(f'model.{".".join(path)}: {error}')
             continue
+        except ValueError as error:
+            raise ValueError(f'model.{".".join(path)}: {error}') from error
         if note:
             print_log(f'model.{".".join(path)}: {note}', 'current')
         target = changes
@@ -123,8 +130,8 @@ def _change_parts(changes: dict, parts: 'List[Tuple[Tuple[str, ...], Any]]',
             target = target.setdefault(key, {})
         target[path[-1]] = changed
     if len(refused) == len(parts):
-        raise ValueError('\n'.join(refused)
-                         or f'The model ({kind}) has no part named {kind}')
+        raise NotApplicableError('\n'.join(refused) or
+                                 f'The model has no part named {kind}')
     for reason in refused:
         print_log(f'Left without SGE: {reason}', 'current')
 
@@ -150,7 +157,7 @@ def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
     """Return the change of a backbone's config and what to say about it."""
     cls = _get_class(backbone)
     if not (isinstance(cls, type) and issubclass(cls, ResNet)):
-        raise ValueError(
+        raise NotApplicableError(
             f'{_type_name(backbone)} is not a ResNet of MMDetection; SGE goes '
             'into ResNet, ResNeXt, Res2Net, RegNet, ResNeSt, DetectoRS_ResNet,'
             " DetectoRS_ResNeXt and TridentResNet. where='neck' puts it behind"
@@ -173,7 +180,7 @@ def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
     if by_type:
         change = _change_by_type(cls, fitting, stages)
     elif not hasattr(layers[0][0], 'conv3'):
-        raise ValueError(
+        raise NotApplicableError(
             f'{cls.__name__} of depth {plain.depth} has blocks of two '
             'convolutions, which take no plugins; SGE can stand at their end '
             "alone, position='after_conv3' of a ResNet")
@@ -236,15 +243,17 @@ def _neck_change(neck: Any, groups: int) -> Tuple[Any, str]:
                 # A list of a derived config takes the place of the base's.
                 parts[i] = _merged(part, change)
                 return parts, note
-        raise ValueError(f'none of {", ".join(map(_type_name, neck))} is one '
-                         f'of {_neck_names()}, behind which SGE can stand')
+        raise NotApplicableError(
+            f'none of {", ".join(map(_type_name, neck))} is one of '
+            f'{_neck_names()}, behind which SGE can stand')
     cls = _get_class(neck)
     if isinstance(cls, type) and issubclass(cls, SGEOutputs):
         raise ValueError(f'{cls.__name__} has SGE already; change its options '
                          'instead')
     if cls not in SGE_NECKS:
-        raise ValueError(f'{_type_name(neck)} is not one of {_neck_names()}, '
-                         'behind which SGE can stand')
+        raise NotApplicableError(
+            f'{_type_name(neck)} is not one of {_neck_names()}, behind which '
+            'SGE can stand')
     channels = _build_without_weights(
         dict(neck, type=SGE_NECKS[cls], sge=dict(groups=1))).out_channels
     fitting = largest_groups(channels, groups)
@@ -259,20 +268,24 @@ def _neck_names() -> str:
     return ', '.join(cls.__name__ for cls in SGE_NECKS)
 
 
-def _get_class(part: dict) -> Optional[Any]:
-    kind = part.get('type')
+def _get_class(part: Any) -> Optional[Any]:
+    kind = part.get('type') if isinstance(part, dict) else None
     return MODELS.get(kind) if isinstance(kind, str) else kind
 
 
-def _type_name(part: dict) -> str:
-    kind = part.get('type')
+def _type_name(part: Any) -> str:
+    kind = part.get('type') if isinstance(part, dict) else part
     return getattr(kind, '__name__', None) or repr(kind)
 
 
 def _build_without_weights(cfg: dict) -> nn.Module:
     """Build a part of a model on the meta device, which holds no numbers."""
-    with torch.device('meta'):
-        return MODELS.build(deepcopy(cfg))
+    try:
+        with torch.device('meta'):
+            return MODELS.build(deepcopy(cfg))
+    except (AssertionError, KeyError, TypeError) as error:
+        raise ValueError(f'{_type_name(cfg)} cannot be built: '
+                         f'{type(error).__name__}: {error}') from error
 
 
 def _has_sge(module: nn.Module) -> bool:

@@ -1,5 +1,6 @@
 """Checkpoint files converted for SGE models of MMDetection 3.x."""
 import os
+import re
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
@@ -50,12 +51,12 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
         ValueError: If the weights fit no such model, with the keys that told.
     """
     steps = []
+    if not isinstance(state_dict, dict) or not all(
+            isinstance(key, str) and isinstance(value, Tensor)
+            for key, value in state_dict.items()):
+        raise ValueError('The weights are no dict of names and tensors; give '
+                         'a checkpoint with a state_dict')
     state = strip_module(state_dict)
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        odd = next(key for key, value in state.items()
-                   if not isinstance(value, Tensor))
-        raise ValueError(f'{odd} is no tensor; give a checkpoint with a '
-                         'state_dict')
     if state.keys() != state_dict.keys():
         steps.append('dropped "module." from the keys')
     if is_legacy_two_stage(state):
@@ -68,7 +69,8 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
         if dropped:
             steps.append(f'dropped {" and ".join(dropped)}')
         model = _find_backbone(model)
-    has_sge = any('.sge.' in f'.{key}' for key in state)
+    # A plugin's postfix, as in "sge1", is part of its name.
+    has_sge = any(re.search(r'(^|\.)sge\w*\.', key) for key in state)
     if not has_sge:
         if model is None:
             raise ValueError(
@@ -126,7 +128,7 @@ def convert_checkpoint(source: str,
         raise ValueError(f'{source} holds a {type(checkpoint).__name__}, not '
                          'the dict of a checkpoint')
     weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    model = None if cfg is None else MODELS.build(cfg.model)
+    model = None if cfg is None else _build(cfg)
     try:
         conversion = convert_state_dict(weights, model)
     except ValueError as error:
@@ -135,6 +137,17 @@ def convert_checkpoint(source: str,
     meta.update(_dataset_meta(checkpoint.get('meta') or {}))
     _save(dict(meta=meta, state_dict=conversion.state_dict), target)
     return conversion.steps
+
+
+def _build(cfg: Config) -> nn.Module:
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError('The config has no model; give the config of a '
+                         'detector, not one of its _base_ parts')
+    try:
+        return MODELS.build(cfg.model)
+    except (AssertionError, KeyError, TypeError) as error:
+        raise ValueError('The model of the config cannot be built: '
+                         f'{type(error).__name__}: {error}') from error
 
 
 def _dataset_meta(meta: dict) -> dict:

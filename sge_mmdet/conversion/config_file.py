@@ -1,4 +1,5 @@
 """Short config files that inherit another config and add SGE."""
+import os
 import os.path as osp
 import re
 from pathlib import Path
@@ -28,26 +29,39 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     Raises:
         FileExistsError: If the file exists and is not to be replaced.
         FileNotFoundError: If there is no such config.
-        ValueError: As :func:`add_sge`, or if the config is of MMEngine's
-            pure Python style, which cannot be inherited by ``_base_``.
+        ValueError: As :func:`add_sge`, or if the config is not Python, or of
+            MMEngine's pure Python style, which ``_base_`` cannot inherit.
     """
     path, source = Path(path), find_config(base)
+    if path.suffix != '.py':
+        raise ValueError(f'A config that inherits is a Python file; name it '
+                         f'{path.with_suffix(".py")} instead of {path}')
     if path.exists() and not overwrite:
         raise FileExistsError(f'{path} exists; name another file or ask to '
                               'overwrite it (--overwrite)')
     if path.resolve() == source:
         raise ValueError(f'{path} is the config to inherit; name another file')
-    if Config._is_lazy_import(str(source)):
-        raise ValueError(
-            f'{source} is in the pure Python style of MMEngine, which a '
-            '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
-    changes = sge_changes(Config.fromfile(source), **options)
+    try:
+        if Config._is_lazy_import(str(source)):
+            raise ValueError(
+                f'{source} is in the pure Python style of MMEngine, which a '
+                '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
+        changes = sge_changes(Config.fromfile(source), **options)
+    except SyntaxError as error:
+        raise ValueError(f'{source} is not Python: {error}') from error
     lines = [f'_base_ = {_inherited_name(source, path.parent)!r}\n',
              *(f'{key} = {_to_source(value)}'
                for key, value in changes.items())]
     style = dict(based_on_style='pep8')
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(FormatCode('\n'.join(lines), style_config=style)[0])
+    partial = path.with_name(f'_partial_{path.name}')
+    partial.write_text(FormatCode('\n'.join(lines), style_config=style)[0])
+    try:
+        Config.fromfile(partial)
+        os.replace(partial, path)
+    finally:
+        if partial.exists():
+            partial.unlink()
     return Config.fromfile(path)
 
 

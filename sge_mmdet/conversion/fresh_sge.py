@@ -60,6 +60,8 @@ def with_fresh_sge(state_dict: Dict[str, Tensor],
                 f'{source.name} starts at weight_init={layer.weight_init}; '
                 'only with 0 it scales every position alike')
         gate = 1 / (1 + math.exp(-layer.bias_init))
+        if f'{source.name}.weight' in state:
+            raise ValueError(f'The checkpoint has {source.name} already')
         missing = [key for key in (*source.scaled, *source.undone)
                    if key not in state]
         if missing:

@@ -4,14 +4,14 @@ There a box ended at its last pixel, so that its width was x2 - x1 + 1. Newer
 versions let it end at the edge behind that pixel. MMDetection's legacy anchors
 keep the old reading; these parts do for all that comes after.
 """
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.coders import LegacyDeltaXYWHBBoxCoder
 from mmdet.registry import MODELS, TASK_UTILS
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @TASK_UTILS.register_module()
@@ -54,27 +54,41 @@ class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
 class LegacySingleRoIExtractor(SingleRoIExtractor):
     """SingleRoIExtractor for boxes that end at their last pixel.
 
-    Use it with RoIAlign's ``aligned=False``. Options are those of
-    ``SingleRoIExtractor``.
+    Options are those of ``SingleRoIExtractor``; RoIAlign is 0.6's, whatever
+    ``aligned`` says.
     """
 
-    def forward(self,
-                feats: Tuple[Tensor],
-                rois: Tensor,
-                roi_scale_factor: Optional[float] = None) -> Tensor:
-        """Pool regions.
+    def build_roi_layers(self, layer_cfg: dict,
+                         featmap_strides: Sequence[int]) -> nn.ModuleList:
+        """Build the pooling of each level."""
+        return nn.ModuleList(
+            _LegacyRoIAlign(layer) for layer in super().build_roi_layers(
+                dict(layer_cfg, aligned=True), featmap_strides))
 
-        Args:
-            feats (tuple[Tensor]): Levels of shape (N, C, H, W).
-            rois (Tensor): Shape (n, 5): image, x1, y1, x2, y2 in pixels.
-            roi_scale_factor (float, optional): Factor of the regions' size.
-                Default: None.
+    def map_roi_levels(self, rois: Tensor, num_levels: int) -> Tensor:
+        """Return each region's level, by its size with the last pixel."""
+        return super().map_roi_levels(
+            rois + rois.new_tensor([0, 0, 0, 1, 1]), num_levels)
 
-        Returns:
-            Tensor: Features of shape (n, C, h, w).
-        """
-        return super().forward(feats, rois + rois.new_tensor([0, 0, 0, 1, 1]),
-                               roi_scale_factor)
+
+class _LegacyRoIAlign(nn.Module):
+    """RoIAlign of regions from x1 to x2 + 1, samples not shifted.
+
+    mmcv's ``aligned=False`` would stretch regions below one cell of the map
+    to a whole one, which 0.6 did not. So the half cell by which
+    ``aligned=True`` shifts is taken back.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.output_size = layer.output_size
+
+    def forward(self, features: Tensor, rois: Tensor) -> Tensor:
+        """Pool regions of shape (n, 5) from a map of shape (N, C, H, W)."""
+        half = 0.5 / self.layer.spatial_scale
+        shift = rois.new_tensor([0, half, half, half + 1, half + 1])
+        return self.layer(features, rois + shift)
 
 
 @MODELS.register_module()

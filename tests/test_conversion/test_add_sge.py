@@ -180,6 +180,10 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
      "model.backbone: 'SwinTransformer' is not a ResNet of MMDetection; SGE "
      "goes into ResNet, .*where='neck'"),
     (config(type='NoSuchNet'), {}, "'NoSuchNet' is not a ResNet"),
+    (config(depth=49), {}, "model.backbone: 'ResNet' cannot be built: Key"),
+    (config(plugins=3), {}, "'ResNet' cannot be built: TypeError"),
+    (Config(dict(model=dict(backbone=[dict(type='ResNet')]))), {},
+     'is not a ResNet'),
     (config(type='SGEResNet'), {}, "'SGEResNet' has SGE already"),
     (config(plugins=[dict(cfg=dict(type='SGE'), position='after_conv2')]),
      {}, 'has SGE already'),

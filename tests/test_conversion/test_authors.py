@@ -150,9 +150,10 @@ def test_legacy_config_has_the_old_anchors(kind):
 
 
 @pytest.mark.parametrize('kind', ['faster-rcnn', 'mask-rcnn', 'cascade-rcnn'])
-def test_legacy_config_tests_with_2000_proposals_and_the_old_overlap(kind):
+def test_legacy_config_keeps_proposals_of_one_pixel_and_the_old_overlap(kind):
     test = Config.fromfile(CONFIGS[kind]).model.test_cfg
     assert test.rpn.nms_pre == test.rpn.max_per_img == 2000
     assert test.rpn.nms.offset == test.rcnn.nms.offset == 1
+    assert test.rpn.min_bbox_size == -1
     assert (test.rcnn.score_thr, test.rcnn.nms.iou_threshold,
             test.rcnn.max_per_img) == (0.05, 0.5, 100)

@@ -129,15 +129,43 @@ def test_file_that_is_there_is_replaced_only_when_asked(tmp_path):
     (MODELS.build(dict(PLAIN, depth=34)).state_dict(), WITH_SGE,
      'holds a ResNet-34'),
     (MODELS.build(PLAIN).state_dict(), PLAIN, 'config has no SGE'),
-    (dict(a=1), None, 'a is no tensor'),
+    (dict(a=1), None, 'no dict of names and tensors'),
+    ({1: torch.zeros(1)}, None, 'no dict of names and tensors'),
+    (None, None, 'no dict of names and tensors'),
 ], ids=['strange', 'strange for a model', 'strange with SGE', 'other depth',
-        'model without SGE', 'no tensors'])
+        'model without SGE', 'no tensors', 'no names', 'nothing'])
 def test_weights_that_fit_nothing_are_named(tmp_path, state, backbone, words):
     source = save(tmp_path / 'a.pth', state)
     cfg = backbone and Config(dict(model=detector(backbone)))
     with pytest.raises(ValueError, match=f'a.pth: .*{words}'):
         convert_checkpoint(source, tmp_path / 'b.pth', cfg)
     assert not (tmp_path / 'b.pth').exists()
+
+
+def test_trained_sge_of_two_plugins_a_block_is_kept():
+    backbone = dict(type='ResNet', depth=50, plugins=[
+        dict(cfg=dict(type='SGE', groups=8, postfix=i), position=position)
+        for i, position in ((1, 'after_conv2'), (2, 'after_conv3'))])
+    model = MODELS.build(detector(backbone))
+    state = model.state_dict()
+    for key in state:
+        if '.sge' in key:
+            torch.nn.init.normal_(state[key])
+    before = {key: value.clone() for key, value in state.items()}
+    converted, steps = convert_state_dict(state, model)
+    assert steps == ['nothing had to be changed']
+    assert all(torch.equal(converted[key], before[key]) for key in before)
+
+
+@pytest.mark.parametrize('cfg, words', [
+    (dict(train_cfg=None), 'has no model'),
+    (dict(model=dict(backbone=dict(type='ResNet', depth=18))),
+     'cannot be built'),
+])
+def test_config_that_is_no_detector_is_named(tmp_path, cfg, words):
+    source = save(tmp_path / 'a.pth', {'a': torch.zeros(1)})
+    with pytest.raises(ValueError, match=words):
+        convert_checkpoint(source, tmp_path / 'b.pth', Config(cfg))
 
 
 def test_shape_that_does_not_fit_is_named():

@@ -60,6 +60,8 @@ def test_folder_names_that_mmengine_cannot_inherit_by_are_paths(tmp_path):
     ('own.py', 'own.py', ValueError, 'is the config to inherit'),
     ('none.py', 'new.py', FileNotFoundError, 'no config .*none.py'),
     ('lazy.py', 'new.py', ValueError, 'pure Python style'),
+    ('own.py', 'new.json', ValueError, 'name it .*new.py instead of'),
+    ('wrong.py', 'new.py', ValueError, 'wrong.py is not Python'),
 ])
 def test_files_that_cannot_be_used_are_refused(tmp_path, base, target, error,
                                                words):
@@ -67,9 +69,12 @@ def test_files_that_cannot_be_used_are_refused(tmp_path, base, target, error,
     (tmp_path / 'lazy.py').write_text(
         'from mmengine.config import read_base\n'
         f'with read_base():\n    from .own import *\n{OWN}')
+    (tmp_path / 'wrong.py').write_text('model = dict(')
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(error, match=words):
         write_sge_config(tmp_path / base, tmp_path / target, overwrite=True)
     assert (tmp_path / 'own.py').read_text() == OWN
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_missing_stock_config_is_named():

@@ -86,11 +86,12 @@ def test_config_of_another_backbone_is_refused_in_words(sweep, name,
     assert 'is not a ResNet of MMDetection; SGE goes into' in outcome.reason
 
 
-def test_sweep_sees_a_failure(sweep, tmp_path, monkeypatch):
+@pytest.mark.parametrize('error', [RuntimeError, ValueError])
+def test_sweep_sees_a_failure(sweep, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
-        raise RuntimeError('broken')
+        raise error('broken')
 
     monkeypatch.setattr(sweep, 'write_sge_config', fail)
     outcome = sweep.try_config(BUILT[0], tmp_path)
     assert outcome.status == sweep.FAILED
-    assert 'RuntimeError: broken' in sweep.tabulate([outcome])
+    assert f'{error.__name__}: broken' in sweep.tabulate([outcome])

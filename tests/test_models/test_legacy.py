@@ -1,3 +1,4 @@
+import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
@@ -11,11 +12,12 @@ def extractor(**options):
         out_channels=1, featmap_strides=[4, 8], **options))
 
 
-def test_regions_are_pooled_up_to_the_end_of_their_last_pixel():
+@pytest.mark.parametrize('x1, x2', [(20, 90), (20, 21), (21.5, 21.5)])
+def test_regions_are_pooled_up_to_the_end_of_their_last_pixel(x1, x2):
     """On a ramp every bin holds the position of its middle."""
-    stride, x1, x2 = 4, 20, 90
+    stride = 4
     ramp = torch.arange(40.).repeat(40, 1)[None, None]
-    rois = torch.tensor([[0, x1, 20, x2, 90.]])
+    rois = torch.tensor([[0, x1, 20, x2, 50.]])
     got = extractor()([ramp, torch.zeros(1, 1, 20, 20)], rois)
     width = (x2 - x1 + 1) / stride / 7
     want = x1 / stride + (torch.arange(7) + 0.5) * width

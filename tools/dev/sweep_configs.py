@@ -20,7 +20,7 @@ from mmengine.utils import track_iter_progress
 from torch import nn
 
 from sge_mmdet import SpatialGroupEnhance
-from sge_mmdet.conversion import write_sge_config
+from sge_mmdet.conversion import NotApplicableError, write_sge_config
 from sge_mmdet.conversion.add_sge import BACKBONE_KEYS, find_parts
 from sge_mmdet.utils import quiet_log, stock_path
 
@@ -65,8 +65,8 @@ def try_config(name: str, folder: Path, **options: object) -> Outcome:
         with quiet_log():
             cfg = write_sge_config(f'mmdet::{name}', folder / 'sge.py',
                                    overwrite=True, **options)
-    except ValueError as error:
-        # The refusals of add_sge are the product's answer, in words.
+    except NotApplicableError as error:
+        # The product's own answer, in words.
         return Outcome(name, kind, NOT_APPLICABLE, _first_line(error))
     except Exception as error:
         status = FAILED if _builds(plain.values()) else NOT_APPLICABLE

@@ -1,5 +1,5 @@
 # Evaluates a converted checkpoint of the paper's authors as it was trained:
-# boxes that end at their last pixel, unaligned RoIAlign, 2000 proposals.
+# boxes that end at their last pixel, and the RoIAlign that goes with them.
 _base_ = '../mask-rcnn_r50-sge_fpn_clip-2x_coco.py'
 
 model = dict(
@@ -10,14 +10,14 @@ model = dict(
     roi_head=dict(
         bbox_roi_extractor=dict(
             type='LegacySingleRoIExtractor',
-            roi_layer=dict(sampling_ratio=2, aligned=False)),
+            roi_layer=dict(sampling_ratio=2)),
         bbox_head=dict(bbox_coder=dict(type='StrictLegacyDeltaXYWHBBoxCoder')),
         mask_roi_extractor=dict(
             type='LegacySingleRoIExtractor',
-            roi_layer=dict(sampling_ratio=2, aligned=False)),
+            roi_layer=dict(sampling_ratio=2)),
         mask_head=dict(type='LegacyFCNMaskHead')),
     test_cfg=dict(
-        rpn=dict(nms_pre=2000, max_per_img=2000, nms=dict(offset=1)),
+        rpn=dict(nms=dict(offset=1), min_bbox_size=-1),
         rcnn=dict(nms=dict(offset=1))))
 val_evaluator = dict(type='LegacyCocoMetric')
 test_evaluator = dict(type='LegacyCocoMetric')

@@ -7,6 +7,6 @@ model = dict(
     bbox_head=dict(
         anchor_generator=dict(type='LegacyAnchorGenerator', center_offset=0.5),
         bbox_coder=dict(type='StrictLegacyDeltaXYWHBBoxCoder')),
-    test_cfg=dict(nms=dict(offset=1)))
+    test_cfg=dict(nms=dict(offset=1), min_bbox_size=-1))
 val_evaluator = dict(type='LegacyCocoMetric')
 test_evaluator = dict(type='LegacyCocoMetric')

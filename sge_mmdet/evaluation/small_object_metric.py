@@ -1,0 +1,209 @@
+"""MMDetection's CocoMetric, faster, and by object size."""
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+from mmengine.logging import MMLogger
+
+from .columns import Detections, Truth, make_detections, read_truth
+from .engines import ENGINES, Accumulated, evaluate
+from .size_bins import size_bins as parse_size_bins
+from .size_report import class_table, size_table
+
+AREAS = ('annotation', 'box')
+# Which of CocoMetric's figures is which: (iou, size, position in
+# proposal_nums). COCO itself has its first figure at 100 detections only.
+AP_ITEMS = {
+    'mAP': (None, 'all', None), 'mAP_50': (0.5, 'all', 2),
+    'mAP_75': (0.75, 'all', 2), 'mAP_s': (None, 'small', 2),
+    'mAP_m': (None, 'medium', 2), 'mAP_l': (None, 'large', 2)
+}
+AR_ITEMS = {
+    'AR@100': ('all', 0), 'AR@300': ('all', 1), 'AR@1000': ('all', 2),
+    'AR_s@1000': ('small', 2), 'AR_m@1000': ('medium', 2),
+    'AR_l@1000': ('large', 2)
+}
+
+
+@METRICS.register_module()
+class SmallObjectMetric(CocoMetric):
+    """CocoMetric with average precision by object size.
+
+    Whatever ``CocoMetric`` logs is logged under the same keys with the same
+    values. Besides, for each size: ``bbox_mAP_<size>``,
+    ``bbox_mAP_50_<size>``, ``bbox_AR_<size>`` and the number of objects
+    ``bbox_num_<size>`` (``segm_`` and ``proposal_`` likewise), at COCO's 100
+    detections an image; with ``classwise`` also for each class. A size
+    without objects has the number alone.
+
+    MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
+    detections an image; with at most 100 of them both are the same.
+
+    Args:
+        size_bins (str or Sequence[float]): "coco", "aitod", or limits of the
+            sides in pixels; see :func:`size_bins`. Default: "coco".
+        area (str): What an object's size is: "annotation", the area that is
+            annotated (of its mask), as in COCO, or "box". Default:
+            "annotation".
+        engine (str, optional): "hotcoco" or "pycocotools". Default: None,
+            hotcoco where it is installed.
+        **kwargs: Of ``CocoMetric``.
+
+    Raises:
+        ValueError: If an option has a value that does not exist.
+    """
+
+    def __init__(self,
+                 size_bins: Union[str, Sequence[float]] = 'coco',
+                 area: str = 'annotation',
+                 engine: Optional[str] = None,
+                 **kwargs: Any) -> None:
+        self.bins = parse_size_bins(size_bins)
+        for name, value, choices in (('area', area, AREAS),
+                                     ('engine', engine, (None, *ENGINES))):
+            if value not in choices:
+                raise ValueError(f'{name} is one of '
+                                 f'{", ".join(map(str, choices))}, got '
+                                 f'{value!r}')
+        super().__init__(**kwargs)
+        self.area = area
+        self.engine = engine
+        for item in self.metric_items or ():
+            if item not in {**AP_ITEMS, **AR_ITEMS}:
+                raise KeyError(f'metric item "{item}" is not supported; '
+                               f'there are {", ".join(AP_ITEMS)}, '
+                               f'{", ".join(AR_ITEMS)}')
+
+    def compute_metrics(self, results: list) -> Dict[str, float]:
+        """Compute the figures of all images.
+
+        Args:
+            results (list): What :meth:`process` collected of each image.
+
+        Returns:
+            dict[str, float]: Figures by name.
+        """
+        logger = MMLogger.get_current_instance()
+        gts, preds = zip(*results)
+        self._init_truth(gts)
+        if self.outfile_prefix is not None:
+            self.results2json(preds, self.outfile_prefix)
+        figures: Dict[str, float] = OrderedDict()
+        if self.format_only:
+            logger.info('results are saved in '
+                        f'{Path(self.outfile_prefix).parent}')
+            return figures
+        truth = read_truth(
+            {'annotations': [], **self._coco_api.dataset},
+            self.dataset_meta['classes'])
+        for metric in self.metrics:
+            logger.info(f'Evaluating {metric}...')
+            if metric == 'proposal_fast':
+                recalls = self.fast_eval_recall(
+                    preds, self.proposal_nums, self.iou_thrs, logger=logger)
+                figures.update((f'AR@{number}', recall) for number, recall in
+                               zip(self.proposal_nums, recalls))
+                continue
+            found = self._columns(preds, truth, metric)
+            figures.update(self._stock_figures(metric, truth, found))
+            figures.update(self._size_figures(metric, truth, found, logger))
+        return figures
+
+    def _init_truth(self, gts: Sequence[dict]) -> None:
+        """Load the ground truth, if it comes with the images."""
+        if self._coco_api is None:
+            with tempfile.TemporaryDirectory() as folder:
+                self._coco_api = COCO(self.gt_to_coco_json(
+                    gt_dicts=gts, outfile_prefix=str(Path(folder) / 'gt')))
+        if self.cat_ids is None:
+            self.cat_ids = self._coco_api.get_cat_ids(
+                cat_names=self.dataset_meta['classes'])
+        if self.img_ids is None:
+            self.img_ids = self._coco_api.get_img_ids()
+
+    def _columns(self, preds: Sequence[dict], truth: Truth,
+                 metric: str) -> Detections:
+        """Return all images' detections; those of no use are left out."""
+        box = np.concatenate([np.zeros((0, 4)), *(
+            pred['bboxes'] for pred in preds)])
+        box = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
+        scores, masks = 'scores', None
+        if metric == 'segm':
+            masks = [mask for pred in preds for mask in pred['masks']]
+            if all('mask_scores' in pred for pred in preds):
+                scores = 'mask_scores'
+        labels = np.concatenate([pred['labels'] for pred in preds])
+        return make_detections(
+            truth,
+            np.repeat([pred['img_id'] for pred in preds],
+                      [len(pred['labels']) for pred in preds]),
+            np.array(self.cat_ids)[labels.astype(int)], box,
+            np.concatenate([pred[scores] for pred in preds]), masks,
+            name=f'The {metric} result', drop_bad=True)
+
+    def _stock_figures(self, metric: str, truth: Truth,
+                       found: Detections) -> Dict[str, float]:
+        """Return what CocoMetric logs."""
+        result = evaluate(truth, found, parse_size_bins('coco'), metric,
+                          self.iou_thrs, self.proposal_nums, self.engine)
+        figures: Dict[str, float] = OrderedDict()
+        is_proposal = metric == 'proposal'
+        if self.classwise and not is_proposal:
+            for k, name in enumerate(result.category_names):
+                ap = result.ap(category=k)
+                figures[f'{name}_precision'] = round(
+                    np.float64(np.nan if ap is None else ap), 3)
+        for item in self.metric_items or (AR_ITEMS if is_proposal else
+                                          AP_ITEMS):
+            value = self._stock_figure(result, item)
+            figures[item if is_proposal else f'{metric}_{item}'] = float(
+                f'{value:.3f}' if is_proposal else f'{round(value, 3)}')
+        return figures
+
+    def _stock_figure(self, result: Accumulated, item: str) -> float:
+        """Return one of COCO's figures; -1 where it does not exist."""
+        numbers = self.proposal_nums
+        if item in AR_ITEMS:
+            size, position = AR_ITEMS[item]
+            value = result.ar(size, max_dets=numbers[position])
+        else:
+            iou, size, position = AP_ITEMS[item]
+            number = 100 if position is None else numbers[position]
+            value = None
+            if number in numbers and (iou is None or iou in self.iou_thrs):
+                value = result.ap(iou, size, max_dets=number)
+        return np.float64(-1 if value is None else value)
+
+    def _size_figures(self, metric: str, truth: Truth, found: Detections,
+                      logger: MMLogger) -> Dict[str, float]:
+        """Return the figures by size, and log them as tables."""
+        if self.area == 'box':
+            truth = truth.with_box_areas()
+        result = evaluate(truth, found, self.bins, metric, self.iou_thrs,
+                          engine=self.engine)
+        logger.info(f'{metric} by object size:\n{size_table(result).text()}')
+        classes: List[Optional[int]] = [None]
+        if self.classwise and metric != 'proposal':
+            classes += range(len(result.category_names))
+            logger.info(f'{metric} by class:\n{class_table(result).text()}')
+        figures: Dict[str, float] = OrderedDict()
+        for k in classes:
+            owner = metric if k is None else (
+                f'{metric}_{result.category_names[k]}')
+            for bin in self.bins:
+                values = {
+                    f'{owner}_mAP_{bin.name}': result.ap(
+                        size=bin.name, category=k),
+                    f'{owner}_mAP_50_{bin.name}': result.ap(
+                        0.5, bin.name, k) if 0.5 in self.iou_thrs else None,
+                    f'{owner}_AR_{bin.name}': result.ar(bin.name, k),
+                }
+                figures.update((key, round(value, 3)) for key, value in
+                               values.items() if value is not None)
+                figures[f'{owner}_num_{bin.name}'] = result.count(bin.name, k)
+        return figures
