@@ -7,7 +7,6 @@ from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation.size_bins import size_bins
 
 METRICS = ('bbox', 'segm', 'proposal')
-pytest.importorskip('hotcoco')
 
 
 def columns(seed, metric='bbox', **options):
