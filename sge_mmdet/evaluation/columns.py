@@ -162,7 +162,11 @@ def make_detections(truth: Truth,
         ValueError: If a detection is of an image that the ground truth lacks,
             has a number that is not finite, or a negative size.
     """
-    box, score = _boxes(box), np.asarray(score, float)
+    try:
+        box, score = _boxes(box), np.asarray(score, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name} is not a COCO result file: a detection has '
+                         f'a wrong {error}') from error
     image = _indices(truth.image_ids, image_ids)
     if (image < 0).any():
         first = np.asarray(image_ids)[(image < 0).argmax()]
@@ -225,6 +229,10 @@ def detections_from_coco(results: Any, truth: Truth, name: str,
 
 def _unique_ids(name: str, key: str, entries: Sequence[dict]) -> np.ndarray:
     ids = [entry['id'] for entry in entries]
+    odd = [value for value in ids if not isinstance(value, int)]
+    if odd:
+        raise ValueError(f'{name}: ids of {key} are whole numbers, got '
+                         f'{odd[0]!r}')
     twice = [value for value, count in Counter(ids).items() if count > 1]
     if twice:
         raise ValueError(f'{name}: {len(twice)} ids of {key} are there more '
@@ -262,8 +270,10 @@ def _mask_areas(truth: Truth, image: np.ndarray, masks: Sequence[dict],
     if wrong.any():
         first = wrong.argmax()
         raise ValueError(
-            f'{name}: detection {first} has a mask of {tuple(sizes[first])} '
+            f'{name}: detection {first} has a mask of '
+            f'{tuple(sizes[first].tolist())} '
             f'pixels (height, width) in an image of '
-            f'{tuple(truth.image_sizes[image[first]])} ({wrong.sum()} such)')
+            f'{tuple(truth.image_sizes[image[first]].tolist())} '
+            f'({wrong.sum()} such)')
     return mask_utils.area(list(masks)).astype(float) if len(
         masks) else np.zeros(0)

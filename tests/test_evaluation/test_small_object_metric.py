@@ -50,7 +50,8 @@ def run(kind, path, samples, meta, **options):
     dict(metric=['proposal', 'bbox']),
     dict(metric='bbox', proposal_nums=(1, 10, 100),
          metric_items=['mAP', 'mAP_s', 'AR@1000', 'AR_s@1000']),
-    dict(metric='bbox', proposal_nums=(1, 2, 3), iou_thrs=np.array([0.5, 0.6])),
+    dict(metric='bbox', proposal_nums=(1, 2, 3),
+         iou_thrs=np.array([0.5, 0.6])),
 ], ids=str)
 def test_everything_that_coco_metric_logs_is_logged_alike(tmp_path, options,
                                                           engine):

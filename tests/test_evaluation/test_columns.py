@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+
+from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+
+
+def good_truth():
+    return dict(
+        images=[dict(id=7, height=30, width=40, file_name='a.png'),
+                dict(id=3, height=30, width=40)],
+        categories=[dict(id=9, name='cat'), dict(id=4, name='dog')],
+        annotations=[
+            dict(id=1, image_id=7, category_id=9, bbox=[1, 2, 3, 4], area=10,
+                 iscrowd=0),
+            dict(id=2, image_id=3, category_id=4, bbox=[0, 0, 5, 5], area=25,
+                 iscrowd=1)
+        ])
+
+
+def good_result(**changes):
+    return dict(dict(image_id=3, category_id=4, bbox=[1, 1, 2, 2], score=0.5),
+                **changes)
+
+
+def test_ids_become_positions_in_the_order_of_the_ids():
+    truth = read_truth(good_truth())
+    assert truth.category_names == ['dog', 'cat']
+    assert truth.image.tolist() == [0, 1]
+    assert truth.category.tolist() == [1, 0]
+    assert truth.crowd.tolist() == [False, True]
+    found = detections_from_coco([good_result()], truth, 'r.json')
+    assert (found.image[0], found.category[0], found.area[0]) == (1, 0, 4)
+
+
+def test_chosen_categories_alone_are_kept():
+    truth = read_truth(good_truth(), ['cat'])
+    assert truth.category_names == ['cat'] and len(truth.image) == 1
+
+
+def test_box_areas_take_the_place_of_annotated_ones():
+    assert read_truth(good_truth()).with_box_areas().area.tolist() == [12, 25]
+
+
+def change(truth, key, at, **values):
+    truth[key][at].update(values)
+    return truth
+
+
+@pytest.mark.parametrize('truth, words', [
+    ([], 'no list "images"'),
+    (dict(images=[], annotations=[]), 'no list "categories"'),
+    (change(good_truth(), 'images', 0, id=3), 'ids of images are there more'),
+    (change(good_truth(), 'annotations', 0, id=2), 'such as 2'),
+    (change(good_truth(), 'images', 0, id='7'), "whole numbers, got '7'"),
+    (change(good_truth(), 'categories', 0, id=4), 'ids of categories'),
+    (change(good_truth(), 'annotations', 1, image_id=5),
+     'annotation 2 has an image that it lacks'),
+    (change(good_truth(), 'annotations', 1, category_id=5),
+     'annotation 2 has a category that it lacks'),
+    (change(good_truth(), 'annotations', 0, bbox=[1, 2, -3, 4]),
+     'annotation 1 has a box'),
+    (change(good_truth(), 'annotations', 0, bbox=[1, 2, float('nan'), 4]),
+     'annotation 1 has a box'),
+    (change(good_truth(), 'annotations', 0, bbox=[1, 2]), 'bbox'),
+    (dict(good_truth(), annotations=[dict(id=1, image_id=7)]),
+     "wrong 'category_id'"),
+], ids=lambda value: value if isinstance(value, str) else '')
+def test_ground_truth_with_a_fault_is_named(tmp_path, truth, words):
+    path = tmp_path / 'truth.json'
+    path.write_text(json.dumps(truth))
+    with pytest.raises(ValueError, match=words) as caught:
+        read_truth(path)
+    assert 'truth.json' in str(caught.value)
+
+
+def test_missing_category_and_missing_area_are_said():
+    with pytest.raises(ValueError, match=r'no category cow; it has cat, dog'):
+        read_truth(good_truth(), ['cow'])
+    truth = good_truth()
+    del truth['annotations'][0]['area']
+    with pytest.warns(UserWarning, match='1 annotations have no area'):
+        assert read_truth(truth).area.tolist() == [12, 25]
+
+
+@pytest.mark.parametrize('results, words', [
+    ({}, 'a list of detections, but a dict'),
+    ([dict(image_id=3)], "wrong 'category_id'"),
+    ([good_result(image_id=4)], 'detections in image 4, which that lacks'),
+    ([good_result(category_id=1)], 'category 1, which the ground truth lacks'),
+    ([good_result(), good_result(score=float('nan'))],
+     'number 1: .* score nan'),
+    ([good_result(bbox=[1, 1, float('inf'), 2])], '1 detections .* finite'),
+    ([good_result(bbox=[1, 1, -1, 2])], 'negative size'),
+    ([good_result(bbox=[1, 1, 2])], 'bbox'),
+    ([good_result(score='high')], "could not .* 'high'"),
+], ids=lambda value: value if isinstance(value, str) else '')
+def test_result_with_a_fault_is_named(results, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        detections_from_coco(results, read_truth(good_truth()), 'r.json')
+    assert 'r.json' in str(caught.value)
+
+
+def test_mask_of_another_size_is_named():
+    truth = good_truth()
+    masks = dict(size=[20, 40], counts='PPY14')
+    with pytest.raises(ValueError, match=r'mask of \(20, 40\) pixels .* in an '
+                       r'image of \(30, 40\)'):
+        detections_from_coco([good_result(segmentation=masks)],
+                             read_truth(truth), 'r.json', masks=True)
+
+
+def test_no_detections_and_no_objects_are_empty_columns():
+    truth = read_truth(dict(good_truth(), annotations=[]))
+    found = detections_from_coco([], truth, 'r.json')
+    assert len(truth.image) == len(found.image) == 0
+    assert truth.box.shape == found.box.shape == (0, 4)
+    assert truth.area.dtype == np.float64

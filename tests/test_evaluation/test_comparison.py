@@ -1,0 +1,95 @@
+import json
+
+import numpy as np
+import pytest
+from random_coco import random_coco
+
+from sge_mmdet.evaluation import compare_detections, size_bins
+from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+
+BINS = size_bins([0, 10, float('inf')])
+
+
+def sides(images=40, seed=1, worse=0.5):
+    """Return ground truth, a result, and one with fewer and worse boxes."""
+    truth, results = random_coco(seed, images=images)
+    truth = read_truth(truth)
+    random = np.random.default_rng(seed)
+    spoilt = [
+        dict(r, bbox=[r['bbox'][0] + 3, *r['bbox'][1:]])
+        if random.random() < worse else r for r in results
+    ]
+    return (truth, detections_from_coco(results, truth, 'a'),
+            detections_from_coco(spoilt, truth, 'b'))
+
+
+def test_equal_results_differ_in_nothing():
+    truth, a, _ = sides()
+    result = compare_detections(truth, [a], [a], BINS, resamples=50)
+    for row in (*result.sizes, *result.classes):
+        assert (row.difference, row.low, row.high, row.p) == (0, 0, 0, 1)
+    assert 'cannot be told' in result.verdict()
+
+
+def test_clear_difference_is_found_and_said():
+    truth, a, b = sides()
+    result = compare_detections(truth, [a], [b], BINS, ('SGE', 'plain'),
+                                resamples=200)
+    assert [row.name for row in result.sizes] == ['AP', 'AP50', 'AP75',
+                                                  'AP_0-10', 'AP_10-inf']
+    row = result['AP']
+    assert row.b < row.a and row.low < row.difference < row.high < 0
+    assert row.p == pytest.approx(2 / 201)
+    assert 'plain is worse than SGE in AP:' in result.verdict()
+    assert '200 paired bootstrap resamples of 40 images' in result.verdict()
+    text = result.table().text()
+    assert text.splitlines()[0].split()[:3] == ['figure', 'SGE', 'plain']
+    assert json.loads(json.dumps(result.to_dict()))['verdict']
+
+
+def test_swapping_the_sides_changes_the_sign():
+    truth, a, b = sides()
+    one, other = (compare_detections(truth, [x], [y], BINS, resamples=60)
+                  for x, y in ((a, b), (b, a)))
+    for left, right in zip(one.sizes, other.sizes):
+        np.testing.assert_allclose(
+            [left.difference, left.low, left.high],
+            [-right.difference, -right.high, -right.low], atol=1e-6)
+
+
+def test_same_seed_gives_the_same_and_another_another():
+    truth, a, b = sides()
+    runs = [compare_detections(truth, [a], [b], BINS, resamples=60, seed=seed)
+            for seed in (0, 0, 1)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_several_seeds_are_averaged_and_their_spread_is_shown():
+    truth, a, b = sides()
+    result = compare_detections(truth, [a, b], [b, b, b], BINS, resamples=60)
+    singles = [compare_detections(truth, [x], [b], BINS, resamples=2)['AP'].a
+               for x in (a, b)]
+    row = result['AP']
+    assert row.a == pytest.approx(np.mean(singles))
+    assert row.spread_a == pytest.approx(np.std(singles, ddof=1))
+    assert row.spread_b == 0
+    assert result.table().header[-2:] == ['sd of A', 'sd of B']
+    assert 'standard error over seeds' in result.verdict() or (
+        'cannot be told' in result.verdict())
+
+
+def test_sizes_without_objects_are_left_out():
+    truth, a, b = sides()
+    result = compare_detections(truth, [a], [b], size_bins('coco'),
+                                resamples=20)
+    assert {'AP_medium', 'AP_large'}.isdisjoint(
+        row.name for row in result.sizes)
+
+
+def test_nothing_to_compare_is_said():
+    truth, a, _ = sides()
+    with pytest.raises(ValueError, match='got 1 and 0'):
+        compare_detections(truth, [a], [], BINS)
+    empty = read_truth(dict(random_coco(1)[0], annotations=[]))
+    with pytest.raises(ValueError, match='no object'):
+        compare_detections(empty, [a], [a], BINS)
