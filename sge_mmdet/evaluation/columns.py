@@ -19,6 +19,8 @@ class Truth:
         image_sizes: Their heights and widths in pixels; shape (I, 2).
         category_ids: Ids of the categories that are evaluated; shape (K,).
         category_names: Their names; K of them.
+        label_ids: The same ids in the file's order, which MMDetection counts
+            its labels by; shape (K,).
         image: Index of each object's image; shape (n,).
         category: Index of each object's category; shape (n,).
         box: x, y, width and height in pixels; shape (n, 4).
@@ -32,6 +34,7 @@ class Truth:
     image_sizes: np.ndarray
     category_ids: np.ndarray
     category_names: List[str]
+    label_ids: np.ndarray
     image: np.ndarray
     category: np.ndarray
     box: np.ndarray
@@ -126,6 +129,7 @@ def read_truth(source: Union[str, Path, dict],
         np.array([(i.get('height', 0), i.get('width', 0))
                   for i in data['images']], int).reshape(-1, 2),
         np.array(chosen, int), [all_categories[key] for key in chosen],
+        np.array([key for key in all_categories if key in chosen], int),
         image[keep], np.searchsorted(chosen, category[keep]), box[keep],
         area[keep],
         np.array([bool(annotations[i].get('iscrowd', 0)) for i in keep],

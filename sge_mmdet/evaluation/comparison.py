@@ -1,5 +1,5 @@
 """Whether one detector is better than another, where, and beyond chance."""
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -86,6 +86,12 @@ class Comparison:
             + ([row.spread_a, row.spread_b] if has_spread else [])
             for row in (self.classes if classes else self.sizes)
         ])
+
+    def csv(self) -> str:
+        """Return all differences with all digits, one a line."""
+        names = [field.name for field in fields(Difference)]
+        return Table(names, [[getattr(row, name) for name in names]
+                             for row in (*self.sizes, *self.classes)]).csv()
 
     def to_dict(self) -> dict:
         """Return everything in plain containers, for JSON."""

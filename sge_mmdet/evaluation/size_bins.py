@@ -80,3 +80,19 @@ def size_bins(spec: Union[str, Sequence[float]]) -> List[SizeBin]:
         raise ValueError('Limits of size bins are two or more numbers of '
                          f'pixels that ascend from 0 or more, got {spec!r}')
     return [SizeBin(f'{low:g}-{high:g}', low, high) for low, high in pairs]
+
+
+def parse_size_bins(words: Sequence[str]) -> List[SizeBin]:
+    """Return the bins that the words of a command line stand for.
+
+    Args:
+        words (Sequence[str]): One name, or the limits.
+
+    Raises:
+        ValueError: As :func:`size_bins`.
+
+    Examples:
+        >>> [bin.name for bin in parse_size_bins(['0', '16', 'inf'])]
+        ['0-16', '16-inf']
+    """
+    return size_bins(words[0] if len(words) == 1 else list(words))

@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 
 from .columns import Detections, Truth, make_detections, read_truth
 from .engines import ENGINES, Accumulated, evaluate
-from .size_bins import size_bins as parse_size_bins
+from .size_bins import size_bins as make_size_bins
 from .size_report import class_table, size_table
 
 AREAS = ('annotation', 'box')
@@ -63,7 +63,7 @@ class SmallObjectMetric(CocoMetric):
                  area: str = 'annotation',
                  engine: Optional[str] = None,
                  **kwargs: Any) -> None:
-        self.bins = parse_size_bins(size_bins)
+        self.bins = make_size_bins(size_bins)
         for name, value, choices in (('area', area, AREAS),
                                      ('engine', engine, (None, *ENGINES))):
             if value not in choices:
@@ -149,7 +149,7 @@ class SmallObjectMetric(CocoMetric):
     def _stock_figures(self, metric: str, truth: Truth,
                        found: Detections) -> Dict[str, float]:
         """Return what CocoMetric logs."""
-        result = evaluate(truth, found, parse_size_bins('coco'), metric,
+        result = evaluate(truth, found, make_size_bins('coco'), metric,
                           self.iou_thrs, self.proposal_nums, self.engine)
         figures: Dict[str, float] = OrderedDict()
         is_proposal = metric == 'proposal'

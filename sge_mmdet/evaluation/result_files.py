@@ -1,0 +1,109 @@
+"""Files with detections: COCO's JSON and MMDetection's pickles."""
+import io
+import pickle
+from pathlib import Path
+from typing import Any, Callable, Union
+
+import numpy as np
+import torch
+
+from ..utils import load_json
+from .columns import (
+    Detections,
+    Truth,
+    detections_from_coco,
+    make_detections,
+)
+
+PICKLES = ('.pkl', '.pickle')
+
+
+def read_detections(path: Union[str, Path], truth: Truth,
+                    metric: str = 'bbox') -> Detections:
+    """Read a result file.
+
+    Args:
+        path (str or Path): COCO's result format in JSON, as MMDetection's
+            ``outfile_prefix`` writes it, or the pickle of ``tools/test.py
+            --out``, of which nothing is run.
+        truth (Truth): What they are of. The labels of a pickle are positions
+            among its categories.
+        metric (str): "bbox" or "segm". Default: "bbox".
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, not of the format, or not of this
+            ground truth.
+    """
+    path, masks = Path(path), metric == 'segm'
+    if path.suffix in PICKLES:
+        return _from_pickle(_load_pickle(path), truth, str(path), masks)
+    return detections_from_coco(load_json(path), truth, str(path), masks)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds the containers, numbers and tensors of DumpDetResults alone."""
+
+    def find_class(self, module: str, name: str) -> Callable:
+        """Return what a name in the file may stand for."""
+        allowed = {
+            ('torch._utils', '_rebuild_tensor_v2'):
+                torch._utils._rebuild_tensor_v2,
+            ('torch.storage', '_load_from_bytes'): _load_storage,
+            ('collections', 'OrderedDict'): dict,
+            ('_codecs', 'encode'): _encode_latin1,
+        }
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f'it contains {module}.{name}')
+        return allowed[module, name]
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """Return bytes, which old pickle protocols hold as text."""
+    if encoding != 'latin1':
+        raise pickle.UnpicklingError(f'it holds bytes in {encoding!r}')
+    return text.encode('latin1')
+
+
+def _load_storage(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
+def _load_pickle(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no file {path}')
+    with path.open('rb') as file:
+        try:
+            return _Unpickler(file).load()
+        except Exception as error:
+            # A damaged pickle can end in any error.
+            raise ValueError(
+                f'{path} is not a result file of tools/test.py --out, or is '
+                f'truncated; nothing of it was run: {error}') from error
+
+
+def _from_pickle(results: Any, truth: Truth, name: str,
+                 masks: bool) -> Detections:
+    try:
+        found = [result['pred_instances'] for result in results]
+        images = [result['img_id'] for result in results]
+        box = np.concatenate([np.zeros((0, 4)), *(
+            instances['bboxes'].numpy() for instances in found)])
+        box = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
+        score = [x for instances in found for x in
+                 instances['scores'].tolist()]
+        label = [x for instances in found for x in
+                 instances['labels'].tolist()]
+        segmentation = [mask for instances in found
+                        for mask in instances['masks']] if masks else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{name} is not a result file of tools/test.py '
+                         f'--out: {type(error).__name__} {error}') from error
+    known = len(truth.label_ids)
+    if label and not 0 <= min(label) <= max(label) < known:
+        raise ValueError(f'{name} has labels from {min(label)} to '
+                         f'{max(label)}, the ground truth {known} categories')
+    return make_detections(
+        truth, np.repeat(images, [len(x['scores']) for x in found]),
+        truth.label_ids[np.array(label, int)], box, score, segmentation,
+        name)

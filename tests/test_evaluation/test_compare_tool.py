@@ -1,0 +1,58 @@
+import json
+import re
+
+import pytest
+from matplotlib.image import imread
+from random_coco import random_coco
+from scripts import load_script
+
+
+@pytest.fixture
+def files(tmp_path):
+    truth, results = random_coco(1, images=20)
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    (tmp_path / 'a.json').write_text(json.dumps(results))
+    (tmp_path / 'b.json').write_text(json.dumps(results[::2]))
+    return tmp_path
+
+
+def run(monkeypatch, capsys, *args):
+    monkeypatch.setattr('sys.argv', ['compare.py', *map(str, args)])
+    load_script('compare.py').main()
+    return capsys.readouterr().out
+
+
+def test_tool_prints_the_differences_and_writes_them(files, monkeypatch,
+                                                     capsys):
+    shown = run(monkeypatch, capsys, files / 'a.json', files / 'b.json',
+                '--truth', files / 'truth.json', '--resamples', 50,
+                '--size-bins', 0, 10, 'inf', '--names', 'all', 'half',
+                '--out-dir', files / 'out')
+    assert 'half' in shown and 'AP_0-10' in shown and 'resamples' in shown
+    data = json.loads((files / 'out' / 'comparison.json').read_text())
+    assert data['verdict'] in shown
+    assert data['verdict'] in (files / 'out' / 'comparison.md').read_text()
+    lines = (files / 'out' / 'comparison.csv').read_text().splitlines()
+    assert lines[0].startswith('name,a,b,difference,low,high,p')
+    assert len(lines) == 1 + len(data['sizes']) + len(data['classes'])
+    assert imread(files / 'out' / 'comparison.png').std() > 0
+
+
+def test_tool_takes_several_seeds(files, monkeypatch, capsys):
+    shown = run(monkeypatch, capsys, '--a', files / 'a.json',
+                files / 'b.json', '--b', files / 'b.json', files / 'b.json',
+                '--truth', files / 'truth.json', '--resamples', 20)
+    assert 'sd of A' in shown
+
+
+@pytest.mark.parametrize('args, words', [
+    (['none.json', 'b.json'], 'no file .*none.json'),
+    (['a.json', 'truth.json'], 'truth.json is not a COCO result file'),
+    (['a.json'], 'give two results'),
+    (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
+])
+def test_tool_says_what_is_wrong(files, monkeypatch, capsys, args, words):
+    args = [files / arg if arg.endswith('.json') else arg for arg in args]
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, capsys, *args, '--truth', files / 'truth.json')
+    assert re.search(words, f'{caught.value} {capsys.readouterr().err}')

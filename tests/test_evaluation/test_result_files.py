@@ -1,0 +1,100 @@
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmdet.evaluation.metrics import DumpDetResults
+from random_coco import HEIGHT, WIDTH, random_coco
+
+from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.result_files import read_detections
+
+
+@pytest.fixture
+def data():
+    truth, results = random_coco(3, images=4)
+    return truth, results
+
+
+def dump(path, truth, results):
+    """Write results as MMDetection's ``tools/test.py --out`` does."""
+    labels = {c['id']: i for i, c in enumerate(truth['categories'])}
+    metric = DumpDetResults(out_file_path=str(path))
+    for image in truth['images']:
+        own = [r for r in results if r['image_id'] == image['id']]
+        box = torch.tensor([r['bbox'] for r in own]).reshape(-1, 4)
+        box[:, 2:] += box[:, :2]
+        masks = torch.zeros(len(own), HEIGHT, WIDTH, dtype=torch.bool)
+        masks[:, :3, :5] = True
+        metric.process({}, [dict(
+            img_id=image['id'], ori_shape=(HEIGHT, WIDTH),
+            pred_instances=dict(
+                bboxes=box, scores=torch.tensor([r['score'] for r in own]),
+                labels=torch.tensor([labels[r['category_id']] for r in own]),
+                masks=masks))])
+    metric.evaluate(len(truth['images']))
+
+
+def sorted_rows(found):
+    rows = np.column_stack([found.image, found.category, found.score,
+                            found.box])
+    return rows[np.lexsort(rows.T[::-1])]
+
+
+def test_json_and_pickle_of_the_same_results_are_the_same(tmp_path, data):
+    (tmp_path / 'r.json').write_text(json.dumps(data[1]))
+    dump(tmp_path / 'r.pkl', *data)
+    truth = read_truth(data[0])
+    one, other = (sorted_rows(read_detections(tmp_path / name, truth))
+                  for name in ('r.json', 'r.pkl'))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    assert (read_detections(tmp_path / 'r.pkl', truth, 'segm').area
+            == 15).all()
+
+
+def test_labels_follow_the_order_of_the_file(tmp_path, data):
+    truth, results = data
+    truth['categories'].reverse()
+    dump(tmp_path / 'r.pkl', truth, results)
+    truth = read_truth(truth)
+    found = read_detections(tmp_path / 'r.pkl', truth)
+    want = detections_from_coco(results, truth, 'r')
+    assert (np.bincount(found.category) == np.bincount(want.category)).all()
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.path}', )
+
+
+def test_pickle_that_would_run_code_is_refused_and_does_not(tmp_path, data):
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([Hostile(tmp_path / 'x')]))
+    with pytest.raises(ValueError, match=r'r.pkl .* nothing .* was run: it '
+                       r'contains posix.system'):
+        read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
+    assert not (tmp_path / 'x').exists()
+
+
+@pytest.mark.parametrize('content, words', [
+    (pickle.dumps([1, 2]), 'is not a result file'),
+    (pickle.dumps([dict(img_id=1)]), "'pred_instances'"),
+    (b'', 'is not a result file'),
+    (b'\x80\x04', 'truncated'),
+])
+def test_other_pickles_are_named(tmp_path, data, content, words):
+    (tmp_path / 'r.pkl').write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
+
+
+def test_labels_beyond_the_ground_truth_are_named(tmp_path, data):
+    dump(tmp_path / 'r.pkl', *data)
+    truth = dict(data[0], categories=data[0]['categories'][:1],
+                 annotations=[])
+    with pytest.raises(ValueError, match='the ground truth 1 categories'):
+        read_detections(tmp_path / 'r.pkl', read_truth(truth))
