@@ -7,7 +7,7 @@ import contextlib
 import importlib.util
 import io
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -183,9 +183,17 @@ def _run_pycocotools(truth: Truth, found: Detections,
     return run.eval['precision'], run.eval['recall']
 
 
-def _run_hotcoco(truth: Truth, found: Detections, bins: Sequence[SizeBin],
-                 metric: str, thresholds: Sequence[float],
-                 max_dets: Sequence[int]) -> tuple:
+def _run_hotcoco(*args: Any) -> tuple:
+    run = hotcoco_evaluation(*args)
+    run.accumulate()
+    return run.eval['precision'], run.eval['recall']
+
+
+def hotcoco_evaluation(truth: Truth, found: Detections,
+                       bins: Sequence[SizeBin], metric: str,
+                       thresholds: Sequence[float],
+                       max_dets: Sequence[int]) -> Any:
+    """Return hotcoco's ``COCOeval``, evaluated; as :func:`evaluate`."""
     import hotcoco
     is_segm = metric == 'segm'
     ids = np.arange(1, len(truth.image) + 1)
@@ -213,8 +221,7 @@ def _run_hotcoco(truth: Truth, found: Detections, bins: Sequence[SizeBin],
     run.params.area_rng = [list(bin.area) for bin in bins]
     run.params.area_rng_lbl = [bin.name for bin in bins]
     run.evaluate()
-    run.accumulate()
-    return run.eval['precision'], run.eval['recall']
+    return run
 
 
 def _images(truth: Truth) -> 'List[dict]':
