@@ -78,8 +78,7 @@ def match(truth: Truth,
     truth_order = np.argsort(truth_group, kind='stable')
     det, obj = _pairs(group, truth_group[truth_order])
     crowd = truth.crowd[truth_order]
-    overlap = (_box_overlaps if metric == 'bbox' else _mask_overlaps)(
-        truth, found, truth_order[obj], order[det])
+    overlap = _overlaps(truth, found, truth_order[obj], order[det], metric)
     least = np.minimum(thresholds, 1 - 1e-10)
     near = overlap >= least.min()
     det, obj, overlap = det[near], obj[near], overlap[near]
@@ -131,6 +130,30 @@ def match(truth: Truth,
                    partner[by_score], inside[by_score], objects)
 
 
+def overlapping_pairs(
+        truth: Truth, found: Detections, chosen: np.ndarray, least: float,
+        metric: str = 'bbox') -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return detections and objects that overlap, whatever their classes.
+
+    Args:
+        truth (Truth): The ground truth.
+        found (Detections): What was detected.
+        chosen (np.ndarray): Positions of the detections to look at.
+        least (float): The smallest overlap.
+        metric (str): "bbox" or "segm". Default: "bbox".
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: Positions of detections, of
+        objects, and their intersections over union; shape (pairs,) each.
+    """
+    truth_order = np.argsort(truth.image, kind='stable')
+    det, obj = _pairs(found.image[chosen], truth.image[truth_order])
+    det, obj = chosen[det], truth_order[obj]
+    overlap = _overlaps(truth, found, obj, det, metric)
+    near = overlap >= least
+    return det[near], obj[near], overlap[near]
+
+
 def _ranks(sorted_keys: np.ndarray) -> np.ndarray:
     """Return each element's position among those of the same key."""
     starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
@@ -147,6 +170,12 @@ def _pairs(left: np.ndarray,
     offset = np.arange(len(first)) - np.repeat(np.cumsum(count) - count,
                                                count)
     return first, np.repeat(begin, count) + offset
+
+
+def _overlaps(truth: Truth, found: Detections, obj: np.ndarray,
+              det: np.ndarray, metric: str) -> np.ndarray:
+    function = _mask_overlaps if metric == 'segm' else _box_overlaps
+    return function(truth, found, obj, det)
 
 
 def _box_overlaps(truth: Truth, found: Detections, obj: np.ndarray,

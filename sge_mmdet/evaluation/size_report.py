@@ -25,7 +25,7 @@ def class_table(result: Accumulated) -> Table:
     """
     header = ['class']
     for bin in result.bins:
-        header += [f'AP {bin.name}', 'objects']
+        header += [f'AP {bin.name}', f'{bin.name} objects']
     rows = []
     for k, name in enumerate(result.category_names):
         row = [name]

@@ -2,7 +2,7 @@
 import csv
 import io
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 Cell = Union[str, int, float, None]
 
@@ -43,6 +43,10 @@ class Table:
         writer = csv.writer(out, lineterminator='\n')
         writer.writerows([self.header, *self.rows])
         return out.getvalue()
+
+    def records(self) -> 'List[Dict[str, Cell]]':
+        """Return the rows as dicts, for JSON."""
+        return [dict(zip(self.header, row)) for row in self.rows]
 
     def _shown(self) -> 'List[List[str]]':
         return [[_show(cell) for cell in row] for row in self.rows]

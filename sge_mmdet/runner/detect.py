@@ -1,0 +1,57 @@
+"""Detections of a checkpoint, as files."""
+import os.path as osp
+from pathlib import Path
+from typing import List, NamedTuple, Union
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from .preflight import check_datasets, check_model
+
+
+class DetectionFiles(NamedTuple):
+    """Where the results of a test and what they are of lie.
+
+    Attributes:
+        truth (Path): Ground truth in COCO's format.
+        images (Path): Folder of its images.
+        results (Path): Detections in COCO's result format.
+    """
+
+    truth: Path
+    images: Path
+    results: Path
+
+
+def detect(config: Union[str, Path], checkpoint: str,
+           out_dir: Union[str, Path],
+           metric: str = 'bbox') -> DetectionFiles:
+    """Run a config's test data through a checkpoint and write what it finds.
+
+    Args:
+        config (str or Path): Config of the detector.
+        checkpoint (str): Its weights.
+        out_dir (str or Path): Where the results go.
+        metric (str): "bbox" or "segm". Default: "bbox".
+
+    Raises:
+        FileNotFoundError: If the checkpoint or the data is not there.
+    """
+    cfg = Config.fromfile(config)
+    if '://' not in checkpoint and not osp.isfile(checkpoint):
+        raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
+    check_model(cfg.get('model'))
+    check_datasets(cfg, ['test'])
+    dataset = cfg.test_dataloader.dataset
+    root = dataset.get('data_root') or ''
+    files = DetectionFiles(
+        Path(root, dataset.ann_file), Path(root, dataset.data_prefix.img),
+        Path(out_dir, f'detections.{metric}.json'))
+    metrics: List[str] = ['bbox'] if metric == 'bbox' else ['bbox', metric]
+    cfg.test_evaluator = dict(
+        type='CocoMetric', ann_file=str(files.truth), metric=metrics,
+        format_only=True, outfile_prefix=str(Path(out_dir, 'detections')))
+    cfg.load_from = checkpoint
+    cfg.work_dir = str(out_dir)
+    Runner.from_cfg(cfg).test()
+    return files

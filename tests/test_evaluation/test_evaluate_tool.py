@@ -1,0 +1,84 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from matplotlib.image import imread, imsave
+from random_coco import HEIGHT, WIDTH, random_coco
+from scripts import load_script
+
+PICTURES = ('ap_by_size', 'precision_recall', 'classes', 'errors', 'missed')
+
+
+@pytest.fixture
+def files(tmp_path):
+    truth, results = random_coco(1, images=12)
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    (tmp_path / 'results.json').write_text(json.dumps(results[::2]))
+    (tmp_path / 'images').mkdir()
+    for image in truth['images']:
+        imsave(tmp_path / 'images' / image['file_name'],
+               np.random.default_rng(0).random((HEIGHT, WIDTH, 3)))
+    return tmp_path
+
+
+def run(monkeypatch, capsys, *args):
+    monkeypatch.setattr('sys.argv', ['evaluate.py', *map(str, args)])
+    load_script('evaluate.py').main()
+    return capsys.readouterr().out
+
+
+def test_tables_are_printed_and_everything_is_written(files, monkeypatch,
+                                                      capsys):
+    shown = run(monkeypatch, capsys, files / 'truth.json',
+                files / 'results.json', '--images', files / 'images',
+                '--classwise', '--out-dir', files / 'out')
+    assert 'n/a' in shown and '-1' not in shown
+    assert re.search(r'small +area < 32\^2 +\d+ +0\.\d{3}', shown)
+    data = json.loads((files / 'out' / 'evaluation.json').read_text())
+    large = data['sizes'][-1]
+    assert (large['size'], large['objects'], large['AP']) == ('large', 0,
+                                                              None)
+    small = data['sizes'][1]
+    assert f'{small["AP"]:.3f}' in shown
+    assert data['errors']['objects'] == small['objects'] == (
+        data['errors']['hits'] + sum(data['errors']['misses'].values()))
+    for name in 'sizes.csv', 'classes.csv', 'evaluation.md':
+        assert (files / 'out' / name).read_text().count('small')
+    for name in PICTURES:
+        assert imread(files / 'out' / f'{name}.png').std() > 0
+
+
+def test_engines_print_the_same_table(files, monkeypatch, capsys):
+    tables = [run(monkeypatch, capsys, files / 'truth.json',
+                  files / 'results.json', '--engine', engine, '--area', 'box',
+                  '--size-bins', 0, 8, 16, 'inf')
+              for engine in ('hotcoco', 'pycocotools')]
+    assert tables[0] == tables[1] and '8^2 to 16^2' in tables[0]
+
+
+def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
+        files, monkeypatch, capsys):
+    (files / 'results.json').write_text('[]')
+    shown = run(monkeypatch, capsys, files / 'truth.json',
+                files / 'results.json', '--size-bins', 500, 600,
+                '--images', files / 'images', '--out-dir', files / 'out')
+    assert '0.000' in shown and 'n/a' in shown
+    assert (files / 'out' / 'missed.png').is_file()
+
+
+@pytest.mark.parametrize('args, words', [
+    (['none.json', 'results.json'], 'no file .*none.json'),
+    (['truth.json', 'truth.json'], 'not a COCO result file'),
+    (['results.json', 'results.json'], 'no list "images"'),
+    (['truth.json', 'results.json', '--metric', 'segm'],
+     "wrong 'segmentation'"),
+    (['truth.json', 'results.json', '--out-dir', 'out', '--images', 'none'],
+     'no image .*none'),
+])
+def test_what_is_wrong_is_said_in_a_line(files, monkeypatch, capsys, args,
+                                         words):
+    args = [files / arg if '.' in arg or arg in ('out', 'none') else arg
+            for arg in args]
+    with pytest.raises(SystemExit, match=words):
+        run(monkeypatch, capsys, *args)

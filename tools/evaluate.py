@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Evaluate detections by object size.
+
+Give ground truth and a result file (COCO's JSON, or the pickle of
+tools/test.py --out), or a config and a checkpoint, whose test data is then run
+through it.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from sge_mmdet.evaluation import (
+    break_down_errors,
+    class_table,
+    evaluate,
+    parse_size_bins,
+    read_detections,
+    read_truth,
+    size_bins,
+    size_table,
+)
+from sge_mmdet.runner import DetectionFiles, detect
+from sge_mmdet.visualization import (
+    draw_ap_by_size,
+    draw_class_bars,
+    draw_errors,
+    draw_missed,
+    draw_precision_recall,
+)
+
+# For the curve of AP over size, finer than a table needs.
+CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
+
+
+def main() -> None:
+    """Print the tables; write them and the pictures if asked."""
+    args = parse_args()
+    try:
+        files = DetectionFiles(Path(args.truth), args.images,
+                               Path(args.results))
+        if args.truth.endswith('.py'):
+            files = detect(args.truth, args.results, args.out_dir or
+                           Path('work_dirs', Path(args.truth).stem),
+                           args.metric)
+        truth = read_truth(files.truth)
+        if args.area == 'box':
+            truth = truth.with_box_areas()
+        found = read_detections(files.results, truth, args.metric)
+        bins = parse_size_bins(args.size_bins)
+        result = evaluate(truth, found, bins, args.metric,
+                          engine=args.engine)
+        print(size_table(result).text())
+        if args.classwise:
+            print(f'\n{class_table(result).text()}')
+        print(f'\n{len(found.image)} detections in {len(truth.image_ids)} '
+              'images, at most 100 an image and class counted; areas of '
+              f'{"boxes" if args.area == "box" else "annotations, as COCO"}')
+        if args.out_dir:
+            write(args, files, truth, found, result)
+            print(f'written to {args.out_dir}')
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('truth', metavar='TRUTH|CONFIG',
+                        help='ground truth in COCO format, or a config')
+    parser.add_argument('results', metavar='RESULTS|CHECKPOINT')
+    parser.add_argument('--metric', default='bbox', choices=('bbox', 'segm'))
+    parser.add_argument(
+        '--size-bins', nargs='+', default=['coco'],
+        help='coco, aitod, or limits in pixels such as 0 8 16 32 inf')
+    parser.add_argument(
+        '--area', default='annotation', choices=('annotation', 'box'),
+        help="an object's size: its annotated area, as COCO has it, or that "
+        'of its box')
+    parser.add_argument('--engine', choices=('hotcoco', 'pycocotools'))
+    parser.add_argument('--classwise', action='store_true',
+                        help='print a table of classes as well')
+    parser.add_argument('--images', type=Path,
+                        help='folder of the images, for the missed objects')
+    parser.add_argument('--score', type=float, default=0.3,
+                        help='least score in the breakdown of errors; '
+                        'default: 0.3')
+    parser.add_argument('--out-dir', type=Path,
+                        help='write tables and pictures there')
+    return parser.parse_args()
+
+
+def write(args: argparse.Namespace, files: DetectionFiles, truth: object,
+          found: object, result: object) -> None:
+    """Write tables as JSON, CSV and Markdown, and the pictures."""
+    out = args.out_dir
+    out.mkdir(parents=True, exist_ok=True)
+    tables = dict(sizes=size_table(result), classes=class_table(result))
+    for name, table in tables.items():
+        (out / f'{name}.csv').write_text(table.csv())
+    (out / 'evaluation.md').write_text('\n\n'.join(
+        table.markdown() for table in tables.values()) + '\n')
+    # The size that the pictures are about: the one called small, or the first.
+    names = [bin.name for bin in result.bins[1:]]
+    small = result.bins[1 + (names.index('small') if 'small' in names else 0)]
+    errors = break_down_errors(truth, found, small, args.metric, args.score)
+    (out / 'evaluation.json').write_text(json.dumps(dict(
+        {name: table.records() for name, table in tables.items()},
+        errors=dict(size=small.name, score=args.score, objects=errors.objects,
+                    hits=errors.hits, misses=errors.misses,
+                    false=errors.false)), indent=1))
+    draw_ap_by_size(evaluate(truth, found, size_bins(CURVE), args.metric,
+                             engine=args.engine), out / 'ap_by_size.png')
+    draw_precision_recall(result, small.name, out / 'precision_recall.png')
+    draw_class_bars(result, small.name, out / 'classes.png')
+    draw_errors(errors, out / 'errors.png')
+    if files.images:
+        draw_missed(errors, truth, found, files.images, out / 'missed.png')
+
+
+if __name__ == '__main__':
+    main()
