@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Time the evaluation of a data set of COCO val2017's size, side by side.
+
+Synthetic ground truth and results are written to files; then each program
+runs in a process of its own, one after the other: pycocotools on the plain
+summary, this package on all of its tables, and the comparison of two results.
+Seconds and ratios are of this run on this machine; memory is the process's
+peak.
+"""
+import argparse
+import contextlib
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, List
+
+from sge_mmdet.evaluation import (
+    class_table,
+    compare_detections,
+    evaluate,
+    read_detections,
+    read_truth,
+    size_bins,
+    size_table,
+)
+from sge_mmdet.evaluation.synthetic import (
+    Skill,
+    synthetic_detections,
+    synthetic_truth,
+    to_coco,
+)
+
+BINS = [0, 8, 16, 24, 32, 96, float('inf')]
+
+
+def run_pycocotools(folder: Path, resamples: int) -> Dict[str, float]:
+    """Load and evaluate as COCO's own example does."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(folder / 'truth.json'))
+        found = truth.loadRes(str(folder / 'a.json'))
+        loaded = time.perf_counter()
+        run = COCOeval(truth, found, 'bbox')
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return dict(load=loaded - start, run=time.perf_counter() - loaded)
+
+
+def run_tables(folder: Path, resamples: int) -> Dict[str, float]:
+    """Load and evaluate by size and class, seven sizes in all."""
+    start = time.perf_counter()
+    truth = read_truth(folder / 'truth.json')
+    found = read_detections(folder / 'a.json', truth)
+    loaded = time.perf_counter()
+    result = evaluate(truth, found, size_bins(BINS))
+    size_table(result).text()
+    class_table(result).text()
+    return dict(load=loaded - start, run=time.perf_counter() - loaded)
+
+
+def run_comparison(folder: Path, resamples: int) -> Dict[str, float]:
+    """Load two results and compare them."""
+    start = time.perf_counter()
+    truth = read_truth(folder / 'truth.json')
+    a, b = (read_detections(folder / f'{name}.json', truth) for name in 'ab')
+    loaded = time.perf_counter()
+    compare_detections(truth, [a], [b], size_bins('coco'),
+                       resamples=resamples)
+    return dict(load=loaded - start, run=time.perf_counter() - loaded)
+
+
+PROGRAMS = {'pycocotools': run_pycocotools, 'tables': run_tables,
+            'comparison': run_comparison}
+
+
+def write_data(folder: Path, images: int, objects: int, boxes: int) -> None:
+    """Write ground truth and two results of about so many boxes."""
+    truth = synthetic_truth(images, objects, 80)
+    false = max(0, boxes - objects) / images
+    for name, seed, shift in (('a', 1, 0.11), ('b', 2, 0.10)):
+        found = synthetic_detections(
+            truth, Skill(shift=shift, false=false), seed)
+        data, results = to_coco(truth, found)
+        (folder / f'{name}.json').write_text(json.dumps(results))
+    (folder / 'truth.json').write_text(json.dumps(data))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--images', type=int, default=5000)
+    parser.add_argument('--objects', type=int, default=36500)
+    parser.add_argument('--boxes', type=int, default=500000)
+    parser.add_argument('--resamples', type=int, default=1000)
+    parser.add_argument('--program', choices=PROGRAMS,
+                        help='run one of them on --folder, for this script')
+    parser.add_argument('--folder', type=Path)
+    args = parser.parse_args()
+    if args.program:
+        figures = PROGRAMS[args.program](args.folder, args.resamples)
+        # Kilobytes on Linux.
+        figures['memory'] = resource.getrusage(
+            resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(json.dumps(figures))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        print('making data ...', flush=True)
+        write_data(Path(folder), args.images, args.objects, args.boxes)
+        print(f'{"program":14} {"load s":>8} {"run s":>8} {"GB":>6} '
+              f'{"pycocotools / it":>17}')
+        first: List[float] = []
+        for name in PROGRAMS:
+            done = subprocess.run(
+                [sys.executable, '-W', 'ignore', __file__, '--program', name,
+                 '--folder', folder, '--resamples', str(args.resamples)],
+                stdout=subprocess.PIPE, text=True, check=True)
+            figures = json.loads(done.stdout.splitlines()[-1])
+            total = figures['load'] + figures['run']
+            first.append(total)
+            print(f'{name:14} {figures["load"]:8.2f} {figures["run"]:8.2f} '
+                  f'{figures["memory"]:6.2f} {first[0] / total:16.1f}x',
+                  flush=True)
+
+
+if __name__ == '__main__':
+    main()
