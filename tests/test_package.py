@@ -54,7 +54,7 @@ def test_wheel_holds_every_module_and_no_test(wheel):
 def test_installing_the_wheel_can_replace_neither_torch_nor_openmmlab(wheel):
     required = [line.split()[1] for line in metadata(wheel).splitlines()
                 if line.startswith('Requires-Dist') and 'extra ==' not in line]
-    assert sorted(required) == ['hotcoco>=1.3;', 'numpy', 'tqdm']
+    assert sorted(required) == ['hotcoco>=1.3;', 'msgspec', 'numpy', 'tqdm']
 
 
 @pytest.mark.parametrize('name, found, warns', [

@@ -219,16 +219,27 @@ def detections_from_coco(results: Any, truth: Truth, name: str,
                        if masks else None)
         box = [result['bbox'] for result in results] if not masks else [
             result.get('bbox', (0, 0, 0, 0)) for result in results]
-        unknown = set(columns[1]) - set(truth.category_ids.tolist())
+        check_categories(truth, columns[1], name)
     except (KeyError, TypeError) as error:
         raise ValueError(f'{name} is not a COCO result file: a detection '
                          f'lacks or has a wrong {error}') from error
+    return make_detections(truth, columns[0], columns[1], box, columns[2],
+                           masks_found, name)
+
+
+def check_categories(truth: Truth, ids: Sequence[int], name: str) -> None:
+    """Raise a ValueError if the ground truth lacks a category.
+
+    Args:
+        truth (Truth): The ground truth.
+        ids (Sequence[int]): Ids of detections' categories.
+        name (str): Of their file.
+    """
+    unknown = {*ids} - {*truth.label_ids.tolist()}
     if unknown:
         raise ValueError(f'{name} has detections of category '
                          f'{", ".join(map(str, sorted(unknown)))}, which the '
                          'ground truth lacks')
-    return make_detections(truth, columns[0], columns[1], box, columns[2],
-                           masks_found, name)
 
 
 def _unique_ids(name: str, key: str, entries: Sequence[dict]) -> np.ndarray:

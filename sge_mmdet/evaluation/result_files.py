@@ -1,8 +1,9 @@
 """Files with detections: COCO's JSON and MMDetection's pickles."""
 import io
 import pickle
+from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -11,11 +12,25 @@ from ..utils import load_json
 from .columns import (
     Detections,
     Truth,
+    check_categories,
     detections_from_coco,
     make_detections,
 )
 
+try:
+    import msgspec
+except ImportError:
+    msgspec = None
+
 PICKLES = ('.pkl', '.pickle')
+
+if msgspec:
+
+    class _Detection(msgspec.Struct, gc=False):
+        image_id: int
+        category_id: int
+        bbox: Tuple[float, float, float, float]
+        score: float
 
 
 def read_detections(path: Union[str, Path], truth: Truth,
@@ -38,7 +53,32 @@ def read_detections(path: Union[str, Path], truth: Truth,
     path, masks = Path(path), metric == 'segm'
     if path.suffix in PICKLES:
         return _from_pickle(_load_pickle(path), truth, str(path), masks)
-    return detections_from_coco(load_json(path), truth, str(path), masks)
+    found = None if masks else _fast_from_json(path, truth)
+    if found is None:
+        found = detections_from_coco(load_json(path), truth, str(path), masks)
+    return found
+
+
+def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
+    """Read well-formed boxes in a quarter of the time.
+
+    Returns:
+        Detections or None: None where there is anything unusual, which is for
+        the slower way to name.
+    """
+    if msgspec is None or not path.is_file():
+        return None
+    try:
+        rows = msgspec.json.decode(path.read_bytes(), type=List[_Detection])
+    except msgspec.MsgspecError:
+        return None
+    category = [row.category_id for row in rows]
+    check_categories(truth, category, str(path))
+    box = np.fromiter(chain.from_iterable(row.bbox for row in rows), float,
+                      4 * len(rows))
+    return make_detections(truth, [row.image_id for row in rows], category,
+                           box.reshape(-1, 4), [row.score for row in rows],
+                           name=str(path))
 
 
 class _Unpickler(pickle.Unpickler):

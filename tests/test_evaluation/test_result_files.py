@@ -8,6 +8,7 @@ import torch
 from mmdet.evaluation.metrics import DumpDetResults
 from random_coco import HEIGHT, WIDTH, random_coco
 
+from sge_mmdet.evaluation import result_files
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.result_files import read_detections
 
@@ -52,6 +53,34 @@ def test_json_and_pickle_of_the_same_results_are_the_same(tmp_path, data):
     np.testing.assert_allclose(one, other, atol=1e-5)
     assert (read_detections(tmp_path / 'r.pkl', truth, 'segm').area
             == 15).all()
+
+
+def test_fast_and_slow_reading_of_json_give_the_same(tmp_path, data,
+                                                     monkeypatch):
+    (tmp_path / 'r.json').write_text(json.dumps(data[1]))
+    truth = read_truth(data[0])
+    fast = read_detections(tmp_path / 'r.json', truth)
+    monkeypatch.setattr(result_files, 'msgspec', None)
+    slow = read_detections(tmp_path / 'r.json', truth)
+    for name in 'image', 'category', 'box', 'score', 'area':
+        assert (getattr(fast, name) == getattr(slow, name)).all()
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(bbox=[1, 2, 3]), 'wrong bbox'),
+    (dict(score='high'), 'a wrong'),
+    (dict(score=float('nan')), 'not finite'),
+    (dict(category_id=77), 'category 77'),
+    (dict(image_id=1000), 'image 1000, which that lacks'),
+])
+def test_faults_in_json_are_named_whichever_way_it_is_read(
+        tmp_path, data, monkeypatch, change, words):
+    data[1][2].update(change)
+    (tmp_path / 'r.json').write_text(json.dumps(data[1]))
+    for module in result_files.msgspec, None:
+        monkeypatch.setattr(result_files, 'msgspec', module)
+        with pytest.raises(ValueError, match=words):
+            read_detections(tmp_path / 'r.json', read_truth(data[0]))
 
 
 def test_labels_follow_the_order_of_the_file(tmp_path, data):
