@@ -8,7 +8,7 @@ from .bootstrap import mean_ap, resample_weights, weighted_ap
 from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 from .matching import match
-from .size_bins import ALL_SIZES, SizeBin
+from .size_bins import SizeBin, with_all_sizes
 from .tables import Table, points
 
 
@@ -159,7 +159,7 @@ def compare_detections(truth: Truth,
                          f'detector, got {len(a)} and {len(b)}')
     if not len(truth.image):
         raise ValueError('The ground truth has no object to compare on')
-    bins = [ALL_SIZES, *(bin for bin in bins if bin.name != 'all')]
+    bins = with_all_sizes(bins)
     weights = np.concatenate([
         np.ones((1, len(truth.image_ids)), int),
         resample_weights(len(truth.image_ids), resamples, seed)

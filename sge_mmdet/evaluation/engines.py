@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .columns import Detections, Truth
-from .size_bins import ALL_SIZES, SizeBin
+from .size_bins import SizeBin, with_all_sizes
 
 ENGINES = ('hotcoco', 'pycocotools')
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
@@ -134,7 +134,7 @@ def evaluate(truth: Truth,
     if metric == 'segm' and len(truth.image) and truth.segmentation is None:
         raise ValueError('The ground truth has objects without masks; '
                          'metric="segm" needs one for each')
-    bins = [ALL_SIZES, *(bin for bin in bins if bin.name != 'all')]
+    bins = with_all_sizes(bins)
     run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
     precision, recall = run(truth, found, bins, metric, thresholds, max_dets)
     by_category = metric != 'proposal'

@@ -47,6 +47,11 @@ class SizeBin:
 ALL_SIZES = SizeBin('all', 0, math.inf)
 
 
+def with_all_sizes(bins: Sequence[SizeBin]) -> List[SizeBin]:
+    """Return the bins with that of all sizes before them, once."""
+    return [ALL_SIZES, *(bin for bin in bins if bin.name != ALL_SIZES.name)]
+
+
 def size_bins(spec: Union[str, Sequence[float]]) -> List[SizeBin]:
     """Return the bins that a name or a list of limits stands for.
 

@@ -21,11 +21,11 @@ from sge_mmdet.evaluation import (
     size_bins,
 )
 from sge_mmdet.evaluation.engines import (
-    ALL_SIZES,
     COCO_THRESHOLDS,
     evaluate,
     hotcoco_evaluation,
 )
+from sge_mmdet.evaluation.size_bins import with_all_sizes
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -63,7 +63,7 @@ def hotcoco_intervals(truth: Truth, found: List[Detections], resamples: int,
     """Return hotcoco's intervals of the figures."""
     runs = []
     for side in found:
-        run = hotcoco_evaluation(truth, side, [ALL_SIZES, *BINS], 'bbox',
+        run = hotcoco_evaluation(truth, side, with_all_sizes(BINS), 'bbox',
                                  COCO_THRESHOLDS, (1, 10, 100))
         run.accumulate()
         runs.append(run)
