@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
+from ..utils import get_model
 from .complexity import (
     add_classifier,
     count_flops,
@@ -99,10 +100,7 @@ def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
         ValueError: If the config has no model, or its detector does not run
             on an image alone.
     """
-    if not isinstance(cfg.get('model'), dict):
-        raise ValueError('The config has no model; give the config of a '
-                         'detector, not one of its _base_ parts')
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model = revert_sync_batchnorm(MODELS.build(get_model(cfg)))
     # Semi-supervised and tracking models hold their detector.
     detector = getattr(model, 'student', getattr(model, 'detector', model))
     yield measure(f'backbone {type(detector.backbone).__name__}',

@@ -14,6 +14,7 @@ from ..models.backbones import PLUGIN_POSITIONS, SGEResNet, SGEResNeXt
 from ..models.layers import SpatialGroupEnhance
 from ..models.necks import SGE_NECKS, SGEOutputs
 from ..ops import largest_groups
+from ..utils import get_model
 
 # These put SGE at the end of each block by their type alone.
 SGE_BACKBONES = {ResNet: SGEResNet, ResNeXt: SGEResNeXt}
@@ -92,10 +93,7 @@ def sge_changes(cfg: Config,
             raise ValueError(
                 f'{name} is one of {", ".join(choices)}, got {value!r}')
     largest_groups(1, groups)
-    model = cfg.get('model')
-    if not isinstance(model, dict):
-        raise ValueError('The config has no model; give the config of a '
-                         'detector, not one of its _base_ parts')
+    model = get_model(cfg)
     changes: dict = {}
     if where != 'neck':
         _change_parts(

@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..models.layers import SpatialGroupEnhance
+from ..utils import get_model
 from .authors import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 from .fresh_sge import with_fresh_sge
 
@@ -140,11 +141,9 @@ def convert_checkpoint(source: str,
 
 
 def _build(cfg: Config) -> nn.Module:
-    if not isinstance(cfg.get('model'), dict):
-        raise ValueError('The config has no model; give the config of a '
-                         'detector, not one of its _base_ parts')
+    model = get_model(cfg)
     try:
-        return MODELS.build(cfg.model)
+        return MODELS.build(model)
     except (AssertionError, KeyError, TypeError) as error:
         raise ValueError('The model of the config cannot be built: '
                          f'{type(error).__name__}: {error}') from error

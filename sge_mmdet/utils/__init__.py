@@ -1,6 +1,9 @@
 """What several parts of the package need."""
+from .configs import get_model
 from .json_files import check_json_file, load_json
 from .logs import quiet_log
 from .stock_mmdet import stock_path
 
-__all__ = ['check_json_file', 'load_json', 'quiet_log', 'stock_path']
+__all__ = [
+    'check_json_file', 'get_model', 'load_json', 'quiet_log', 'stock_path'
+]
