@@ -1,26 +1,42 @@
-# make demo   train, test and report on a small real data set
-# make test   the tests
-# make env    the environment of both, in $(VENV)
-# make lint   the linter
+# make demo      train, test and report on a small real data set
+# make compare   the same without SGE, and is the difference more than chance?
+# make test      the tests
+# make env       the environment of all, in $(VENV)
+# make lint      the linter
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 DATA := data/digits
 CONFIG := configs/demo/faster-rcnn_r18-sge_fpn_400i_digits.py
 WORK_DIR := work_dirs/demo
+PLAIN_CONFIG := configs/demo/faster-rcnn_r18_fpn_400i_digits.py
+PLAIN_WORK_DIR := work_dirs/demo_plain
+TRUTH := $(DATA)/annotations/val.json
 RUN := $(VENV)/bin/python
 
-.PHONY: env demo test lint
+.PHONY: env demo compare test lint
 env:
 	@$(PYTHON) tools/dev/setup_env.py $(VENV)
 
+# Trains and tests a config, then reports on it.
+define run_demo
+@$(RUN) tools/train.py $(1) --work-dir $(2) --resume
+@$(RUN) tools/test.py $(1) $$(cat $(2)/last_checkpoint) --work-dir $(2) \
+    --cfg-options test_evaluator.outfile_prefix=$(2)/test
+@$(RUN) tools/draw_run.py $(1) $(2)
+@$(RUN) tools/evaluate.py $(TRUTH) $(2)/test.bbox.json \
+    --images $(DATA)/val --out-dir $(2)/evaluation
+endef
+
 demo: env
 	@$(RUN) tools/make_digits.py --out $(DATA)
-	@$(RUN) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume
-	@$(RUN) tools/test.py $(CONFIG) $$(cat $(WORK_DIR)/last_checkpoint) \
-	    --work-dir $(WORK_DIR) \
-	    --cfg-options test_evaluator.outfile_prefix=$(WORK_DIR)/test
-	@$(RUN) tools/report.py $(CONFIG) $(WORK_DIR)
+	$(call run_demo,$(CONFIG),$(WORK_DIR))
+
+compare: demo
+	$(call run_demo,$(PLAIN_CONFIG),$(PLAIN_WORK_DIR))
+	@$(RUN) tools/compare.py $(PLAIN_WORK_DIR)/test.bbox.json \
+	    $(WORK_DIR)/test.bbox.json --truth $(TRUTH) --names plain SGE \
+	    --out-dir $(WORK_DIR)/comparison
 
 test: env
 	@$(RUN) -m pytest

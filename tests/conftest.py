@@ -7,6 +7,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_addoption(parser):
+    parser.addoption('--data-sets', type=int, default=75,
+                     help='how many random data sets the engines of '
+                     'evaluation are compared on, of each kind')
+
+
+@pytest.fixture
+def data_sets(request):
+    return range(request.config.getoption('--data-sets'))
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Let every test draw the same random numbers each time."""

@@ -4,8 +4,8 @@
 Synthetic ground truth and results are written to files; then each program
 runs in a process of its own, one after the other: pycocotools on the plain
 summary, this package on all of its tables, and the comparison of two results.
-Seconds and ratios are of this run on this machine; memory is the process's
-peak.
+Each does so several times in turn. Seconds are medians of this run on this
+machine, without imports; memory is the process's peak.
 """
 import argparse
 import contextlib
@@ -17,7 +17,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List
+from statistics import median
+from typing import Dict
+
+import hotcoco  # noqa: F401  (imported here so that no run counts it)
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tqdm import tqdm
 
 from sge_mmdet.evaluation import (
     class_table,
@@ -40,8 +46,6 @@ BINS = [0, 8, 16, 24, 32, 96, float('inf')]
 
 def run_pycocotools(folder: Path, resamples: int) -> Dict[str, float]:
     """Load and evaluate as COCO's own example does."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(folder / 'truth.json'))
@@ -100,6 +104,7 @@ def main() -> None:
     parser.add_argument('--objects', type=int, default=36500)
     parser.add_argument('--boxes', type=int, default=500000)
     parser.add_argument('--resamples', type=int, default=1000)
+    parser.add_argument('--repeat', type=int, default=3)
     parser.add_argument('--program', choices=PROGRAMS,
                         help='run one of them on --folder, for this script')
     parser.add_argument('--folder', type=Path)
@@ -114,20 +119,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         print('making data ...', flush=True)
         write_data(Path(folder), args.images, args.objects, args.boxes)
-        print(f'{"program":14} {"load s":>8} {"run s":>8} {"GB":>6} '
-              f'{"pycocotools / it":>17}')
-        first: List[float] = []
-        for name in PROGRAMS:
+        figures = {name: [] for name in PROGRAMS}
+        for name in tqdm([*PROGRAMS] * args.repeat, desc='runs'):
             done = subprocess.run(
                 [sys.executable, '-W', 'ignore', __file__, '--program', name,
                  '--folder', folder, '--resamples', str(args.resamples)],
                 stdout=subprocess.PIPE, text=True, check=True)
-            figures = json.loads(done.stdout.splitlines()[-1])
-            total = figures['load'] + figures['run']
-            first.append(total)
-            print(f'{name:14} {figures["load"]:8.2f} {figures["run"]:8.2f} '
-                  f'{figures["memory"]:6.2f} {first[0] / total:16.1f}x',
-                  flush=True)
+            figures[name].append(json.loads(done.stdout.splitlines()[-1]))
+    print(f'medians of {args.repeat} runs\n{"program":14} {"load s":>8} '
+          f'{"run s":>8} {"GB":>6} {"pycocotools / it":>17}')
+    slowest = None
+    for name, runs in figures.items():
+        load, run, memory = (median(figure[key] for figure in runs)
+                             for key in ('load', 'run', 'memory'))
+        slowest = slowest or load + run
+        print(f'{name:14} {load:8.2f} {run:8.2f} {memory:6.2f} '
+              f'{slowest / (load + run):16.1f}x')
 
 
 if __name__ == '__main__':

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from sge_mmdet.evaluation import (
+    add_size_options,
     compare_detections,
-    parse_size_bins,
     read_detections,
-    read_truth,
+    read_sized_truth,
 )
 from sge_mmdet.visualization import draw_comparison
 
@@ -30,14 +30,7 @@ def main() -> None:
     parser.add_argument('--truth', required=True,
                         help='ground truth in COCO format')
     parser.add_argument('--names', nargs=2, default=('A', 'B'))
-    parser.add_argument('--metric', default='bbox', choices=('bbox', 'segm'))
-    parser.add_argument(
-        '--size-bins', nargs='+', default=['coco'],
-        help='coco, aitod, or limits in pixels such as 0 8 16 32 inf')
-    parser.add_argument(
-        '--area', default='annotation', choices=('annotation', 'box'),
-        help="an object's size: its annotated area, as COCO has it, or that "
-        'of its box')
+    add_size_options(parser)
     parser.add_argument('--resamples', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=0,
                         help='of the resampling')
@@ -47,15 +40,13 @@ def main() -> None:
     if args.results and (args.a or args.b or len(args.results) != 2):
         parser.error('give two results, A B, or --a ... --b ...')
     try:
-        truth = read_truth(args.truth)
-        if args.area == 'box':
-            truth = truth.with_box_areas()
+        truth, bins = read_sized_truth(args.truth, args)
         a, b = ([read_detections(path, truth, args.metric) for path in paths]
                 for paths in ([args.results[:1], args.results[1:]]
                               if args.results else [args.a, args.b]))
         comparison = compare_detections(
-            truth, a, b, parse_size_bins(args.size_bins), tuple(args.names),
-            args.metric, args.resamples, args.seed, progress=True)
+            truth, a, b, bins, tuple(args.names), args.metric,
+            args.resamples, args.seed, progress=True)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     print(f'{comparison.table().text()}\n\n{comparison.verdict()}')

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from sge_mmdet.evaluation import (
+    add_size_options,
     break_down_errors,
     class_table,
     evaluate,
-    parse_size_bins,
     read_detections,
-    read_truth,
+    read_sized_truth,
     size_bins,
     size_table,
 )
@@ -43,11 +43,8 @@ def main() -> None:
             files = detect(args.truth, args.results, args.out_dir or
                            Path('work_dirs', Path(args.truth).stem),
                            args.metric)
-        truth = read_truth(files.truth)
-        if args.area == 'box':
-            truth = truth.with_box_areas()
+        truth, bins = read_sized_truth(files.truth, args)
         found = read_detections(files.results, truth, args.metric)
-        bins = parse_size_bins(args.size_bins)
         result = evaluate(truth, found, bins, args.metric,
                           engine=args.engine)
         print(size_table(result).text())
@@ -71,14 +68,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('truth', metavar='TRUTH|CONFIG',
                         help='ground truth in COCO format, or a config')
     parser.add_argument('results', metavar='RESULTS|CHECKPOINT')
-    parser.add_argument('--metric', default='bbox', choices=('bbox', 'segm'))
-    parser.add_argument(
-        '--size-bins', nargs='+', default=['coco'],
-        help='coco, aitod, or limits in pixels such as 0 8 16 32 inf')
-    parser.add_argument(
-        '--area', default='annotation', choices=('annotation', 'box'),
-        help="an object's size: its annotated area, as COCO has it, or that "
-        'of its box')
+    add_size_options(parser)
     parser.add_argument('--engine', choices=('hotcoco', 'pycocotools'))
     parser.add_argument('--classwise', action='store_true',
                         help='print a table of classes as well')

@@ -9,6 +9,9 @@ import numpy as np
 
 from ..utils import load_json
 
+# The largest id for which a table of all ids up to it is worth its memory.
+MOST_TABLED = 10_000_000
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -227,6 +230,19 @@ def detections_from_coco(results: Any, truth: Truth, name: str,
                            masks_found, name)
 
 
+def corners_to_sizes(boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """Return boxes of x1, y1, x2, y2 as x, y, width, height.
+
+    Args:
+        boxes (Sequence[np.ndarray]): Of each image; shape (n, 4) each.
+
+    Returns:
+        np.ndarray: Of all images, in double precision; shape (N, 4).
+    """
+    box = np.concatenate([np.zeros((0, 4)), *boxes])
+    return np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
+
+
 def check_categories(truth: Truth, ids: Sequence[int], name: str) -> None:
     """Raise a ValueError if the ground truth lacks a category.
 
@@ -260,6 +276,12 @@ def _indices(known: np.ndarray, ids: Any) -> np.ndarray:
     ids = np.asarray(ids)
     if not len(known) or not len(ids):
         return np.full(len(ids), -1)
+    most = known.max()
+    if ids.dtype.kind == 'i' and 0 <= known.min() and most < MOST_TABLED:
+        # Several times faster than the search below.
+        table = np.full(most + 2, -1)
+        table[known] = np.arange(len(known))
+        return table[np.where((ids < 0) | (ids > most), most + 1, ids)]
     order = np.argsort(known, kind='stable')
     at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
     return np.where(known[order][at] == ids, order[at], -1)

@@ -4,11 +4,11 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .bins import SizeBin, with_all_sizes
 from .bootstrap import mean_ap, resample_weights, weighted_ap
 from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 from .matching import match
-from .size_bins import SizeBin, with_all_sizes
 from .tables import Table, points
 
 
@@ -45,7 +45,7 @@ class Comparison:
 
     Attributes:
         sizes: Differences in AP, AP50, AP75 and by size.
-        classes: Differences by class, AP over all sizes.
+        classes: Differences by class, of all sizes and then of each.
         names: Of the two detectors.
         images: Number of images.
         resamples: Number of resamples of them.
@@ -203,6 +203,10 @@ def _figures(ap: np.ndarray, bins: Sequence[SizeBin],
         yield f'AP_{bin.name}', by_size[:, i]
     for k, name in enumerate(categories):
         yield f'AP of {name}', ap[:, :, k, 0].mean(1, dtype=float)
+    for i, bin in enumerate(bins[1:], start=1):
+        for k, name in enumerate(categories):
+            yield (f'AP_{bin.name} of {name}',
+                   ap[:, :, k, i].mean(1, dtype=float))
 
 
 def _difference(name: str,

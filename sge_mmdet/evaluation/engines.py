@@ -11,8 +11,8 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .bins import SizeBin, with_all_sizes
 from .columns import Detections, Truth
-from .size_bins import SizeBin, with_all_sizes
 
 ENGINES = ('hotcoco', 'pycocotools')
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
@@ -103,7 +103,7 @@ def evaluate(truth: Truth,
              bins: Sequence[SizeBin],
              metric: str = 'bbox',
              thresholds: Sequence[float] = COCO_THRESHOLDS,
-             max_dets: Sequence[int] = (1, 10, 100),
+             max_dets: Sequence[int] = (100, ),
              engine: Optional[str] = None) -> Accumulated:
     """Evaluate detections as COCO does, for objects of several sizes.
 
@@ -115,8 +115,8 @@ def evaluate(truth: Truth,
             categories. Default: "bbox".
         thresholds (Sequence[float]): Of intersection over union. Default:
             0.5 to 0.95.
-        max_dets (Sequence[int]): Detections an image, ascending. Default:
-            (1, 10, 100), COCO's.
+        max_dets (Sequence[int]): Detections an image and class, ascending.
+            Default: 100, as in all of COCO's figures but AR@1 and AR@10.
         engine (str, optional): "hotcoco" or "pycocotools". Default: None,
             hotcoco where it is installed.
 
@@ -148,8 +148,7 @@ def _count(truth: Truth, bins: Sequence[SizeBin],
            by_category: bool) -> np.ndarray:
     counts = np.zeros((len(truth.category_ids), len(bins)), int)
     for i, bin in enumerate(bins):
-        low, high = bin.area
-        inside = ~truth.crowd & (truth.area >= low) & (truth.area <= high)
+        inside = ~truth.crowd & bin.holds(truth.area)
         counts[:, i] = np.bincount(truth.category[inside],
                                    minlength=len(counts))
     return counts if by_category else counts.sum(0, keepdims=True)

@@ -4,9 +4,9 @@ from typing import Dict
 
 import numpy as np
 
+from .bins import SizeBin
 from .columns import Detections, Truth
 from .matching import HIT, MISSED, match, overlapping_pairs
-from .size_bins import SizeBin
 
 # Detections that overlap an object by less have nothing to do with it.
 LEAST_OVERLAP = 0.1
@@ -63,8 +63,7 @@ def break_down_errors(truth: Truth,
     matches = match(truth, found, [bin], metric, [ENOUGH_OVERLAP])
     confident = matches.score >= score_threshold
     status = matches.status[:, 0, 0]
-    low, high = bin.area
-    inside = ~truth.crowd & (truth.area >= low) & (truth.area <= high)
+    inside = ~truth.crowd & bin.holds(truth.area)
     is_hit = np.zeros(len(truth.image), bool)
     is_hit[matches.partner[confident & (status == HIT), 0, 0]] = True
     lost = inside & ~is_hit

@@ -10,9 +10,9 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from .bins import SizeBin
 from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
-from .size_bins import SizeBin
 
 MISSED, HIT, IGNORED = 0, 1, 2
 
@@ -83,9 +83,9 @@ def match(truth: Truth,
     near = overlap >= least.min()
     det, obj, overlap = det[near], obj[near], overlap[near]
 
-    low, high = np.array([bin.area for bin in bins]).T
-    area = truth.area[truth_order][:, None]
-    ignored = crowd[:, None] | (area < low) | (area > high)
+    area = truth.area[truth_order]
+    ignored = crowd[:, None] | ~np.column_stack([
+        bin.holds(area) for bin in bins])
     shape = (len(bins), len(least))
     taken = np.zeros((len(truth_order), *shape), bool)
     status = np.zeros((len(order), *shape), np.uint8)
@@ -120,8 +120,7 @@ def match(truth: Truth,
     objects = np.zeros((len(truth.image_ids), categories, len(bins)), int)
     np.add.at(objects, (truth.image[truth_order],
                         truth.category[truth_order]), counted)
-    area = found.area[order][:, None]
-    inside = (area >= low) & (area <= high)
+    inside = np.column_stack([bin.holds(found.area[order]) for bin in bins])
     # Among equal scores COCO keeps the order of the images.
     by_score = np.lexsort((-found.score[order], found.category[order]))
     order = order[by_score]

@@ -10,9 +10,15 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
-from .columns import Detections, Truth, make_detections, read_truth
+from .bins import size_bins as make_size_bins
+from .columns import (
+    Detections,
+    Truth,
+    corners_to_sizes,
+    make_detections,
+    read_truth,
+)
 from .engines import ENGINES, Accumulated, evaluate
-from .size_bins import size_bins as make_size_bins
 from .size_report import class_table, size_table
 
 AREAS = ('annotation', 'box')
@@ -129,9 +135,6 @@ class SmallObjectMetric(CocoMetric):
     def _columns(self, preds: Sequence[dict], truth: Truth,
                  metric: str) -> Detections:
         """Return all images' detections; those of no use are left out."""
-        box = np.concatenate([np.zeros((0, 4)), *(
-            pred['bboxes'] for pred in preds)])
-        box = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
         scores, masks = 'scores', None
         if metric == 'segm':
             masks = [mask for pred in preds for mask in pred['masks']]
@@ -142,7 +145,8 @@ class SmallObjectMetric(CocoMetric):
             truth,
             np.repeat([pred['img_id'] for pred in preds],
                       [len(pred['labels']) for pred in preds]),
-            np.array(self.cat_ids)[labels.astype(int)], box,
+            np.array(self.cat_ids)[labels.astype(int)],
+            corners_to_sizes([pred['bboxes'] for pred in preds]),
             np.concatenate([pred[scores] for pred in preds]), masks,
             name=f'The {metric} result', drop_bad=True)
 

@@ -1,9 +1,15 @@
 """JSON files read with errors that name the file."""
+import contextlib
 import gc
 import json
 import os
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Iterator, Union
+
+try:
+    import msgspec
+except ImportError:
+    msgspec = None
 
 WHOLE_FILE_BYTES = 50_000_000
 
@@ -21,18 +27,37 @@ def load_json(path: Union[str, Path]) -> Any:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
-    # Collecting garbage while nothing but new objects arise takes as long as
-    # parsing.
+    with no_garbage_collection():
+        try:
+            return _parse(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f'{path} is not a JSON file or is truncated: '
+                             f'{error}') from error
+
+
+@contextlib.contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Do without it while millions of objects arise and all of them stay.
+
+    It would look at each of them again and again, which takes as long as
+    parsing.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f'{path} is not a JSON file or is truncated: '
-                         f'{error}') from error
+        yield
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _parse(text: bytes) -> Any:
+    if msgspec:
+        # A third of the time of the standard library's, which has the last
+        # word on NaN and huge numbers, and better ones on where the error is.
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(text)
+    return json.loads(text)
 
 
 def check_json_file(path: Union[str, Path]) -> None:

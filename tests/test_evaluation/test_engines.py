@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from random_coco import random_coco
 
+from sge_mmdet.evaluation.bins import size_bins
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.engines import evaluate
-from sge_mmdet.evaluation.size_bins import size_bins
 
 METRICS = ('bbox', 'segm', 'proposal')
 
@@ -19,9 +19,10 @@ def columns(seed, metric='bbox', **options):
 @pytest.mark.parametrize('metric', METRICS)
 @pytest.mark.parametrize('bins', ['coco', [0, 4, 8, 16, float('inf')]],
                          ids=str)
-def test_engines_agree_on_every_figure_of_random_data_sets(metric, bins):
+def test_engines_agree_on_every_figure_of_random_data_sets(metric, bins,
+                                                           data_sets):
     bins = size_bins(bins)
-    for seed in range(75):
+    for seed in data_sets:
         truth, found = columns(seed, metric, ties=bool(seed % 2))
         ours, theirs = (evaluate(truth, found, bins, metric, engine=engine)
                         for engine in ('hotcoco', 'pycocotools'))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from random_coco import random_coco, repeated
 
+from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
 from sge_mmdet.evaluation.bootstrap import (
     mean_ap,
     resample_weights,
@@ -10,7 +11,6 @@ from sge_mmdet.evaluation.bootstrap import (
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
 from sge_mmdet.evaluation.matching import match
-from sge_mmdet.evaluation.size_bins import ALL_SIZES, size_bins
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
 

@@ -81,23 +81,22 @@ def test_train_resumes_where_it_stopped(trained):
     assert steps == [3]
 
 
-def test_stock_test_evaluates_and_the_report_shows_it(trained):
+def test_stock_test_evaluates_and_the_run_is_drawn(trained):
     config, work_dir = trained
     code, output = run(stock_path('tools', 'test.py'), config,
                        work_dir / 'iter_2.pth', '--work-dir', work_dir,
                        '--cfg-options',
                        f'test_evaluator.outfile_prefix={work_dir}/test')
     assert code == 0, output
-    code, output = run('tools/report.py', config, work_dir)
+    code, output = run('tools/draw_run.py', config, work_dir)
     assert code == 0, output
-    assert 'AP_small' in output
     assert read_scalars(work_dir)['coco/bbox_mAP'].keys() >= {2}
     assert {'detections.png', 'curves.png'} <= {
         path.name for path in work_dir.iterdir()}
 
 
-def test_report_without_results_says_how_to_make_them(small, tmp_path):
-    code, output = run('tools/report.py', small[0], tmp_path)
+def test_drawing_without_results_says_how_to_make_them(small, tmp_path):
+    code, output = run('tools/draw_run.py', small[0], tmp_path)
     assert code == 1
     assert output.splitlines()[-1] == (
         f'error: There is no file {tmp_path}/test.bbox.json')

@@ -20,12 +20,12 @@ from sge_mmdet.evaluation import (
     compare_detections,
     size_bins,
 )
+from sge_mmdet.evaluation.bins import with_all_sizes
 from sge_mmdet.evaluation.engines import (
     COCO_THRESHOLDS,
     evaluate,
     hotcoco_evaluation,
 )
-from sge_mmdet.evaluation.size_bins import with_all_sizes
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,

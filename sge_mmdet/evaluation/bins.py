@@ -3,6 +3,8 @@ import math
 from dataclasses import dataclass
 from typing import List, Sequence, Tuple, Union
 
+import numpy as np
+
 # COCO's own bound for "any size": an area no image has.
 UNBOUNDED_AREA = 1e5**2
 NAMED_BINS = {
@@ -34,6 +36,11 @@ class SizeBin:
         As in COCO, an object on the limit of two bins counts in both.
         """
         return self.low**2, min(self.high**2, UNBOUNDED_AREA)
+
+    def holds(self, area: np.ndarray) -> np.ndarray:
+        """Return which areas, in pixels, are in the bin; same shape."""
+        low, high = self.area
+        return (area >= low) & (area <= high)
 
     @property
     def text(self) -> str:

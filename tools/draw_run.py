@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Report a test run: COCO's AP by object size, with pictures.
+"""Draw a run: its losses and AP, and its detections beside the truth.
 
 Run MMDetection's test with `test_evaluator.outfile_prefix=WORK_DIR/test`
 first.
@@ -10,12 +10,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from sge_mmdet.evaluation import summarize_detections
 from sge_mmdet.visualization import draw_detections, draw_training_curves
 
 
 def main() -> None:
-    """Print the table and draw the pictures."""
+    """Draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the run')
     parser.add_argument('work_dir', type=Path,
@@ -26,12 +25,11 @@ def main() -> None:
         annotations = Path(dataset.data_root, dataset.ann_file)
         images = Path(dataset.data_root, dataset.data_prefix.img)
         results = args.work_dir / 'test.bbox.json'
-        print(summarize_detections(annotations, results).table())
         picture = args.work_dir / 'detections.png'
         draw_detections(annotations, images, results, picture)
         curves = args.work_dir / 'curves.png'
         draw_training_curves(args.work_dir, curves)
-        print(f'pictures: {picture} {curves}')
+        print(f'drawn: {curves} {picture}')
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
 

@@ -1,0 +1,39 @@
+"""Options that the command lines about object sizes share."""
+import argparse
+from typing import List, Tuple
+
+from .bins import SizeBin, parse_size_bins
+from .columns import Truth, read_truth
+
+
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--metric``, ``--size-bins`` and ``--area`` to a parser."""
+    parser.add_argument('--metric', default='bbox', choices=('bbox', 'segm'))
+    parser.add_argument(
+        '--size-bins', nargs='+', default=['coco'],
+        help='coco, aitod, or limits in pixels such as 0 8 16 32 inf')
+    parser.add_argument(
+        '--area', default='annotation', choices=('annotation', 'box'),
+        help="an object's size: its annotated area, as COCO has it, or that "
+        'of its box')
+
+
+def read_sized_truth(
+        path: str,
+        args: argparse.Namespace) -> Tuple[Truth, List[SizeBin]]:
+    """Read ground truth as :func:`add_size_options` say.
+
+    Args:
+        path (str): The file.
+        args (argparse.Namespace): The options.
+
+    Returns:
+        tuple[Truth, list[SizeBin]]: Ground truth and size bins.
+
+    Raises:
+        OSError or ValueError: As :func:`read_truth` and
+            :func:`parse_size_bins`.
+    """
+    bins = parse_size_bins(args.size_bins)
+    truth = read_truth(path)
+    return truth.with_box_areas() if args.area == 'box' else truth, bins
