@@ -8,9 +8,18 @@ through it.
 import argparse
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
+
+from tqdm import tqdm
 
 from sge_mmdet.evaluation import (
+    Accumulated,
+    Detections,
+    ErrorBreakdown,
+    SizeBin,
+    Truth,
     add_size_options,
     break_down_errors,
     class_table,
@@ -43,16 +52,18 @@ def main() -> None:
             files = detect(args.truth, args.results, args.out_dir or
                            Path('work_dirs', Path(args.truth).stem),
                            args.metric)
-        truth, bins = read_sized_truth(files.truth, args)
-        found = read_detections(files.results, truth, args.metric)
-        result = evaluate(truth, found, bins, args.metric,
+        with progress(['ground truth', 'results', 'evaluation']) as step:
+            truth, bins = step(read_sized_truth, files.truth, args)
+            found = step(read_detections, files.results, truth, args.metric)
+            result = step(evaluate, truth, found, bins, args.metric,
                           engine=args.engine)
         print(size_table(result).text())
         if args.classwise:
             print(f'\n{class_table(result).text()}')
         print(f'\n{len(found.image)} detections in {len(truth.image_ids)} '
               'images, at most 100 an image and class counted; areas of '
-              f'{"boxes" if args.area == "box" else "annotations, as COCO"}')
+              f'{"boxes" if args.area == "box" else "annotations, as COCO"}; '
+              'an object on the limit of two sizes is in both')
         if args.out_dir:
             write(args, files, truth, found, result)
             print(f'written to {args.out_dir}')
@@ -82,8 +93,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write(args: argparse.Namespace, files: DetectionFiles, truth: object,
-          found: object, result: object) -> None:
+def write(args: argparse.Namespace, files: DetectionFiles, truth: Truth,
+          found: Detections, result: Accumulated) -> None:
     """Write tables as JSON, CSV and Markdown, and the pictures."""
     out = args.out_dir
     out.mkdir(parents=True, exist_ok=True)
@@ -95,19 +106,44 @@ def write(args: argparse.Namespace, files: DetectionFiles, truth: object,
     # The size that the pictures are about: the one called small, or the first.
     names = [bin.name for bin in result.bins[1:]]
     small = result.bins[1 + (names.index('small') if 'small' in names else 0)]
-    errors = break_down_errors(truth, found, small, args.metric, args.score)
+    with progress(['errors', 'AP by size', 'pictures']) as step:
+        errors = step(break_down_errors, truth, found, small, args.metric,
+                      args.score)
+        curve = step(evaluate, truth, found, size_bins(CURVE), args.metric,
+                     engine=args.engine)
+        step(draw, out, result, curve, small, errors)
+        if files.images:
+            draw_missed(errors, truth, found, files.images, out / 'missed.png')
     (out / 'evaluation.json').write_text(json.dumps(dict(
         {name: table.records() for name, table in tables.items()},
         errors=dict(size=small.name, score=args.score, objects=errors.objects,
                     hits=errors.hits, misses=errors.misses,
                     false=errors.false)), indent=1))
-    draw_ap_by_size(evaluate(truth, found, size_bins(CURVE), args.metric,
-                             engine=args.engine), out / 'ap_by_size.png')
+
+
+def draw(out: Path, result: Accumulated, curve: Accumulated, small: SizeBin,
+         errors: ErrorBreakdown) -> None:
+    """Draw the pictures that need no image."""
+    draw_ap_by_size(curve, out / 'ap_by_size.png')
     draw_precision_recall(result, small.name, out / 'precision_recall.png')
     draw_class_bars(result, small.name, out / 'classes.png')
     draw_errors(errors, out / 'errors.png')
-    if files.images:
-        draw_missed(errors, truth, found, files.images, out / 'missed.png')
+
+
+@contextmanager
+def progress(names: Sequence[str]) -> Iterator[Callable]:
+    """Give a function that runs one step after the other, with a bar.
+
+    The bar is there only if they take longer than a second.
+    """
+    with tqdm(names, delay=1, leave=False) as bar:
+        steps = iter(bar)
+
+        def step(run: Callable, *args: Any, **kwargs: Any) -> Any:
+            bar.set_description_str(next(steps), refresh=False)
+            return run(*args, **kwargs)
+
+        yield step
 
 
 if __name__ == '__main__':
