@@ -6,10 +6,16 @@ The wheel carries ``configs/``, ``tools/`` and ``model-index.yml`` in
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# Loaded by ctypes; without a compiler the package installs and works as well.
+KERNELS = Extension(
+    'sge_mmdet.ops.native._sge', ['sge_mmdet/ops/native/sge.cpp'],
+    extra_compile_args=['-std=c++14', '-O3', '-fopenmp-simd',
+                        '-fno-math-errno', '-fno-trapping-math', '-pthread'],
+    extra_link_args=['-pthread'], language='c++', optional=True)
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
 
@@ -49,4 +55,5 @@ setup(
     install_requires=requirements('runtime'),
     extras_require=extras,
     cmdclass=dict(build_py=BuildWithMim),
+    ext_modules=[KERNELS],
 )

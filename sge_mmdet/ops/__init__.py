@@ -1,12 +1,15 @@
 """Operators of Spatial Group-wise Enhance; they need torch alone."""
+from .backends import backend_for, use_backend
 from .reference import spatial_group_enhance_reference
 from .spatial_group_enhance import (
     check_groups,
     largest_groups,
     spatial_group_enhance,
+    spatial_group_enhance_residual,
 )
 
 __all__ = [
-    'check_groups', 'largest_groups', 'spatial_group_enhance',
-    'spatial_group_enhance_reference'
+    'backend_for', 'check_groups', 'largest_groups', 'spatial_group_enhance',
+    'spatial_group_enhance_reference', 'spatial_group_enhance_residual',
+    'use_backend'
 ]

@@ -1,10 +1,16 @@
-"""The SGE operator: checks its arguments and picks an implementation.
+"""The SGE operator, alone and as the end of a residual block.
 
-The formula stands in :mod:`sge_mmdet.ops.reference`, today the only
-implementation.
+Here arguments are checked. The formula stands in
+:mod:`sge_mmdet.ops.reference`; what computes it is chosen in
+:mod:`sge_mmdet.ops.backends`.
 """
+from typing import Optional
+
+import torch
 from torch import Tensor
 
+from .backends import wants_reference
+from .operator import run
 from .reference import spatial_group_enhance_reference
 
 
@@ -95,6 +101,91 @@ def spatial_group_enhance(x: Tensor,
         >>> bool((y == x * torch.sigmoid(torch.tensor(1.))).all())
         True
     """
+    _check(x, weight, bias, groups)
+    if _takes_reference():
+        return spatial_group_enhance_reference(x, weight, bias, groups, eps,
+                                               normalize)
+    return run(x, weight, bias, None, None, None, groups, eps, normalize)
+
+
+def spatial_group_enhance_residual(x: Tensor,
+                                   identity: Tensor,
+                                   weight: Tensor,
+                                   bias: Tensor,
+                                   groups: int,
+                                   eps: float = 1e-5,
+                                   normalize: bool = True,
+                                   scale: Optional[Tensor] = None,
+                                   shift: Optional[Tensor] = None) -> Tensor:
+    """Compute the end of a residual block, in one pass over its maps.
+
+    It is ``relu(SGE(scale * x + shift) + identity)``: a norm with fixed
+    statistics, SGE, the addition and ReLU.
+
+    Args:
+        x: Feature map of shape (N, C, H, W).
+        identity: What is added; shape and type of ``x``.
+        weight: Scale w of shape (1, G, 1, 1).
+        bias: Shift b of shape (1, G, 1, 1).
+        groups: Number of groups G; it divides C.
+        eps: Added to the standard deviation. Default: 1e-5.
+        normalize: Whether to normalise the similarity. Default: True.
+        scale: Of each channel, shape (C,). Default: None, that is 1.
+        shift: Of each channel, shape (C,); given where ``scale`` is.
+
+    Returns:
+        The result, with the shape, type and layout of ``x``.
+
+    Raises:
+        TypeError: If ``x`` is not of a real floating point type, or
+            ``identity`` of another.
+        ValueError: If a shape is not as above or ``groups`` does not divide C.
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet.ops import spatial_group_enhance_residual
+        >>> x, identity = torch.randn(2, 1, 64, 7, 7)
+        >>> weight, bias = torch.zeros(1, 8, 1, 1), torch.ones(1, 8, 1, 1)
+        >>> y = spatial_group_enhance_residual(x, identity, weight, bias, 8)
+        >>> bool(y.min() >= 0)
+        True
+    """
+    _check(x, weight, bias, groups)
+    if identity.shape != x.shape:
+        raise ValueError(f'SGE takes an identity of the shape of x, '
+                         f'{tuple(x.shape)}, got {tuple(identity.shape)}')
+    if identity.dtype != x.dtype:
+        raise TypeError(f'SGE takes an identity of the type of x, {x.dtype}, '
+                        f'got {identity.dtype}')
+    if (scale is None) != (shift is None):
+        raise ValueError('scale and shift are given together or not at all')
+    for name, parameter in (('scale', scale), ('shift', shift)):
+        if parameter is not None and parameter.shape != x.shape[1:2]:
+            raise ValueError(f'SGE takes a {name} of shape ({x.shape[1]},), '
+                             f'got {tuple(parameter.shape)}')
+    if _takes_reference():
+        z = x
+        if scale is not None:
+            kind = torch.promote_types(x.dtype, torch.float32)
+            z = torch.addcmul(shift.to(kind).view(1, -1, 1, 1), x.to(kind),
+                              scale.to(kind).view(1, -1, 1, 1))
+        y = spatial_group_enhance_reference(z, weight, bias, groups, eps,
+                                            normalize)
+        return torch.relu(y + identity).to(x.dtype)
+    return run(x, weight, bias, scale, shift, identity, groups, eps,
+               normalize)
+
+
+def _takes_reference() -> bool:
+    """Return whether the formula runs step by step.
+
+    So it does in a trace, which keeps what it knows: PyTorch's operators.
+    """
+    return wants_reference() or torch.jit.is_tracing()
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> None:
+    """Raise if an argument is not as :func:`spatial_group_enhance` says."""
     if x.dim() != 4:
         raise ValueError('SGE takes a feature map of shape (N, C, H, W), got '
                          f'{tuple(x.shape)}')
@@ -107,5 +198,3 @@ def spatial_group_enhance(x: Tensor,
             raise ValueError(f'SGE takes a {name} of shape (1, {groups}, 1, 1)'
                              f' for {groups} groups, got '
                              f'{tuple(parameter.shape)}')
-    return spatial_group_enhance_reference(x, weight, bias, groups, eps,
-                                           normalize)

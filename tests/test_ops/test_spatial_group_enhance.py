@@ -229,11 +229,14 @@ def test_ops_need_torch_alone():
 import sys
 import importlib.util, importlib.metadata, warnings
 import torch
+# And what torch itself requires.
+allowed = {'sge_mmdet', 'torch', 'sympy', 'mpmath', 'networkx', 'fsspec',
+           'typing_extensions', 'filelock', 'jinja2', 'markupsafe',
+           *sys.stdlib_module_names}
 class OnlyTorch:
     def find_spec(self, name, path=None, target=None):
         package = name.split('.')[0]
-        if package not in ('sge_mmdet', 'torch') and (
-                package not in sys.stdlib_module_names):
+        if package not in allowed and not package.startswith('_sysconfig'):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, OnlyTorch())
 real = importlib.util.find_spec

@@ -1,0 +1,98 @@
+"""Which implementation of SGE runs: chosen by device and type, or by name."""
+import importlib.util
+import os
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Iterator, Optional
+
+import torch
+from torch import Tensor
+
+from . import native
+
+BACKENDS = ('native', 'triton', 'torch', 'reference')
+VARIABLE = 'SGE_MMDET_BACKEND'
+
+
+def _check_name(name: str, source: str) -> str:
+    if name not in BACKENDS:
+        raise ValueError(f'{source} takes one of {", ".join(BACKENDS)}, got '
+                         f'{name!r}')
+    return name
+
+
+# Process-wide, since autograd runs the backward pass in threads of its own.
+_forced: Optional[str] = (_check_name(os.environ[VARIABLE], VARIABLE)
+                          if os.environ.get(VARIABLE) else None)
+
+
+def wants_reference() -> bool:
+    """Return whether the reference was asked for."""
+    return _forced == 'reference'
+
+
+def backend_for(x: Tensor) -> str:
+    """Return the implementation that runs for a feature map.
+
+    Args:
+        x (Tensor): The feature map.
+
+    Returns:
+        str: "native", the C++ kernels, on a CPU where they are built;
+        "triton" on CUDA; "torch", lean but plain PyTorch, elsewhere;
+        "reference", the formula step by step, where it is asked for by
+        :func:`use_backend` or by the environment variable
+        ``SGE_MMDET_BACKEND``, which is read at import.
+
+    Raises:
+        RuntimeError: If what is asked for cannot run, with the reason.
+    """
+    name = _forced
+    if name is None:
+        if native.is_able(x):
+            return 'native'
+        if x.is_cuda and x.dtype != torch.float64 and _has_triton():
+            return 'triton'
+        return 'torch'
+    if name == 'native' and not native.is_able(x):
+        raise RuntimeError(
+            f'The native kernels take {", ".join(map(str, native.DTYPES))} on '
+            f'the CPU, got {x.dtype} on {x.device}' if native.library() else
+            'The native kernels are not built: install sge_mmdet where there '
+            'is a C++ compiler')
+    if name == 'triton' and not _has_triton():
+        raise RuntimeError('Triton is not installed: pip install triton')
+    return name
+
+
+@contextmanager
+def use_backend(name: Optional[str]) -> Iterator[None]:
+    """Choose the implementation, for the whole process, for a while.
+
+    Args:
+        name (str, optional): One of "native", "triton", "torch" and
+            "reference", or None for the usual choice.
+
+    Raises:
+        ValueError: If there is no such implementation.
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet.ops import backend_for, use_backend
+        >>> with use_backend('reference'):
+        ...     backend_for(torch.rand(1, 4, 2, 2))
+        'reference'
+    """
+    global _forced
+    if name is not None:
+        _check_name(name, 'use_backend()')
+    before, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+@lru_cache(maxsize=None)
+def _has_triton() -> bool:
+    return importlib.util.find_spec('triton') is not None

@@ -1,0 +1,84 @@
+"""The C++ kernels of SGE for the CPU, where setup.py could build them.
+
+They know nothing of PyTorch: memory addresses go in, by ctypes. So they are
+built in seconds, without PyTorch's headers, and serve all of its versions.
+"""
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
+TENSORS = ('x', 'weight', 'bias', 'scale', 'shift', 'identity', 'y', 'mean',
+           'spread')
+GRADIENTS = ('grad_y', 'grad_x', 'grad_identity', 'grad_weight', 'grad_bias',
+             'grad_scale', 'grad_shift')
+
+
+class _Problem(ctypes.Structure):
+    """The struct of this name in sge.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in
+          ('images', 'groups', 'channels', 'positions')),
+        *((name, ctypes.c_void_p) for name in TENSORS),
+        ('eps', ctypes.c_double),
+        *((name, ctypes.c_int32) for name in
+          ('normalize', 'relu', 'threads', 'channels_last')),
+        *((name, ctypes.c_void_p) for name in GRADIENTS),
+    ]
+
+
+@lru_cache(maxsize=None)
+def library() -> Optional[ctypes.CDLL]:
+    """Return the built kernels, or None where there are none."""
+    for path in sorted(Path(__file__).parent.glob('_sge*')):
+        try:
+            found = ctypes.CDLL(str(path))
+        except OSError:
+            # Of another machine, or another Python's file beside ours.
+            continue
+        for name in 'sge_forward', 'sge_backward':
+            getattr(found, name).argtypes = [ctypes.POINTER(_Problem),
+                                             ctypes.c_int]
+        return found
+    return None
+
+
+def is_able(x: Tensor) -> bool:
+    """Return whether the kernels are there and take a tensor like x."""
+    return (x.device.type == 'cpu' and x.dtype in DTYPES and x.numel() > 0
+            and library() is not None)
+
+
+def call(function: str, x: Tensor, groups: int, eps: float, normalize: bool,
+         relu: bool, **tensors: Optional[Tensor]) -> None:
+    """Call a kernel.
+
+    Args:
+        function (str): "sge_forward" or "sge_backward".
+        x (Tensor): Feature map of shape (N, C, H, W).
+        groups (int): Number of groups.
+        eps (float): Added to the standard deviation.
+        normalize (bool): Whether to normalise the similarity.
+        relu (bool): Whether ReLU ends the operator.
+        **tensors (Tensor, optional): Members of ``Problem`` in sge.cpp. Maps
+            have the type and the layout of x, which is dense, in NCHW or
+            channels-last; the others the type of its accumulator.
+
+    Raises:
+        MemoryError: If there is none for the kernel's buffers.
+    """
+    images, channels, height, width = x.shape
+    problem = _Problem(images, groups, channels // groups, height * width,
+                       eps=eps, normalize=normalize, relu=relu,
+                       threads=torch.get_num_threads(),
+                       channels_last=not x.is_contiguous())
+    for name, tensor in dict(tensors, x=x).items():
+        if tensor is not None:
+            setattr(problem, name, tensor.data_ptr())
+    if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):
+        raise MemoryError(f'{function} has no memory for its buffers')
