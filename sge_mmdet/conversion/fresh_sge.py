@@ -12,7 +12,7 @@ from mmcv.cnn import ConvModule
 from mmdet.models.backbones.res2net import Bottle2neck
 from torch import Tensor, nn
 
-from ..models.backbones.sge_resnet import SGEBasicBlock
+from ..models.backbones.sge_blocks import SGEBasicBlock
 from ..models.layers import SpatialGroupEnhance
 from ..models.necks import SGEFPN, SGEOutputs
 

@@ -4,12 +4,12 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..utils.tables import Table, points
 from .bins import SizeBin, with_all_sizes
 from .bootstrap import mean_ap, resample_weights, weighted_ap
 from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 from .matching import match
-from .tables import Table, points
 
 
 @dataclass(frozen=True)

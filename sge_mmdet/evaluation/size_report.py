@@ -1,6 +1,6 @@
 """An evaluation as tables by size and by class."""
+from ..utils.tables import Table
 from .engines import Accumulated
-from .tables import Table
 
 
 def size_table(result: Accumulated) -> Table:

@@ -6,41 +6,15 @@ from typing import Any, Optional, Sequence
 from mmdet.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
 from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..layers import SpatialGroupEnhance
+from .sge_blocks import SGEBasicBlock, SGEBottleneck
 
 PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 SGE_OPTIONS = tuple(
     name for name in inspect.signature(SpatialGroupEnhance).parameters
     if name != 'in_channels')
-
-
-class SGEBasicBlock(BasicBlock):
-    """BasicBlock with SGE between its second norm and the addition.
-
-    Args:
-        inplanes (int): Number of input channels.
-        planes (int): Number of output channels.
-        sge (dict): Options of :class:`SpatialGroupEnhance`.
-        **kwargs: Of MMDetection's ``BasicBlock``.
-    """
-
-    def __init__(self, inplanes: int, planes: int, *, sge: dict,
-                 **kwargs: Any) -> None:
-        super().__init__(inplanes, planes, **kwargs)
-        self.sge = SpatialGroupEnhance(planes, **sge)
-
-    @property
-    def norm2(self) -> nn.Module:
-        """nn.Module: the second norm with SGE behind it.
-
-        ``BasicBlock.forward`` has no place for a plugin, but it reaches its
-        second norm through this property alone. The modules themselves stay
-        the block's own, so that its state dict, copies and SyncBN conversion
-        see them.
-        """
-        return nn.Sequential(super().norm2, self.sge)
 
 
 @MODELS.register_module()
@@ -80,6 +54,9 @@ class SGEResNet(ResNet):
         (1, 256, 2, 2)
         (1, 512, 1, 1)
     """
+
+    # The block with SGE of each block.
+    sge_blocks = {BasicBlock: SGEBasicBlock, Bottleneck: SGEBottleneck}
 
     def __init__(self,
                  depth: int,
@@ -129,14 +106,7 @@ class SGEResNet(ResNet):
             sge = dict(self.sge)
             if isinstance(sge.get('groups'), (list, tuple)):
                 sge['groups'] = sge['groups'][stage]
-            if kwargs['block'] is BasicBlock:
-                kwargs.update(block=SGEBasicBlock, sge=sge)
-            else:
-                cfg = dict(type='SpatialGroupEnhance', **sge)
-                kwargs['plugins'] = [
-                    *(kwargs['plugins'] or ()),
-                    dict(cfg=cfg, position='after_conv3')
-                ]
+            kwargs.update(block=self.sge_blocks[kwargs['block']], sge=sge)
         return super().make_res_layer(**kwargs)
 
     def train(self, mode: bool = True) -> 'SGEResNet':

@@ -1,7 +1,8 @@
 """ResNeXt with SGE in its residual blocks."""
-from mmdet.models.backbones.resnext import ResNeXt
+from mmdet.models.backbones.resnext import Bottleneck, ResNeXt
 from mmdet.registry import MODELS
 
+from .sge_blocks import SGEResNeXtBottleneck
 from .sge_resnet import SGEResNet
 
 
@@ -40,3 +41,5 @@ class SGEResNeXt(SGEResNet, ResNeXt):
         (1, 1024, 2, 2)
         (1, 2048, 1, 1)
     """
+
+    sge_blocks = {Bottleneck: SGEResNeXtBottleneck}

@@ -1,11 +1,15 @@
 """The SGE layer, as a plugin for the backbones of MMDetection."""
-from typing import Any
+from typing import Any, Optional
 
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, full, nn
 
-from ...ops import check_groups, spatial_group_enhance
+from ...ops import (
+    check_groups,
+    spatial_group_enhance,
+    spatial_group_enhance_residual,
+)
 
 
 # mmcv looks plugins up in the registry of the default scope, and in the root
@@ -85,6 +89,21 @@ class SpatialGroupEnhance(nn.Module):
         """Enhance a feature map of shape (N, C, H, W)."""
         return spatial_group_enhance(x, self.weight, self.bias, self.groups,
                                      self.eps, self.normalize)
+
+    def forward_residual(self, x: Tensor, identity: Tensor,
+                         scale: Optional[Tensor] = None,
+                         shift: Optional[Tensor] = None) -> Tensor:
+        """Return ``relu(SGE(scale * x + shift) + identity)``, in one pass.
+
+        Args:
+            x (Tensor): Feature map of shape (N, C, H, W).
+            identity (Tensor): What is added; shape and type of ``x``.
+            scale (Tensor, optional): Of each channel. Default: None, 1.
+            shift (Tensor, optional): Of each channel. Default: None, 0.
+        """
+        return spatial_group_enhance_residual(
+            x, identity, self.weight, self.bias, self.groups, self.eps,
+            self.normalize, scale, shift)
 
     def _load_from_state_dict(self, state_dict: 'dict[str, Tensor]',
                               prefix: str, *args: Any) -> None:

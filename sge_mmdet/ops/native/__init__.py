@@ -4,6 +4,8 @@ They know nothing of PyTorch: memory addresses go in, by ctypes. So they are
 built in seconds, without PyTorch's headers, and serve all of its versions.
 """
 import ctypes
+import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Optional
@@ -25,6 +27,7 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in
           ('images', 'groups', 'channels', 'positions')),
         *((name, ctypes.c_void_p) for name in TENSORS),
+        ('team', ctypes.c_void_p),
         ('eps', ctypes.c_double),
         *((name, ctypes.c_int32) for name in
           ('normalize', 'relu', 'threads', 'channels_last')),
@@ -45,6 +48,24 @@ def library() -> Optional[ctypes.CDLL]:
             getattr(found, name).argtypes = [ctypes.POINTER(_Problem),
                                              ctypes.c_int]
         return found
+    return None
+
+
+@lru_cache(maxsize=None)
+def openmp_team() -> Optional[int]:
+    """Return the address of ``GOMP_parallel`` in PyTorch's OpenMP, or None.
+
+    Without it the kernels start threads of their own.
+    """
+    maps = Path('/proc/self/maps')
+    loaded = {line.split()[-1] for line in maps.read_text().splitlines()
+              if re.search(r'/lib(gomp|iomp5|omp)\b[^/]*$', line)
+              } if maps.is_file() else set()
+    ours = str(Path(torch.__file__).parent)
+    for path in sorted(loaded, key=lambda path: not path.startswith(ours)):
+        with suppress(OSError, AttributeError):
+            return ctypes.cast(ctypes.CDLL(path).GOMP_parallel,
+                               ctypes.c_void_p).value
     return None
 
 
@@ -74,7 +95,7 @@ def call(function: str, x: Tensor, groups: int, eps: float, normalize: bool,
     """
     images, channels, height, width = x.shape
     problem = _Problem(images, groups, channels // groups, height * width,
-                       eps=eps, normalize=normalize, relu=relu,
+                       team=openmp_team(), eps=eps, normalize=normalize, relu=relu,
                        threads=torch.get_num_threads(),
                        channels_last=not x.is_contiguous())
     for name, tensor in dict(tensors, x=x).items():

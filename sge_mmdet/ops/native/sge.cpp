@@ -93,27 +93,42 @@ INLINE A sigmoid(A v) {
   return 1 / (1 + exponential(-both));
 }
 
-// Runs all tasks, each thread with a buffer of its own; false where there is
-// no memory for the first. Threads that do not start leave their work to the
-// others.
+// GOMP_parallel of the OpenMP that PyTorch has loaded: runs a function in each
+// thread of its team. Threads of our own would share the cores with that team,
+// whose threads go on spinning for milliseconds after PyTorch's last operator.
+using Team = void (*)(void (*)(void*), void*, unsigned, unsigned);
+
+template <class Work>
+void call_work(void* work) {
+  (*static_cast<Work*>(work))();
+}
+
+// Runs all tasks, each thread with a buffer of its own; false where memory ran
+// out.
 template <class A, class F>
-bool parallel(int64_t tasks, int threads, int64_t length, const F& run) {
+bool parallel(Team team, int64_t tasks, int threads, int64_t length,
+              const F& run) {
   std::atomic<int64_t> next{0};
   auto work = [&] {
     std::unique_ptr<A[]> buffer(new (std::nothrow) A[length]);
-    if (!buffer) return false;
+    if (!buffer) return;
     for (int64_t i; (i = next.fetch_add(1)) < tasks;) run(i, buffer.get());
-    return true;
   };
-  std::vector<std::thread> others;
-  try {
-    for (int64_t i = 1; i < std::min<int64_t>(threads, tasks); ++i)
-      others.emplace_back(work);
-  } catch (const std::exception&) {
+  threads = int(std::min<int64_t>(threads, tasks));
+  if (threads > 1 && team) {
+    team(call_work<decltype(work)>, &work, threads, 0);
+  } else {
+    std::vector<std::thread> others;
+    try {
+      for (int i = 1; i < threads; ++i) others.emplace_back(work);
+    } catch (const std::exception&) {
+      // Those that did start, and this one, do it all.
+    }
+    work();
+    for (auto& other : others) other.join();
   }
-  const bool is_done = work();
-  for (auto& other : others) other.join();
-  return is_done;
+  // A task that nobody took is left where no thread had a buffer.
+  return next.load() >= tasks;
 }
 
 // What one call is about. Pointers are null where there is no such tensor.
@@ -121,6 +136,7 @@ struct Problem {
   int64_t images, groups, channels, positions;  // channels: of one group
   const void *x, *weight, *bias, *scale, *shift, *identity;
   void *y, *mean, *spread;  // mean: (images, channels); spread: (., 2)
+  Team team;  // or null
   double eps;
   int32_t normalize, relu, threads, channels_last;
   // Of the backward pass alone.
@@ -179,28 +195,59 @@ struct Rows {
 };
 
 // z = scale * x + shift of one channel.
-template <class A>
-struct Affine {
+template <bool is_affine, class S>
+struct Channel {
+  using A = typename Accumulator<S>::type;
+  const S* x;
   A scale, shift;
-};
-template <class S, class A>
-INLINE Affine<A> affine(const Problem& p, int64_t channel) {
-  if (!p.scale) return {1, 0};
-  return {static_cast<const A*>(p.scale)[channel],
-          static_cast<const A*>(p.shift)[channel]};
-}
 
-// d = sum over channels of mean * z, at n positions.
-template <class S, class A>
-INLINE void similarity(const Problem& p, const S* x, const A* mean,
-                       int64_t first_channel, int64_t n, A* d) {
-  for (int64_t i = 0; i < n; ++i) d[i] = 0;
-  for (int64_t c = 0; c < p.channels; ++c) {
-    const S* row = x + c * p.positions;
-    const A m = mean[c];
-    const auto a = affine<S, A>(p, first_channel + c);
-    for (int64_t i = 0; i < n; ++i)
-      d[i] += m * (a.scale * load(row[i]) + a.shift);
+  INLINE Channel(const Problem& p, const S* rows, int64_t first, int64_t c)
+      : x(rows + c * p.positions), scale(1), shift(0) {
+    if (!is_affine) return;
+    scale = static_cast<const A*>(p.scale)[first + c];
+    shift = static_cast<const A*>(p.shift)[first + c];
+  }
+  INLINE A operator[](int64_t i) const {
+    return is_affine ? scale * load(x[i]) + shift : load(x[i]);
+  }
+};
+
+// What z_c is multiplied by: the same number everywhere, or one a position.
+template <class A>
+struct Constant {
+  const A value;
+  INLINE A operator[](int64_t) const { return value; }
+};
+template <class S>
+struct Row {
+  const S* values;
+  INLINE typename Accumulator<S>::type operator[](int64_t i) const {
+    return load(values[i]);
+  }
+};
+
+// to[i] = sum over channels c of factor(c)[i] * z_c[i] from begin to end, four
+// channels at a time, so that `to` is seldom read and written.
+template <bool is_affine, class S, class A, class F>
+INLINE void sum_channels(const Problem& p, const S* x, int64_t first,
+                         int64_t begin, int64_t end, A* __restrict to,
+                         const F& factor) {
+  using Z = Channel<is_affine, S>;
+  for (int64_t i = begin; i < end; ++i) to[i] = 0;
+  int64_t c = 0;
+  for (; c + 4 <= p.channels; c += 4) {
+    const Z z0(p, x, first, c), z1(p, x, first, c + 1);
+    const Z z2(p, x, first, c + 2), z3(p, x, first, c + 3);
+    const auto f0 = factor(c), f1 = factor(c + 1);
+    const auto f2 = factor(c + 2), f3 = factor(c + 3);
+    for (int64_t i = begin; i < end; ++i)
+      to[i] += (f0[i] * z0[i] + f1[i] * z1[i]) +
+               (f2[i] * z2[i] + f3[i] * z3[i]);
+  }
+  for (; c < p.channels; ++c) {
+    const Z z(p, x, first, c);
+    const auto f = factor(c);
+    for (int64_t i = begin; i < end; ++i) to[i] += f[i] * z[i];
   }
 }
 
@@ -218,7 +265,7 @@ INLINE Normalization<A> normalization(const Problem& p, A mu, A deviation) {
   return {mu, is_flat ? 0 : 1 / (deviation + A(p.eps)), deviation};
 }
 
-template <class S, class A>
+template <bool is_affine, class S, class A>
 FOR_EACH_CPU void forward_group(const Problem& p, int64_t task, A* d) {
   const int64_t P = p.positions, group = task % p.groups;
   const int64_t first = group * p.channels;
@@ -239,17 +286,18 @@ FOR_EACH_CPU void forward_group(const Problem& p, int64_t task, A* d) {
       for (int64_t j = 0; j < n; ++j) part += load(row[j]);
       total += part;
     }
-    const auto a = affine<S, A>(p, first + c);
-    mean[c] = A(a.scale * (total / P) + a.shift);
+    const Channel<is_affine, S> z(p, x, first, c);
+    mean[c] = A(z.scale * (total / P) + z.shift);
   }
   double total = 0;
   for (int64_t i = 0; i < P; i += kTile) {
-    const int64_t n = std::min(kTile, P - i);
-    similarity<S, A>(p, x + i, mean, first, n, d + i);
+    const int64_t end = std::min(i + kTile, P);
+    sum_channels<is_affine>(p, x, first, i, end, d,
+                            [&](int64_t c) { return Constant<A>{mean[c]}; });
     // Less the first, so that of a constant nothing is left.
     double part = 0;
 #pragma omp simd reduction(+ : part)
-    for (int64_t j = 0; j < n; ++j) part += d[i + j] - d[0];
+    for (int64_t j = i; j < end; ++j) part += d[j] - d[0];
     total += part;
   }
   const double mu = d[0] + total / P;
@@ -265,26 +313,22 @@ FOR_EACH_CPU void forward_group(const Problem& p, int64_t task, A* d) {
   for (int64_t i = 0; i < P; ++i)
     d[i] = sigmoid(w * ((d[i] - norm.mu) * norm.slope) + b);
   for (int64_t c = 0; c < p.channels; ++c) {
-    const auto a = affine<S, A>(p, first + c);
-    const S* row = x + c * P;
+    const Channel<is_affine, S> z(p, x, first, c);
     S* out = y + c * P;
     if (identity) {
       const S* add = identity + c * P;
       for (int64_t i = 0; i < P; ++i) {
-        const A v = (a.scale * load(row[i]) + a.shift) * d[i] + load(add[i]);
-        store(out[i], p.relu && v < 0 ? 0 : v);
+        const A v = z[i] * d[i] + load(add[i]);
+        store(out[i], v < 0 ? 0 : v);
       }
     } else {
-      for (int64_t i = 0; i < P; ++i) {
-        const A v = (a.scale * load(row[i]) + a.shift) * d[i];
-        store(out[i], p.relu && v < 0 ? 0 : v);
-      }
+      for (int64_t i = 0; i < P; ++i) store(out[i], z[i] * d[i]);
     }
   }
   rows.finish(y, p.y);
 }
 
-template <class S, class A>
+template <bool is_affine, class S, class A>
 FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
   const int64_t P = p.positions, group = task % p.groups;
   const int64_t first = group * p.channels;
@@ -294,6 +338,7 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
   const S* y = p.relu ? rows.in(p.y) : nullptr;
   S* grad_x = rows.out(p.grad_x);
   S* grad_identity = rows.out(p.grad_identity);
+  const S* grad_z = y ? grad_identity : grad_y;
   const A* mean = static_cast<const A*>(p.mean) + task * p.channels;
   const A* spread = static_cast<const A*>(p.spread) + task * 2;
   const auto norm = normalization(p, spread[0], spread[1]);
@@ -304,30 +349,19 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
   // delta: first the gradient of the gate, then of the sigmoid's argument.
   double sum_e = 0, sum_et = 0;
   for (int64_t i = 0; i < P; i += kTile) {
-    const int64_t n = std::min(kTile, P - i);
-    similarity<S, A>(p, x + i, mean, first, n, t + i);
-    for (int64_t j = i; j < i + n; ++j) delta[j] = 0;
-    for (int64_t c = 0; c < p.channels; ++c) {
-      const auto a = affine<S, A>(p, first + c);
-      const S* row = x + c * P + i;
-      const S* grad = grad_y + c * P + i;
-      if (y) {
-        const S* out = y + c * P + i;
-        S* passed = grad_identity + c * P + i;
-        for (int64_t j = 0; j < n; ++j) {
-          const A g = load(out[j]) > 0 ? load(grad[j]) : 0;
-          store(passed[j], g);
-          delta[i + j] += g * (a.scale * load(row[j]) + a.shift);
-        }
-      } else {
-        for (int64_t j = 0; j < n; ++j)
-          delta[i + j] +=
-              load(grad[j]) * (a.scale * load(row[j]) + a.shift);
-      }
-    }
+    const int64_t end = std::min(i + kTile, P);
+    // With ReLU the gradient of the identity is also that of z times the gate.
+    for (int64_t c = 0; y && c < p.channels; ++c)
+      for (int64_t j = c * P + i; j < c * P + end; ++j)
+        store(grad_identity[j], load(y[j]) > 0 ? load(grad_y[j]) : 0);
+    sum_channels<is_affine>(p, x, first, i, end, t,
+                            [&](int64_t c) { return Constant<A>{mean[c]}; });
+    sum_channels<is_affine>(
+        p, x, first, i, end, delta,
+        [&](int64_t c) { return Row<S>{grad_z + c * P}; });
     A part_e = 0, part_et = 0;
 #pragma omp simd reduction(+ : part_e, part_et)
-    for (int64_t j = i; j < i + n; ++j) {
+    for (int64_t j = i; j < end; ++j) {
       t[j] = (t[j] - norm.mu) * norm.slope;
       gate[j] = sigmoid(w * t[j] + b);
       delta[j] *= gate[j] * (1 - gate[j]);
@@ -358,9 +392,8 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
     }
     sum_delta += part;
   }
-  const S* grad_z = y ? grad_identity : grad_y;
   for (int64_t c = 0; c < p.channels; ++c) {
-    const auto a = affine<S, A>(p, first + c);
+    const Channel<is_affine, S> z(p, x, first, c);
     const S* row = x + c * P;
     double total = 0;
     for (int64_t i = 0; i < P; i += kTile) {
@@ -371,13 +404,13 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
       total += part;
     }
     const A m = mean[c];
-    const A share = A((a.scale * total + a.shift * sum_delta) / P);
+    const A share = A((z.scale * total + z.shift * sum_delta) / P);
     const S* grad = grad_z + c * P;
     S* out = grad_x + c * P;
     if (!p.grad_scale) {
       for (int64_t i = 0; i < P; ++i)
         store(out[i],
-              a.scale * (load(grad[i]) * gate[i] + m * delta[i] + share));
+              z.scale * (load(grad[i]) * gate[i] + m * delta[i] + share));
       continue;
     }
     double sum_shift = 0, sum_scale = 0;
@@ -389,7 +422,7 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
         const A g = load(grad[j]) * gate[j] + m * delta[j] + share;
         part_shift += g;
         part_scale += g * load(row[j]);
-        store(out[j], a.scale * g);
+        store(out[j], z.scale * g);
       }
       sum_shift += part_shift;
       sum_scale += part_scale;
@@ -401,27 +434,33 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
   rows.finish(grad_identity, p.grad_identity);
 }
 
-template <class S, bool is_backward>
-bool run(const Problem& p) {
+template <bool is_backward, bool is_affine, class S>
+bool run_all(const Problem& p) {
   using A = typename Accumulator<S>::type;
   const int64_t vectors = is_backward ? 3 : 1;
   const int64_t maps = !p.channels_last ? 0 : is_backward ? 5 : 3;
-  return parallel<A>(p.images * p.groups, p.threads,
+  return parallel<A>(p.team, p.images * p.groups, p.threads,
                      (vectors + maps * p.channels) * p.positions,
                      [&](int64_t task, A* buffer) {
                        if (is_backward)
-                         backward_group<S, A>(p, task, buffer);
+                         backward_group<is_affine, S, A>(p, task, buffer);
                        else
-                         forward_group<S, A>(p, task, buffer);
+                         forward_group<is_affine, S, A>(p, task, buffer);
                      });
+}
+
+template <bool is_backward, class S>
+bool run(const Problem& p) {
+  return p.scale ? run_all<is_backward, true, S>(p)
+                 : run_all<is_backward, false, S>(p);
 }
 
 template <bool is_backward>
 int run_dtype(const Problem& p, int dtype) {
   switch (dtype) {
-    case 0: return !run<float, is_backward>(p);
-    case 1: return !run<double, is_backward>(p);
-    case 2: return !run<bfloat16, is_backward>(p);
+    case 0: return !run<is_backward, float>(p);
+    case 1: return !run<is_backward, double>(p);
+    case 2: return !run<is_backward, bfloat16>(p);
   }
   return 2;
 }

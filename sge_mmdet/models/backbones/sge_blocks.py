@@ -1,0 +1,126 @@
+"""Residual blocks that end with SGE, the addition and ReLU in one pass."""
+from typing import Any, List, Optional, Tuple
+
+import torch
+import torch.utils.checkpoint as cp
+from mmdet.models.backbones import resnet, resnext
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..layers import SpatialGroupEnhance
+
+
+class _SGEBlock:
+    """What the blocks have in common; a block gives ``branch``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block, within a gradient checkpoint if it is ``with_cp``."""
+        if self.with_cp and x.requires_grad:
+            return cp.checkpoint(self._run, x, use_reentrant=True)
+        return self._run(x)
+
+    def _run(self, x: Tensor) -> Tensor:
+        out, norm, plugins = self.branch(x)
+        identity = x if self.downsample is None else self.downsample(x)
+        return end_block(out, identity, norm, plugins, self.relu)
+
+
+class SGEBasicBlock(_SGEBlock, resnet.BasicBlock):
+    """BasicBlock with SGE between its second norm and the addition.
+
+    Args:
+        inplanes (int): Number of input channels.
+        planes (int): Number of output channels.
+        sge (dict): Options of :class:`SpatialGroupEnhance`.
+        **kwargs: Of MMDetection's ``BasicBlock``.
+    """
+
+    def __init__(self, inplanes: int, planes: int, *, sge: dict,
+                 **kwargs: Any) -> None:
+        super().__init__(inplanes, planes, **kwargs)
+        self.sge = SpatialGroupEnhance(planes, **sge)
+
+    def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
+        """Return the last convolution's output and what comes behind it."""
+        out = self.relu(self.norm1(self.conv1(x)))
+        return self.conv2(out), self.norm2, [self.sge]
+
+
+class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
+    """Bottleneck whose last plugin after conv3 is SGE.
+
+    Args:
+        *args: Of MMDetection's ``Bottleneck``.
+        sge (dict): Options of :class:`SpatialGroupEnhance`.
+        plugins (list[dict], optional): Further plugins, which come before.
+            Default: None.
+        **kwargs: Of MMDetection's ``Bottleneck``.
+    """
+
+    def __init__(self, *args: Any, sge: dict,
+                 plugins: Optional[List[dict]] = None, **kwargs: Any) -> None:
+        last = dict(cfg=dict(type='SpatialGroupEnhance', **sge),
+                    position='after_conv3')
+        super().__init__(*args, plugins=[*(plugins or ()), last], **kwargs)
+
+    def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
+        """Return the last convolution's output and what comes behind it."""
+        out = self.relu(self.norm1(self.conv1(x)))
+        out = self.forward_plugin(out, self.after_conv1_plugin_names)
+        out = self.relu(self.norm2(self.conv2(out)))
+        out = self.forward_plugin(out, self.after_conv2_plugin_names)
+        return self.conv3(out), self.norm3, [
+            getattr(self, name) for name in self.after_conv3_plugin_names]
+
+
+class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
+    """The same of ResNeXt; arguments as of :class:`SGEBottleneck`."""
+
+
+def end_block(out: Tensor, identity: Tensor, norm: nn.Module,
+              plugins: List[nn.Module], relu: nn.Module) -> Tensor:
+    """Return ``relu(plugins(norm(out)) + identity)``.
+
+    SGE, which is the last plugin, the addition and ReLU run as one operator,
+    and with them a norm right before SGE that is in evaluation mode, as
+    detectors' norms are while they train (``norm_eval=True``). Modules that
+    somebody watches by hooks run one by one.
+
+    Args:
+        out (Tensor): Output of the branch's last convolution; shape (N, C, H,
+            W).
+        identity (Tensor): Of the same shape.
+        norm (nn.Module): Norm of the branch.
+        plugins (list[nn.Module]): Plugins behind it.
+        relu (nn.Module): Activation of the block.
+    """
+    *others, sge = plugins
+    is_watched = any(module._forward_hooks or module._forward_pre_hooks
+                     or module._backward_hooks or module._backward_pre_hooks
+                     for module in (norm, sge, relu))
+    affine = None if others or is_watched else fixed_affine(norm)
+    if affine is None:
+        for module in (norm, *others):
+            out = module(out)
+    if is_watched or out.dtype != identity.dtype:
+        if affine is not None:
+            out = norm(out)
+        return relu(sge(out) + identity)
+    return sge.forward_residual(out, identity, *(affine or ()))
+
+
+def fixed_affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
+    """Return scale and shift of a norm that no longer depends on its input.
+
+    Args:
+        norm (nn.Module): A norm.
+
+    Returns:
+        tuple[Tensor, Tensor] or None: Of shape (C,) each, for a batch norm in
+        evaluation mode; None for any other.
+    """
+    if not isinstance(norm, _BatchNorm) or norm.training or (
+            norm.running_var is None or norm.weight is None):
+        return None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Time SGE's operator beside its reference, and beside what memory allows."""
+import argparse
+from pathlib import Path
+
+import torch
+
+from sge_mmdet.benchmark import (
+    SHAPES,
+    benchmark_operator,
+    draw_rows,
+    rows_table,
+    write_rows,
+)
+
+
+def main() -> None:
+    """Print the ratios; write them as CSV and draw them if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--device', default='cuda' if
+                        torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--dtype', nargs='+', default=['float32'],
+                        choices=['float32', 'float16', 'bfloat16'])
+    parser.add_argument('--shape', nargs='+', default=['x'.join(map(
+        str, shape)) for shape in SHAPES], help='such as 2x256x200x336')
+    parser.add_argument('--layout', nargs='+', default=['contiguous_format'],
+                        choices=['contiguous_format', 'channels_last'])
+    parser.add_argument('--backend', nargs='+', default=[],
+                        help='implementations to time besides the usual one')
+    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument('--no-compile', action='store_true',
+                        help='leave the compiled reference out')
+    parser.add_argument('--out', type=Path,
+                        help='CSV to write; a picture goes beside it')
+    args = parser.parse_args()
+    rows = []
+    for case in benchmark_operator(
+            [tuple(map(int, shape.split('x'))) for shape in args.shape],
+            [getattr(torch, dtype) for dtype in args.dtype],
+            [getattr(torch, layout) for layout in args.layout], args.device,
+            args.rounds, not args.no_compile, args.backend):
+        rows += case
+        print(rows_table(case).text(), end='\n\n', flush=True)
+    if args.out:
+        write_rows(rows, args.out, args.device)
+        draw_rows(args.out, args.out.with_suffix('.png'))
+
+
+if __name__ == '__main__':
+    main()
