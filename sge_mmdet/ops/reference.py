@@ -45,7 +45,7 @@ def spatial_group_enhance_reference(x: Tensor,
         # Without spread, as in a constant map or one of a single position, t
         # would be what rounding left of d - mu, over eps. mu is |m|^2 >= 0.
         noise = 16 * torch.finfo(dtype).eps * mu
-        t = torch.where(s > noise, (d - mu) / (s + eps), 0.)
+        t = torch.where(s <= noise, 0., (d - mu) / (s + eps))
     w = weight.to(dtype).unsqueeze(2)
     b = bias.to(dtype).unsqueeze(2)
     y = x_g * torch.sigmoid(w * t + b)

@@ -76,8 +76,8 @@ def test_without_sge_stages_it_is_the_plain_resnet(depth):
 @pytest.mark.parametrize('depth', [18, 50])
 def test_sge_stands_between_the_last_norm_and_the_addition(depth):
     """Fresh SGE with a gate of one half halves the residual branch."""
-    ours = randomize(SGEResNet(depth)).eval()
-    plain = ResNet(depth)
+    ours = randomize(SGEResNet(depth)).double().eval()
+    plain = ResNet(depth).double()
     plain.eval()
     plain.load_state_dict(ours.state_dict(), strict=False)
     for layer in sge_layers(ours).values():
@@ -88,7 +88,7 @@ def test_sge_stands_between_the_last_norm_and_the_addition(depth):
         if name.startswith('layer') and name.endswith(last_norm):
             module.weight.data /= 2
             module.bias.data /= 2
-    for got, want in zip(ours(image()), plain(image())):
+    for got, want in zip(ours(image().double()), plain(image().double())):
         torch.testing.assert_close(got, want)
 
 

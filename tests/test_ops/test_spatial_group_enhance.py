@@ -229,19 +229,17 @@ def test_ops_need_torch_alone():
 import sys
 import importlib.util, importlib.metadata, warnings
 import torch
-# And what torch itself requires.
-allowed = {'sge_mmdet', 'torch', 'sympy', 'mpmath', 'networkx', 'fsspec',
-           'typing_extensions', 'filelock', 'jinja2', 'markupsafe',
-           *sys.stdlib_module_names}
+# What the rest of the package needs.
+others = {'mmdet', 'mmcv', 'mmengine', 'pycocotools', 'hotcoco', 'msgspec',
+          'scipy', 'matplotlib', 'tqdm', 'cv2', 'skimage', 'sklearn', 'triton'}
 class OnlyTorch:
     def find_spec(self, name, path=None, target=None):
-        package = name.split('.')[0]
-        if package not in allowed and not package.startswith('_sysconfig'):
+        if name.split('.')[0] in others:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, OnlyTorch())
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: (
-    None if name in ('mmdet', 'mmcv', 'mmengine') else real(name, *a))
+    None if name.split('.')[0] in others else real(name, *a))
 import sge_mmdet
 from sge_mmdet.ops import spatial_group_enhance
 one = torch.ones(1, 1, 1, 1)

@@ -95,8 +95,8 @@ def call(function: str, x: Tensor, groups: int, eps: float, normalize: bool,
     """
     images, channels, height, width = x.shape
     problem = _Problem(images, groups, channels // groups, height * width,
-                       team=openmp_team(), eps=eps, normalize=normalize, relu=relu,
-                       threads=torch.get_num_threads(),
+                       team=openmp_team(), eps=eps, normalize=normalize,
+                       relu=relu, threads=torch.get_num_threads(),
                        channels_last=not x.is_contiguous())
     for name, tensor in dict(tensors, x=x).items():
         if tensor is not None:

@@ -1,0 +1,154 @@
+"""The blocks' end in one pass equals its modules run one by one."""
+import pytest
+import torch
+from mmcv.cnn import build_norm_layer
+from torch import nn
+
+from sge_mmdet import SGEResNet, SGEResNeXt
+from sge_mmdet.models.backbones import sge_blocks
+from sge_mmdet.models.backbones.sge_blocks import (
+    SGEBasicBlock,
+    SGEBottleneck,
+    SGEResNeXtBottleneck,
+    fixed_affine,
+)
+
+BLOCKS = {
+    'basic': lambda **kwargs: SGEBasicBlock(
+        16, 16, sge=dict(groups=4), **kwargs),
+    'bottleneck': lambda **kwargs: SGEBottleneck(
+        32, 8, sge=dict(groups=4), **kwargs),
+    'resnext': lambda **kwargs: SGEResNeXtBottleneck(
+        32, 8, sge=dict(groups=4), **{'groups': 2, 'base_width': 64,
+                                      **kwargs}),
+}
+
+
+def drawn(block):
+    """Return a block in float64 with random parameters and statistics."""
+    block = block.double()
+    with torch.no_grad():
+        for tensor in [*block.parameters(), *block.buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand_like(tensor) + 0.1)
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.1)
+    return block
+
+
+def count_calls(monkeypatch):
+    calls = []
+    real = sge_blocks.SpatialGroupEnhance.forward_residual
+
+    def forward_residual(self, x, identity, *affine):
+        calls.append(len(affine))
+        return real(self, x, identity, *affine)
+
+    monkeypatch.setattr(sge_blocks.SpatialGroupEnhance, 'forward_residual',
+                        forward_residual)
+    return calls
+
+
+def one_by_one(block):
+    """Let hooks watch the block's modules, so that each of them runs."""
+    for module in block.modules():
+        module.register_forward_hook(lambda *_: None)
+    return block
+
+
+def results(block, x):
+    x = x.clone().requires_grad_()
+    y = block(x)
+    y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y))
+    return [y.detach(), x.grad, *(p.grad for p in block.parameters())]
+
+
+@pytest.mark.parametrize('name', BLOCKS)
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_one_pass_equals_module_after_module(name, training, with_cp,
+                                             monkeypatch):
+    torch.manual_seed(1)
+    block = drawn(BLOCKS[name](with_cp=with_cp)).train(training)
+    other = BLOCKS[name]().double().train(training)
+    other.load_state_dict(block.state_dict())
+    x = torch.randn(2, block.conv1.in_channels, 9, 7, dtype=torch.float64)
+    calls = count_calls(monkeypatch)
+    got = results(block, x)
+    # The norm is part of it only where its statistics stand still.
+    assert calls and {*calls} == {0 if training else 2}
+    calls.clear()
+    want = results(one_by_one(other), x)
+    assert not calls
+    for a, b in zip(got, want):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('plugins, affine', [
+    ([], 2),
+    ([dict(cfg=dict(type='ContextBlock', ratio=1 / 4),
+           position='after_conv3')], 0),
+    ([dict(cfg=dict(type='SE', ratio=2), position='after_conv2')], 2),
+], ids=['none', 'before SGE', 'elsewhere'])
+def test_plugins_run_where_they_stand(plugins, affine, monkeypatch):
+    block = drawn(BLOCKS['bottleneck'](plugins=plugins)).eval()
+    other = BLOCKS['bottleneck'](plugins=plugins).double().eval()
+    other.load_state_dict(block.state_dict())
+    x = torch.randn(2, 32, 6, 5, dtype=torch.float64)
+    calls = count_calls(monkeypatch)
+    torch.testing.assert_close(block(x), one_by_one(other)(x))
+    assert calls == [affine]
+
+
+@pytest.mark.parametrize('cfg', [
+    dict(type='BN'), dict(type='SyncBN'), dict(type='GN', num_groups=2),
+    dict(type='IN'), dict(type='BN', requires_grad=False)], ids=str)
+def test_only_batch_norms_in_evaluation_mode_are_fixed(cfg):
+    norm = drawn(build_norm_layer(cfg, 8)[1])
+    assert fixed_affine(norm.train()) is None
+    affine = fixed_affine(norm.eval())
+    if cfg['type'] in ('GN', 'IN'):
+        assert affine is None
+        return
+    scale, shift = (value.view(1, -1, 1, 1) for value in affine)
+    x = torch.randn(2, 8, 3, 3, dtype=torch.float64)
+    want = nn.functional.batch_norm(x, norm.running_mean, norm.running_var,
+                                    norm.weight, norm.bias, eps=norm.eps)
+    torch.testing.assert_close(x * scale + shift, want)
+    assert scale.requires_grad == cfg.get('requires_grad', True)
+
+
+def test_norms_without_statistics_or_affine_are_not_fixed():
+    assert fixed_affine(nn.BatchNorm2d(4, affine=False).eval()) is None
+    assert fixed_affine(
+        nn.BatchNorm2d(4, track_running_stats=False).eval()) is None
+
+
+@pytest.mark.parametrize('backbone', [
+    lambda: SGEResNet(18), lambda: SGEResNet(50),
+    lambda: SGEResNeXt(50, groups=32, base_width=4)])
+def test_detection_training_runs_every_block_in_one_pass(backbone,
+                                                         monkeypatch):
+    calls = count_calls(monkeypatch)
+    model = backbone()
+    model.norm_eval = True
+    model.train()
+    model(torch.rand(1, 3, 32, 32))
+    assert calls == [2] * sum(model.stage_blocks)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16])
+def test_autocast_trains_in_one_pass_and_keeps_close_to_float32(
+        dtype, monkeypatch):
+    torch.manual_seed(0)
+    model = SGEResNet(18, norm_eval=True).train()
+    model.init_weights()
+    image = torch.rand(1, 3, 64, 64)
+    want = model(image)
+    calls = count_calls(monkeypatch)
+    with torch.autocast('cpu', dtype=dtype):
+        got = model(image)
+    assert calls == [2] * 8
+    for a, b in zip(got, want):
+        assert (a.float() - b).abs().max() < 0.05 * b.abs().max()
