@@ -1,5 +1,6 @@
 # make demo      train, test and report on a small real data set
 # make compare   the same without SGE, and is the difference more than chance?
+# make bench     SGE's time and memory beside its reference and other attention
 # make test      the tests
 # make env       the environment of all, in $(VENV)
 # make lint      the linter
@@ -11,10 +12,11 @@ CONFIG := configs/demo/faster-rcnn_r18-sge_fpn_400i_digits.py
 WORK_DIR := work_dirs/demo
 PLAIN_CONFIG := configs/demo/faster-rcnn_r18_fpn_400i_digits.py
 PLAIN_WORK_DIR := work_dirs/demo_plain
+BENCH_DIR := work_dirs/bench
 TRUTH := $(DATA)/annotations/val.json
 RUN := $(VENV)/bin/python
 
-.PHONY: env demo compare test lint
+.PHONY: env demo compare bench test lint
 env:
 	@$(PYTHON) tools/dev/setup_env.py $(VENV)
 
@@ -37,6 +39,14 @@ compare: demo
 	@$(RUN) tools/compare.py $(PLAIN_WORK_DIR)/test.bbox.json \
 	    $(WORK_DIR)/test.bbox.json --truth $(TRUTH) --names plain SGE \
 	    --out-dir $(WORK_DIR)/comparison
+
+bench: env
+	@mkdir -p $(BENCH_DIR)
+	@$(RUN) tools/benchmark_ops.py --device cpu --rounds 9 \
+	    --out $(BENCH_DIR)/ops_cpu.csv
+	@$(RUN) tools/benchmark_network.py --device cpu --size 256 352 \
+	    --rounds 9 --out $(BENCH_DIR)/network_cpu.csv
+	@echo "written to $(BENCH_DIR)"
 
 test: env
 	@$(RUN) -m pytest

@@ -1,7 +1,9 @@
 """How long functions take, in turns, and how much memory."""
+import os
 import time
+from contextlib import contextmanager
 from statistics import median
-from typing import Callable, Dict, List
+from typing import Callable, Dict, Iterator, List
 
 import torch
 
@@ -46,7 +48,7 @@ def peak_memory(function: Callable[[], object], device: torch.device) -> int:
         torch.cuda.synchronize(device)
         del result
         return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(profile_memory=True) as profile:
+    with _no_stderr(), torch.profiler.profile(profile_memory=True) as profile:
         result = function()
         del result
     now = most = 0
@@ -55,6 +57,19 @@ def peak_memory(function: Callable[[], object], device: torch.device) -> int:
             now += event.nbytes()
             most = max(most, now)
     return most
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Silence PyTorch's profiler, which announces each start and stop."""
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _time_once(function: Callable[[], object],
