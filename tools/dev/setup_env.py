@@ -28,7 +28,7 @@ GIB = 2**30
 # Measured with the versions in requirements/, rounded up: what the environment
 # takes in the end (1.6; torch for CUDA alone 4.7), and what the temporary
 # folder holds meanwhile (mmcv's build 0.5; downloads for CUDA 2.6).
-VENV_GIB, BUILD_GIB = 2.0, 1.0
+VENV_GIB, BUILD_GIB = 3.0, 1.0
 CUDA_VENV_GIB, CUDA_DOWNLOAD_GIB = 6.0, 3.0
 # A compilation of mmcv's takes about 1 GiB of memory.
 MEMORY_PER_JOB = 1.5 * GIB
@@ -185,7 +185,8 @@ def pins(name: str) -> dict:
 def fingerprint() -> str:
     """Return a hash of everything that decides what the environment holds."""
     files = [*sorted(REQUIREMENTS.glob('*.txt')), ROOT / 'setup.py',
-             ROOT / 'setup.cfg', Path(__file__)]
+             ROOT / 'setup.cfg', *sorted(ROOT.glob('sge_mmdet/**/*.cpp')),
+             Path(__file__)]
     content = b''.join(file.read_bytes() for file in files)
     return hashlib.sha256(content + str(ROOT).encode()).hexdigest()
 
