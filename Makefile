@@ -41,7 +41,6 @@ compare: demo
 	    --out-dir $(WORK_DIR)/comparison
 
 bench: env
-	@mkdir -p $(BENCH_DIR)
 	@$(RUN) tools/benchmark_ops.py --device cpu --rounds 9 \
 	    --out $(BENCH_DIR)/ops_cpu.csv
 	@$(RUN) tools/benchmark_network.py --device cpu --size 256 352 \

@@ -12,6 +12,7 @@ from sge_mmdet.benchmark import (
     rows_table,
     write_rows,
 )
+from sge_mmdet.ops.backends import BACKENDS
 
 
 def main() -> None:
@@ -21,11 +22,12 @@ def main() -> None:
                         torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', nargs='+', default=['float32'],
                         choices=['float32', 'float16', 'bfloat16'])
-    parser.add_argument('--shape', nargs='+', default=['x'.join(map(
-        str, shape)) for shape in SHAPES], help='such as 2x256x200x336')
+    parser.add_argument('--shape', nargs='+', default=SHAPES, type=parse_shape,
+                        help='such as 2x256x200x336')
     parser.add_argument('--layout', nargs='+', default=['contiguous_format'],
                         choices=['contiguous_format', 'channels_last'])
     parser.add_argument('--backend', nargs='+', default=[],
+                        choices=BACKENDS,
                         help='implementations to time besides the usual one')
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--no-compile', action='store_true',
@@ -35,8 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     for case in benchmark_operator(
-            [tuple(map(int, shape.split('x'))) for shape in args.shape],
-            [getattr(torch, dtype) for dtype in args.dtype],
+            args.shape, [getattr(torch, dtype) for dtype in args.dtype],
             [getattr(torch, layout) for layout in args.layout], args.device,
             args.rounds, not args.no_compile, args.backend):
         rows += case
@@ -44,6 +45,14 @@ def main() -> None:
     if args.out:
         write_rows(rows, args.out, args.device)
         draw_rows(args.out, args.out.with_suffix('.png'))
+
+
+def parse_shape(text: str) -> tuple:
+    """Return a shape such as "2x256x200x336" as numbers."""
+    shape = tuple(map(int, text.split('x')))
+    if len(shape) != 4 or min(shape) < 1:
+        raise ValueError(f'A shape is NxCxHxW, got {text}')
+    return shape
 
 
 if __name__ == '__main__':

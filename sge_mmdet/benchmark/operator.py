@@ -1,6 +1,6 @@
 """SGE's operator beside its reference and what memory allows."""
 import gc
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from .timing import peak_memory, time_in_turns
 SHAPES = ((2, 256, 200, 336), (2, 512, 100, 168), (2, 1024, 50, 84),
           (2, 2048, 25, 42))
 GROUPS = 64
+Provider = Tuple[Callable, Optional[str]]
 PASSES = ('forward', 'forward+backward')
 
 
@@ -60,8 +61,9 @@ def benchmark_operator(
                 tensors = _tensors(shape, dtype, layout, where)
                 providers = _providers(tensors[0], compiled, backends)
                 for name in PASSES:
-                    runs = {provider: _run(function, tensors, name)
-                            for provider, function in providers.items()}
+                    runs = {provider: _run(function, tensors, name, forced)
+                            for provider, (function, forced) in
+                            providers.items()}
                     seconds = time_in_turns(runs, where, rounds)
                     yield [Row(case=dict(case, direction=name),
                                provider=provider, seconds=seconds[provider],
@@ -84,28 +86,23 @@ def _tensors(shape: Tuple[int, ...], dtype: torch.dtype,
 
 
 def _providers(x: Tensor, compiled: bool,
-               backends: Sequence[str]) -> Dict[str, Callable]:
+               backends: Sequence[str]) -> Dict[str, Provider]:
+    """Return functions by name, each with the backend that is asked for."""
     def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return spatial_group_enhance_reference(x, weight, bias, GROUPS)
 
     def ours(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return spatial_group_enhance(x, weight, bias, GROUPS)
 
-    def with_backend(name: str) -> Callable:
-        def run(*tensors: Tensor) -> Tensor:
-            with use_backend(name):
-                return ours(*tensors)
-        return run
-
-    providers: Dict[str, Callable] = {'reference': reference}
+    providers: Dict[str, Provider] = {'reference': (reference, None)}
     if compiled:
         torch._dynamo.reset()
-        providers['reference, compiled'] = torch.compile(reference,
-                                                         dynamic=False)
-    providers[f'ours ({backend_for(x)})'] = ours
-    providers.update((f'ours ({name})', with_backend(name))
-                     for name in backends if name != backend_for(x))
-    providers['floor'] = _Floor.apply
+        providers['reference, compiled'] = (
+            torch.compile(reference, dynamic=False), None)
+    providers[f'ours ({backend_for(x)})'] = ours, None
+    providers.update((f'ours ({name})', (ours, name)) for name in backends
+                     if name != backend_for(x))
+    providers['floor'] = _Floor.apply, None
     return providers
 
 
@@ -123,17 +120,18 @@ class _Floor(torch.autograd.Function):
         return ctx.saved_tensors[0] + grad_y, None, None
 
 
-def _run(function: Callable, tensors: Sequence[Tensor],
-         direction: str) -> Callable[[], object]:
+def _run(function: Callable, tensors: Sequence[Tensor], direction: str,
+         backend: Optional[str]) -> Callable[[], object]:
     *leaves, grad_y = tensors
 
     def forward() -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), use_backend(backend):
             return function(*leaves)
 
     def both() -> tuple:
-        y = function(*leaves)
-        # The floor does not use them all.
-        return torch.autograd.grad(y, leaves, grad_y, allow_unused=True)
+        with use_backend(backend):
+            y = function(*leaves)
+            # The floor does not use them all.
+            return torch.autograd.grad(y, leaves, grad_y, allow_unused=True)
 
     return forward if direction == 'forward' else both

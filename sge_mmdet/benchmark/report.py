@@ -61,6 +61,7 @@ def write_rows(rows: Sequence[Row], path: Union[str, Path],
     """
     about = dict(date=date.today().isoformat(), hardware=hardware(device),
                  torch=torch.__version__, python=platform.python_version())
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with Path(path).open('w', newline='') as file:
         writer = csv.DictWriter(file, [*rows[0].case, 'provider', 'seconds',
                                        'bytes', *about])

@@ -77,7 +77,7 @@ def _time_once(function: Callable[[], object],
     if device.type == 'cuda':
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         # The GPU must not wait for Python, which would be timed as well.
-        torch.cuda._sleep(2_000_000)
+        torch.cuda._sleep(20_000_000)
         start.record()
         function()
         end.record()

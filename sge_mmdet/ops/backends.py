@@ -1,6 +1,7 @@
 """Which implementation of SGE runs: chosen by device and type, or by name."""
 import importlib.util
 import os
+import warnings
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Iterator, Optional
@@ -51,7 +52,8 @@ def backend_for(x: Tensor) -> str:
     if name is None:
         if native.is_able(x):
             return 'native'
-        if x.is_cuda and x.dtype != torch.float64 and _has_triton():
+        if x.is_cuda and x.dtype != torch.float64 and _triton_works(
+                x.device.index):
             return 'triton'
         return 'torch'
     if name == 'native' and not native.is_able(x):
@@ -60,8 +62,16 @@ def backend_for(x: Tensor) -> str:
             f'the CPU, got {x.dtype} on {x.device}' if native.library() else
             'The native kernels are not built: install sge_mmdet where there '
             'is a C++ compiler')
-    if name == 'triton' and not _has_triton():
-        raise RuntimeError('Triton is not installed: pip install triton')
+    if name == 'triton':
+        if not _has_triton():
+            raise RuntimeError('Triton is not installed: pip install triton')
+        if x.dtype == torch.float64:
+            raise RuntimeError('The Triton kernels compute in float32, got '
+                               f'{x.dtype}')
+        if not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
+            raise RuntimeError(
+                f'The Triton kernels run on CUDA, got a tensor on {x.device}; '
+                'set TRITON_INTERPRET=1 to try them without a GPU')
     return name
 
 
@@ -96,3 +106,27 @@ def use_backend(name: Optional[str]) -> Iterator[None]:
 @lru_cache(maxsize=None)
 def _has_triton() -> bool:
     return importlib.util.find_spec('triton') is not None
+
+
+@lru_cache(maxsize=None)
+def _triton_works(device: int) -> bool:
+    """Return whether Triton can build and run a kernel on a GPU; try it once.
+
+    It needs a C compiler, Python's headers and a GPU that is new enough.
+    """
+    if not _has_triton():
+        return False
+    from . import triton_kernels
+    one = torch.ones((1, 1, 1, 1), device=f'cuda:{device}')
+    results = [torch.empty_like(one), one.new_empty((1, 1)),
+               one.new_empty((1, 1, 2))]
+    try:
+        triton_kernels.forward(one, one, one, None, None, None, 1, 1e-5, True,
+                               *results)
+        return True
+    except Exception as error:
+        # Whatever a compiler, a driver or Triton answers.
+        warnings.warn(
+            'SGE runs in plain PyTorch on this GPU, since Triton fails: '
+            f'{type(error).__name__}: {error}', stacklevel=2)
+        return False

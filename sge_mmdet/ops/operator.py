@@ -90,7 +90,7 @@ def enhance_backward(
         for gradient in results:
             gradient.zero_()
         return results
-    x, grad_y = _dense(x), _dense(grad_y, grad_x)
+    x, y, grad_y = _dense(x), _dense(y, grad_x), _dense(grad_y, grad_x)
     kind = mean.dtype
     weight, bias, scale, shift = _in_type(mean, weight, bias, scale, shift)
     # Of each image; summed below.
@@ -189,27 +189,35 @@ class _EnhanceBackward(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         """Return the gradients of the inputs."""
         grad_y, x, y, _, _, *parameters = ctx.saved_tensors
-        leaves = [tensor if tensor is None else
-                  tensor.detach().requires_grad_()
-                  for tensor in (x, *parameters)]
-        given = [tensor for tensor in leaves if tensor is not None]
+        # Whether somebody will differentiate once more.
+        again = torch.is_grad_enabled()
+
+        def leaf(tensor: Tensor) -> Tensor:
+            if again and tensor.requires_grad:
+                return tensor.view_as(tensor)
+            return tensor.detach().requires_grad_()
+
         with torch.enable_grad():
-            grad_y = grad_y.detach().requires_grad_()
+            leaves = [tensor if tensor is None else leaf(tensor)
+                      for tensor in (x, *parameters)]
+            given = [tensor for tensor in leaves if tensor is not None]
+            grad_y = leaf(grad_y)
             x, weight, bias, scale, shift = leaves
             z = x if scale is None else (
                 x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1))
             out = spatial_group_enhance_reference(z, weight, bias,
                                                   *ctx.options)
-            passed = grad_y if y is None else grad_y * (y > 0)
+            passed = grad_y if y is None else grad_y * ~(y <= 0)
             first = torch.autograd.grad(out, given, passed, create_graph=True)
-            wanted = [grad for grad, leaf in zip(grads, leaves)
-                      if leaf is not None]
+            wanted = [grad for grad, one in zip(grads, leaves)
+                      if one is not None]
             if y is not None:
                 first, wanted = (*first, passed), (*wanted, grads[5])
             second = iter(torch.autograd.grad(
-                first, [grad_y, *given], wanted, allow_unused=True))
+                first, [grad_y, *given], wanted, allow_unused=True,
+                create_graph=again))
         grad_grad_y = next(second)
-        rest = [None if leaf is None else next(second) for leaf in leaves]
+        rest = [None if one is None else next(second) for one in leaves]
         return (grad_grad_y, rest[0], None, None, None, *rest[1:], None, None,
                 None)
 

@@ -90,7 +90,8 @@ def spatial_group_enhance(x: Tensor,
 
     Raises:
         TypeError: If ``x`` is not of a real floating point type.
-        ValueError: If a shape is not as above or ``groups`` does not divide C.
+        ValueError: If a shape is not as above, ``groups`` does not divide C,
+            or tensors are on different devices.
 
     Examples:
         >>> import torch
@@ -157,12 +158,16 @@ def spatial_group_enhance_residual(x: Tensor,
     if identity.dtype != x.dtype:
         raise TypeError(f'SGE takes an identity of the type of x, {x.dtype}, '
                         f'got {identity.dtype}')
+    _check_device(x, 'identity', identity)
     if (scale is None) != (shift is None):
         raise ValueError('scale and shift are given together or not at all')
     for name, parameter in (('scale', scale), ('shift', shift)):
-        if parameter is not None and parameter.shape != x.shape[1:2]:
+        if parameter is None:
+            continue
+        if parameter.shape != x.shape[1:2]:
             raise ValueError(f'SGE takes a {name} of shape ({x.shape[1]},), '
                              f'got {tuple(parameter.shape)}')
+        _check_device(x, name, parameter)
     if _takes_reference():
         z = x
         if scale is not None:
@@ -179,9 +184,20 @@ def spatial_group_enhance_residual(x: Tensor,
 def _takes_reference() -> bool:
     """Return whether the formula runs step by step.
 
-    So it does in a trace, which keeps what it knows: PyTorch's operators.
+    So it does in a trace, which keeps what it knows, PyTorch's operators; and
+    under forward-mode differentiation and the transforms of ``torch.func``,
+    for which the operator has no rules.
     """
-    return wants_reference() or torch.jit.is_tracing()
+    if wants_reference() or torch.jit.is_tracing():
+        return True
+    return not _is_compiling() and (
+        torch.autograd.forward_ad._current_level >= 0
+        or torch._C._functorch.peek_interpreter_stack() is not None)
+
+
+def _is_compiling() -> bool:
+    return hasattr(torch, 'compiler') and hasattr(
+        torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> None:
@@ -198,3 +214,10 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> None:
             raise ValueError(f'SGE takes a {name} of shape (1, {groups}, 1, 1)'
                              f' for {groups} groups, got '
                              f'{tuple(parameter.shape)}')
+        _check_device(x, name, parameter)
+
+
+def _check_device(x: Tensor, name: str, tensor: Tensor) -> None:
+    if tensor.device != x.device:
+        raise ValueError(f'SGE takes a {name} on the device of x, {x.device}, '
+                         f'got one on {tensor.device}')

@@ -55,6 +55,17 @@ def _load_z(x, offset, keep, scale, shift, group, channel,
 
 
 @triton.jit
+def _first_z(x, task, groups, image_step, channel_step, scale, shift, group,
+             channel, AFFINE: tl.constexpr, c: tl.constexpr):
+    """Return z of a group at its first position."""
+    offset = ((task // groups).to(tl.int64) * image_step
+              + (group * c + channel).to(tl.int64) * channel_step)
+    z, _ = _load_z(x, offset[:, None], (channel < c)[:, None], scale, shift,
+                   group, channel, AFFINE, c)
+    return tl.sum(z, 1)
+
+
+@triton.jit
 def _sum_parts(sums, task, parts, BLOCK_S: tl.constexpr):
     index = tl.arange(0, BLOCK_S)
     return tl.sum(tl.load(sums + task * parts + index, mask=index < parts,
@@ -93,12 +104,15 @@ def _mean_kernel(x, scale, shift, sums, parts, positions, groups, image_step,
     task, part, group, channel, position, offset = _place(
         parts, positions, groups, image_step, channel_step, position_step, c,
         BLOCK_C, BLOCK_P, CHUNK)
+    # Less the first position, so that of a constant nothing is left.
+    first = _first_z(x, task, groups, image_step, channel_step, scale, shift,
+                     group, channel, AFFINE, c)
     total = tl.zeros((BLOCK_C, BLOCK_P), tl.float32)
     for i in range(0, CHUNK, BLOCK_P):
         keep = (channel < c)[:, None] & (position + i < positions)[None, :]
         z, _ = _load_z(x, offset + i * position_step, keep, scale, shift,
                        group, channel, AFFINE, c)
-        total += z
+        total += tl.where(keep, z - first[:, None], 0.)
     tl.store(sums + (task * parts + part) * c + channel, tl.sum(total, 1),
              mask=channel < c)
 
@@ -117,6 +131,8 @@ def _square_kernel(x, scale, shift, sums, mean, squares, parts, positions,
         sums + (task * parts + index)[None, :] * c + channel[:, None],
         mask=(channel < c)[:, None] & (index < parts)[None, :],
         other=0.), 1) / positions
+    m += _first_z(x, task, groups, image_step, channel_step, scale, shift,
+                  group, channel, AFFINE, c)
     if part == 0:
         tl.store(mean + task * c + channel, m, mask=channel < c)
     # The mean of d = m . z is that of z times m.
@@ -170,7 +186,7 @@ def _load_grad(grad_y, y, at, keep, RESIDUAL: tl.constexpr):
     g = tl.load(grad_y + at, mask=keep, other=0.).to(tl.float32)
     if RESIDUAL:
         out = tl.load(y + at, mask=keep, other=0.).to(tl.float32)
-        g = tl.where(out > 0, g, 0.)
+        g = tl.where(out <= 0, 0., g)
     return g
 
 

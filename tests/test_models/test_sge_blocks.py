@@ -119,8 +119,73 @@ def test_only_batch_norms_in_evaluation_mode_are_fixed(cfg):
     assert scale.requires_grad == cfg.get('requires_grad', True)
 
 
+class DoublingNorm(nn.BatchNorm2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class DoublingSGE(sge_blocks.SpatialGroupEnhance):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def shadowed(module):
+    """Return a module whose forward an attribute replaces."""
+    real = module.forward
+    module.forward = lambda x: 2 * real(x)
+    return module
+
+
+@pytest.mark.parametrize('name, replace', [
+    ('relu', lambda old: nn.LeakyReLU(0.5)),
+    ('sge', lambda old: nn.Identity()),
+    ('sge', lambda old: DoublingSGE(16, 4)),
+    ('sge', shadowed),
+    ('bn2', lambda old: DoublingNorm(16)),
+    ('bn2', shadowed),
+    ('bn2', lambda old: nn.InstanceNorm2d(16)),
+], ids=['LeakyReLU', 'Identity', 'SGE subclass', 'SGE shadowed',
+        'norm subclass', 'norm shadowed', 'InstanceNorm'])
+def test_what_is_put_in_place_of_a_module_runs(name, replace):
+    block = drawn(BLOCKS['basic']())
+    setattr(block, name, replace(getattr(block, name)))
+    block.double().eval()
+    x = torch.randn(2, 16, 6, 5, dtype=torch.float64)
+    out = block.relu(block.bn1(block.conv1(x)))
+    want = block.relu(block.sge(block.bn2(block.conv2(out))) + x)
+    torch.testing.assert_close(block(x), want)
+
+
+def test_global_hooks_see_every_module():
+    block = drawn(BLOCKS['basic']()).eval()
+    seen = []
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, *_: seen.append(type(module).__name__))
+    try:
+        block(torch.randn(1, 16, 4, 4, dtype=torch.float64))
+    finally:
+        handle.remove()
+    assert seen[-3:] == ['SpatialGroupEnhance', 'ReLU', 'SGEBasicBlock']
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_norms_in_half_precision_are_folded_in_float32(dtype):
+    norm = nn.BatchNorm2d(16).eval()
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    norm.running_mean.normal_(30)
+    norm = norm.to(dtype)
+    scale, shift = fixed_affine(norm)
+    assert scale.dtype == shift.dtype == torch.float32
+    exact = fixed_affine(norm.double())
+    for got, want in zip((scale, shift), exact):
+        torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=1e-5)
+
+
 def test_norms_without_statistics_or_affine_are_not_fixed():
     assert fixed_affine(nn.BatchNorm2d(4, affine=False).eval()) is None
+    norm = nn.BatchNorm2d(4).eval()
+    norm.bias = None
+    assert fixed_affine(norm) is None
     assert fixed_affine(
         nn.BatchNorm2d(4, track_running_stats=False).eval()) is None
 

@@ -146,6 +146,20 @@ def test_constant_maps_have_no_similarity(backend, fill):
                                atol=1e-6)
 
 
+@pytest.mark.parametrize('backend', BACKENDS[2:3])
+@pytest.mark.parametrize('fill', [0.1, 0.7, 1234.567])
+def test_large_constant_maps_have_no_similarity_in_triton(backend, fill,
+                                                          monkeypatch):
+    """A program then sums hundreds of tiles."""
+    from sge_mmdet.ops import triton_kernels
+    monkeypatch.setattr(triton_kernels, 'TILE', 64)
+    monkeypatch.setattr(triton_kernels, 'PROGRAMS', 1)
+    case = leaves((1, 4, 64, 128), 1, torch.float32)
+    case[0] = torch.full_like(case[0], fill)
+    _, _, grad_w, _ = run(case, 1, backend, False)
+    assert not grad_w.any()
+
+
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_nan_comes_out_as_nan_and_stays_in_its_group(backend):
     case = leaves((1, 6, 5, 5), 3, torch.float32)
@@ -192,6 +206,46 @@ def test_first_and_second_gradients_pass_gradcheck(backend, normalize):
                                            shift))):
             assert torch.autograd.gradcheck(function, args)
             assert torch.autograd.gradgradcheck(function, args)
+
+
+@pytest.mark.parametrize('residual', [False, True])
+def test_third_derivatives_are_those_of_the_reference(residual):
+    results = []
+    for backend in 'torch', 'reference':
+        *tensors, grad = leaves((1, 6, 4, 3), 3)
+        x, identity, weight, bias, scale, shift = (
+            tensor.requires_grad_() for tensor in tensors)
+        with use_backend(backend):
+            y = spatial_group_enhance_residual(
+                x, identity, weight, bias, 3, 1e-5, True, scale, shift
+            ) if residual else spatial_group_enhance(x, weight, bias, 3)
+            value = (y * grad).sum()
+            for _ in range(3):
+                gradients = torch.autograd.grad(value, (x, weight),
+                                                create_graph=True)
+                value = sum((g**2).sum() for g in gradients)
+        results.append(gradients)
+    for got, want in zip(*results):
+        torch.testing.assert_close(got, want)
+
+
+def test_forward_mode_and_function_transforms_are_right():
+    x, _, weight, bias, *_, direction = leaves((1, 6, 4, 3), 3)
+
+    def function(x):
+        return spatial_group_enhance(x, weight, bias, 3)
+
+    def results():
+        return [torch.func.jvp(function, (x, ), (direction, ))[1],
+                torch.func.grad(lambda x: function(x).pow(2).sum())(x),
+                torch.func.vmap(function)(torch.stack([x, 2 * x]))]
+
+    got = results()
+    with use_backend('reference'):
+        want = results()
+    assert got[0].abs().max() > 0
+    for a, b in zip(got, want):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize('residual', [False, True])
@@ -312,6 +366,37 @@ def test_backend_that_cannot_run_says_why(monkeypatch):
             pass
 
 
+def test_library_of_another_version_is_not_loaded(monkeypatch):
+    library = native.library.__wrapped__
+    assert (library() is not None) == HAS_NATIVE
+    monkeypatch.setattr(native, 'VERSION', native.VERSION + 1)
+    assert library() is None
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
+def test_pytorchs_own_threads_run_the_kernels():
+    assert native.openmp_team()
+
+
+def test_backend_by_name_takes_empty_maps_and_refuses_what_it_cannot():
+    p = torch.ones(1, 2, 1, 1)
+    if HAS_NATIVE:
+        with use_backend('native'):
+            empty = spatial_group_enhance(torch.ones(0, 4, 2, 2), p, p, 2)
+        assert empty.shape == (0, 4, 2, 2)
+    if HAS_TRITON:
+        with use_backend('triton'), pytest.raises(RuntimeError,
+                                                  match='float64'):
+            backend_for(torch.ones(1, 4, 2, 2).double())
+
+
+def test_triton_on_a_cpu_needs_the_interpreter(monkeypatch):
+    pytest.importorskip('triton')
+    monkeypatch.delenv('TRITON_INTERPRET', raising=False)
+    with use_backend('triton'), pytest.raises(RuntimeError, match='on cpu'):
+        backend_for(torch.ones(1, 4, 2, 2))
+
+
 @pytest.mark.parametrize('value, words', [
     ('reference', 'reference'),
     ('slow', "SGE_MMDET_BACKEND takes one of native, .*got 'slow'"),
@@ -326,6 +411,10 @@ def test_environment_variable_names_the_backend(value, words):
 
 
 @pytest.mark.parametrize('change, error, words', [
+    (dict(weight=torch.zeros(1, 3, 1, 1, device='meta')), ValueError,
+     'weight on the device of x, cpu, got one on meta'),
+    (dict(identity=torch.zeros(1, 6, 4, 4, device='meta')), ValueError,
+     'identity on the device of x'),
     (dict(identity=torch.zeros(1, 6, 4, 5)), ValueError, r'\(1, 6, 4, 5\)'),
     (dict(identity=torch.zeros(1, 6, 4, 4).half()), TypeError, 'float16'),
     (dict(scale=torch.ones(6)), ValueError, 'together'),

@@ -5,7 +5,7 @@ import torch
 import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.module import _has_any_global_hook
 
 from ..layers import SpatialGroupEnhance
 
@@ -84,7 +84,7 @@ def end_block(out: Tensor, identity: Tensor, norm: nn.Module,
     SGE, which is the last plugin, the addition and ReLU run as one operator,
     and with them a norm right before SGE that is in evaluation mode, as
     detectors' norms are while they train (``norm_eval=True``). Modules that
-    somebody watches by hooks run one by one.
+    somebody watches by hooks, or put in place of these, run one by one.
 
     Args:
         out (Tensor): Output of the branch's last convolution; shape (N, C, H,
@@ -95,17 +95,18 @@ def end_block(out: Tensor, identity: Tensor, norm: nn.Module,
         relu (nn.Module): Activation of the block.
     """
     *others, sge = plugins
-    is_watched = any(module._forward_hooks or module._forward_pre_hooks
-                     or module._backward_hooks or module._backward_pre_hooks
-                     for module in (norm, sge, relu))
-    affine = None if others or is_watched else fixed_affine(norm)
+    if not (_runs_as(sge, SpatialGroupEnhance) and _runs_as(relu, nn.ReLU)):
+        for module in (norm, *plugins):
+            out = module(out)
+        return relu(out + identity)
+    affine = None
+    if not others and out.dtype == identity.dtype:
+        affine = fixed_affine(norm)
     if affine is None:
         for module in (norm, *others):
             out = module(out)
-    if is_watched or out.dtype != identity.dtype:
-        if affine is not None:
-            out = norm(out)
-        return relu(sge(out) + identity)
+        if out.dtype != identity.dtype:
+            return relu(sge(out) + identity)
     return sge.forward_residual(out, identity, *(affine or ()))
 
 
@@ -116,11 +117,30 @@ def fixed_affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
         norm (nn.Module): A norm.
 
     Returns:
-        tuple[Tensor, Tensor] or None: Of shape (C,) each, for a batch norm in
-        evaluation mode; None for any other.
+        tuple[Tensor, Tensor] or None: Of shape (C,) each, at least in
+        float32, for a batch norm in evaluation mode; None for any other.
     """
-    if not isinstance(norm, _BatchNorm) or norm.training or (
-            norm.running_var is None or norm.weight is None):
+    tensors = [getattr(norm, name, None) for name in
+               ('weight', 'bias', 'running_mean', 'running_var')]
+    if norm.training or any(tensor is None for tensor in tensors) or not any(
+            _runs_as(norm, kind) for kind in (nn.BatchNorm2d,
+                                              nn.SyncBatchNorm)):
         return None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale
+    # As a batch norm computes, whatever its own type is.
+    kind = torch.promote_types(tensors[0].dtype, torch.float32)
+    weight, bias, mean, variance = (tensor.to(kind) for tensor in tensors)
+    scale = weight * torch.rsqrt(variance + norm.eps)
+    return scale, bias - mean * scale
+
+
+def _runs_as(module: nn.Module, kind: type) -> bool:
+    """Return whether calling a module is no more than its class's forward.
+
+    Of a subclass, or with an attribute, that brings a forward of its own it
+    is not, nor where hooks watch it.
+    """
+    is_watched = _has_any_global_hook() or (
+        module._forward_hooks or module._forward_pre_hooks
+        or module._backward_hooks or module._backward_pre_hooks)
+    return (isinstance(module, kind) and type(module).forward is kind.forward
+            and 'forward' not in vars(module) and not is_watched)

@@ -4,7 +4,9 @@ They know nothing of PyTorch: memory addresses go in, by ctypes. So they are
 built in seconds, without PyTorch's headers, and serve all of its versions.
 """
 import ctypes
+import os
 import re
+import sysconfig
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+# To be raised here and in sge.cpp whenever ``Problem`` or a result changes.
+VERSION = 1
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 TENSORS = ('x', 'weight', 'bias', 'scale', 'shift', 'identity', 'y', 'mean',
            'spread')
@@ -38,16 +42,19 @@ class _Problem(ctypes.Structure):
 @lru_cache(maxsize=None)
 def library() -> Optional[ctypes.CDLL]:
     """Return the built kernels, or None where there are none."""
-    for path in sorted(Path(__file__).parent.glob('_sge*')):
-        try:
+    folder = Path(__file__).parent
+    ours = f'_sge{sysconfig.get_config_var("EXT_SUFFIX")}'
+    for path in sorted(folder.glob('_sge*'),
+                       key=lambda path: path.name != ours):
+        # A file may be of another machine, or older than this module.
+        with suppress(OSError, AttributeError):
             found = ctypes.CDLL(str(path))
-        except OSError:
-            # Of another machine, or another Python's file beside ours.
-            continue
-        for name in 'sge_forward', 'sge_backward':
-            getattr(found, name).argtypes = [ctypes.POINTER(_Problem),
-                                             ctypes.c_int]
-        return found
+            if found.sge_version() != VERSION:
+                continue
+            for name in 'sge_forward', 'sge_backward':
+                getattr(found, name).argtypes = [ctypes.POINTER(_Problem),
+                                                 ctypes.c_int]
+            return found
     return None
 
 
@@ -58,9 +65,11 @@ def openmp_team() -> Optional[int]:
     Without it the kernels start threads of their own.
     """
     maps = Path('/proc/self/maps')
-    loaded = {line.split()[-1] for line in maps.read_text().splitlines()
-              if re.search(r'/lib(gomp|iomp5|omp)\b[^/]*$', line)
-              } if maps.is_file() else set()
+    lines = (os.fsdecode(maps.read_bytes()).splitlines()
+             if maps.is_file() else [])
+    # The sixth column is the file, which may have spaces in its name.
+    loaded = {line.split(maxsplit=5)[-1] for line in lines
+              if re.search(r'/lib(gomp|iomp5|omp)\b[^/]*$', line)}
     ours = str(Path(torch.__file__).parent)
     for path in sorted(loaded, key=lambda path: not path.startswith(ours)):
         with suppress(OSError, AttributeError):
@@ -71,7 +80,7 @@ def openmp_team() -> Optional[int]:
 
 def is_able(x: Tensor) -> bool:
     """Return whether the kernels are there and take a tensor like x."""
-    return (x.device.type == 'cpu' and x.dtype in DTYPES and x.numel() > 0
+    return (x.device.type == 'cpu' and x.dtype in DTYPES
             and library() is not None)
 
 

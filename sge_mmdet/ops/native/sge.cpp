@@ -79,7 +79,7 @@ INLINE float exponential(float v) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1;
-  int32_t bits = (n + 127) << 23;
+  uint32_t bits = uint32_t(n + 127) << 23;
   float power;
   std::memcpy(&power, &bits, 4);
   return p * power;
@@ -353,7 +353,7 @@ FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
     // With ReLU the gradient of the identity is also that of z times the gate.
     for (int64_t c = 0; y && c < p.channels; ++c)
       for (int64_t j = c * P + i; j < c * P + end; ++j)
-        store(grad_identity[j], load(y[j]) > 0 ? load(grad_y[j]) : 0);
+        store(grad_identity[j], load(y[j]) <= 0 ? 0 : load(grad_y[j]));
     sum_channels<is_affine>(p, x, first, i, end, t,
                             [&](int64_t c) { return Constant<A>{mean[c]}; });
     sum_channels<is_affine>(
@@ -467,6 +467,8 @@ int run_dtype(const Problem& p, int dtype) {
 
 }  // namespace
 
+// The version that the Python side knows.
+extern "C" int sge_version() { return 1; }
 // Both return 0, 1 where memory ran out, or 2 for a dtype that is none.
 extern "C" int sge_forward(const Problem* problem, int dtype) {
   return run_dtype<false>(*problem, dtype);
