@@ -9,19 +9,31 @@ from .compatibility import missing_packages, warn_of_unsupported_versions
 from .version import __version__
 
 _MISSING = missing_packages()
-_NEED_MMDET = ('SGEFPN', 'SGEResNeXt', 'SGEResNet', 'SpatialGroupEnhance',
-               'add_sge')
+_NEED_MMDET = ('BAM', 'BAMResNet', 'CBAM', 'SGEFPN', 'SGEResNeXt',
+               'SGEResNet', 'SKResNet', 'SpatialGroupEnhance',
+               'SqueezeExcitation', 'add_sge')
 
 if not _MISSING:
     warn_of_unsupported_versions()
     from . import evaluation  # noqa: F401  registers the metrics
     from .conversion import add_sge
-    from .models import SGEFPN, SGEResNet, SGEResNeXt, SpatialGroupEnhance
+    from .models import (
+        BAM,
+        CBAM,
+        SGEFPN,
+        BAMResNet,
+        SGEResNet,
+        SGEResNeXt,
+        SKResNet,
+        SpatialGroupEnhance,
+        SqueezeExcitation,
+    )
     from .runner import allow_mmengine_checkpoints
     allow_mmengine_checkpoints()
 
 __all__ = [
-    'SGEFPN', 'SGEResNeXt', 'SGEResNet', 'SpatialGroupEnhance', '__version__',
+    'BAM', 'CBAM', 'SGEFPN', 'BAMResNet', 'SGEResNeXt', 'SGEResNet',
+    'SKResNet', 'SpatialGroupEnhance', 'SqueezeExcitation', '__version__',
     'add_sge'
 ]
 

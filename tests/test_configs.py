@@ -92,12 +92,20 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
         model = MODELS.build(cfg.model)
     backbone, neck = path.stem.split('_')[1:3]
     assert has_sge(model.backbone) == ('-sge' in backbone)
+    for name, kind in ATTENTION.items():
+        assert any(type(part).__name__ == kind for part in
+                   model.backbone.modules()) == backbone.endswith(f'-{name}')
     assert has_sge(model.neck) == ('sge-' in neck)
     depth = int(backbone.split('-')[0][1:])
     assert model.backbone.depth == depth
     assert cfg.get('custom_imports') == (
-        dict(imports=['sge_mmdet']) if 'sge' in path.stem else None)
+        dict(imports=['sge_mmdet']) if 'sge' in path.stem
+        or backbone.rpartition('-')[2] in ATTENTION else None)
 
+
+# What the paper compares with, as its configs' names have it.
+ATTENTION = {'se': 'SqueezeExcitation', 'sk': 'SelectiveKernel', 'bam': 'BAM',
+             'cbam': 'CBAM', 'gc': 'ContextBlock'}
 
 # What may differ between a config with SGE and its plain counterpart.
 SGE_KEYS = {'custom_imports.imports', 'model.backbone.type',

@@ -38,8 +38,8 @@ def main() -> None:
         help="changes of the config, or the backbone's options")
     parser.add_argument(
         '--paper', action='store_true',
-        help="the paper's rows for ResNet and SGE-ResNet, and what it says; "
-        'exit status 1 if a digit differs')
+        help="the paper's rows for ResNet, SGE and what it compares with, "
+        'and what it says; exit status 1 if a digit differs unexpectedly')
     args = parser.parse_args()
     if not (args.model or args.paper):
         parser.error('name a config or a backbone, or ask for --paper')
@@ -72,10 +72,11 @@ def print_paper() -> None:
     print(PAPER_HEADER)
     agree = True
     for stats, row in paper_stats():
-        agree &= stats.agrees_with(row)
+        is_same = stats.agrees_with(row)
+        agree &= is_same != bool(row.difference)
+        word = 'same' if is_same else f'DIFFERENT {row.difference}'
         print(f'{stats.line()}   {"":7} {row.params:>6}M {row.gflops:>7}  '
-              f'{"same" if stats.agrees_with(row) else "DIFFERENT"}',
-              flush=True)
+              f'{word}', flush=True)
     sys.exit(not agree)
 
 

@@ -9,14 +9,19 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
-from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd
+from torch.nn.modules.pooling import (
+    _AdaptiveAvgPoolNd,
+    _AdaptiveMaxPoolNd,
+    _AvgPoolNd,
+    _MaxPoolNd,
+)
 
 from ..models import SpatialGroupEnhance
 from ..utils import quiet_log
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 ONE_PER_INPUT = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, _MaxPoolNd, _AvgPoolNd,
-                 _AdaptiveAvgPoolNd, SpatialGroupEnhance)
+                 _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, SpatialGroupEnhance)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -27,10 +32,11 @@ def count_parameters(model: nn.Module) -> int:
 def count_flops(model: nn.Module, image: Tensor) -> int:
     """Count the operations of a forward pass as the paper's authors do.
 
-    A multiply-add of a convolution or linear layer is one; a normalisation
-    two per element; ReLU, max pooling and average pooling one per input
-    element; SGE one per input element, for its mean. Sigmoids, additions and
-    products of maps are not counted.
+    A multiply-add of a convolution or linear layer is one, and so is the
+    addition of a convolution's bias; a normalisation two per element; ReLU,
+    max pooling and average pooling one per input element; SGE one per input
+    element, for its mean. Sigmoids, additions and products of maps are not
+    counted.
 
     Args:
         model (nn.Module): Model that takes an image alone. On the meta device
@@ -140,9 +146,11 @@ def _module_flops(module: nn.Module, inputs: Tuple[Any, ...],
         return _numel(inputs[0]) * weight[0].numel()
     # Convolutions of every kind, deformable ones included, and linear layers
     # hold their weight as (outputs, inputs, ...).
-    if isinstance(weight, Tensor) and (isinstance(module, nn.Linear)
-                                       or hasattr(module, 'kernel_size')):
+    if isinstance(weight, Tensor) and isinstance(module, nn.Linear):
         return _numel(output) * weight[0].numel()
+    if isinstance(weight, Tensor) and hasattr(module, 'kernel_size'):
+        has_bias = getattr(module, 'bias', None) is not None
+        return _numel(output) * (weight[0].numel() + has_bias)
     return 0
 
 

@@ -12,6 +12,8 @@ class PaperRow(NamedTuple):
         image (tuple[int, int]): Height and width of the image, in pixels.
         params (str): Millions of parameters, as printed.
         gflops (str): GFLOPs, as printed.
+        difference (str): What is known of why the paper prints other digits
+            than are counted here; empty where it prints the same.
     """
 
     name: str
@@ -20,6 +22,7 @@ class PaperRow(NamedTuple):
     image: Tuple[int, int]
     params: str
     gflops: str
+    difference: str = ''
 
 
 def _rows(name: str, backbone: dict, classifier: Tuple[str, str],
@@ -28,6 +31,16 @@ def _rows(name: str, backbone: dict, classifier: Tuple[str, str],
                      *classifier),
             PaperRow(f'{name} backbone', backbone, False, (800, 1333),
                      *detector))
+
+
+def _attention(name: str, depth: int, params: str, gflops: str,
+               backbone: str = 'ResNet', **plugin: object) -> PaperRow:
+    """Return the row of a classifier with a plugin after conv3."""
+    cfg: dict = dict(type=backbone, depth=depth)
+    if plugin:
+        cfg['plugins'] = [dict(cfg=plugin, position='after_conv3')]
+    return PaperRow(f'{name}-ResNet-{depth} classifier', cfg, True,
+                    (224, 224), params, gflops)
 
 
 PAPER_ROWS = (
@@ -39,4 +52,17 @@ PAPER_ROWS = (
            ('44.55', '7.849'), ('42.50', '167.9')),
     *_rows('SGE-ResNet-101', dict(type='SGEResNet', depth=101),
            ('44.55', '7.858'), ('42.50', '168.1')),
+    _attention('SE', 50, '28.09', '4.130', type='SE'),
+    _attention('SE', 101, '49.33', '7.863', type='SE'),
+    PaperRow('SE-ResNet-101 backbone', dict(
+        type='ResNet', depth=101, plugins=[
+            dict(cfg=dict(type='SE'), position='after_conv3')]),
+        False, (800, 1333), '47.28', '168.3',
+        "not what the classifier's row, counted alike, comes to"),
+    _attention('SK', 50, '26.15', '4.185', 'SKResNet'),
+    _attention('SK', 101, '45.68', '7.978', 'SKResNet'),
+    _attention('BAM', 50, '25.92', '4.205', 'BAMResNet'),
+    _attention('BAM', 101, '44.91', '7.933', 'BAMResNet'),
+    _attention('CBAM', 50, '28.09', '4.139', type='CBAM'),
+    _attention('CBAM', 101, '49.33', '7.879', type='CBAM'),
 )

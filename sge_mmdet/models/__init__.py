@@ -1,6 +1,6 @@
 """Model parts in the registry of MMDetection."""
-from .backbones import SGEResNet, SGEResNeXt
-from .layers import SpatialGroupEnhance
+from .backbones import BAMResNet, SGEResNet, SGEResNeXt, SKResNet
+from .layers import BAM, CBAM, SpatialGroupEnhance, SqueezeExcitation
 from .legacy import (
     LegacyFCNMaskHead,
     LegacySingleRoIExtractor,
@@ -9,6 +9,8 @@ from .legacy import (
 from .necks import SGEFPN
 
 __all__ = [
-    'SGEFPN', 'LegacyFCNMaskHead', 'LegacySingleRoIExtractor', 'SGEResNeXt',
-    'SGEResNet', 'SpatialGroupEnhance', 'StrictLegacyDeltaXYWHBBoxCoder'
+    'BAM', 'CBAM', 'SGEFPN', 'BAMResNet', 'LegacyFCNMaskHead',
+    'LegacySingleRoIExtractor', 'SGEResNeXt', 'SGEResNet', 'SKResNet',
+    'SpatialGroupEnhance', 'SqueezeExcitation',
+    'StrictLegacyDeltaXYWHBBoxCoder'
 ]

@@ -1,7 +1,9 @@
-"""Backbones with SGE."""
+"""Backbones with SGE, and with what it is compared with."""
+from .compared import BAMResNet, SKResNet
 from .sge_resnet import PLUGIN_POSITIONS, SGEResNet, check_plugins
 from .sge_resnext import SGEResNeXt
 
 __all__ = [
-    'PLUGIN_POSITIONS', 'SGEResNeXt', 'SGEResNet', 'check_plugins'
+    'PLUGIN_POSITIONS', 'BAMResNet', 'SGEResNeXt', 'SGEResNet', 'SKResNet',
+    'check_plugins'
 ]
