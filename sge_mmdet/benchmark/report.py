@@ -108,7 +108,8 @@ def draw_rows(csv_file: Union[str, Path],
                     f'{rows[0]["hardware"]}, torch {rows[0]["torch"]}, '
                     f'{rows[0]["date"]}')
     axis.margins(x=0.1)
-    axis.legend(fontsize=8)
+    figure.legend(loc='outside upper center', ncols=len(providers),
+                  fontsize=8)
     figure.savefig(out_file, dpi=100)
 
 

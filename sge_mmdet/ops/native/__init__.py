@@ -1,7 +1,7 @@
 """The C++ kernels of SGE for the CPU, where setup.py could build them.
 
 They know nothing of PyTorch: memory addresses go in, by ctypes. So they are
-built in seconds, without PyTorch's headers, and serve all of its versions.
+built without PyTorch's headers, and serve all of its versions.
 """
 import ctypes
 import os
