@@ -1,6 +1,6 @@
 """Operators of Spatial Group-wise Enhance; they need torch alone."""
 from .backends import backend_for, use_backend
-from .reference import spatial_group_enhance_reference
+from .reference import gate_reference, spatial_group_enhance_reference
 from .spatial_group_enhance import (
     check_groups,
     largest_groups,
@@ -9,7 +9,7 @@ from .spatial_group_enhance import (
 )
 
 __all__ = [
-    'backend_for', 'check_groups', 'largest_groups', 'spatial_group_enhance',
-    'spatial_group_enhance_reference', 'spatial_group_enhance_residual',
-    'use_backend'
+    'backend_for', 'check_groups', 'gate_reference', 'largest_groups',
+    'spatial_group_enhance', 'spatial_group_enhance_reference',
+    'spatial_group_enhance_residual', 'use_backend'
 ]

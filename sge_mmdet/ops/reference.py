@@ -15,6 +15,8 @@ the positions, and (w, b) is one pair per group. Where s is no more than the
 rounding of d, t is 0 and carries no gradient. Every faster implementation in
 this package is held against this one.
 """
+from typing import Tuple
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,26 @@ def spatial_group_enhance_reference(x: Tensor,
 
     The arguments are those of
     :func:`sge_mmdet.ops.spatial_group_enhance`, unchecked.
+    """
+    gate = gate_reference(x, weight, bias, groups, eps, normalize)[2]
+    y = x.unflatten(1, (groups, -1)).to(gate.dtype) * gate
+    # Not a view: ResNet adds to it in place, which autograd refuses for a view
+    # that leaves a gradient checkpoint.
+    return y.flatten(1, 2).to(x.dtype, copy=True)
+
+
+def gate_reference(
+        x: Tensor, weight: Tensor, bias: Tensor, groups: int,
+        eps: float = 1e-5,
+        normalize: bool = True) -> Tuple[Tensor, Tensor, Tensor]:
+    """Compute what SGE scales its groups by, and what that comes from.
+
+    The arguments are those of
+    :func:`sge_mmdet.ops.spatial_group_enhance`, unchecked.
+
+    Returns:
+        The similarity d, the normalised t, and the gate, at least in float32;
+        each of shape (N, G, 1, H, W).
     """
     # d sums products of activations: float16 would overflow and bfloat16
     # would keep two digits of it. No operator below is one that autocast
@@ -48,7 +70,4 @@ def spatial_group_enhance_reference(x: Tensor,
         t = torch.where(s <= noise, 0., (d - mu) / (s + eps))
     w = weight.to(dtype).unsqueeze(2)
     b = bias.to(dtype).unsqueeze(2)
-    y = x_g * torch.sigmoid(w * t + b)
-    # Not a view: ResNet adds to it in place, which autograd refuses for a view
-    # that leaves a gradient checkpoint.
-    return y.flatten(1, 2).to(x.dtype, copy=True)
+    return d, t, torch.sigmoid(w * t + b)

@@ -2,6 +2,12 @@
 from .comparison import draw_comparison
 from .curves import draw_training_curves
 from .detections import draw_detections
+from .gates import (
+    GateMaps,
+    draw_gates,
+    draw_similarity_histogram,
+    recorded_gates,
+)
 from .sizes import (
     draw_ap_by_size,
     draw_class_bars,
@@ -11,7 +17,8 @@ from .sizes import (
 )
 
 __all__ = [
-    'draw_ap_by_size', 'draw_class_bars', 'draw_comparison',
-    'draw_detections', 'draw_errors', 'draw_missed', 'draw_precision_recall',
-    'draw_training_curves'
+    'GateMaps', 'draw_ap_by_size', 'draw_class_bars', 'draw_comparison',
+    'draw_detections', 'draw_errors', 'draw_gates', 'draw_missed',
+    'draw_precision_recall', 'draw_similarity_histogram',
+    'draw_training_curves', 'recorded_gates'
 ]

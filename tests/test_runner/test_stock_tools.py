@@ -95,6 +95,23 @@ def test_stock_test_evaluates_and_the_run_is_drawn(trained):
         path.name for path in work_dir.iterdir()}
 
 
+def test_gates_of_a_trained_detector_are_drawn(trained, tmp_path):
+    config, work_dir = trained
+    image = next((config.parent / 'digits' / 'val').iterdir())
+    command = ['tools/visualize_sge.py', config, work_dir / 'iter_2.pth',
+               image, '--out-dir', tmp_path]
+    code, output = run(*command, '--layers', 'layer1.1', '--before',
+                       work_dir / 'iter_2.pth')
+    assert code == 0, output
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'backbone.layer1.1.sge.gates.png',
+        'backbone.layer1.1.sge.similarity.png'}
+    code, output = run(*command, '--layers', 'layer9')
+    assert code == 1
+    assert ('No SGE layer is named like layer9; there are backbone.layer1.0'
+            in output.splitlines()[-1])
+
+
 def test_drawing_without_results_says_how_to_make_them(small, tmp_path):
     code, output = run('tools/draw_run.py', small[0], tmp_path)
     assert code == 1
