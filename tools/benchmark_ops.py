@@ -22,7 +22,7 @@ def main() -> None:
                         torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', nargs='+', default=['float32'],
                         choices=['float32', 'float16', 'bfloat16'])
-    parser.add_argument('--shape', nargs='+', default=SHAPES, type=parse_shape,
+    parser.add_argument('--shape', nargs='+', default=SHAPES, type=map_shape,
                         help='such as 2x256x200x336')
     parser.add_argument('--layout', nargs='+', default=['contiguous_format'],
                         choices=['contiguous_format', 'channels_last'])
@@ -47,7 +47,7 @@ def main() -> None:
         draw_rows(args.out, args.out.with_suffix('.png'))
 
 
-def parse_shape(text: str) -> tuple:
+def map_shape(text: str) -> tuple:
     """Return a shape such as "2x256x200x336" as numbers."""
     shape = tuple(map(int, text.split('x')))
     if len(shape) != 4 or min(shape) < 1:
