@@ -2,6 +2,7 @@
 import pytest
 import torch
 from mmcv.cnn import build_norm_layer
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from sge_mmdet import SGEResNet, SGEResNeXt
@@ -179,6 +180,11 @@ def test_norms_in_half_precision_are_folded_in_float32(dtype):
     exact = fixed_affine(norm.double())
     for got, want in zip((scale, shift), exact):
         torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=1e-5)
+
+
+def test_norms_that_were_synchronised_once_are_fixed():
+    norm = nn.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm2d(4))
+    assert fixed_affine(revert_sync_batchnorm(norm).eval()) is not None
 
 
 def test_norms_without_statistics_or_affine_are_not_fixed():

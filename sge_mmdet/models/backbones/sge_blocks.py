@@ -5,6 +5,7 @@ import torch
 import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import _has_any_global_hook
 
 from ..layers import SpatialGroupEnhance
@@ -123,8 +124,7 @@ def fixed_affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
     tensors = [getattr(norm, name, None) for name in
                ('weight', 'bias', 'running_mean', 'running_var')]
     if norm.training or any(tensor is None for tensor in tensors) or not any(
-            _runs_as(norm, kind) for kind in (nn.BatchNorm2d,
-                                              nn.SyncBatchNorm)):
+            _runs_as(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)):
         return None
     # As a batch norm computes, whatever its own type is.
     kind = torch.promote_types(tensors[0].dtype, torch.float32)
