@@ -45,7 +45,8 @@ def enhance(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
     weight, bias, scale, shift = _in_type(mean, weight, bias, scale, shift)
     backend = backend_for(x)
     if not x.numel():
-        mean.zero_(), spread.zero_()
+        mean.zero_()
+        spread.zero_()
     elif backend == 'native':
         native.call('sge_forward', x, groups, eps, normalize,
                     identity is not None, weight=weight, bias=bias,
