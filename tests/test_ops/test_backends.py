@@ -147,15 +147,14 @@ def test_constant_maps_have_no_similarity(backend, fill):
 
 
 @pytest.mark.parametrize('backend', BACKENDS[2:3])
-@pytest.mark.parametrize('fill', [0.1, 0.7, 1234.567])
-def test_large_constant_maps_have_no_similarity_in_triton(backend, fill,
+def test_large_constant_maps_have_no_similarity_in_triton(backend,
                                                           monkeypatch):
     """A program then sums hundreds of tiles."""
     from sge_mmdet.ops import triton_kernels
     monkeypatch.setattr(triton_kernels, 'TILE', 64)
     monkeypatch.setattr(triton_kernels, 'PROGRAMS', 1)
     case = leaves((1, 4, 64, 128), 1, torch.float32)
-    case[0] = torch.full_like(case[0], fill)
+    case[0] = torch.full_like(case[0], 0.7)
     _, _, grad_w, _ = run(case, 1, backend, False)
     assert not grad_w.any()
 
