@@ -1,16 +1,12 @@
 #!/usr/bin/env python3
 """Time ResNet + FPN with SGE beside the plain one and other attention."""
 import argparse
+from itertools import chain
 from pathlib import Path
 
 import torch
 
-from sge_mmdet.benchmark import (
-    benchmark_network,
-    draw_rows,
-    rows_table,
-    write_rows,
-)
+from sge_mmdet.benchmark import benchmark_network, report
 
 
 def main() -> None:
@@ -29,17 +25,11 @@ def main() -> None:
     parser.add_argument('--out', type=Path,
                         help='CSV to write; a picture goes beside it')
     args = parser.parse_args()
-    rows = []
-    for amp in args.amp:
-        for case in benchmark_network(
-                args.depth, *args.size, args.images, args.device,
-                None if amp == 'off' else getattr(torch, amp), args.rounds,
-                args.channels_last):
-            rows += case
-            print(rows_table(case).text(), end='\n\n', flush=True)
-    if args.out:
-        write_rows(rows, args.out, args.device)
-        draw_rows(args.out, args.out.with_suffix('.png'))
+    report(chain.from_iterable(
+        benchmark_network(args.depth, *args.size, args.images, args.device,
+                          None if amp == 'off' else getattr(torch, amp),
+                          args.rounds, args.channels_last)
+        for amp in args.amp), args.device, args.out)
 
 
 if __name__ == '__main__':

@@ -5,13 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sge_mmdet.benchmark import (
-    SHAPES,
-    benchmark_operator,
-    draw_rows,
-    rows_table,
-    write_rows,
-)
+from sge_mmdet.benchmark import SHAPES, benchmark_operator, report
 from sge_mmdet.ops.backends import BACKENDS
 
 
@@ -35,16 +29,10 @@ def main() -> None:
     parser.add_argument('--out', type=Path,
                         help='CSV to write; a picture goes beside it')
     args = parser.parse_args()
-    rows = []
-    for case in benchmark_operator(
-            args.shape, [getattr(torch, dtype) for dtype in args.dtype],
-            [getattr(torch, layout) for layout in args.layout], args.device,
-            args.rounds, not args.no_compile, args.backend):
-        rows += case
-        print(rows_table(case).text(), end='\n\n', flush=True)
-    if args.out:
-        write_rows(rows, args.out, args.device)
-        draw_rows(args.out, args.out.with_suffix('.png'))
+    report(benchmark_operator(
+        args.shape, [getattr(torch, dtype) for dtype in args.dtype],
+        [getattr(torch, layout) for layout in args.layout], args.device,
+        args.rounds, not args.no_compile, args.backend), args.device, args.out)
 
 
 def map_shape(text: str) -> tuple:

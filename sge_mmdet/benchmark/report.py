@@ -5,7 +5,7 @@ import platform
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Dict, Iterable, List, Optional, Sequence, Union
 
 import torch
 from matplotlib.figure import Figure
@@ -29,6 +29,24 @@ class Row:
     provider: str
     seconds: float
     bytes: int
+
+
+def report(cases: Iterable[List[Row]], device: str,
+           out: Optional[Path]) -> None:
+    """Print the table of each case as it is measured; write all of them.
+
+    Args:
+        cases (Iterable[list[Row]]): What a benchmark yields.
+        device (str): Where it measures.
+        out (Path, optional): CSV to write, with a picture beside it.
+    """
+    rows: List[Row] = []
+    for case in cases:
+        rows += case
+        print(rows_table(case).text(), end='\n\n', flush=True)
+    if out:
+        write_rows(rows, out, device)
+        draw_rows(out, out.with_suffix('.png'))
 
 
 def rows_table(rows: Sequence[Row]) -> Table:

@@ -92,7 +92,6 @@ def enhance_backward(
             gradient.zero_()
         return results
     x, y, grad_y = _dense(x), _dense(y, grad_x), _dense(grad_y, grad_x)
-    kind = mean.dtype
     weight, bias, scale, shift = _in_type(mean, weight, bias, scale, shift)
     # Of each image; summed below.
     weights, biases = mean.new_empty((2, len(x), groups)).unbind()
@@ -115,7 +114,7 @@ def enhance_backward(
     for total, parts in ((grad_weight, weights), (grad_bias, biases),
                          (grad_scale, scales), (grad_shift, shifts)):
         if parts is not None:
-            total.copy_(parts.sum(0, dtype=kind).view_as(total))
+            total.copy_(parts.sum(0).view_as(total))
     return results
 
 

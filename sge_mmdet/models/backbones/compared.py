@@ -4,7 +4,6 @@ What is a plugin, such as SE, CBAM and mmcv's ContextBlock (GC), needs none.
 """
 from typing import Any, Optional
 
-import torch.utils.checkpoint as cp
 from mmcv.cnn import ConvModule
 from mmdet.models.backbones.resnet import Bottleneck, ResNet
 from mmdet.models.layers import ResLayer
@@ -12,6 +11,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..layers import BAM, SelectiveKernel
+from .sge_blocks import CheckpointedBlock
 
 
 @MODELS.register_module()
@@ -40,7 +40,7 @@ class BAMResNet(ResNet):
         return layer
 
 
-class SKBottleneck(Bottleneck):
+class SKBottleneck(CheckpointedBlock, Bottleneck):
     """Bottleneck that chooses between its 3x3 convolution and a wider one.
 
     Args:
@@ -60,13 +60,8 @@ class SKBottleneck(Bottleneck):
             norm_cfg=self.norm_cfg)
         self.select = SelectiveKernel(self.planes, options['ratio'])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block, within a gradient checkpoint if it is ``with_cp``."""
-        if self.with_cp and x.requires_grad:
-            return cp.checkpoint(self._run, x, use_reentrant=True)
-        return self._run(x)
-
-    def _run(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
+        """Run the branch and end the block."""
         out = self._plugged(self.relu(self.norm1(self.conv1(x))), 1)
         narrow = self.relu(self.norm2(self.conv2(out)))
         out = self._plugged(self.select(narrow, self.wide(out)), 2)

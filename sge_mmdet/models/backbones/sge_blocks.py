@@ -11,16 +11,21 @@ from torch.nn.modules.module import _has_any_global_hook
 from ..layers import SpatialGroupEnhance
 
 
-class _SGEBlock:
-    """What the blocks have in common; a block gives ``branch``."""
+class CheckpointedBlock:
+    """A residual block whose whole is in ``run``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block, within a gradient checkpoint if it is ``with_cp``."""
         if self.with_cp and x.requires_grad:
-            return cp.checkpoint(self._run, x, use_reentrant=True)
-        return self._run(x)
+            return cp.checkpoint(self.run, x, use_reentrant=True)
+        return self.run(x)
 
-    def _run(self, x: Tensor) -> Tensor:
+
+class _SGEBlock(CheckpointedBlock):
+    """What the blocks with SGE have in common; a block gives ``branch``."""
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run the branch and end the block."""
         out, norm, plugins = self.branch(x)
         identity = x if self.downsample is None else self.downsample(x)
         return end_block(out, identity, norm, plugins, self.relu)
