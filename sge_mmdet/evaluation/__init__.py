@@ -1,7 +1,14 @@
 """Detection results summarised as COCO does, and by object size."""
 from .bins import SizeBin, parse_size_bins, size_bins
 from .columns import Detections, Truth, read_truth
-from .comparison import Comparison, Difference, compare_detections
+from .comparison import (
+    Comparison,
+    Difference,
+    ResampledFigures,
+    compare_detections,
+    compare_figures,
+    resample_figures,
+)
 from .engines import Accumulated, evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .legacy_coco_metric import LegacyCocoMetric
@@ -12,8 +19,9 @@ from .small_object_metric import SmallObjectMetric
 
 __all__ = [
     'Accumulated', 'Comparison', 'Detections', 'Difference', 'ErrorBreakdown',
-    'LegacyCocoMetric', 'SizeBin', 'SmallObjectMetric', 'Truth',
-    'add_size_options', 'break_down_errors', 'class_table',
-    'compare_detections', 'evaluate', 'parse_size_bins', 'read_detections',
-    'read_sized_truth', 'read_truth', 'size_bins', 'size_table'
+    'LegacyCocoMetric', 'ResampledFigures', 'SizeBin', 'SmallObjectMetric',
+    'Truth', 'add_size_options', 'break_down_errors', 'class_table',
+    'compare_detections', 'compare_figures', 'evaluate', 'parse_size_bins',
+    'read_detections', 'read_sized_truth', 'read_truth', 'resample_figures',
+    'size_bins', 'size_table'
 ]

@@ -3,6 +3,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from ..utils.tables import Table, points
 from .bins import SizeBin, with_all_sizes
@@ -21,7 +22,8 @@ class Difference:
         a: Of the first, the mean over its seeds; in [0, 1].
         b: Of the second.
         difference: b - a.
-        low: Lower end of the difference's 95 % interval over images.
+        low: Lower end of the difference's 95 % interval, over images and,
+            with several seeds of both, over seeds.
         high: Its upper end.
         p: Two-sided p-value of no difference.
         spread_a: Standard deviation over the first's seeds; None for one.
@@ -67,12 +69,22 @@ class Comparison:
 
     def verdict(self) -> str:
         """Return what can be said, in sentences that can be quoted."""
-        return ' '.join(self._sentence(name) for name in
-                        dict.fromkeys([self.small, 'AP'])) + (
-            f' Intervals are of {self.resamples} paired bootstrap resamples '
-            f'of {self.images} images'
-            + (' and do not hold what another training would change.'
-               if self.seeds == (1, 1) else '.'))
+        return f'{self.findings()} {self.method()}'
+
+    def findings(self) -> str:
+        """Return what can be said of small objects and of all."""
+        return ' '.join(map(self._sentence, dict.fromkeys([self.small,
+                                                           'AP'])))
+
+    def method(self) -> str:
+        """Return what the intervals are."""
+        text = (f'Intervals are of {self.resamples} paired bootstrap '
+                f'resamples of {self.images} images')
+        if min(self.seeds) > 1:
+            a, b = self.seeds
+            return (f'{text} and of the spread over '
+                    f'{a if a == b else f"{a} and {b}"} seeds.')
+        return f'{text} and do not hold what another training would change.'
 
     def table(self, classes: bool = False) -> Table:
         """Return the differences by size, or by class, as a table."""
@@ -103,26 +115,33 @@ class Comparison:
         interval = (f'95 % interval {points(row.low)} to {points(row.high)}, '
                     f'p = {row.p:.3g}')
         if row.low <= 0 <= row.high:
+            seeds = ' and seeds' if min(self.seeds) > 1 else ''
             return (f'Whether {second} differs from {first} in {name} cannot '
-                    f'be told from these images: {points(row.difference)} '
-                    f'points ({interval}).')
+                    f'be told from these images{seeds}: '
+                    f'{points(row.difference)} points ({interval}).')
         word = 'better' if row.difference > 0 else 'worse'
-        text = (f'{second} is {word} than {first} in {name}: '
+        return (f'{second} is {word} than {first} in {name}: '
                 f'{100 * row.a:.1f} to {100 * row.b:.1f}, '
-                f'{points(row.difference)} points ({interval})')
-        spread = self._seed_error(row)
-        if spread is None:
-            return f'{text}.'
-        beyond = abs(row.difference) > 2 * spread
-        return (f'{text}; the difference is {"more" if beyond else "not more"}'
-                f' than twice its standard error over seeds '
-                f'({100 * spread:.1f} points).')
+                f'{points(row.difference)} points ({interval}).')
 
-    def _seed_error(self, row: Difference) -> Optional[float]:
-        if row.spread_a is None or row.spread_b is None:
-            return None
-        return float(np.hypot(row.spread_a / self.seeds[0]**0.5,
-                              row.spread_b / self.seeds[1]**0.5))
+
+@dataclass(frozen=True)
+class ResampledFigures:
+    """Figures of one result, on all images and on resamples of them.
+
+    Attributes:
+        sizes: AP, AP50, AP75 and AP by size: for each name the figure of all
+            images and those of the resamples; shape (1 + resamples,), NaN
+            where there is no object.
+        classes: By class, of all sizes and then of each.
+        images: Number of images.
+        small: Name of the figure of small objects.
+    """
+
+    sizes: Dict[str, np.ndarray]
+    classes: Dict[str, np.ndarray]
+    images: int
+    small: str
 
 
 def compare_detections(truth: Truth,
@@ -154,9 +173,33 @@ def compare_detections(truth: Truth,
     Raises:
         ValueError: If there is nothing to compare.
     """
-    if not a or not b:
-        raise ValueError('A comparison needs one result or more of each '
-                         f'detector, got {len(a)} and {len(b)}')
+    return compare_figures(*(
+        [resample_figures(truth, found, bins, metric, resamples, seed,
+                          progress) for found in side]
+        for side in (a, b)), names)
+
+
+def resample_figures(truth: Truth,
+                     found: Detections,
+                     bins: Sequence[SizeBin],
+                     metric: str = 'bbox',
+                     resamples: int = 1000,
+                     seed: int = 0,
+                     progress: bool = False) -> ResampledFigures:
+    """Compute the figures of one result, for :func:`compare_figures`.
+
+    Args:
+        truth (Truth): The ground truth.
+        found (Detections): What was detected.
+        bins (Sequence[SizeBin]): Sizes.
+        metric (str): "bbox" or "segm". Default: "bbox".
+        resamples (int): Default: 1000.
+        seed (int): Of the resampling. Default: 0.
+        progress (bool): Whether to show a bar. Default: False.
+
+    Raises:
+        ValueError: If the ground truth has no object.
+    """
     if not len(truth.image):
         raise ValueError('The ground truth has no object to compare on')
     bins = with_all_sizes(bins)
@@ -164,64 +207,121 @@ def compare_detections(truth: Truth,
         np.ones((1, len(truth.image_ids)), int),
         resample_weights(len(truth.image_ids), resamples, seed)
     ])
-    sides: List[List[Dict[str, np.ndarray]]] = []
-    for side in a, b:
-        sides.append([
-            dict(_figures(weighted_ap(match(truth, found, bins, metric),
-                                      weights, progress=progress),
-                          bins, truth.category_names))
-            for found in side
-        ])
-    rows = [_difference(name, [[run[name] for run in side]
-                               for side in sides])
-            for name in sides[0][0]]
-    sizes = 3 + len(bins) - 1
-    small = next((bin.name for bin in bins if bin.name == 'small'),
-                 bins[min(1, len(bins) - 1)].name)
-    return Comparison(
-        [row for row in rows[:sizes] if row], [row for row in rows[sizes:]
-                                               if row],
-        names, len(truth.image_ids), resamples, (len(a), len(b)),
-        'AP' if small == 'all' else f'AP_{small}')
+    ap = weighted_ap(match(truth, found, bins, metric), weights,
+                     progress=progress)
+    names = [bin.name for bin in bins[1:]]
+    small = 'small' if 'small' in names else (names or [None])[0]
+    return ResampledFigures(
+        dict(_by_size(ap, names)),
+        dict(_by_class(ap, names, truth.category_names)),
+        len(truth.image_ids), f'AP_{small}' if small else 'AP')
 
 
-def _figures(ap: np.ndarray, bins: Sequence[SizeBin],
-             categories: Sequence[str]) -> 'Iterator[Tuple[str, np.ndarray]]':
-    """Yield names and values of the figures, the first of no resample.
+def compare_figures(a: Sequence[ResampledFigures],
+                    b: Sequence[ResampledFigures],
+                    names: Tuple[str, str] = ('A', 'B')) -> Comparison:
+    """Compare two detectors of which the figures are there.
 
     Args:
-        ap (np.ndarray): Shape (1 + resamples, thresholds, categories, bins).
-        bins (Sequence[SizeBin]): The first is that of all sizes.
-        categories (Sequence[str]): Names.
+        a (Sequence[ResampledFigures]): Of the first, one or more, with the
+            same data, bins, resamples and seed of them throughout.
+        b (Sequence[ResampledFigures]): Of the second.
+        names (tuple[str, str]): Of the detectors. Default: ("A", "B").
+
+    Raises:
+        ValueError: If there is nothing to compare.
+    """
+    if not a or not b:
+        raise ValueError('A comparison needs one result or more of each '
+                         f'detector, got {len(a)} and {len(b)}')
+
+    def rows(of: str) -> List[Difference]:
+        found = (_difference(name, *([getattr(run, of)[name] for run in side]
+                                     for side in (a, b)))
+                 for name in getattr(a[0], of))
+        return [row for row in found if row]
+
+    return Comparison(rows('sizes'), rows('classes'), names, a[0].images,
+                      len(a[0].sizes['AP']) - 1, (len(a), len(b)),
+                      a[0].small)
+
+
+def _by_size(ap: np.ndarray, sizes: Sequence[str],
+             ) -> 'Iterator[Tuple[str, np.ndarray]]':
+    """Yield names and values of the figures of all classes.
+
+    Args:
+        ap (np.ndarray): Shape (1 + resamples, thresholds, categories, bins);
+            the first bin is that of all sizes.
+        sizes (Sequence[str]): Names of the other bins.
     """
     by_size = mean_ap(ap)
     yield 'AP', by_size[:, 0]
     for iou in 0.5, 0.75:
         t = int(np.argmin(np.abs(np.array(COCO_THRESHOLDS) - iou)))
         yield f'AP{100 * iou:.0f}', mean_ap(ap, slice(t, t + 1))[:, 0]
-    for i, bin in enumerate(bins[1:], start=1):
-        yield f'AP_{bin.name}', by_size[:, i]
-    for k, name in enumerate(categories):
-        yield f'AP of {name}', ap[:, :, k, 0].mean(1, dtype=float)
-    for i, bin in enumerate(bins[1:], start=1):
+    for i, size in enumerate(sizes, start=1):
+        yield f'AP_{size}', by_size[:, i]
+
+
+def _by_class(ap: np.ndarray, sizes: Sequence[str],
+              categories: Sequence[str],
+              ) -> 'Iterator[Tuple[str, np.ndarray]]':
+    for i, size in enumerate(['', *(f'_{size}' for size in sizes)]):
         for k, name in enumerate(categories):
-            yield (f'AP_{bin.name} of {name}',
+            yield (f'AP{size} of {name}',
                    ap[:, :, k, i].mean(1, dtype=float))
 
 
-def _difference(name: str,
-                sides: 'List[List[np.ndarray]]') -> Optional[Difference]:
+def _difference(name: str, a: Sequence[np.ndarray],
+                b: Sequence[np.ndarray]) -> Optional[Difference]:
     """Return a figure's difference, or None where there is no object."""
-    a, b = (np.mean(side, 0) for side in sides)
-    drawn = (b - a)[1:]
+    mean_a, mean_b = np.mean(a, 0), np.mean(b, 0)
+    difference = float(mean_b[0] - mean_a[0])
+    drawn = (mean_b - mean_a)[1:]
     drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(b[0] - a[0]) or not len(drawn):
+    if np.isnan(difference) or not len(drawn):
         return None
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    spreads = [float(np.std([run[0] for run in side], ddof=1))
-               if len(side) > 1 else None for side in sides]
-    return Difference(
-        name, float(a[0]), float(b[0]), float(b[0] - a[0]), float(low),
-        float(high), float(min(1, 2 * (tail + 1) / (len(drawn) + 1))),
-        *spreads)
+    seeds = [[run[0] for run in side] for side in (a, b)]
+    if min(map(len, seeds)) > 1:
+        low, high, p = seeded_interval(difference, drawn, *seeds)
+    else:
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+        p = min(1, 2 * (tail + 1) / (len(drawn) + 1))
+    spreads = (float(np.std(side, ddof=1)) if len(side) > 1 else None
+               for side in seeds)
+    return Difference(name, float(mean_a[0]), float(mean_b[0]), difference,
+                      float(low), float(high), float(p), *spreads)
+
+
+def seeded_interval(difference: float, drawn: np.ndarray,
+                    a: Sequence[float], b: Sequence[float],
+                    ) -> 'Tuple[float, float, float]':
+    """Return the 95 % interval of a difference over images and seeds.
+
+    Images and seeds are drawn independently of each other, so that the
+    variances of their means add up. Those over seeds come from few values:
+    Student's t, with the degrees of freedom of Welch and Satterthwaite, makes
+    up for that.
+
+    Args:
+        difference (float): Of the means over seeds.
+        drawn (np.ndarray): The same in resamples of the images.
+        a (Sequence[float]): Figures of the first's seeds, two or more.
+        b (Sequence[float]): Of the second's.
+
+    Returns:
+        tuple[float, float, float]: Lower end, upper end, and the two-sided
+        p-value of no difference.
+    """
+    over_seeds = [np.var(side, ddof=1) / len(side) for side in (a, b)]
+    error = np.sqrt(np.var(drawn, ddof=1) + sum(over_seeds))
+    if not error > 0:
+        return difference, difference, float(difference == 0)
+    uncertain = sum(part**2 / (len(side) - 1)
+                    for part, side in zip(over_seeds, (a, b)))
+    freedom = error**4 / uncertain if uncertain else np.inf
+    reach = error * student_t.ppf(0.975, freedom)
+    return (difference - reach, difference + reach,
+            2 * student_t.sf(abs(difference) / error, freedom))

@@ -15,10 +15,12 @@ from .sizes import (
     draw_missed,
     draw_precision_recall,
 )
+from .study import draw_study, draw_study_curves
 
 __all__ = [
     'GateMaps', 'draw_ap_by_size', 'draw_class_bars', 'draw_comparison',
     'draw_detections', 'draw_errors', 'draw_gates', 'draw_missed',
     'draw_precision_recall', 'draw_similarity_histogram',
-    'draw_training_curves', 'recorded_gates'
+    'draw_study', 'draw_study_curves', 'draw_training_curves',
+    'recorded_gates'
 ]

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Train configs with several seeds and compare them in one table.
+
+Runs that have a result already are not repeated: the same command goes on
+where a study was interrupted, and adds configs and seeds to it. The first
+config is what the others are compared with.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from sge_mmdet.evaluation import add_size_options, read_sized_truth
+from sge_mmdet.study import plan_study, report_study, run_study
+from sge_mmdet.visualization import draw_study, draw_study_curves
+
+
+def main() -> None:
+    """Run what is left of the study and report on it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+',
+                        help='with the same test data, the baseline first')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--names', nargs='+',
+                        help='of the configs; default: their file names')
+    parser.add_argument('--work-dir', type=Path, default='work_dirs/study')
+    parser.add_argument(
+        '--gpus', nargs='+', default=[], metavar='GPU',
+        help='train one run on each of these at a time, as '
+        'CUDA_VISIBLE_DEVICES calls them; default: one after another')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='options for every config, key=value')
+    parser.add_argument('--resamples', type=int, default=1000)
+    parser.add_argument('--report-only', action='store_true',
+                        help='train nothing, report on what is there')
+    add_size_options(parser)
+    args = parser.parse_args()
+    failed = []
+    try:
+        runs = plan_study(args.configs, args.seeds, args.work_dir, args.names,
+                          args.cfg_options, args.metric)
+        if not args.report_only:
+            failed = run_study(runs, args.work_dir, args.gpus)
+        for failure in failed:
+            print(f'{failure.run.name}, seed {failure.run.seed}, failed, see '
+                  f'{failure.log}:\n{failure.end}\n', file=sys.stderr)
+        truth, bins = read_sized_truth(str(runs[0].truth), args)
+        report = report_study(runs, truth, bins, args.resamples,
+                              progress=True)
+        text = f'{report.text()}\n'
+        if any(not run.is_done for run in runs):
+            text += (f'\n{sum(run.is_done for run in runs)} of {len(runs)} '
+                     'runs have a result.\n')
+        print(f'{report.table().text()}\n\n{text}')
+        out = args.work_dir / 'study'
+        out.with_suffix('.md').write_text(
+            f'{report.table().markdown()}\n\n{text}')
+        out.with_suffix('.csv').write_text(report.csv())
+        out.with_suffix('.json').write_text(
+            json.dumps(report.to_dict(), indent=1))
+        draw_study(report, out.with_suffix('.png'))
+        draw_study_curves(runs, args.work_dir / 'curves.png')
+        print(f'written to {args.work_dir}')
+    except KeyboardInterrupt:
+        sys.exit('interrupted; the same command goes on from here')
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    if failed:
+        sys.exit(f'{len(failed)} runs failed; the same command tries again')
+
+
+if __name__ == '__main__':
+    main()
