@@ -1,5 +1,6 @@
 import copy
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,8 @@ def batch(tmp_path_factory):
 # What differs in more than depth, recipe and starting weights is trained.
 RUN = [path for path in CONFIGS
        if 'digits' in path.name or 'x101-32x4d-sge_fpn_1x' in path.name
-       or ('_r50' in path.name and ('1x_' in path.name
-                                    or 'legacy' in path.name))]
+       or ('_r50' in path.name and path.parent.name != 'ablation'
+           and ('1x_' in path.name or 'legacy' in path.name))]
 
 
 @functools.lru_cache(maxsize=None)
@@ -60,9 +61,23 @@ def build(path):
     return cfg, model
 
 
+def is_sge(module):
+    return isinstance(module, SpatialGroupEnhance)
+
+
 def has_sge(module):
-    return any(isinstance(part, SpatialGroupEnhance)
-               for part in module.modules())
+    return any(map(is_sge, module.modules()))
+
+
+def check_ablation(layer, name):
+    """Check a layer's options against the end of its config's name."""
+    groups = re.fullmatch(r'g(\d+)', name)
+    start = re.fullmatch(r'w(\d)-b(\d)', name)
+    if 'w16' not in name:
+        assert layer.groups == (int(groups[1]) if groups else 64)
+    assert layer.normalize == (name != 'no-norm')
+    assert (layer.weight_init, layer.bias_init) == (
+        tuple(map(float, start.groups())) if start else (0, 1))
 
 
 @pytest.mark.parametrize('path', RUN, ids=lambda path: path.stem)
@@ -92,6 +107,8 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
         model = MODELS.build(cfg.model)
     backbone, neck = path.stem.split('_')[1:3]
     assert has_sge(model.backbone) == ('-sge' in backbone)
+    for layer in filter(is_sge, model.backbone.modules()):
+        check_ablation(layer, backbone.rpartition('-sge-')[2])
     for name, kind in ATTENTION.items():
         assert any(type(part).__name__ == kind for part in
                    model.backbone.modules()) == backbone.endswith(f'-{name}')
@@ -103,21 +120,36 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
         or backbone.rpartition('-')[2] in ATTENTION else None)
 
 
+@pytest.mark.parametrize('name, stages, position', [
+    ('c5', '4', None), ('c4-c5', '34', None), ('c3-c5', '234', None),
+    ('conv1', '1234', 'after_conv1'), ('conv2', '1234', 'after_conv2')])
+def test_ablation_has_sge_where_its_name_says(name, stages, position):
+    path = ROOT / ('configs/sge/ablation/'
+                   f'faster-rcnn_r50-sge-{name}_fpn_1x_coco.py')
+    with torch.device('meta'):
+        backbone = MODELS.build(copy.deepcopy(load(path)).model.backbone)
+    for stage in '1234':
+        block = getattr(backbone, f'layer{stage}')[0]
+        assert has_sge(block) == (stage in stages)
+        if position:
+            assert len(getattr(block, f'{position}_plugin_names')) == 1
+
+
 # What the paper compares with, as its configs' names have it.
 ATTENTION = {'se': 'SqueezeExcitation', 'sk': 'SelectiveKernel', 'bam': 'BAM',
              'cbam': 'CBAM', 'gc': 'ContextBlock'}
 
 # What may differ between a config with SGE and its plain counterpart.
 SGE_KEYS = {'custom_imports.imports', 'model.backbone.type',
-            'model.backbone.plugins', 'model.neck.type'}
+            'model.backbone.plugins', 'model.backbone.sge',
+            'model.neck.type'}
 
 
 @pytest.mark.parametrize('path', [
     path for path in COCO if 'sge' in path.stem and 'legacy' not in path.stem
 ], ids=lambda path: path.stem)
 def test_config_differs_from_its_plain_counterpart_in_sge_alone(path):
-    name = path.stem.replace('-sge', '').replace('-plugin', '').replace(
-        'sge-fpn', 'fpn')
+    name = re.sub(r'-sge[\w-]*?_', '_', path.stem).replace('sge-fpn', 'fpn')
     plain = path.with_name(f'{name}.py')
     is_recipe = plain.is_file()  # else it is one of MMDetection's own
     if not is_recipe:
@@ -125,7 +157,8 @@ def test_config_differs_from_its_plain_counterpart_in_sge_alone(path):
         plain = stock_path('configs', family, f'{name}.py')
     ours, theirs = (flat(load(file).to_dict())
                     for file in (path, plain))
-    different = {key for key in {*ours, *theirs}
+    different = {re.sub(r'(model.backbone.sge).*', r'\1', key)
+                 for key in {*ours, *theirs}
                  if ours.get(key) != theirs.get(key)}
     # The paper's recipe starts from ImageNet weights of the same backbone.
     weights = 'model.backbone.init_cfg.checkpoint'
