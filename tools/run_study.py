@@ -7,6 +7,7 @@ config is what the others are compared with.
 """
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def main() -> None:
                         help='train nothing, report on what is there')
     add_size_options(parser)
     args = parser.parse_args()
+    # Ended from outside, it ends its trainings as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = []
     try:
         runs = plan_study(args.configs, args.seeds, args.work_dir, args.names,

@@ -97,13 +97,15 @@ def plan_study(configs: Sequence[Union[str, Path]],
     runs, texts = [], []
     for path, name in zip(paths, names):
         cfg = _prepare(path, options or {}, metric)
+        randomness = cfg.pop('randomness', None) or {}
+        text = cfg.pretty_text
         for seed in seeds:
-            cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
             runs.append(StudyRun(
                 name, seed, work_dir / 'configs' / f'{path.stem}_{seed}.py',
                 work_dir / path.stem / f'seed_{seed}',
                 Path(cfg.test_evaluator.ann_file), metric))
-            texts.append(cfg.pretty_text)
+            texts.append(f'{text}randomness = '
+                         f'{dict(randomness, seed=seed)!r}\n')
     _check_truth(runs)
     for run, text in zip(runs, texts):
         _check_config(run.config, text)
@@ -133,9 +135,10 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
         raise ValueError(f'{path}: test_evaluator.metric is {found}, without '
                          f'{metric}, which the study compares')
     cfg.test_evaluator.type = 'SmallObjectMetric'
-    imports = cfg.setdefault('custom_imports', dict(imports=[]))
+    imports = dict(cfg.get('custom_imports') or dict(imports=[]))
     if 'sge_mmdet' not in imports['imports']:
         imports['imports'] = [*imports['imports'], 'sge_mmdet']
+    cfg.custom_imports = imports
     try:
         check_model(cfg.get('model'))
         check_datasets(cfg, ['train', 'test'])
