@@ -48,8 +48,8 @@ def requirements(name: str) -> 'list[str]':
 
 version = {}
 exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
-extras = {name: requirements(name) for name in ('demo', 'tests')}
-extras['all'] = extras['demo'] + extras['tests']
+extras = {name: requirements(name) for name in ('demo', 'imagenet', 'tests')}
+extras['all'] = [line for lines in extras.values() for line in lines]
 setup(
     version=version['__version__'],
     install_requires=requirements('runtime'),

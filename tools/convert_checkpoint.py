@@ -2,7 +2,7 @@
 """Convert a checkpoint for SGE models of MMDetection 3.x.
 
 CHECKPOINT is one of these; which one is seen from its keys:
-  - an ImageNet classifier of the paper's authors;
+  - an ImageNet classifier with SGE, of the paper's authors or of MMPretrain;
   - a detector of the paper's authors (MMDetection 0.6);
   - any plain backbone or detector: --config names the config with SGE that it
     is for, and the result computes exactly what the plain model does.

@@ -38,7 +38,8 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
     - The names and layouts of MMDetection 0.6 become those of 3.x.
     - Weights without SGE get fresh SGE layers that leave the function of the
       model as it was; see :func:`with_fresh_sge`.
-    - ``module.`` and, for a backbone, ImageNet's classifier are dropped.
+    - ``module.`` and, for a backbone, ImageNet's classifier are dropped, also
+      where it is one of MMPretrain's (``backbone.`` and ``head.``).
 
     Args:
         state_dict (dict[str, Tensor]): Weights of a backbone, of a classifier
@@ -63,6 +64,11 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
     if is_legacy_two_stage(state):
         state = upgrade_legacy_detector(state)
         steps.append('moved heads and background from MMDetection 0.6 to 3.x')
+    if state and all(key.startswith(('backbone.', 'head.')) for key in state):
+        # Detectors have no part that is named head.
+        state = {key.partition('.')[2]: value for key, value in state.items()
+                 if key.startswith('backbone.')}
+        steps.append("took the backbone out of MMPretrain's classifier")
     is_backbone = any(key.startswith('layer1.') for key in state)
     if is_backbone:
         dropped = [key for key in CLASSIFIER if state.pop(key, None)

@@ -55,7 +55,7 @@ def _leaf_datasets(dataset: object,
     """Yield the data sets inside wrappers such as RepeatDataset."""
     if not isinstance(dataset, dict):
         return
-    if 'ann_file' in dataset:
+    if 'ann_file' in dataset or 'data_root' in dataset:
         yield where, dataset
     yield from _leaf_datasets(dataset.get('dataset'), f'{where}.dataset')
     for i, part in enumerate(dataset.get('datasets') or ()):
@@ -69,12 +69,14 @@ def _check_dataset(where: str, dataset: dict) -> None:
     advice = (f'{where} needs it; make or download the data, or set '
               f'{where}.data_root (now {root!r})')
     prefixes = dataset.get('data_prefix') or {}
+    if isinstance(prefixes, str):  # As MMPretrain has it.
+        prefixes = dict(img=prefixes)
     folders = [root, *(osp.join(root, prefix) for prefix in prefixes.values()
                        if isinstance(prefix, str) and '://' not in prefix)]
     for folder in filter(None, folders):
         if not osp.isdir(folder):
             raise FileNotFoundError(f'There is no folder {folder}: {advice}')
-    ann_file = dataset['ann_file']
+    ann_file = dataset.get('ann_file')
     if not ann_file or '://' in ann_file:
         return
     ann_file = osp.join(root, ann_file)

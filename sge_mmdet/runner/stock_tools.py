@@ -38,7 +38,7 @@ def run_stock_tool(name: str) -> None:
             cfg.merge_from_dict(options or {})
             check_model(cfg.get('model'))
             check_datasets(cfg, SPLITS[name])
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.argv[0] = str(tool)
     runpy.run_path(str(tool), run_name='__main__')

@@ -87,6 +87,21 @@ def test_plain_classifier_becomes_the_backbone_of_a_config(tmp_path):
         load(tmp_path / 'new.pth')['state_dict'], strict=True)
 
 
+@pytest.mark.parametrize('backbone', [PLAIN, WITH_SGE], ids=['plain', 'SGE'])
+def test_classifier_of_mmpretrain_becomes_a_backbone(tmp_path, backbone):
+    state = {f'backbone.{key}': value for key, value in
+             MODELS.build(backbone).state_dict().items()}
+    state['head.fc.weight'] = torch.zeros(10, 512)
+    source = save(tmp_path / 'epoch_100.pth', state, optimizer=dict(state={}))
+    cfg = None
+    if backbone is PLAIN:
+        cfg = Config(dict(model=detector(WITH_SGE)))
+    steps = convert_checkpoint(source, tmp_path / 'new.pth', cfg)
+    assert steps[0] == "took the backbone out of MMPretrain's classifier"
+    MODELS.build(WITH_SGE).load_state_dict(
+        load(tmp_path / 'new.pth')['state_dict'], strict=True)
+
+
 def test_plain_detector_keeps_its_head_and_its_classes(tmp_path):
     plain = MODELS.build(detector(PLAIN)).state_dict()
     source = save(tmp_path / 'plain.pth', plain, optimizer=dict(state={}),

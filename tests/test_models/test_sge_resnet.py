@@ -228,6 +228,33 @@ def test_checkpoint_of_another_depth_is_refused_and_nothing_is_loaded(
         assert torch.equal(value, before[key])
 
 
+def test_backbone_is_taken_from_the_checkpoint_of_a_whole_model(tmp_path):
+    state = SGEResNet(18).state_dict()
+    torch.save(dict(state_dict={
+        **{f'backbone.{key}': value for key, value in state.items()},
+        'neck.conv1.weight': torch.ones(1)}), tmp_path / 'model.pth')
+    backbone = SGEResNet(18, init_cfg=dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'model.pth')))
+    backbone.init_weights()
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, state[key]), key
+
+
+@pytest.mark.parametrize('prefix', ['encoder.', 'backbone.encoder.'])
+def test_checkpoint_that_nothing_would_be_loaded_of_is_refused(prefix,
+                                                               tmp_path):
+    torch.save({f'{prefix}{key}': value for key, value in
+                SGEResNet(18).state_dict().items()}, tmp_path / 'model.pth')
+    backbone = SGEResNet(18, init_cfg=dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'model.pth')))
+    with pytest.raises(ValueError, match=(
+            rf'no weights of an SGEResNet: its keys are {prefix}conv1\.weight'
+            r'.*nothing was loaded.*init_cfg\.prefix')):
+        backbone.init_weights()
+    backbone.init_cfg['prefix'] = prefix.rstrip('.')
+    backbone.init_weights()
+
+
 def test_fewer_stages_load_from_a_whole_checkpoint():
     whole = SGEResNet(50)
     part = SGEResNet(50, num_stages=3, strides=(1, 2, 2),

@@ -48,6 +48,18 @@ def test_missing_data_is_named_with_the_option_to_set(root, options, missing):
     assert error.match(r'set train_dataloader\.dataset\.data_root')
 
 
+@pytest.mark.parametrize('options, missing', [
+    (dict(data_root='nowhere'), 'nowhere'),
+    (dict(data_root='{root}', data_prefix='train'), 'train')])
+def test_missing_folder_of_a_classifiers_data_is_named(root, options, missing):
+    """MMPretrain's need no annotations, and a prefix is a text."""
+    options['data_root'] = options['data_root'].format(root=root)
+    cfg = Config(dict(val_dataloader=dict(dataset=options)))
+    with pytest.raises(FileNotFoundError, match=f'no folder .*{missing}.*set '
+                       r'val_dataloader\.dataset\.data_root'):
+        check_datasets(cfg, ['val'])
+
+
 def test_missing_root_is_named_inside_wrappers(tmp_path):
     cfg = config(tmp_path / 'nowhere', type='RepeatDataset', times=3)
     with pytest.raises(FileNotFoundError, match='no folder .*nowhere.*set '

@@ -192,6 +192,15 @@ def test_missing_data_ends_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
+    config = tmp_path / 'yolo.py'
+    config.write_text("_base_ = 'mmyolo::yolov5/yolov5_s.py'")
+    code, output = run('tools/train.py', config)
+    assert code == 1
+    assert 'error: mmyolo is not installed' in output
+    assert 'Traceback' not in output
+
+
 def test_annotations_that_are_not_json_end_in_one_line(small, tmp_path):
     data = tmp_path / 'digits'
     for split in ('train', 'val'):

@@ -25,7 +25,8 @@ class SGEResNet(ResNet):
     before the addition. It takes every option of ``ResNet``, so that
     ``model.backbone.type=SGEResNet`` turns an existing config into one with
     SGE. Its state dict has the keys of the authors' checkpoints
-    (``layer1.0.sge.weight``).
+    (``layer1.0.sge.weight``). Of the checkpoint of a whole classifier or
+    detector, as MMEngine writes it, the part below ``backbone.`` is loaded.
 
     Args:
         depth (int): Depth, from {18, 34, 50, 101, 152}.
@@ -41,7 +42,7 @@ class SGEResNet(ResNet):
 
     Raises:
         ValueError: If an option has a value that cannot be built, or if a
-            checkpoint of another depth or width is loaded.
+            checkpoint of another depth or width, or of no ResNet, is loaded.
 
     Examples:
         >>> import torch
@@ -121,6 +122,8 @@ class SGEResNet(ResNet):
         MMEngine loads what fits and logs the rest, so that a ResNet-18 in a
         ResNet-50 would train on from half of its weights.
         """
+        if not prefix:
+            self._take_backbone(state_dict)
         found = _count_blocks(state_dict, prefix)
         expected = {stage: count
                     for stage, count in enumerate(self.stage_blocks, start=1)}
@@ -144,6 +147,25 @@ class SGEResNet(ResNet):
                 'same depth')
         self._check_width(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _take_backbone(self, state_dict: 'dict[str, Tensor]') -> None:
+        """Leave of a whole model's state the backbone's, under its own names.
+
+        MMEngine would load nothing of it, log that and train from scratch.
+        """
+        own = self.state_dict().keys()
+        if not state_dict or own & state_dict.keys():
+            return
+        keys = list(state_dict)
+        held = {key[len('backbone.'):]: state_dict.pop(key)
+                for key in keys if key.startswith('backbone.')}
+        if not own & held.keys():
+            raise ValueError(
+                f'The checkpoint has no weights of an {type(self).__name__}: '
+                f'its keys are {", ".join(keys[:4])}, ...; nothing was loaded.'
+                ' Load one that has "layer1.0.conv1.weight", or name what '
+                'stands before that in its keys by init_cfg.prefix')
+        state_dict.update(held)
 
     def _check_width(self, state_dict: 'dict[str, Tensor]',
                      prefix: str) -> None:

@@ -1,0 +1,4 @@
+_base_ = './resnet101_8xb32_in1k.py'
+
+custom_imports = dict(imports=['sge_mmdet'])
+model = dict(backbone=dict(type='mmdet.SGEResNet', norm_eval=False))
