@@ -15,7 +15,8 @@ _NEED_MMDET = ('BAM', 'BAMResNet', 'CBAM', 'SGEFPN', 'SGEResNeXt',
 
 if not _MISSING:
     warn_of_unsupported_versions()
-    from . import evaluation  # noqa: F401  registers the metrics
+    # These register the metrics and the hook.
+    from . import evaluation, visualization  # noqa: F401
     from .conversion import add_sge
     from .models import (
         BAM,

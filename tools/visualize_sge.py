@@ -8,16 +8,19 @@ similarity before and after normalisation.
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional, Tuple
 
-from mmcv import imread
-from mmdet.apis import inference_detector, init_detector
+import numpy as np
+from mmcv.transforms import Compose
+from mmdet.apis import init_detector
+from mmdet.utils import get_test_pipeline_cfg
 
 from sge_mmdet.visualization import (
     GateMaps,
-    draw_gates,
-    draw_similarity_histogram,
-    recorded_gates,
+    choose_layers,
+    gates_figure,
+    look_at_gates,
+    similarity_figure,
 )
 
 
@@ -29,8 +32,10 @@ def main() -> None:
     parser.add_argument('config', help='config of a detector with SGE')
     parser.add_argument('checkpoint', help='its weights after training')
     parser.add_argument('image')
-    parser.add_argument('--before', metavar='CHECKPOINT',
-                        help='weights before training, to draw beside')
+    parser.add_argument(
+        '--before', metavar='CHECKPOINT',
+        help='weights before training, to draw beside; default: those that '
+        'the config builds, without what it loads')
     parser.add_argument(
         '--layers', nargs='+', metavar='NAME',
         help='layers whose names hold one of these, such as layer4 or '
@@ -44,51 +49,32 @@ def main() -> None:
     parser.add_argument('--out-dir', type=Path, default='sge_maps')
     args = parser.parse_args()
     try:
-        after = look(args.config, args.checkpoint, args.image, args.device)
-        before = look(args.config, args.before, args.image,
-                      args.device) if args.before else {}
-        names = choose_layers(after, args.layers)
+        _, before = look(args.config, args.before, args.image, args.device)
+        image, after = look(args.config, args.checkpoint, args.image,
+                            args.device)
         args.out_dir.mkdir(parents=True, exist_ok=True)
-        image = imread(args.image, channel_order='rgb')
-        for name in names:
-            maps = after[name]
-            groups = args.groups or maps.telling_groups(args.number)
-            if not 0 <= min(groups) <= max(groups) < len(maps.gate):
-                raise ValueError(f'{name} has the groups 0 to '
-                                 f'{len(maps.gate) - 1}, got {groups}')
+        for name in choose_layers(after, args.layers):
+            groups = after[name].choose_groups(args.groups, args.number)
             out = args.out_dir / name
-            draw_gates(image, maps, groups, name, f'{out}.gates.png',
-                       before.get(name))
-            draw_similarity_histogram(maps, groups, name,
-                                      f'{out}.similarity.png')
+            gates_figure(image, {'gate before training': before[name],
+                                 'gate after training': after[name]},
+                         name, groups).savefig(f'{out}.gates.png')
+            similarity_figure(after[name], name, groups).savefig(
+                f'{out}.similarity.png')
             print(f'{out}.gates.png {out}.similarity.png')
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
 
 
-def look(config: str, checkpoint: str, image: str,
-         device: str) -> Dict[str, GateMaps]:
-    """Return what a detector's SGE layers do to an image."""
+def look(config: str, checkpoint: Optional[str], image: str,
+         device: str) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
+    """Return an image and what a detector's SGE layers do to it."""
     if not Path(image).is_file():
         raise FileNotFoundError(f'There is no image {image}')
-    model = init_detector(config, checkpoint, device=device)
-    with recorded_gates(model) as maps:
-        inference_detector(model, image)
-    return maps
-
-
-def choose_layers(maps: Dict[str, GateMaps], wanted: list) -> list:
-    """Return the names of the layers to draw."""
-    if wanted:
-        names = [name for name in maps
-                 if any(part in name for part in wanted)]
-        if not names:
-            raise ValueError(f'No SGE layer is named like '
-                             f'{", ".join(wanted)}; there are '
-                             f'{", ".join(maps)}')
-        return names
-    # The last of each stage: backbone.layer1.0.sge, backbone.layer1.1.sge...
-    return list({name.rsplit('.', 2)[0]: name for name in maps}.values())
+    # Without a palette MMDetection would look for one in the data set.
+    model = init_detector(config, checkpoint, palette='random', device=device)
+    pipeline = Compose(get_test_pipeline_cfg(model.cfg))
+    return look_at_gates(model, pipeline(dict(img_path=image, img_id=0)))
 
 
 if __name__ == '__main__':

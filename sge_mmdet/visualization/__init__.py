@@ -4,10 +4,13 @@ from .curves import draw_training_curves
 from .detections import draw_detections
 from .gates import (
     GateMaps,
-    draw_gates,
-    draw_similarity_histogram,
+    choose_layers,
+    gates_figure,
+    look_at_gates,
     recorded_gates,
+    similarity_figure,
 )
+from .hook import SGEVisualizationHook
 from .sizes import (
     draw_ap_by_size,
     draw_class_bars,
@@ -18,9 +21,9 @@ from .sizes import (
 from .study import draw_study, draw_study_curves
 
 __all__ = [
-    'GateMaps', 'draw_ap_by_size', 'draw_class_bars', 'draw_comparison',
-    'draw_detections', 'draw_errors', 'draw_gates', 'draw_missed',
-    'draw_precision_recall', 'draw_similarity_histogram',
-    'draw_study', 'draw_study_curves', 'draw_training_curves',
-    'recorded_gates'
+    'GateMaps', 'SGEVisualizationHook', 'choose_layers', 'draw_ap_by_size',
+    'draw_class_bars', 'draw_comparison', 'draw_detections', 'draw_errors',
+    'draw_missed', 'draw_precision_recall', 'draw_study', 'draw_study_curves',
+    'draw_training_curves', 'gates_figure', 'look_at_gates', 'recorded_gates',
+    'similarity_figure'
 ]

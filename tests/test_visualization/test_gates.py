@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +8,10 @@ from torch import nn
 
 from sge_mmdet import SGEResNet, SpatialGroupEnhance
 from sge_mmdet.visualization import (
-    draw_gates,
-    draw_similarity_histogram,
+    choose_layers,
+    gates_figure,
     recorded_gates,
+    similarity_figure,
 )
 
 
@@ -41,11 +44,30 @@ def test_maps_are_what_the_layer_computes():
     assert (maps.similarity.mean((1, 2)) > 0).all()
 
 
-def test_telling_groups_are_those_that_vary_most(maps):
-    order = maps.telling_groups(4)
+def test_chosen_groups_are_those_that_vary_most(maps):
+    order = maps.choose_groups()
     variances = maps.gate.var((1, 2))[order]
     assert (np.diff(variances) <= 0).all() and sorted(order) == [0, 1, 2, 3]
-    assert maps.telling_groups(2) == order[:2]
+    assert maps.choose_groups(number=2) == order[:2]
+    assert maps.choose_groups([3, 1]) == [3, 1]
+
+
+@pytest.mark.parametrize('groups', [[4], [-1, 2]])
+def test_group_that_does_not_exist_is_named(maps, groups):
+    with pytest.raises(ValueError, match=r'groups 0 to 3, got .*'
+                       f'{groups[0]}'):
+        gates_figure(np.zeros((9, 7, 3)), {'gate': maps}, 'a layer', groups)
+
+
+def test_chosen_layers_are_the_last_of_each_stage():
+    names = ['backbone.layer1.0.sge', 'backbone.layer1.1.sge',
+             'backbone.layer2.0.sge', 'neck.sge.0', 'neck.sge.1']
+    assert choose_layers(names) == [
+        'backbone.layer1.1.sge', 'backbone.layer2.0.sge', 'neck.sge.1']
+    assert choose_layers(names, ['layer1', 'neck.sge.0']) == [
+        *names[:2], 'neck.sge.0']
+    with pytest.raises(ValueError, match=r'like layer9; there are backbone'):
+        choose_layers(names, ['layer9'])
 
 
 def test_every_layer_of_a_backbone_is_recorded_and_left_alone():
@@ -66,13 +88,31 @@ def test_model_without_sge_is_said():
             pass
 
 
-@pytest.mark.parametrize('has_before', [False, True])
-def test_sheets_are_drawn(maps, has_before, tmp_path):
+@pytest.mark.parametrize('names', [['gate'], ['before', 'after']])
+def test_sheet_has_a_row_for_each_group_and_a_column_for_each_gate(maps,
+                                                                   names):
     image = np.random.default_rng(0).integers(0, 255, (90, 70, 3))
-    draw_gates(image, maps, [2, 0], 'a layer', tmp_path / 'gates.png',
-               maps if has_before else None)
-    draw_similarity_histogram(maps, [2, 0], 'a layer',
-                              tmp_path / 'histogram.png')
-    sheet = imread(tmp_path / 'gates.png')
-    assert sheet.shape[1] == (1550 if has_before else 1240)
-    assert sheet.std() > 0 and imread(tmp_path / 'histogram.png').std() > 0
+    figure = gates_figure(image, dict.fromkeys(names, maps), 'a layer',
+                          number=2)
+    titles = [axis.get_title().split('\n')[0] for axis in figure.axes
+              if axis.get_title()]
+    assert titles == 2 * ['image', *names, 'activation before SGE',
+                          'activation after SGE']
+    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()
+            ] == [f'group {group}' for group in maps.choose_groups(number=2)]
+
+
+def test_padding_of_the_batch_is_not_drawn_over_the_image(maps):
+    image = np.zeros((90, 70, 3))
+    padded = dataclasses.replace(maps, covered=(1.5, 2.))
+    figure = gates_figure(image, {'gate': padded}, 'a layer', [0])
+    axis = figure.axes[1]
+    assert tuple(axis.images[1].get_extent()) == (0, 140, 135, 0)
+    assert (axis.get_xlim(), axis.get_ylim()) == ((0, 70), (90, 0))
+
+
+def test_histogram_has_both_similarities_of_every_group(maps, tmp_path):
+    figure = similarity_figure(maps, 'a layer', [2, 0])
+    assert [len(axis.get_legend().texts) for axis in figure.axes] == [2, 2]
+    figure.savefig(tmp_path / 'histogram.png')
+    assert imread(tmp_path / 'histogram.png').std() > 0
