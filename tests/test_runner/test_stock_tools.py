@@ -145,8 +145,8 @@ def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
         'tools/train.py', tmp_path / 'stock.py', '--work-dir',
         tmp_path / 'work', '--cfg-options', 'model.backbone.type=SGEResNet',
         'model.backbone.init_cfg=None', 'default_hooks.checkpoint.interval=1',
-        *(f'{split}_dataloader.dataset.pipeline.2.scale=(160,96)'
-          for split in ('train', 'val')))
+        'train_dataloader.dataset.pipeline.2.scale=(160,96)',
+        'val_dataloader.dataset.pipeline.1.scale=(160,96)')
     assert code == 0, output
     state = load_local_checkpoint(tmp_path / 'work/epoch_1.pth')['state_dict']
     assert 'backbone.layer4.1.sge.bias' in state
