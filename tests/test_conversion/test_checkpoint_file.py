@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import golden
@@ -9,6 +7,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from old_detectors import old_state_dict
+from scripts import run_script
 
 from sge_mmdet import SGEResNet
 from sge_mmdet.conversion import convert_checkpoint, convert_state_dict
@@ -192,15 +191,10 @@ def test_shape_that_does_not_fit_is_named():
 
 def test_tool_converts_and_answers_errors_in_a_line(tmp_path):
     source = save(tmp_path / 'a.pth', golden.golden_weights(18))
-    tool = [sys.executable, '-W', 'ignore', ROOT / 'tools' /
-            'convert_checkpoint.py']
     for code, args, words in (
             (0, [source, '-o', tmp_path / 'b.pth'], 'dropped fc.weight'),
             (1, [source, '-o', tmp_path / 'b.pth'], 'error: '),
             (1, [tmp_path / 'none.pth', '-o', tmp_path / 'c.pth'],
              'none.pth can not be found')):
-        done = subprocess.run([*tool, *map(str, args)], capture_output=True,
-                              text=True)
-        assert done.returncode == code
-        assert words in (done.stderr if code else done.stdout)
-        assert 'Traceback' not in done.stderr
+        got, output = run_script('convert_checkpoint.py', *args)
+        assert got == code and words in output

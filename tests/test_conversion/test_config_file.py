@@ -1,26 +1,17 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
+from scripts import run_script
 
 from sge_mmdet import add_sge
 from sge_mmdet.conversion import find_config, write_sge_config
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'add_sge.py'
 STOCK = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 OWN = "model = dict(backbone=dict(type='ResNet', depth=50))\n"
 
 
-def run(*args):
-    done = subprocess.run([sys.executable, '-W', 'ignore', TOOL, *map(
-        str, args)], capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_tool_writes_a_short_config_that_inherits_the_given_one(tmp_path):
-    code, shown, _ = run(STOCK, '-o', tmp_path / 'new.py', '--groups', 32)
+    code, shown = run_script('add_sge.py', STOCK, '-o', tmp_path / 'new.py',
+                             '--groups', 32)
     text = (tmp_path / 'new.py').read_text()
     assert code == 0 and text in shown
     assert text == (
@@ -32,10 +23,11 @@ def test_tool_writes_a_short_config_that_inherits_the_given_one(tmp_path):
 
 def test_tool_says_what_is_wrong_and_keeps_the_file_that_is_there(tmp_path):
     (tmp_path / 'new.py').write_text('mine')
-    code, _, error = run(STOCK, '-o', tmp_path / 'new.py')
+    code, error = run_script('add_sge.py', STOCK, '-o', tmp_path / 'new.py')
     assert code == 1 and error.startswith('error: ') and 'exists' in error
     assert (tmp_path / 'new.py').read_text() == 'mine'
-    assert run(STOCK, '-o', tmp_path / 'new.py', '--overwrite')[0] == 0
+    assert run_script('add_sge.py', STOCK, '-o', tmp_path / 'new.py',
+                      '--overwrite')[0] == 0
 
 
 def test_written_config_is_what_add_sge_returns(tmp_path):

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -8,6 +6,7 @@ from matplotlib.image import imread
 from mmdet.datasets import CocoDataset
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from scripts import run_script
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.datasets.digits import _load_scans
@@ -140,14 +139,13 @@ def test_bad_options_are_refused(options, words):
 
 
 def test_tool_says_what_it_did_or_what_is_wrong(tmp_path):
-    command = [sys.executable, 'tools/make_digits.py', '--train-images', '1',
-               '--val-images', '1', '--out', str(tmp_path / 'd')]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and 'written' in done.stdout
+    command = ['make_digits.py', '--train-images', '1', '--val-images', '1',
+               '--out', tmp_path / 'd']
+    code, output = run_script(*command)
+    assert code == 0 and 'written' in output
     content = json.loads((tmp_path / 'd/annotations/val.json').read_text())
     assert content['info']['options']['train_images'] == 1
-    done = subprocess.run([*command, '--seed', '1'], capture_output=True,
-                          text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith('error: ')
-    assert 'already holds other files' in done.stderr
+    code, output = run_script(*command, '--seed', '1')
+    assert code == 1
+    assert output.startswith('error: ')
+    assert 'already holds other files' in output
