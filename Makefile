@@ -1,5 +1,6 @@
 # make demo      train, test and report on a small real data set
 # make compare   the same without SGE, and is the difference more than chance?
+# make study     no attention, SE and SGE with three seeds each, in one table
 # make bench     SGE's time and memory beside its reference and other attention
 # make test      the tests
 # make env       the environment of all, in $(VENV)
@@ -12,11 +13,12 @@ CONFIG := configs/demo/faster-rcnn_r18-sge_fpn_400i_digits.py
 WORK_DIR := work_dirs/demo
 PLAIN_CONFIG := configs/demo/faster-rcnn_r18_fpn_400i_digits.py
 PLAIN_WORK_DIR := work_dirs/demo_plain
+STUDY := $(addprefix faster-rcnn_r50-w16,$() -se -sge)
 BENCH_DIR := work_dirs/bench
 TRUTH := $(DATA)/annotations/val.json
 RUN := $(VENV)/bin/python
 
-.PHONY: env demo compare bench test lint
+.PHONY: env demo compare study bench test lint
 env:
 	@$(PYTHON) tools/dev/setup_env.py $(VENV)
 
@@ -39,6 +41,11 @@ compare: demo
 	@$(RUN) tools/compare.py $(PLAIN_WORK_DIR)/test.bbox.json \
 	    $(WORK_DIR)/test.bbox.json --truth $(TRUTH) --names plain SGE \
 	    --out-dir $(WORK_DIR)/comparison
+
+study: env
+	@$(RUN) tools/make_digits.py --out $(DATA)
+	@$(RUN) tools/run_study.py $(STUDY:%=configs/demo/%_fpn_400i_digits.py) \
+	    --names none SE SGE --seeds 0 1 2 --work-dir work_dirs/study
 
 bench: env
 	@$(RUN) tools/benchmark_ops.py --device cpu --rounds 9 \
