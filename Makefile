@@ -13,7 +13,7 @@ CONFIG := configs/demo/faster-rcnn_r18-sge_fpn_400i_digits.py
 WORK_DIR := work_dirs/demo
 PLAIN_CONFIG := configs/demo/faster-rcnn_r18_fpn_400i_digits.py
 PLAIN_WORK_DIR := work_dirs/demo_plain
-STUDY := $(addprefix faster-rcnn_r50-w16,$() -se -sge)
+STUDY := w16 w16-se w16-sge
 BENCH_DIR := work_dirs/bench
 TRUTH := $(DATA)/annotations/val.json
 RUN := $(VENV)/bin/python
@@ -44,7 +44,7 @@ compare: demo
 
 study: env
 	@$(RUN) tools/make_digits.py --out $(DATA)
-	@$(RUN) tools/run_study.py $(STUDY:%=configs/demo/%_fpn_400i_digits.py) \
+	@$(RUN) tools/run_study.py $(STUDY:%=configs/demo/faster-rcnn_r50-%_fpn_400i_digits.py) \
 	    --names none SE SGE --seeds 0 1 2 --work-dir work_dirs/study
 
 bench: env
