@@ -1,11 +1,10 @@
 """Bottleneck attention (BAM), to compare SGE with."""
-from mmdet.registry import MODELS
-from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 
+from .plugin import register_plugin
 
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
+
+@register_plugin
 class BAM(nn.Module):
     """Bottleneck Attention Module.
 

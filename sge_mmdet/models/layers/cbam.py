@@ -1,13 +1,12 @@
 """Convolutional block attention (CBAM) as a plugin, to compare SGE with."""
 import torch
 from mmcv.cnn import ConvModule
-from mmdet.registry import MODELS
-from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 
+from .plugin import register_plugin
 
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
+
+@register_plugin
 class CBAM(nn.Module):
     """Convolutional Block Attention Module.
 

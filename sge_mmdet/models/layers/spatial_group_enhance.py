@@ -1,8 +1,6 @@
 """The SGE layer, as a plugin for the backbones of MMDetection."""
 from typing import Any, Optional
 
-from mmdet.registry import MODELS
-from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, full, nn
 
 from ...ops import (
@@ -10,12 +8,10 @@ from ...ops import (
     spatial_group_enhance,
     spatial_group_enhance_residual,
 )
+from .plugin import register_plugin
 
 
-# mmcv looks plugins up in the registry of the default scope, and in the root
-# registry where there is none; every scope falls back on the root.
-@ROOT_MODELS.register_module(name=['SpatialGroupEnhance', 'SGE'])
-@MODELS.register_module(name=['SpatialGroupEnhance', 'SGE'])
+@register_plugin
 class SpatialGroupEnhance(nn.Module):
     r"""Spatial Group-wise Enhance.
 

@@ -2,12 +2,11 @@
 from typing import Any
 
 from mmdet.models.layers import SELayer
-from mmdet.registry import MODELS
-from mmengine.registry import MODELS as ROOT_MODELS
+
+from .plugin import register_plugin
 
 
-@ROOT_MODELS.register_module(name=['SqueezeExcitation', 'SE'])
-@MODELS.register_module(name=['SqueezeExcitation', 'SE'])
+@register_plugin
 class SqueezeExcitation(SELayer):
     """MMDetection's Squeeze-and-Excitation layer, as a plugin.
 
