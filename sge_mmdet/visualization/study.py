@@ -79,7 +79,9 @@ def draw_study_curves(runs: Sequence[StudyRun],
     for run in runs:
         if run.is_done:
             logs.setdefault(run.name, []).append(read_scalars(run.work_dir))
-    figure = Figure(figsize=(14, 4.2), layout='constrained')
+    figure = Figure(figsize=(14, 4.4), layout='constrained')
+    figure.suptitle('mean over the seeds; band: from the least to the most',
+                    fontsize=10)
     for axis, (key, title) in zip(figure.subplots(1, len(CURVES)),
                                   CURVES.items()):
         for name, of_seeds in logs.items():
