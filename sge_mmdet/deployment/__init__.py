@@ -7,10 +7,13 @@ from .check import (
     make_batch,
     need,
 )
+from .detect import detect_with_onnx
 from .export import export_onnx, load_detector
 from .graph import PARTS, DeployedPart
+from .quantization import MODES, agreement_table, quantize_onnx
 
 __all__ = [
-    'PARTS', 'TOLERANCE', 'DeployedPart', 'OutputCheck', 'check_onnx',
-    'check_table', 'export_onnx', 'load_detector', 'make_batch', 'need'
+    'MODES', 'PARTS', 'TOLERANCE', 'DeployedPart', 'OutputCheck',
+    'agreement_table', 'check_onnx', 'check_table', 'detect_with_onnx',
+    'export_onnx', 'load_detector', 'make_batch', 'need', 'quantize_onnx'
 ]

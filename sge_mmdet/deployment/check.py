@@ -139,21 +139,24 @@ def expected_outputs(deployed: DeployedPart,
 
 
 def make_batch(deployed: DeployedPart, shape: Tuple[int, int, int],
-               images: Optional[Union[str, Path]] = None) -> Tensor:
+               images: Optional[Union[str, Path]] = None,
+               first: int = 0) -> Tensor:
     """Return images as a deployed part takes them.
 
     Args:
         deployed (DeployedPart): What takes them.
         shape (tuple[int, int, int]): Number of images, height and width.
-        images (str or Path, optional): Folder of image files, of which the
-            first ones are resized. Default: None, smooth noise.
+        images (str or Path, optional): Folder of image files, which are
+            resized. Default: None, smooth noise.
+        first (int): Which of the files, or of the draws, comes first.
+            Default: 0.
 
     Raises:
         FileNotFoundError: If the folder has no image.
     """
     number, height, width = shape
     if images is None:
-        generator = torch.Generator().manual_seed(sum(shape))
+        generator = torch.Generator().manual_seed(first)
         noise = torch.rand(number, 3, height // 8 + 1, width // 8 + 1,
                            generator=generator) * 255
         pixels = torch.nn.functional.interpolate(
@@ -162,18 +165,18 @@ def make_batch(deployed: DeployedPart, shape: Tuple[int, int, int],
         pixels = torch.stack([
             torch.from_numpy(mmcv.imresize(mmcv.imread(file),
                                            (width, height))).permute(2, 0, 1)
-            for file in _first_files(images, number)])
+            for file in _files(images, first, number)])
     if deployed.pixels:
         return pixels.contiguous()
     return deployed.normalize(pixels)
 
 
-def _first_files(folder: Union[str, Path], number: int) -> List[str]:
+def _files(folder: Union[str, Path], first: int, number: int) -> List[str]:
     files = sorted(str(path) for path in Path(folder).glob('*')
                    if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise FileNotFoundError(f'There is no image in {folder}')
-    return [files[i % len(files)] for i in range(number)]
+    return [files[i % len(files)] for i in range(first, first + number)]
 
 
 def _predictions(deployed: DeployedPart, batch: Tensor, image: Tensor,

@@ -3,6 +3,7 @@ from typing import List, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmcv.ops import RoIAlign
 from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from torch import Tensor, nn
 
@@ -45,6 +46,7 @@ class DeployedPart(nn.Module):
             raise ValueError(f'part is one of {", ".join(PARTS)}, got '
                              f'{part!r}')
         self.model, self.part, self.pixels = model, part, pixels
+        _check_operators(model.backbone if part == 'backbone' else model)
         if part == 'backbone':
             return
         is_single = isinstance(model, SingleStageDetector)
@@ -108,3 +110,13 @@ class DeployedPart(nn.Module):
         divisor = steps.pad_size_divisor
         return F.pad(image, (0, -width % divisor, 0, -height % divisor),
                      value=float(steps.pad_value))
+
+
+def _check_operators(model: nn.Module) -> None:
+    """Raise if a module runs an operator of mmcv that ONNX lacks."""
+    for name, module in model.named_modules():
+        kind = type(module)
+        if kind.__module__.startswith('mmcv.ops.') and kind is not RoIAlign:
+            raise NotImplementedError(
+                f"{name} is mmcv's {kind.__name__}, which ONNX has no "
+                'operator for: such a part is not exported')

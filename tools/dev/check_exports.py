@@ -32,12 +32,13 @@ DETECTORS = {
     'ATSS R-50': 'atss/atss_r50_fpn_1x_coco.py',
     'FreeAnchor R-50': 'free_anchor/freeanchor_r50_fpn_1x_coco.py',
     'FSAF R-50': 'fsaf/fsaf_r50_fpn_1x_coco.py',
-    'DDOD R-50': 'ddod/ddod_r50_fpn_1x_coco.py',
-    'PAFPN': 'pafpn/faster-rcnn_r50_pafpn_1x_coco.py',
+    'Faster R-CNN R-50, PAFPN':
+    'pafpn/faster-rcnn_r50_pafpn_1x_coco.py',
     'GFL R-50': 'gfl/gfl_r50_fpn_1x_coco.py',
-    'TOOD R-50': 'tood/tood_r50_fpn_1x_coco.py',
+    'PAA R-50': 'paa/paa_r50_fpn_1x_coco.py',
     'YOLOF R-50': 'yolof/yolof_r50-c5_8xb8-1x_coco.py',
-    'Deformable DETR': 'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    'Deformable DETR R-50':
+    'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
 }
 
 
@@ -47,6 +48,10 @@ def check(config: str, folder: str) -> tuple:
     with quiet_log():
         model = MODELS.build(add_sge(cfg).model)
     draw_weights_and_statistics(model)
+    for name, parameter in model.named_parameters():
+        if name.endswith('_cls.weight') and not name.endswith('fc_cls.weight'):
+            # Scores of 1 are all equal, and any order of them is right.
+            parameter.data *= 0.05
     for part in ('detector', 'heads', 'backbone'):
         try:
             file = Path(folder, 'model.onnx')
@@ -55,6 +60,7 @@ def check(config: str, folder: str) -> tuple:
             print(f'{part}: {error}', flush=True)
             continue
         checks = check_onnx(file, deployed, SHAPES)
+        assert all(check.values for check in checks), checks
         return (part, sum(check.values for check in checks),
                 max(check.difference for check in checks))
     raise AssertionError('a backbone can always be exported')
