@@ -48,8 +48,9 @@ def requirements(name: str) -> 'list[str]':
 
 version = {}
 exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
-extras = {name: requirements(name) for name in ('demo', 'tests')}
-extras['all'] = extras['demo'] + extras['tests']
+extras = {name: requirements(name)
+          for name in ('demo', 'deployment', 'tests')}
+extras['all'] = sum(extras.values(), [])
 setup(
     version=version['__version__'],
     install_requires=requirements('runtime'),
