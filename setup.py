@@ -50,7 +50,7 @@ version = {}
 exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
 extras = {name: requirements(name)
           for name in ('demo', 'deployment', 'tests')}
-extras['all'] = sum(extras.values(), [])
+extras['all'] = [line for lines in extras.values() for line in lines]
 setup(
     version=version['__version__'],
     install_requires=requirements('runtime'),

@@ -63,7 +63,6 @@ def main() -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit status."""
     need('onnxruntime')
-    need('onnx')
     if args.quantize == 'static' and not args.images:
         raise ValueError('--quantize static measures ranges on images: name '
                          'a folder of them with --images')

@@ -5,11 +5,11 @@ from .check import (
     check_onnx,
     check_table,
     make_batch,
-    need,
 )
 from .detect import detect_with_onnx
 from .export import export_onnx, load_detector
 from .graph import PARTS, DeployedPart
+from .packages import need
 from .quantization import MODES, agreement_table, quantize_onnx
 
 __all__ = [

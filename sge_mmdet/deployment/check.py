@@ -1,8 +1,6 @@
 """Whether an ONNX file does what MMDetection does."""
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import mmcv
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from ..utils.tables import Table
 from .graph import DeployedPart
+from .packages import need
 
 TOLERANCE = 1e-4
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
@@ -91,20 +90,6 @@ def run_session(session: Any, batch: Tensor) -> Dict[str, np.ndarray]:
     """Return the outputs of a session by their names."""
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {'image': batch.numpy()})))
-
-
-def need(package: str) -> ModuleType:
-    """Import a package of the extra "deployment".
-
-    Raises:
-        ImportError: If it is not installed, with how to mend it.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f'{package.split(".")[0]} is not installed: pip install '
-            '-e .[deployment]') from error
 
 
 def expected_outputs(deployed: DeployedPart,

@@ -25,10 +25,12 @@ def detect_with_onnx(file: Union[str, Path], config: Union[str, Path],
         int: Number of detections.
 
     Raises:
-        FileNotFoundError: If the data is not there.
+        FileNotFoundError: If the file or the data is not there.
         ImportError: If onnxruntime is not installed.
         ValueError: If the file is not a whole detector that takes pixels.
     """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f'There is no file {file}')
     register_all_modules()
     cfg = Config.fromfile(config)
     check_datasets(cfg, ['test'])

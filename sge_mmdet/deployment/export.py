@@ -15,6 +15,7 @@ from torch import nn
 from ..runner import check_model
 from ..utils import get_model, quiet_log
 from .graph import DeployedPart
+from .packages import need
 
 # The newest one that every supported PyTorch writes; NMS, RoIAlign with its
 # half pixels and TopK of a computed number need 16.
@@ -79,6 +80,7 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
 
     Raises:
         FileExistsError: If the file is there and not to be replaced.
+        ImportError: If onnx is not installed.
         NotImplementedError: If the detector has something that is not
             exported.
         ValueError: If the part or the size is not one that there is.
@@ -90,6 +92,7 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
     if len(size) != 2 or min(size) < 32:
         raise ValueError('size is a height and a width of at least 32 '
                          f'pixels, got {tuple(size)}')
+    need('onnx')
     deployed = DeployedPart(detector, part, pixels).eval()
     image = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
     image = image if pixels else image / 64. - 2

@@ -14,7 +14,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from ..utils.tables import Table
-from .check import need, open_session, run_session
+from .check import open_session, run_session
+from .packages import need
 
 MODES = ('dynamic', 'static')
 Outputs = Dict[str, np.ndarray]

@@ -67,3 +67,17 @@ def test_pytorchs_dynamic_quantisation_leaves_sge_as_it_is(backbone):
             backbone, {torch.nn.Linear}, dtype=torch.qint8)
         torch.testing.assert_close(quantized(image(1, 64, 64)),
                                    backbone(image(1, 64, 64)))
+
+
+def test_pytorchs_other_onnx_exporter_gets_pytorchs_operators(
+        backbone, monkeypatch):
+    """It is built on torch.export, and knows no translation of SGE's."""
+    monkeypatch.setattr(torch.onnx, 'is_in_onnx_export', lambda: True)
+    free = torch.export.Dim.DYNAMIC
+    program = torch.export.export(
+        backbone, (image(2, 64, 96), ),
+        dynamic_shapes=({0: free, 2: free, 3: free}, ))
+    assert 'sge_mmdet' not in program.graph_module.code
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(image(3, 71, 93)),
+                                   backbone(image(3, 71, 93)))
