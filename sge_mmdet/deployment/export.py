@@ -58,9 +58,9 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
     """Write a detector, or a part of it, as an ONNX file.
 
     Batch, height and width are free. It uses PyTorch's exporter that traces:
-    it takes NMS and RoIAlign as they are, is there in every PyTorch that is
-    supported, and writes the same graph as the one built on ``torch.export``
-    in a tenth of the time.
+    it takes NMS and RoIAlign as they are, needs no other package, and writes
+    the operators that the one built on ``torch.export`` does in a tenth of
+    the time.
 
     Args:
         detector (nn.Module): An MMDetection detector; it is put into
@@ -102,9 +102,11 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
     for name in names:
         axes[name] = ({0: 'detections'} if part == 'detector' else
                       {0: 'batch', 2: f'{name}_height', 3: f'{name}_width'})
-    options = {}
-    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        options['dynamo'] = False
+    # Without inlining, or NMS would be looked into instead of written. Older
+    # versions of PyTorch know neither option.
+    known = inspect.signature(torch.onnx.export).parameters
+    options = {name: False for name in ('dynamo', 'autograd_inlining')
+               if name in known}
     out_file.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), torch.no_grad():
         # That Python saw sizes: what depends on them is tested at others.
@@ -112,6 +114,5 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
         torch.onnx.export(
             deployed, (image, ), str(out_file), opset_version=OPSET,
             input_names=['image'], output_names=names, dynamic_axes=axes,
-            # With it NMS would be looked into instead of written.
-            autograd_inlining=False, **options)
+            **options)
     return deployed
