@@ -48,7 +48,8 @@ def requirements(name: str) -> 'list[str]':
 
 version = {}
 exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
-extras = {name: requirements(name) for name in ('demo', 'imagenet', 'tests')}
+extras = {name: requirements(name)
+          for name in ('demo', 'deployment', 'imagenet', 'tests')}
 extras['all'] = [line for lines in extras.values() for line in lines]
 setup(
     version=version['__version__'],

@@ -63,7 +63,11 @@ def gate_reference(
     if normalize:
         positions = x.shape[2] * x.shape[3]
         mu = d.mean((3, 4), keepdim=True)
-        s = d.std((3, 4), correction=int(positions > 1), keepdim=True)
+        # max(positions - 1, 1), in arithmetic: a trace would keep the answer
+        # to a question about the size it saw.
+        freedom = positions - 1 + 2 // (positions + 1)
+        s = d.std((3, 4), correction=0, keepdim=True) * (
+            d.new_ones(()) * positions / freedom).sqrt()
         # Without spread, as in a constant map or one of a single position, t
         # would be what rounding left of d - mu, over eps. mu is |m|^2 >= 0.
         noise = 16 * torch.finfo(dtype).eps * mu

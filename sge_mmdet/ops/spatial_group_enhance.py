@@ -184,11 +184,12 @@ def spatial_group_enhance_residual(x: Tensor,
 def _takes_reference() -> bool:
     """Return whether the formula runs step by step.
 
-    So it does in a trace, which keeps what it knows, PyTorch's operators; and
-    under forward-mode differentiation and the transforms of ``torch.func``,
-    for which the operator has no rules.
+    So it does in a trace and in an export to ONNX, which keep what they know,
+    PyTorch's operators; and under forward-mode differentiation and the
+    transforms of ``torch.func``, for which the operator has no rules.
     """
-    if wants_reference() or torch.jit.is_tracing():
+    if (wants_reference() or torch.jit.is_tracing()
+            or torch.onnx.is_in_onnx_export()):
         return True
     return not _is_compiling() and (
         torch.autograd.forward_ad._current_level >= 0

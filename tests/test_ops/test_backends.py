@@ -328,9 +328,10 @@ def test_traces_hold_pytorch_operators_alone():
     trace = torch.jit.trace(lambda *args: spatial_group_enhance(*args, 3),
                             (x, weight, bias))
     assert 'sge_mmdet::' not in str(trace.graph)
-    other = torch.randn(1, 12, 8, 9)
-    torch.testing.assert_close(trace(other, weight, bias),
-                               spatial_group_enhance(other, weight, bias, 3))
+    for other in torch.randn(3, 12, 8, 9), torch.randn(2, 12, 1, 1):
+        torch.testing.assert_close(
+            trace(other, weight, bias),
+            spatial_group_enhance(other, weight, bias, 3))
 
 
 def test_shapes_follow_on_the_meta_device():

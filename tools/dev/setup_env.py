@@ -44,7 +44,7 @@ PROBES = {
     'pip': 'import pip',
     'build tools': 'import pkg_resources',
     'all': 'import torch, mmcv.ops, mmdet.apis, pycocotools.mask, sge_mmdet, '
-           'skimage, sklearn, pytest, hypothesis',
+           'skimage, sklearn, onnx, onnxruntime, pytest, hypothesis',
 }
 # What pip or the compiler says, and what it means.
 CAUSES = (

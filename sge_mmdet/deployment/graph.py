@@ -1,0 +1,122 @@
+"""The parts of a detector as modules that take an image and return tensors."""
+from typing import List, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import RoIAlign
+from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
+from torch import Tensor, nn
+
+from .detections import (
+    check_dense_head,
+    check_roi_head,
+    detect_densely,
+    detect_in_rois,
+    masks_of,
+)
+
+PARTS = ('backbone', 'heads', 'detector')
+
+
+class DeployedPart(nn.Module):
+    """A detector, or a part of it, on a batch of images.
+
+    The input is "image", float32 of shape (N, 3, H, W), normalised as the
+    config's ``data_preprocessor`` does it. With ``pixels`` it is uint8, as an
+    image file is read (BGR, 0 to 255), and the normalisation and the padding
+    at the right and the bottom come first.
+
+    Args:
+        model (nn.Module): An MMDetection detector.
+        part (str): "backbone", its features; "heads", the raw outputs of a
+            single-stage detector; "detector", boxes, scores, labels and
+            their images, and masks where it has them.
+        pixels (bool): Whether the input is pixels. Default: False.
+
+    Raises:
+        ValueError: If there is no such part.
+        NotImplementedError: If the detector has something that is not
+            exported.
+    """
+
+    def __init__(self, model: nn.Module, part: str = 'detector',
+                 pixels: bool = False) -> None:
+        super().__init__()
+        if part not in PARTS:
+            raise ValueError(f'part is one of {", ".join(PARTS)}, got '
+                             f'{part!r}')
+        self.model, self.part, self.pixels = model, part, pixels
+        _check_operators(model.backbone if part == 'backbone' else model)
+        if part == 'backbone':
+            return
+        is_single = isinstance(model, SingleStageDetector)
+        if not is_single and (part == 'heads' or not isinstance(
+                model, TwoStageDetector) or not model.with_rpn):
+            raise NotImplementedError(
+                f'The part "{part}" of a {type(model).__name__} is not '
+                'exported; "backbone" is' + (
+                    ', and "detector"' if isinstance(model, TwoStageDetector)
+                    else ''))
+        if part == 'detector':
+            check_dense_head(model.bbox_head if is_single else model.rpn_head)
+            if not is_single:
+                check_roi_head(model.roi_head)
+
+    def forward(self, image: Tensor) -> Tuple[Tensor, ...]:
+        """Return the outputs, in the order of :attr:`output_names`."""
+        height, width = torch._shape_as_tensor(image)[2:].unbind()
+        if self.pixels:
+            image = self._pad(self.normalize(image), height, width)
+        if self.part == 'backbone':
+            return tuple(self.model.backbone(image))
+        features = self.model.extract_feat(image)
+        if self.part == 'heads':
+            outputs = self.model.bbox_head(features)
+            return tuple(level for output in outputs for level in output)
+        border = torch.stack([width, height, width, height]).to(image)
+        if isinstance(self.model, SingleStageDetector):
+            found = detect_densely(self.model.bbox_head, features, border)
+            return found.boxes, found.scores, found.labels, found.images
+        proposals = detect_densely(self.model.rpn_head, features, border)
+        head = self.model.roi_head
+        found = detect_in_rois(head, features, proposals.rois,
+                               torch.arange(image.shape[0]).to(image), border)
+        masks = (masks_of(head, features, found), ) if head.with_mask else ()
+        return found.boxes, found.scores, found.labels, found.images, *masks
+
+    def output_names(self, outputs: Tuple[Tensor, ...]) -> List[str]:
+        """Return a name for each of the outputs."""
+        if self.part == 'detector':
+            names = ['boxes', 'scores', 'labels', 'images', 'masks']
+            return names[:len(outputs)]
+        return [f'{"feature" if self.part == "backbone" else "output"}_{i}'
+                for i in range(len(outputs))]
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Return pixels, uint8 of shape (N, 3, H, W), as the model sees them.
+
+        That is what its data preprocessor makes of them before it pads.
+        """
+        steps = self.model.data_preprocessor
+        image = pixels.float()
+        if steps._channel_conversion:
+            image = image[:, [2, 1, 0]]
+        if steps._enable_normalize:
+            image = (image - steps.mean) / steps.std
+        return image
+
+    def _pad(self, image: Tensor, height: Tensor, width: Tensor) -> Tensor:
+        steps = self.model.data_preprocessor
+        divisor = steps.pad_size_divisor
+        return F.pad(image, (0, -width % divisor, 0, -height % divisor),
+                     value=float(steps.pad_value))
+
+
+def _check_operators(model: nn.Module) -> None:
+    """Raise if a module runs an operator of mmcv that ONNX lacks."""
+    for name, module in model.named_modules():
+        kind = type(module)
+        if kind.__module__.startswith('mmcv.ops.') and kind is not RoIAlign:
+            raise NotImplementedError(
+                f"{name} is mmcv's {kind.__name__}, which ONNX has no "
+                'operator for: such a part is not exported')

@@ -1,0 +1,20 @@
+"""Packages that only deployment needs."""
+import importlib
+from types import ModuleType
+
+
+def need(package: str) -> ModuleType:
+    """Import a package, or a module, of the extra "deployment".
+
+    Args:
+        package (str): Its name.
+
+    Raises:
+        ImportError: If it is not installed, with how to mend it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f'{package.split(".")[0]} is not installed: pip install '
+            '-e .[deployment]') from error

@@ -1,0 +1,246 @@
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
+from mmengine.dataset import pseudo_collate
+from scripts import load_script
+from small_detectors import small_config, small_detector
+
+from sge_mmdet.deployment import (
+    TOLERANCE,
+    DeployedPart,
+    agreement_table,
+    check,
+    check_onnx,
+    detect_with_onnx,
+    export_onnx,
+    make_batch,
+    quantize_onnx,
+)
+from sge_mmdet.deployment.check import open_session, run_session
+
+pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+
+
+@pytest.fixture(scope='module')
+def retinanet():
+    return small_detector('retinanet')
+
+
+@pytest.fixture(scope='module')
+def backbone_file(retinanet, tmp_path_factory):
+    file = tmp_path_factory.mktemp('onnx') / 'backbone.onnx'
+    return file, export_onnx(retinanet, file, 'backbone', size=(64, 96))
+
+
+@pytest.mark.parametrize('name, part, pixels', [
+    ('retinanet', 'detector', False), ('fcos', 'detector', True),
+    ('faster', 'detector', True), ('cascade mask', 'detector', False),
+    ('gfl', 'heads', False)])
+def test_file_finds_what_mmdetection_finds_at_other_sizes(
+        name, part, pixels, tmp_path):
+    file = tmp_path / 'model.onnx'
+    deployed = export_onnx(small_detector(name), file, part, pixels,
+                           size=(64, 96))
+    checks = check_onnx(file, deployed, [(1, 128, 96), (3, 75, 130)])
+    assert checks
+    for one in checks:
+        assert one.values > 0
+        assert one.difference <= TOLERANCE, one
+
+
+def test_features_are_equal_at_other_sizes_and_single_positions(
+        backbone_file):
+    for one in check_onnx(*backbone_file,
+                          [(1, 128, 96), (3, 75, 130), (2, 32, 32)]):
+        assert one.difference <= TOLERANCE, one
+
+
+@pytest.mark.parametrize('size', [(64, 64), (32, 32)])
+def test_constant_images_have_the_gate_of_no_spread(backbone_file, size):
+    """Rounding, amplified by 1 / eps, would be far above the tolerance."""
+    file, deployed = backbone_file
+    session = open_session(file)
+    for value in (0., 1., -3.3):
+        batch = torch.full((1, 3, *size), value)
+        with torch.no_grad():
+            wanted = deployed(batch)
+        for got, want in zip(run_session(session, batch).values(), wanted):
+            difference = np.abs(got - want.numpy()).max()
+            assert difference <= TOLERANCE * want.abs().max()
+
+
+def test_masks_pasted_are_those_of_mmdetection():
+    detector = small_detector('cascade mask')
+    deployed = DeployedPart(detector).eval()
+    batch = make_batch(deployed, (1, 96, 64))
+    with torch.no_grad():
+        boxes, _, labels, _, masks = deployed(batch)
+        head = detector.roi_head.mask_head[-1]
+        # One class each, so that it is the first that is looked up.
+        pasted = head._predict_by_feat_single(
+            masks[:, None].expand(-1, 3, -1, -1), boxes, labels,
+            dict(ori_shape=(96, 64), scale_factor=(1, 1)),
+            detector.test_cfg.rcnn, activate_map=True)
+        samples = [_sample(96, 64)]
+        expected = detector.predict(batch, samples, rescale=False)
+    assert torch.equal(pasted, expected[0].pred_instances.masks)
+    assert pasted.any()
+
+
+def _sample(height, width):
+    return DetDataSample(metainfo=dict(
+        img_shape=(height, width), ori_shape=(height, width),
+        scale_factor=(1, 1)))
+
+
+@pytest.mark.parametrize('mode', ['dynamic', 'static'])
+def test_eight_bits_stay_close(backbone_file, mode, tmp_path):
+    file, deployed = backbone_file
+    batches = [make_batch(deployed, (2, 96, 96), first=i) for i in range(4)]
+    quantize_onnx(file, tmp_path / 'int8.onnx', mode, batches)
+    size = (tmp_path / 'int8.onnx').stat().st_size
+    assert size < 0.5 * file.stat().st_size
+    for name, cosine, _ in agreement_table(
+            file, tmp_path / 'int8.onnx', batches).rows:
+        assert cosine > 0.98, name
+
+
+def test_quantised_detector_runs(retinanet, tmp_path):
+    deployed = export_onnx(retinanet, tmp_path / 'a.onnx', size=(64, 64))
+    quantize_onnx(tmp_path / 'a.onnx', tmp_path / 'b.onnx', 'dynamic')
+    batch = make_batch(deployed, (2, 96, 96))
+    (number, again, change), = agreement_table(
+        tmp_path / 'a.onnx', tmp_path / 'b.onnx', [batch]).rows
+    assert number > 0 and again > number / 2 and change < 0.2
+
+
+def test_detections_of_test_data_are_in_pixels_of_its_images(tmp_path):
+    """Through the config's own pipeline, which resizes."""
+    detector = small_detector('retinanet')
+    export_onnx(detector, tmp_path / 'a.onnx', pixels=True, size=(64, 64))
+    cfg = small_config('retinanet')
+    images = []
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 255, (5, 8, 3))
+        image = cv2.resize(pixels.astype(np.uint8), (80, 50))
+        cv2.imwrite(str(tmp_path / f'{i}.png'), image)
+        images.append(dict(id=i + 5, file_name=f'{i}.png', width=80,
+                           height=50))
+    truth = dict(images=images, annotations=[], categories=[
+        dict(id=i, name=name) for i, name in [(3, 'a'), (7, 'b'), (9, 'c')]])
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    data = cfg.test_dataloader.dataset
+    data.update(data_root=str(tmp_path), ann_file='truth.json',
+                data_prefix=dict(img=''),
+                metainfo=dict(classes=('a', 'b', 'c')))
+    data.pipeline[1].scale = (160, 100)
+    cfg.dump(tmp_path / 'config.py')
+    number = detect_with_onnx(tmp_path / 'a.onnx', tmp_path / 'config.py',
+                              tmp_path / 'found.json')
+    found = json.loads((tmp_path / 'found.json').read_text())
+    assert len(found) == number > 0
+    data = DATASETS.build(data)
+    wanted = []
+    for i in range(2):
+        with torch.no_grad():
+            sample, = detector.test_step(pseudo_collate([data[i]]))
+        rows = sample.pred_instances
+        for box, score, label in zip(rows.bboxes, rows.scores, rows.labels):
+            x1, y1, x2, y2 = box.tolist()
+            wanted.append([sample.img_id, [3, 7, 9][label], float(score), x1,
+                           y1, x2 - x1, y2 - y1])
+    got = [[row['image_id'], row['category_id'], row['score'], *row['bbox']]
+           for row in found]
+    np.testing.assert_allclose(sorted(got), sorted(wanted), atol=1e-2)
+
+
+@pytest.mark.parametrize('name, change, words', [
+    ('gfl', {}, r'GFLHead finds its boxes in a way of its own.*"heads"'),
+    ('retinanet', dict(test_cfg=dict(nms=dict(type='soft_nms'))),
+     r'Only type="nms".*soft_nms'),
+    ('retinanet', dict(backbone=dict(
+        depth=50, dcn=dict(type='DCNv2', deform_groups=1),
+        stage_with_dcn=(False, False, False, True)),
+        neck=dict(in_channels=[64, 128, 256, 512])),
+     r"backbone\.layer4\.0\.conv2 is mmcv's ModulatedDeformConv2d"),
+])
+def test_what_cannot_be_exported_is_named_and_nothing_is_written(
+        name, change, words, tmp_path):
+    cfg = small_config(name)
+    cfg.merge_from_dict(dict(model=change))
+    model = MODELS.build(cfg.model)
+    with pytest.raises(NotImplementedError, match=words):
+        export_onnx(model, tmp_path / 'model.onnx', size=(64, 64))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('options, error, words', [
+    (dict(part='neck'), ValueError, "one of backbone, heads, .*got 'neck'"),
+    (dict(size=(16, 64)), ValueError, r'at least 32 pixels, got \(16, 64\)'),
+])
+def test_bad_options_are_refused(retinanet, tmp_path, options, error, words):
+    with pytest.raises(error, match=words):
+        export_onnx(retinanet, tmp_path / 'model.onnx', **options)
+
+
+def run_tool(monkeypatch, *arguments):
+    """Return the exit status, or what the tool ends with."""
+    tool = load_script('export_onnx.py')
+    monkeypatch.setattr(sys, 'argv', ['export_onnx', *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        tool.main()
+    return end.value.code
+
+
+@pytest.fixture
+def config(tmp_path):
+    small_config('retinanet').dump(tmp_path / 'config.py')
+    return tmp_path / 'config.py'
+
+
+def test_tool_exports_checks_and_keeps_existing_files(
+        config, tmp_path, monkeypatch, capsys):
+    torch.save(dict(state_dict=small_detector('retinanet').state_dict()),
+               tmp_path / 'weights.pth')
+    arguments = (config, tmp_path / 'weights.pth', '--part', 'backbone',
+                 '--size', '64', '64', '--quantize', 'dynamic', '--out',
+                 tmp_path / 'out' / 'model.onnx')
+    assert run_tool(monkeypatch, *arguments) == 0
+    shown = capsys.readouterr().out
+    assert '1x3x128x32  feature_0' in shown and '3x3x45x109' in shown
+    assert 'cosine' in shown
+    assert (tmp_path / 'out' / 'model.int8.onnx').is_file()
+    assert 'is there already' in run_tool(monkeypatch, *arguments)
+
+
+def test_tool_fails_where_the_file_differs(config, tmp_path, monkeypatch,
+                                           capsys):
+    exact = check.run_session
+    monkeypatch.setattr(check, 'run_session', lambda *args: {
+        name: array * 1.001 for name, array in exact(*args).items()})
+    assert run_tool(monkeypatch, config, '--part', 'backbone', '--size', '64',
+                    '64', '--out', tmp_path / 'model.onnx') == 1
+    assert 'more than 0.0001' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['no.pth', '--out', 'model.onnx'], 'There is no checkpoint no.pth'),
+    (['--out', 'model.onnx', '--quantize', 'static'], 'with --images'),
+])
+def test_tool_says_what_is_missing(config, monkeypatch, arguments, words):
+    assert words in run_tool(monkeypatch, config, *arguments)
+
+
+@pytest.mark.parametrize('package', ['onnx', 'onnxruntime'])
+def test_tool_names_the_extra_of_a_missing_package(config, monkeypatch,
+                                                   package):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert (f'{package} is not installed: pip install -e .[deployment]'
+            in run_tool(monkeypatch, config, '--out', 'model.onnx'))
