@@ -51,7 +51,7 @@ def main() -> None:
         for failure in failed:
             print(f'{failure.run.name}, seed {failure.run.seed}, failed, see '
                   f'{failure.log}:\n{failure.end}\n', file=sys.stderr)
-        truth, bins = read_sized_truth(str(runs[0].truth), args)
+        truth, bins = read_sized_truth(runs[0].truth, args, runs[0].classes)
         report = report_study(runs, truth, bins, args.resamples,
                               progress=True)
         text = f'{report.text()}\n'

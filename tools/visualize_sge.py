@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import numpy as np
+import torch
 from mmcv.transforms import Compose
 from mmdet.apis import init_detector
 from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
 
 from sge_mmdet.visualization import (
     GateMaps,
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument(
         '--before', metavar='CHECKPOINT',
         help='weights before training, to draw beside; default: those that '
-        'the config builds, without what it loads')
+        'the config starts from')
     parser.add_argument(
         '--layers', nargs='+', metavar='NAME',
         help='layers whose names hold one of these, such as layer4 or '
@@ -49,16 +51,17 @@ def main() -> None:
     parser.add_argument('--out-dir', type=Path, default='sge_maps')
     args = parser.parse_args()
     try:
-        _, before = look(args.config, args.before, args.image, args.device)
         image, after = look(args.config, args.checkpoint, args.image,
                             args.device)
+        before = look_before(args)
         args.out_dir.mkdir(parents=True, exist_ok=True)
         for name in choose_layers(after, args.layers):
             groups = after[name].choose_groups(args.groups, args.number)
             out = args.out_dir / name
-            gates_figure(image, {'gate before training': before[name],
-                                 'gate after training': after[name]},
-                         name, groups).savefig(f'{out}.gates.png')
+            gates = {f'gate {when} training': maps[name] for when, maps in
+                     (('before', before), ('after', after)) if maps}
+            gates_figure(image, gates, name, groups).savefig(
+                f'{out}.gates.png')
             similarity_figure(after[name], name, groups).savefig(
                 f'{out}.similarity.png')
             print(f'{out}.gates.png {out}.similarity.png')
@@ -66,13 +69,32 @@ def main() -> None:
         sys.exit(f'error: {error}')
 
 
+def look_before(args: argparse.Namespace) -> Dict[str, GateMaps]:
+    """Return what the SGE layers did before training, if that is known."""
+    try:
+        return look(args.config, args.before, args.image, args.device)[1]
+    except Exception as error:
+        # What a config starts from may be on another machine.
+        if args.before:
+            raise
+        print('note: drawn without the gates before training, since the '
+              f'weights that the config starts from cannot be loaded ({error})'
+              '; --before names others', file=sys.stderr)
+        return {}
+
+
 def look(config: str, checkpoint: Optional[str], image: str,
          device: str) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
     """Return an image and what a detector's SGE layers do to it."""
     if not Path(image).is_file():
         raise FileNotFoundError(f'There is no image {image}')
+    torch.manual_seed(0)
     # Without a palette MMDetection would look for one in the data set.
-    model = init_detector(config, checkpoint, palette='random', device=device)
+    model = init_detector(
+        config, checkpoint or Config.fromfile(config).get('load_from'),
+        palette='random', device=device)
+    if not checkpoint and not model.cfg.get('load_from'):
+        model.init_weights()
     pipeline = Compose(get_test_pipeline_cfg(model.cfg))
     return look_at_gates(model, pipeline(dict(img_path=image, img_id=0)))
 

@@ -198,8 +198,12 @@ def resample_figures(truth: Truth,
         progress (bool): Whether to show a bar. Default: False.
 
     Raises:
-        ValueError: If the ground truth has no object.
+        ValueError: If the ground truth has no object, or resamples are too
+            few for an interval.
     """
+    if resamples < 2:
+        raise ValueError('Intervals need two resamples or more, and are good '
+                         f'from some hundreds; got {resamples}')
     if not len(truth.image):
         raise ValueError('The ground truth has no object to compare on')
     bins = with_all_sizes(bins)
@@ -241,9 +245,10 @@ def compare_figures(a: Sequence[ResampledFigures],
                  for name in getattr(a[0], of))
         return [row for row in found if row]
 
-    return Comparison(rows('sizes'), rows('classes'), names, a[0].images,
-                      len(a[0].sizes['AP']) - 1, (len(a), len(b)),
-                      a[0].small)
+    sizes = rows('sizes')
+    small = a[0].small if a[0].small in {row.name for row in sizes} else 'AP'
+    return Comparison(sizes, rows('classes'), names, a[0].images,
+                      len(a[0].sizes['AP']) - 1, (len(a), len(b)), small)
 
 
 def _by_size(ap: np.ndarray, sizes: Sequence[str],

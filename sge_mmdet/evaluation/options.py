@@ -1,6 +1,7 @@
 """Options that the command lines about object sizes share."""
 import argparse
-from typing import List, Tuple
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
 
 from .bins import SizeBin, parse_size_bins
 from .columns import Truth, read_truth
@@ -19,13 +20,16 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_sized_truth(
-        path: str,
-        args: argparse.Namespace) -> Tuple[Truth, List[SizeBin]]:
+        path: Union[str, Path], args: argparse.Namespace,
+        classes: Optional[Sequence[str]] = None,
+) -> Tuple[Truth, List[SizeBin]]:
     """Read ground truth as :func:`add_size_options` say.
 
     Args:
-        path (str): The file.
+        path (str or Path): The file.
         args (argparse.Namespace): The options.
+        classes (Sequence[str], optional): Those to evaluate. Default: None,
+            all of the file's.
 
     Returns:
         tuple[Truth, list[SizeBin]]: Ground truth and size bins.
@@ -35,5 +39,5 @@ def read_sized_truth(
             :func:`parse_size_bins`.
     """
     bins = parse_size_bins(args.size_bins)
-    truth = read_truth(path)
+    truth = read_truth(path, classes)
     return truth.with_box_areas() if args.area == 'box' else truth, bins

@@ -5,15 +5,17 @@ import queue
 import re
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
+from typing import Iterator, List, Optional, Sequence, Set, Union
 
 from tqdm import tqdm
 
-from .plan import StudyRun
+from .plan import UNFINISHED, StudyRun
 
 # MMDetection's own tools, with the same arguments as in a shell.
 TOOL = 'from sge_mmdet.runner import run_stock_tool; run_stock_tool({!r})'
@@ -89,8 +91,11 @@ class _Pool:
         for device in devices:
             self.devices.put(device)
         self.lock = lock
-        self.processes: Dict[StudyRun, subprocess.Popen] = {}
+        self.processes: Set[subprocess.Popen] = set()
         self.is_stopped = False
+        # Between a look at is_stopped and the start of a process no stop may
+        # come, or it would not see that process.
+        self.starting = threading.Lock()
         self.threads = ThreadPoolExecutor(len(devices))
 
     def submit(self, run: StudyRun) -> 'Future[Optional[FailedRun]]':
@@ -98,55 +103,66 @@ class _Pool:
 
     def stop(self) -> None:
         """End what still runs; it is resumed by the next study."""
-        self.is_stopped = True
-        for process in self.processes.values():
-            process.terminate()
+        with self.starting:
+            self.is_stopped = True
+            for process in self.processes:
+                process.terminate()
         self.threads.shutdown()
 
     def execute(self, run: StudyRun) -> Optional[FailedRun]:
         """Train and test; return what went wrong."""
-        run.work_dir.mkdir(parents=True, exist_ok=True)
-        trained = run.work_dir / 'trained'
         device = self.devices.get()
         try:
-            if not trained.is_file():
-                if self.call(run, device, 'train.py', run.config, '--resume'):
-                    return _failure(run)
-                trained.touch()
-            checkpoint = run.work_dir / 'last_checkpoint'
-            if self.call(
-                    run, device, 'test.py', run.config,
-                    checkpoint.read_text().strip(), '--cfg-options',
-                    f'test_evaluator.outfile_prefix={run.work_dir}/unfinished'
-            ):
-                return _failure(run)
-            for path in run.work_dir.glob('unfinished.*.json'):
-                os.replace(path, run.work_dir / path.name.replace(
-                    'unfinished', 'detections'))
+            return self.train_and_test(run, device)
         except OSError as error:
             return FailedRun(run, log_file(run), str(error))
         finally:
             self.devices.put(device)
+
+    def train_and_test(self, run: StudyRun,
+                       device: Optional[str]) -> Optional[FailedRun]:
+        run.work_dir.mkdir(parents=True, exist_ok=True)
+        trained = run.work_dir / 'trained'
+        if not trained.is_file():
+            # To resume from nothing, MMDetection would drop the weights that
+            # the config starts from (load_from).
+            resume = ['--resume'] if any(run.work_dir.glob('*.pth')) else []
+            if self.call(run, device, 'train.py', run.config, *resume):
+                return _failure(run)
+            trained.touch()
+        checkpoint = (run.work_dir / 'last_checkpoint').read_text().strip()
+        if self.call(run, device, 'test.py', run.config, checkpoint):
+            return _failure(run)
+        for path in run.work_dir.glob(f'{UNFINISHED}.*.json'):
+            os.replace(path, run.work_dir / path.name.replace(
+                UNFINISHED, 'detections', 1))
+        if not run.is_done:
+            return FailedRun(run, log_file(run),
+                             f'The test wrote no {run.detections.name}')
         return None
 
     def call(self, run: StudyRun, device: Optional[str], tool: str,
              *args: Union[str, Path]) -> int:
         """Run a tool of MMDetection and return its exit status."""
-        if self.is_stopped:
-            return 1
         environment = dict(os.environ)
         if device is not None:
             environment['CUDA_VISIBLE_DEVICES'] = device
         command = [sys.executable, '-c', TOOL.format(tool), *map(str, args),
                    '--work-dir', str(run.work_dir)]
         with log_file(run).open('ab') as log:
-            # Whoever holds the lock works on the study, this process or, if
-            # it is killed, the training that it leaves behind.
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment, pass_fds=[self.lock])
-            self.processes[run] = process
-            return process.wait()
+            with self.starting:
+                if self.is_stopped:
+                    return 1
+                # Whoever holds the lock works on the study, this process or,
+                # if it is killed, the training that it leaves behind.
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log,
+                    stderr=log, env=environment, pass_fds=[self.lock])
+                self.processes.add(process)
+            status = process.wait()
+        with self.starting:
+            self.processes.discard(process)
+        return status
 
 
 def log_file(run: StudyRun) -> Path:
@@ -183,13 +199,20 @@ def _end(path: Path, size: int = 8192) -> str:
 
 
 @contextmanager
-def _lock(work_dir: Path) -> Iterator[int]:
+def _lock(work_dir: Path, patience: float = 15) -> Iterator[int]:
+    """Hold a study's lock, for which the last one's workers may be waited."""
     work_dir.mkdir(parents=True, exist_ok=True)
     with (work_dir / 'lock').open('w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RuntimeError(
-                f'Another study, or a training that it left behind, works in '
-                f'{work_dir}; wait for it or end it') from error
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        'Another study, or a training that it left behind, '
+                        f'works in {work_dir}; wait for it or end it'
+                    ) from error
+            time.sleep(0.2)
         yield file.fileno()

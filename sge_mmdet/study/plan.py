@@ -1,18 +1,30 @@
 """What a study trains: each config with each seed."""
+import copy
 import difflib
+import hashlib
+import io
 import os
+import tempfile
+import tokenize
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from mmdet.registry import MODELS
+from mmdet.registry import DATASETS, MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
+from ..evaluation import read_truth
 from ..runner import check_datasets, check_model
 from ..utils import get_model, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
+# How the line of a run's config begins that says where its result goes, which
+# does not make it another config.
+OUTPUT = 'test_evaluator.update('
+# What results are called until the test has written them to the end.
+UNFINISHED = 'unfinished'
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,7 @@ class StudyRun:
         work_dir: Where the training and its result are.
         truth: Ground truth of the test, in COCO's format.
         metric: What is compared, "bbox" or "segm".
+        classes: Those that are tested; None for all of the ground truth.
     """
 
     name: str
@@ -34,6 +47,7 @@ class StudyRun:
     work_dir: Path
     truth: Path
     metric: str
+    classes: Optional[Tuple[str, ...]] = None
 
     @property
     def detections(self) -> Path:
@@ -54,9 +68,10 @@ def plan_study(configs: Sequence[Union[str, Path]],
                metric: str = 'bbox') -> List[StudyRun]:
     """Plan a study, and find out before it starts what could not run.
 
-    Every model is built once on the CPU. The config of each run is written to
-    ``<work_dir>/configs``, and compared with what is there, so that no result
-    of another config is taken for one of this.
+    Every model is built once on the CPU, and the test's annotations are read.
+    The config of each run is written to ``<work_dir>/configs``; where a run
+    was begun, it must be the same as then, test annotations included, so that
+    no result of something else is taken for one of this.
 
     Args:
         configs (Sequence[str or Path]): Configs with the same test data.
@@ -89,26 +104,28 @@ def plan_study(configs: Sequence[Union[str, Path]],
             'A study needs one name a config, and configs whose file names '
             f'differ; got the names {", ".join(names)} for '
             f'{", ".join(map(str, paths))}')
-    if ',' in str(work_dir):
-        raise ValueError('MMEngine takes an option with a comma for a list; '
-                         f'take a work directory without: {work_dir}')
-    work_dir = Path(work_dir)
+    work_dir = Path(work_dir).absolute()
     register_all_modules()
     runs, texts = [], []
     for path, name in zip(paths, names):
         cfg = _prepare(path, options or {}, metric)
+        truth, classes = _tested(cfg, path)
         randomness = cfg.pop('randomness', None) or {}
-        text = cfg.pretty_text
+        text = _as_text(cfg, path)
+        digest = hashlib.sha256(truth.read_bytes()).hexdigest()
         for seed in seeds:
-            runs.append(StudyRun(
+            run = StudyRun(
                 name, seed, work_dir / 'configs' / f'{path.stem}_{seed}.py',
-                work_dir / path.stem / f'seed_{seed}',
-                Path(cfg.test_evaluator.ann_file), metric))
-            texts.append(f'{text}randomness = '
-                         f'{dict(randomness, seed=seed)!r}\n')
-    _check_truth(runs)
+                work_dir / path.stem / f'seed_{seed}', truth, metric, classes)
+            runs.append(run)
+            texts.append(
+                f'{text}randomness = {dict(randomness, seed=seed)!r}\n'
+                f'# Test annotations: sha256 {digest}\n'
+                f'{OUTPUT}outfile_prefix='
+                f'{str(run.work_dir / UNFINISHED)!r})\n')
+    _check_same_test(runs)
     for run, text in zip(runs, texts):
-        _check_config(run.config, text)
+        _check_begun(run, text)
     for run, text in zip(runs, texts):
         run.config.parent.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: half a config would be another one.
@@ -125,49 +142,126 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options)
     evaluator = cfg.get('test_evaluator')
+    if isinstance(evaluator, (list, tuple)) and len(evaluator) == 1:
+        evaluator = evaluator[0]
     kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
+    kind = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
     if kind not in METRICS or not evaluator.get('ann_file'):
         raise ValueError(f'{path}: a study tests with annotations in COCO\'s '
-                         f'format, a test_evaluator of type '
-                         f'{" or ".join(METRICS)} with ann_file; got {kind}')
+                         f'format, one test_evaluator of type '
+                         f'{" or ".join(METRICS)} with ann_file; got '
+                         f'{evaluator}')
     found = evaluator.get('metric', 'bbox')
     if metric not in ([found] if isinstance(found, str) else found):
         raise ValueError(f'{path}: test_evaluator.metric is {found}, without '
                          f'{metric}, which the study compares')
-    cfg.test_evaluator.type = 'SmallObjectMetric'
+    cfg.test_evaluator = dict(evaluator, type='SmallObjectMetric')
     imports = dict(cfg.get('custom_imports') or dict(imports=[]))
-    if 'sge_mmdet' not in imports['imports']:
-        imports['imports'] = [*imports['imports'], 'sge_mmdet']
-    cfg.custom_imports = imports
+    modules = imports['imports']
+    modules = [modules] if isinstance(modules, str) else list(modules)
+    if 'sge_mmdet' not in modules:
+        modules.append('sge_mmdet')
+    cfg.custom_imports = dict(imports, imports=modules)
     try:
         check_model(cfg.get('model'))
-        check_datasets(cfg, ['train', 'test'])
+        check_datasets(cfg, ['train', 'val', 'test'])
         with quiet_log():
-            MODELS.build(get_model(cfg))
+            # Constructors change what they are given.
+            MODELS.build(copy.deepcopy(get_model(cfg)))
     except FileNotFoundError:
         raise
     except Exception as error:
         # A model's constructor answers bad options with any type of error.
         raise ValueError(f'{path}: {error}') from error
+    _warn_of_batch_size(cfg, path)
     return cfg
 
 
-def _check_truth(runs: Sequence[StudyRun]) -> None:
-    truths = {run.truth: run.name for run in runs}
-    if len(truths) > 1:
+def _tested(cfg: Config,
+            path: Path) -> Tuple[Path, Optional[Tuple[str, ...]]]:
+    """Return the ground truth of a config's test, and the classes in it."""
+    dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset.to_dict()),
+                   lazy_init=True)
+    try:
+        classes = DATASETS.build(dataset).metainfo.get('classes')
+    except Exception as error:
+        raise ValueError(f'{path}: test_dataloader.dataset: {error}'
+                         ) from error
+    truth = Path(cfg.test_evaluator.ann_file).absolute()
+    read_truth(truth, classes)
+    return truth, tuple(classes) if classes else None
+
+
+def _warn_of_batch_size(cfg: Config, path: Path) -> None:
+    """Warn where a learning rate is meant for several GPUs."""
+    scaling = cfg.get('auto_scale_lr') or {}
+    meant = scaling.get('base_batch_size')
+    batch = (cfg.get('train_dataloader') or {}).get('batch_size')
+    if meant and batch and meant != batch and not scaling.get('enable'):
+        warnings.warn(
+            f'{path}: the learning rate is meant for batches of {meant}, and '
+            f'each run of the study has {batch}; --cfg-options '
+            'auto_scale_lr.enable=True scales it', stacklevel=4)
+
+
+def _as_text(cfg: Config, path: Path) -> str:
+    """Return a config as Python that says the same.
+
+    Raises:
+        ValueError: If it holds something that has no such text.
+    """
+    text = _spell_floats(cfg.pretty_text)
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder, 'config.py')
+        copied.write_text(text)
+        try:
+            same = _spell_floats(Config.fromfile(copied).pretty_text) == text
+        except Exception as error:
+            raise ValueError(f'{path}: as plain text, which a study keeps of '
+                             f'it, the config is not valid: {error}'
+                             ) from error
+    if not same:
+        raise ValueError(f'{path}: as plain text, which a study keeps of it, '
+                         'the config would say something else; write it '
+                         'without objects and functions')
+    return text
+
+
+def _spell_floats(text: str) -> str:
+    """Return Python in which infinity and NaN have names that it knows."""
+    lines = text.splitlines(keepends=True)
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    for token in reversed(tokens):
+        if token.type == tokenize.NAME and token.string in ('inf', 'nan'):
+            (row, begin), (_, end) = token.start, token.end
+            line = lines[row - 1]
+            lines[row - 1] = (f"{line[:begin]}float('{token.string}')"
+                              f'{line[end:]}')
+    return ''.join(lines)
+
+
+def _check_same_test(runs: Sequence[StudyRun]) -> None:
+    tests = {(run.truth, run.classes): run for run in runs}
+    if len(tests) > 1:
         raise ValueError(
-            'Only results of the same test data can be compared; got ' +
-            ', '.join(f'{truth} ({name})' for truth, name in truths.items()))
+            'Only results of the same test data and classes can be compared; '
+            'got ' + ', '.join(
+                f'{run.truth} with {len(run.classes or ())} classes '
+                f'({run.name})' for run in tests.values()))
 
 
-def _check_config(path: Path, text: str) -> None:
-    """Raise if a run of the same name was begun with another config."""
-    if not path.is_file() or path.read_text() == text:
+def _check_begun(run: StudyRun, text: str) -> None:
+    """Raise if a run was begun with another config, or nobody knows which."""
+    if not run.work_dir.is_dir():
         return
-    changes = [line for line in difflib.ndiff(
-        path.read_text().splitlines(), text.splitlines())
-        if line[0] in '-+']
-    raise ValueError(
-        f'{path} is of a study with another config (-, then; +, now):\n'
-        + '\n'.join(changes[:8])
-        + '\nTake another work directory, or remove it to train again')
+    then = run.config.read_text() if run.config.is_file() else ''
+    then, now = ([line for line in version.splitlines()
+                  if not line.startswith(OUTPUT)]
+                 for version in (then, text))
+    changes = [line for line in difflib.ndiff(then, now) if line[0] in '-+']
+    if changes:
+        raise ValueError(
+            f'{run.work_dir} holds a run of another config or of other test '
+            'annotations (-, then; +, now):\n' + '\n'.join(changes[:8])
+            + f'\nTake another work directory, or remove {run.work_dir} to '
+            'train it again')

@@ -26,7 +26,8 @@ class StudyReport:
         values: For each config by name, for each seed, its figures (AP,
             AP50, AP75, AP by size) in [0, 1]; NaN where there is no object.
         comparisons: Of the first config with each other one.
-        small: Name of the figure of small objects.
+        small: Name of the figure of small objects, or of all where there is
+            none.
     """
 
     values: Dict[str, Dict[int, Dict[str, float]]]
@@ -65,9 +66,13 @@ class StudyReport:
         """Return what can be said, in sentences that can be quoted."""
         if not self.comparisons:
             return 'There is nothing to compare with yet.'
-        last = self.comparisons[-1]
-        sentences = [comparison.findings() for comparison in self.comparisons]
-        sentences.append(last.method())
+        # How the intervals came about is said once, or of each where one of
+        # them holds less than the others.
+        methods = {comparison.method() for comparison in self.comparisons}
+        sentences = [comparison.findings() if len(methods) == 1 else
+                     comparison.verdict() for comparison in self.comparisons]
+        if len(methods) == 1:
+            sentences.append(methods.pop())
         looked_at = len(self.comparisons) * len({self.small, 'AP'})
         if looked_at > 2:
             sentences.append(
@@ -130,8 +135,10 @@ def report_study(runs: Sequence[StudyRun], truth: Truth,
                             in result.sizes.items()}
                      for seed, result in seeds.items()}
               for name, seeds in figures.items()}
-    return StudyReport(values, comparisons,
-                       next(iter(figures[done[0].name].values())).small)
+    small = next(iter(figures[done[0].name].values())).small
+    if np.isnan(next(iter(values[done[0].name].values()))[small]):
+        small = 'AP'
+    return StudyReport(values, comparisons, small)
 
 
 def _mean(figure: str, seeds: Dict[int, Dict[str, float]]) -> str:
@@ -146,5 +153,7 @@ def _difference(comparison: Optional[Comparison],
     if comparison is None:
         return '-'
     row = comparison[figure]
+    # As the text says, with one seed the interval is over images alone.
+    mark = '' if min(comparison.seeds) > 1 else ', images alone'
     return (f'{points(row.difference)} ({points(row.low)} to '
-            f'{points(row.high)})')
+            f'{points(row.high)}{mark})')

@@ -130,6 +130,8 @@ def look_at_gates(
     pixels = sample['inputs'].permute(1, 2, 0).cpu().numpy()
     if getattr(model.data_preprocessor, '_channel_conversion', False):
         pixels = pixels[..., ::-1]
+    # Some pipelines load pixels as floats, still from 0 to 255.
+    pixels = pixels.clip(0, 255).astype(np.uint8)
     height, width = result.metainfo.get('batch_input_shape', pixels.shape[:2])
     covered = height / pixels.shape[0], width / pixels.shape[1]
     return pixels, {name: replace(maps, covered=covered)

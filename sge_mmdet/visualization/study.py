@@ -1,4 +1,5 @@
 """The figures of a study and its training curves."""
+import contextlib
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
@@ -9,8 +10,8 @@ from matplotlib.figure import Figure
 from ..study import StudyReport, StudyRun
 from .curves import read_scalars
 
-CURVES = {'loss': 'training loss', 'coco/bbox_mAP': 'validation AP',
-          'coco/bbox_mAP_s': 'validation AP_small'}
+CURVES = {'loss': 'training loss', 'coco/{}_mAP': 'validation AP',
+          'coco/{}_mAP_s': 'validation AP_small'}
 
 
 def draw_study(report: StudyReport, out_file: Union[str, Path]) -> None:
@@ -71,6 +72,8 @@ def draw_study_curves(runs: Sequence[StudyRun],
                       out_file: Union[str, Path]) -> None:
     """Draw loss and AP over training: the mean and range over the seeds.
 
+    Runs without MMEngine's own log, ``scalars.json``, are left out.
+
     Args:
         runs (Sequence[StudyRun]): The runs, those that are done.
         out_file (str or Path): Picture to write.
@@ -78,14 +81,16 @@ def draw_study_curves(runs: Sequence[StudyRun],
     logs: Dict[str, List[dict]] = {}
     for run in runs:
         if run.is_done:
-            logs.setdefault(run.name, []).append(read_scalars(run.work_dir))
+            with contextlib.suppress(FileNotFoundError):
+                logs.setdefault(run.name, []).append(
+                    read_scalars(run.work_dir))
     figure = Figure(figsize=(14, 4.4), layout='constrained')
     figure.suptitle('mean over the seeds; band: from the least to the most',
                     fontsize=10)
     for axis, (key, title) in zip(figure.subplots(1, len(CURVES)),
                                   CURVES.items()):
         for name, of_seeds in logs.items():
-            steps, values = _common(of_seeds, key)
+            steps, values = _common(of_seeds, key.format(runs[0].metric))
             if len(steps):
                 line, = axis.plot(steps, values.mean(0), label=name,
                                   marker='o' if len(steps) < 30 else None)
@@ -96,13 +101,18 @@ def draw_study_curves(runs: Sequence[StudyRun],
         axis.grid(alpha=0.3)
         if axis.lines:
             axis.legend()
+        else:
+            axis.text(0.5, 0.5, 'nothing logged', ha='center',
+                      transform=axis.transAxes)
     figure.savefig(out_file, dpi=100)
 
 
 def _common(of_seeds: Sequence[Dict[str, Dict[int, float]]],
             key: str) -> 'tuple[list[int], np.ndarray]':
     """Return the steps that all seeds logged, and a row of values each."""
-    series = [scalars.get(key, {}) for scalars in of_seeds]
-    steps = sorted(set.intersection(*map(set, series)))
+    # MMDetection logs -1 where there is no such object.
+    series = [{step: value for step, value in scalars.get(key, {}).items()
+               if value >= 0} for scalars in of_seeds]
+    steps = sorted(set.intersection(*map(set, series))) if series else []
     return steps, np.array([[values[step] for step in steps]
                             for values in series])

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def test_every_config_is_compared_with_the_first(study):
         (3, 3), (3, 2)]
     assert report.small == 'AP_0-10'
     assert 'SGE is worse than none in AP' in report.text()
-    assert '3 and 2 seeds' in report.text()
+    text = report.text()
+    assert 'spread over 3 seeds' in text and '3 and 2 seeds' in text
     assert 'leave out zero by chance' in report.text()
 
 
@@ -86,6 +88,37 @@ def test_study_without_its_baseline_has_means_alone(study):
     assert list(report.values) == ['SE', 'SGE'] and not report.comparisons
     assert [row[0] for row in report.table().rows] == ['SE', 'SGE']
     assert 'nothing to compare' in report.text()
+
+
+def test_interval_of_a_single_seed_is_marked(study):
+    truth, runs = study
+    runs[4].detections.unlink()
+    runs[5].detections.unlink()
+    report = report_study(runs, truth, BINS, resamples=20)
+    _, se, sge = report.table().rows
+    assert se[-1].endswith(', images alone)') and sge[-1][-1].endswith(')')
+    assert 'images alone' not in sge[-1]
+    of_se, of_sge, _ = report.text().split('\n\n')
+    assert 'do not hold what another training would change' in of_se
+    assert '3 and 2 seeds' in of_sge
+
+
+def test_study_without_small_objects_is_about_all(study):
+    truth, runs = study
+    bins = size_bins([0, 0.5, float('inf')])
+    report = report_study(runs, truth, bins, resamples=20)
+    assert report.small == 'AP'
+    assert report.table().header[-1] == 'AP - none (95 %)'
+    assert 'in AP_0' not in report.text()
+
+
+def test_runs_without_mmengines_log_are_left_out_of_the_curves(study,
+                                                               tmp_path):
+    _, runs = study
+    for run in runs:
+        shutil.rmtree(run.work_dir / '1', ignore_errors=True)
+    draw_study_curves(runs, tmp_path / 'curves.png')
+    assert imread(tmp_path / 'curves.png').std() > 0
 
 
 def test_study_without_results_is_refused(study):

@@ -12,7 +12,8 @@ CONFIG = (Path(__file__).parents[2] / 'configs' / 'demo' /
 
 
 def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
-    data, out = tmp_path / 'digits', tmp_path / 'study'
+    # MMEngine's options would drop the space and split at the comma.
+    data, out = tmp_path / 'digits', tmp_path / 'a study, mine'
     make_digits(data, DigitsOptions(train_images=2, val_images=2,
                                     image_size=64, min_digit=8, max_digit=20,
                                     max_objects=3))
@@ -22,7 +23,8 @@ def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
                            'persistent_workers=False')]
     truth = data / 'annotations' / 'val.json'
     command = ['run_study.py', CONFIG, '--names', 'SGE', '--work-dir', out,
-               '--resamples', '5', '--seeds', '7', '--cfg-options', *loaders,
+               '--resamples', '5', '--size-bins', '0', '16', 'inf', '--seeds',
+               '7', '--cfg-options', *loaders,
                f'val_evaluator.ann_file={truth}',
                f'test_evaluator.ann_file={truth}', 'train_cfg.max_iters=1',
                'train_cfg.val_interval=1', 'default_hooks.logger.interval=1']

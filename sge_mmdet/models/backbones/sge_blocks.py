@@ -5,8 +5,8 @@ import torch
 import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.module import _has_any_global_hook
 
 from ..layers import SpatialGroupEnhance
 
@@ -144,8 +144,12 @@ def _runs_as(module: nn.Module, kind: type) -> bool:
     Of a subclass, or with an attribute, that brings a forward of its own it
     is not, nor where hooks watch it.
     """
-    is_watched = _has_any_global_hook() or (
+    is_watched = (
         module._forward_hooks or module._forward_pre_hooks
-        or module._backward_hooks or module._backward_pre_hooks)
+        or module._backward_hooks or module._backward_pre_hooks
+        or module_hooks._global_forward_hooks
+        or module_hooks._global_forward_pre_hooks
+        or module_hooks._global_backward_hooks
+        or module_hooks._global_backward_pre_hooks)
     return (isinstance(module, kind) and type(module).forward is kind.forward
             and 'forward' not in vars(module) and not is_watched)
