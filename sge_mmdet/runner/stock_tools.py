@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 from ..utils import stock_path
 from .launch import use_cpus
 from .preflight import check_datasets, check_model
+from .resume import find_whole_checkpoint
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
@@ -19,7 +20,8 @@ def run_stock_tool(name: str) -> None:
 
     SGE is registered even if the config does not import it, so that
     ``--cfg-options model.backbone.type=SGEResNet`` is enough; the data sets
-    and plugins are checked first; and several processes need no GPUs.
+    and plugins are checked first; several processes need no GPUs; and
+    ``--resume`` passes over a checkpoint that was not written to its end.
 
     Args:
         name (str): "train.py" or "test.py".
@@ -32,6 +34,8 @@ def run_stock_tool(name: str) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     parser.add_argument('--launcher', default='none')
+    parser.add_argument('--resume', nargs='?', const='auto')
+    parser.add_argument('--work-dir')
     args, _ = parser.parse_known_args()
     added = []
     try:
@@ -42,6 +46,13 @@ def run_stock_tool(name: str) -> None:
             check_model(cfg.get('model'))
             check_datasets(cfg, SPLITS[name])
             added = use_cpus(cfg, args.launcher)
+            resumes_last = args.resume == 'auto' or (
+                cfg.get('resume') and not cfg.get('load_from')
+                and not args.resume)
+            if name == 'train.py' and resumes_last:
+                find_whole_checkpoint(
+                    args.work_dir or cfg.get('work_dir')
+                    or Path('work_dirs', Path(config).stem))
     except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.argv[0] = str(tool)
