@@ -33,6 +33,14 @@ run_stock_tool('train.py')
 '''
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Nobody waits: MMEngine between epochs, PyTorch for its workers' end."""
+    monkeypatch.setattr(loops.time, 'sleep', lambda seconds: None)
+    monkeypatch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL',
+                        0.1)
+
+
 def assert_same(got, want, where='checkpoint'):
     assert type(got) is type(want), where
     if isinstance(want, dict):
@@ -149,9 +157,7 @@ LOOPS = {
     ('iter', 0, 1), ('iter', 0, 3), ('iter', 2, 3), ('epoch', 0, 1),
     ('epoch', 2, 3)])
 def test_random_numbers_go_on_wherever_they_are_drawn(
-        tmp_path, unit, workers, stop, monkeypatch):
-    # MMEngine waits two seconds between epochs.
-    monkeypatch.setattr(loops.time, 'sleep', lambda seconds: None)
+        tmp_path, unit, workers, stop):
     toy_runner(tmp_path / 'whole', LOOPS[unit], workers).train()
     first = dict(LOOPS[unit], **{f'max_{unit}s': stop})
     toy_runner(tmp_path / 'parts', first, workers).train()
