@@ -19,6 +19,8 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
+# One of its own: MMEngine keeps them, by name, while the process lasts.
+visualizer = dict(name=data_root)
 default_hooks = dict(logger=dict(interval=1))
 '''
 

@@ -98,25 +98,27 @@ class MemoryHook(Hook):
             self.samples.append(sample_memory('training', runner.iter + 1))
 
 
-def soak_detector(cfg: Config, iterations: int,
-                  evaluations: int) -> List[MemorySample]:
+def soak_detector(cfg: Config, iterations: int, evaluations: int,
+                  samples: int = 10) -> List[MemorySample]:
     """Train a detector, then evaluate it again and again, in this process.
 
     Args:
         cfg (Config): Of a training by iterations, with validation data.
         iterations (int): Of the training.
         evaluations (int): How often the validation data is evaluated.
+        samples (int): How often to look, in each of the two phases. Default:
+            10.
 
     Returns:
-        list[MemorySample]: Ten of the training, ten of the evaluations.
+        list[MemorySample]: Of the training, then of the evaluations.
     """
     cfg.train_cfg.update(max_iters=iterations, val_begin=iterations + 1)
     runner = Runner.from_cfg(cfg)
-    hook = MemoryHook(max(1, iterations // 10))
+    hook = MemoryHook(max(1, iterations // samples))
     runner.register_hook(hook)
     runner.train()
     return [*hook.samples,
-            *soak('evaluation', runner.val_loop.run, evaluations)]
+            *soak('evaluation', runner.val_loop.run, evaluations, samples)]
 
 
 def growing_phases(samples: Sequence[MemorySample],

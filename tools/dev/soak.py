@@ -29,6 +29,7 @@ def small_config(config: Path, folder: Path, workers: int) -> Config:
                                     image_size=SIZE, max_digit=SIZE))
     cfg = Config.fromfile(config)
     cfg.work_dir = str(folder / 'work')
+    cfg.visualizer.name = str(folder)
     cfg.log_level = 'ERROR'
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.num_workers = workers
@@ -50,13 +51,16 @@ def main() -> None:
     parser.add_argument('--evaluations', type=int, default=2000)
     parser.add_argument('--workers', type=int, default=2,
                         help='processes that load data, for each data set')
+    parser.add_argument('--samples', type=int, default=10,
+                        help='how often to look, in each phase')
     parser.add_argument('--slack', type=float, default=16,
                         help='growth that is none, in MiB')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cfg = small_config(args.config, Path(folder), args.workers)
         with quiet_log():
-            samples = soak_detector(cfg, args.iterations, args.evaluations)
+            samples = soak_detector(cfg, args.iterations, args.evaluations,
+                                    args.samples)
     print(memory_table(samples).text())
     growing = growing_phases(samples, args.slack)
     if growing:
