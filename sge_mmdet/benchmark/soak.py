@@ -122,13 +122,13 @@ def soak_detector(cfg: Config, iterations: int, evaluations: int,
 
 
 def growing_phases(samples: Sequence[MemorySample],
-                   slack: float = 16) -> Dict[str, str]:
+                   slack: float = 32) -> Dict[str, str]:
     """Say which phases hold more at their end than after their first fifth.
 
     Args:
         samples (Sequence[MemorySample]): Of all phases.
         slack (float): How much more memory is none, for what the allocator
-            keeps in pieces; in MiB. Default: 16.
+            keeps in pieces; in MiB. Default: 32.
 
     Returns:
         dict[str, str]: What grew, by phase. Of tensors, one in ten steps is

@@ -53,7 +53,7 @@ def main() -> None:
                         help='processes that load data, for each data set')
     parser.add_argument('--samples', type=int, default=10,
                         help='how often to look, in each phase')
-    parser.add_argument('--slack', type=float, default=16,
+    parser.add_argument('--slack', type=float, default=32,
                         help='growth that is none, in MiB')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
