@@ -7,7 +7,9 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from ..utils import stock_path
+from .launch import use_cpus
 from .preflight import check_datasets, check_model
+from .resume import find_whole_checkpoint
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
@@ -17,8 +19,9 @@ def run_stock_tool(name: str) -> None:
     """Run a tool of MMDetection with the arguments of this process.
 
     SGE is registered even if the config does not import it, so that
-    ``--cfg-options model.backbone.type=SGEResNet`` is enough; and the data
-    sets and plugins are checked first.
+    ``--cfg-options model.backbone.type=SGEResNet`` is enough; the data sets
+    and plugins are checked first; several processes need no GPUs; and
+    ``--resume`` passes over a checkpoint that was not written to its end.
 
     Args:
         name (str): "train.py" or "test.py".
@@ -30,15 +33,29 @@ def run_stock_tool(name: str) -> None:
                    and Path(argument).is_file()), None)
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    options = parser.parse_known_args()[0].cfg_options
+    parser.add_argument('--launcher', default='none')
+    parser.add_argument('--resume', nargs='?', const='auto')
+    parser.add_argument('--work-dir')
+    args, _ = parser.parse_known_args()
+    added = []
     try:
         tool = stock_path('tools', name)
         if config:
             cfg = Config.fromfile(config)
-            cfg.merge_from_dict(options or {})
+            cfg.merge_from_dict(args.cfg_options or {})
             check_model(cfg.get('model'))
             check_datasets(cfg, SPLITS[name])
+            added = use_cpus(cfg, args.launcher)
+            resumes_last = args.resume == 'auto' or (
+                cfg.get('resume') and not cfg.get('load_from')
+                and not args.resume)
+            if name == 'train.py' and resumes_last:
+                find_whole_checkpoint(
+                    args.work_dir or cfg.get('work_dir')
+                    or Path('work_dirs', Path(config).stem))
     except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.argv[0] = str(tool)
+    if added:
+        sys.argv += ['--cfg-options', *added]
     runpy.run_path(str(tool), run_name='__main__')

@@ -5,6 +5,7 @@ import os
 import torch
 import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
+from processes import free_port
 from test_small_object_metric import run, write
 
 IMAGES = 7
@@ -48,10 +49,3 @@ def test_an_uneven_split_over_processes_gives_the_figures_of_one(tmp_path):
                 metric=['bbox', 'segm'], classwise=True)
     assert figures == others == json.loads(json.dumps(alone))
     assert figures['coco/bbox_mAP_small'] > 0
-
-
-def free_port():
-    import socket
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]

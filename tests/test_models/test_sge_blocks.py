@@ -1,9 +1,12 @@
 """The blocks' end in one pass equals its modules run one by one."""
+import copy
+
 import pytest
 import torch
 from mmcv.cnn import build_norm_layer
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sge_mmdet import SGEResNet, SGEResNeXt
 from sge_mmdet.models.backbones import sge_blocks
@@ -185,6 +188,25 @@ def test_norms_in_half_precision_are_folded_in_float32(dtype):
 def test_norms_that_were_synchronised_once_are_fixed():
     norm = nn.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm2d(4))
     assert fixed_affine(revert_sync_batchnorm(norm).eval()) is not None
+
+
+@pytest.mark.parametrize('depth', [18, 50])
+def test_config_that_synchronises_norms_keeps_the_one_pass(depth,
+                                                           monkeypatch):
+    """As ``sync_bn='torch'`` in a config; its statistics stand still here."""
+    plain = drawn(SGEResNet(depth, base_channels=16, stem_channels=16,
+                            sge=dict(groups=4), norm_eval=True))
+    model = convert_sync_batchnorm(copy.deepcopy(plain), 'torch')
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert {type(norm) for norm in model.modules()
+            if isinstance(norm, _BatchNorm)} == {nn.SyncBatchNorm}
+    image = torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    want = plain.train()(image)
+    calls = count_calls(monkeypatch)
+    got = model.train()(image)
+    assert calls == [2] * sum(model.stage_blocks)
+    for a, b in zip(got, want):
+        torch.testing.assert_close(a, b)
 
 
 def test_norms_without_statistics_or_affine_are_not_fixed():

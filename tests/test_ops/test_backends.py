@@ -178,6 +178,22 @@ def test_gates_saturate_without_overflow(backend):
                    run(case, 2, backend, residual))
 
 
+@pytest.mark.parametrize('backend', BACKENDS[1:])
+@pytest.mark.parametrize('residual', [False, True])
+@pytest.mark.parametrize('shape, groups', [((2, 12, 9, 9), 3),
+                                           ((1, 256, 8, 8), 2)])
+def test_float16_at_the_limits_of_its_range_stays_finite(backend, residual,
+                                                         shape, groups):
+    case = leaves(shape, groups, torch.float16)
+    limit = torch.finfo(torch.float16).max
+    case[0] = ((case[0].double() / 4).clamp(-1, 1) * limit).half()
+    case[4] = case[4].clamp(max=0.9)  # A norm must not leave the range.
+    case[6] = case[6] / 1e3
+    y, *gradients = run(case, groups, backend, residual)
+    assert y.max() > limit / 4
+    assert all(tensor.isfinite().all() for tensor in (y, *gradients))
+
+
 @pytest.mark.parametrize('backend', BACKENDS[:3])
 def test_results_do_not_change_from_run_to_run(backend):
     case = leaves((2, 24, 31, 33), 3, torch.float32)

@@ -152,6 +152,18 @@ def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
     assert 'backbone.layer4.1.sge.bias' in state
 
 
+def arguments_of(program, folder, script, arguments, **environment):
+    """Return what a script gives to a program, one argument a line."""
+    fake = folder / program
+    fake.write_text('#!/bin/sh\nfor argument; do echo "$argument"; done\n')
+    fake.chmod(0o755)
+    return subprocess.run(
+        ['bash', script, *arguments], cwd=ROOT, text=True,
+        capture_output=True, check=True,
+        env={**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}',
+             **environment}).stdout.splitlines()
+
+
 @pytest.mark.parametrize('name, arguments, tail', [
     ('train', ['a b.py', '2', '--work-dir', 'w d'],
      ['tools/train.py', 'a b.py', '--launcher', 'pytorch', '--work-dir',
@@ -161,28 +173,42 @@ def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
       'r.pkl'])])
 def test_dist_scripts_start_that_many_processes_of_the_tool(
         tmp_path, name, arguments, tail):
-    """MMEngine's launcher needs GPUs, so only torchrun's part is seen here."""
-    fake = tmp_path / 'python'
-    fake.write_text('#!/bin/sh\nfor argument; do echo "$argument"; done\n')
-    fake.chmod(0o755)
-    done = subprocess.run(
-        ['bash', f'tools/dist_{name}.sh', *arguments], cwd=ROOT, text=True,
-        capture_output=True, check=True,
-        env={**os.environ, 'PORT': '12345', 'NNODES': '3',
-             'PATH': f'{tmp_path}:{os.environ["PATH"]}'})
-    got = done.stdout.splitlines()
+    got = arguments_of('python', tmp_path, f'tools/dist_{name}.sh', arguments,
+                       PORT='12345', NNODES='3')
     assert got[:2] == ['-m', 'torch.distributed.run']
     assert {'--nproc_per_node=2', '--master_port=12345',
             '--nnodes=3'} <= set(got)
     assert got[-len(tail):] == tail
 
 
-@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh'])
-def test_dist_scripts_show_their_usage(name):
+@pytest.mark.parametrize('name, arguments, tail', [
+    ('train', ['part', 'my job', 'a b.py', 'w d', '--resume'],
+     ['tools/train.py', 'a b.py', '--work-dir', 'w d', '--launcher', 'slurm',
+      '--resume']),
+    ('test', ['part', 'my job', 'a b.py', 'c.pth', '--out', 'r.pkl'],
+     ['tools/test.py', 'a b.py', 'c.pth', '--launcher', 'slurm', '--out',
+      'r.pkl'])])
+def test_slurm_scripts_start_that_many_tasks_of_the_tool(
+        tmp_path, name, arguments, tail):
+    got = arguments_of('srun', tmp_path, f'tools/slurm_{name}.sh', arguments,
+                       GPUS='16', GPUS_PER_NODE='4',
+                       SRUN_ARGS='--qos high --time=1')
+    assert {'--partition=part', '--job-name=my job', '--ntasks=16',
+            '--ntasks-per-node=4', '--gres=gpu:4', '--cpus-per-task=5',
+            '--qos', 'high', '--time=1'} <= set(got)
+    assert got[-len(tail) - 2:] == ['python', '-u', *tail]
+
+
+@pytest.mark.parametrize('name, usage', [
+    ('dist_train.sh', 'CONFIG PROCESSES'),
+    ('dist_test.sh', 'CONFIG CHECKPOINT PROCESSES'),
+    ('slurm_train.sh', 'PARTITION JOB_NAME CONFIG WORK_DIR'),
+    ('slurm_test.sh', 'PARTITION JOB_NAME CONFIG CHECKPOINT')])
+def test_scripts_of_many_processes_show_their_usage(name, usage):
     done = subprocess.run(['bash', f'tools/{name}'], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 2
-    assert f'Usage: tools/{name} CONFIG' in done.stderr
+    assert f'Usage: tools/{name} {usage} [options' in done.stderr
 
 
 def test_missing_data_ends_in_one_line(tmp_path, monkeypatch):
