@@ -3,6 +3,7 @@
 # make study     no attention, SE and SGE with three seeds each, in one table
 # make bench     SGE's time and memory beside its reference and other attention
 # make test      the tests
+# make soak      long use and damaged files, with a count of everything tried
 # make env       the environment of all, in $(VENV)
 # make lint      the linter
 
@@ -18,7 +19,7 @@ BENCH_DIR := work_dirs/bench
 TRUTH := $(DATA)/annotations/val.json
 RUN := $(VENV)/bin/python
 
-.PHONY: env demo compare study bench test lint
+.PHONY: env demo compare study bench test soak lint
 env:
 	@$(PYTHON) tools/dev/setup_env.py $(VENV)
 
@@ -56,6 +57,9 @@ bench: env
 
 test: env
 	@$(RUN) -m pytest
+
+soak: env
+	@$(RUN) tools/dev/soak.py
 
 lint: env
 	@$(RUN) -m ruff check .

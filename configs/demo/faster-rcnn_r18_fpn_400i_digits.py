@@ -6,7 +6,6 @@ _base_ = [
     'mmdet::_base_/default_runtime.py'
 ]
 
-custom_imports = dict(imports=['sge_mmdet'])
 model = dict(
     backbone=dict(
         depth=18,
@@ -58,6 +57,5 @@ param_scheduler = [
 default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=50, max_keep_ckpts=2))
-custom_hooks = [dict(type='ExactResumeHook')]
 log_processor = dict(by_epoch=False, window_size=10)
 randomness = dict(seed=0)

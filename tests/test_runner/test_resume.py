@@ -71,6 +71,7 @@ def test_killed_while_it_writes_a_checkpoint_a_training_ends_the_same(
     config = write_tiny_run(tmp_path, '''
 train_cfg = dict(max_iters=4, val_interval=3)
 default_hooks['checkpoint'] = dict(interval=2)
+custom_hooks = [dict(type='ExactResumeHook')]
 ''')
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     code, output = run_script('train.py', config, '--work-dir', whole)
