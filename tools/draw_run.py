@@ -8,8 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
-
+from sge_mmdet.utils import load_config
 from sge_mmdet.visualization import draw_detections, draw_training_curves
 
 
@@ -21,7 +20,7 @@ def main() -> None:
                         help='its work directory, with test.bbox.json')
     args = parser.parse_args()
     try:
-        dataset = Config.fromfile(args.config).test_dataloader.dataset
+        dataset = load_config(args.config).test_dataloader.dataset
         annotations = Path(dataset.data_root, dataset.ann_file)
         images = Path(dataset.data_root, dataset.data_prefix.img)
         results = args.work_dir / 'test.bbox.json'

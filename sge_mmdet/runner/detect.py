@@ -3,10 +3,10 @@ import os.path as osp
 from pathlib import Path
 from typing import List, NamedTuple, Union
 
-from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .preflight import check_datasets, check_model
+from ..utils import load_config
+from .preflight import check_config
 
 
 class DetectionFiles(NamedTuple):
@@ -36,12 +36,12 @@ def detect(config: Union[str, Path], checkpoint: str,
 
     Raises:
         FileNotFoundError: If the checkpoint or the data is not there.
+        ValueError: If the config cannot be loaded.
     """
-    cfg = Config.fromfile(config)
+    cfg = load_config(config)
     if '://' not in checkpoint and not osp.isfile(checkpoint):
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
-    check_model(cfg.get('model'))
-    check_datasets(cfg, ['test'])
+    check_config(cfg, ['test'])
     dataset = cfg.test_dataloader.dataset
     root = dataset.get('data_root') or ''
     files = DetectionFiles(

@@ -4,10 +4,10 @@ import runpy
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
-from ..utils import stock_path
-from .preflight import check_datasets, check_model
+from ..utils import load_config, stock_path
+from .preflight import check_config
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test', )}
@@ -34,11 +34,8 @@ def run_stock_tool(name: str) -> None:
     try:
         tool = stock_path('tools', name)
         if config:
-            cfg = Config.fromfile(config)
-            cfg.merge_from_dict(options or {})
-            check_model(cfg.get('model'))
-            check_datasets(cfg, SPLITS[name])
-    except (FileNotFoundError, ImportError, ValueError) as error:
+            check_config(load_config(config, options), SPLITS[name])
+    except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.argv[0] = str(tool)
     runpy.run_path(str(tool), run_name='__main__')

@@ -10,7 +10,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from ..runner import check_datasets, check_model
-from ..utils import get_model, quiet_log
+from ..utils import get_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
 
@@ -120,10 +120,7 @@ def plan_study(configs: Sequence[Union[str, Path]],
 
 def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     """Return a config that is known to build and to be tested as a study."""
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no config {path}')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(options)
+    cfg = load_config(path, options)
     evaluator = cfg.get('test_evaluator')
     kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
     if kind not in METRICS or not evaluator.get('ann_file'):

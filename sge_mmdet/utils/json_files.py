@@ -30,6 +30,9 @@ def load_json(path: Union[str, Path]) -> Any:
     with no_garbage_collection():
         try:
             return _parse(path.read_bytes())
+        except RecursionError as error:
+            raise ValueError(f'{path} has lists in lists too deep to be '
+                             'read; no such file does') from error
         except ValueError as error:
             raise ValueError(f'{path} is not a JSON file or is truncated: '
                              f'{error}') from error
