@@ -61,9 +61,15 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
              *(f'{key} = {_to_source(value)}'
                for key, value in changes.items())]
     style = dict(based_on_style='pep8')
+    try:
+        text = FormatCode('\n'.join(lines), style_config=style)[0]
+    except Exception as error:
+        # Of whatever the formatter says of source that is no Python.
+        raise ValueError(f'{source} holds a value that no file can hold, such '
+                         f'as a function: {error}') from error
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'_partial_{path.name}')
-    partial.write_text(FormatCode('\n'.join(lines), style_config=style)[0])
+    partial.write_text(text)
     try:
         load_config(partial)
         os.replace(partial, path)

@@ -237,14 +237,16 @@ def make_detections(truth: Truth,
         text = (f'{name}: {(~good).sum()} detections have a box or score that '
                 'is not finite, or beyond '
                 f'{FARTHEST:.0e} pixels, or a negative size; the first is '
-                f'number {first}: bbox {box[first].tolist()}, score {score[first]}')
+                f'number {first}: bbox {box[first].tolist()}, score '
+                f'{score[first]}')
         if not drop_bad:
             raise ValueError(text)
         warnings.warn(f'{text}. They are left out', stacklevel=2)
     keep = good & (category >= 0)
     area = box[:, 2] * box[:, 3]
     if segmentation is not None:
-        area = rle_areas(segmentation, truth.image_sizes[image], name)
+        area = rle_areas(segmentation, truth.image_sizes[image],
+                         f'{name}, of {truth.name}')
         segmentation = [segmentation[i] for i in np.flatnonzero(keep)]
     return Detections(image[keep], category[keep], box[keep], score[keep],
                       area[keep], segmentation)

@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 import numpy as np
 import torch
 
-from ..utils import load_json, no_garbage_collection
+from ..utils import load_json, no_garbage_collection, read_json_text
 from .columns import (
     Detections,
     Truth,
@@ -69,10 +69,11 @@ def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
         Detections or None: None where there is anything unusual, which is for
         the slower way to name.
     """
-    if msgspec is None or not path.is_file():
+    if msgspec is None:
         return None
+    text = read_json_text(path)
     try:
-        rows = msgspec.json.decode(path.read_bytes(), type=List[_Detection])
+        rows = msgspec.json.decode(text, type=List[_Detection])
     except (msgspec.MsgspecError, RecursionError):
         return None
     image, category, score, box = (

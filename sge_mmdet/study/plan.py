@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from ..runner import check_datasets, check_model
+from ..runner import check_config
 from ..utils import get_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
@@ -98,7 +98,12 @@ def plan_study(configs: Sequence[Union[str, Path]],
     for path, name in zip(paths, names):
         cfg = _prepare(path, options or {}, metric)
         randomness = cfg.pop('randomness', None) or {}
-        text = cfg.pretty_text
+        try:
+            text = cfg.pretty_text
+        except Exception as error:
+            # Of whatever the formatter says of source that is no Python.
+            raise ValueError(f'{path} holds a value that no file can hold, '
+                             f'such as a function: {error}') from error
         for seed in seeds:
             runs.append(StudyRun(
                 name, seed, work_dir / 'configs' / f'{path.stem}_{seed}.py',
@@ -136,13 +141,11 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     if 'sge_mmdet' not in imports['imports']:
         imports['imports'] = [*imports['imports'], 'sge_mmdet']
     cfg.custom_imports = imports
+    check_config(cfg, ['train', 'test'])
+    model = get_model(cfg)
     try:
-        check_model(cfg.get('model'))
-        check_datasets(cfg, ['train', 'test'])
         with quiet_log():
-            MODELS.build(get_model(cfg))
-    except FileNotFoundError:
-        raise
+            MODELS.build(model)
     except Exception as error:
         # A model's constructor answers bad options with any type of error.
         raise ValueError(f'{path}: {error}') from error
