@@ -133,7 +133,7 @@ def test_nicknamed_checkpoints_run_no_code(monkeypatch, hostile, scheme,
     hostile.with_name('checkpoints').joinpath('hostile.pth').write_bytes(
         hostile.read_bytes())
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(hostile.parent))
-    with pytest.raises(RuntimeError, match='it contains posix.mkdir'):
+    with pytest.raises(RuntimeError, match=r'it contains posix\.mkdir'):
         CheckpointLoader.load_checkpoint(f'{scheme}://model')
 
 
@@ -234,7 +234,7 @@ def test_damaged_masks_of_the_truth_are_refused_where_masks_count(
         assert evaluate(data, found, [], metric).ap() == pytest.approx(1)
         return
     for read in evaluate, match:
-        with pytest.raises(ValueError, match='The ground truth.* mask'):
+        with pytest.raises(ValueError, match=r'The ground truth.* mask'):
             read(data, found, [ALL_SIZES], metric)
 
 
