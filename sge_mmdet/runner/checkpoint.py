@@ -153,16 +153,17 @@ def load_local_checkpoint(filename: str,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged, or holds more than tensors,
-            plain containers and what MMEngine writes.
+        RuntimeError: If the file is damaged or compressed, or holds more than
+            tensors, plain containers and what MMEngine writes.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')
-    _check_unpacked_size(filename)
     try:
-        return torch.load(
-            filename, map_location=map_location, weights_only=True)
+        unpacked = _unpacked_size(filename)
+        if unpacked <= osp.getsize(filename):
+            return torch.load(
+                filename, map_location=map_location, weights_only=True)
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
         refused = _refused_globals(filename, error)
@@ -179,26 +180,20 @@ def load_local_checkpoint(filename: str,
             f'Cannot read {filename} ({osp.getsize(filename)} bytes): it is '
             'truncated, damaged or no checkpoint. Copy or download it again'
         ) from error
+    # PyTorch stores what it writes as it is. A compressed file, or one whose
+    # parts overlap, can be a thousand times as large in memory.
+    raise RuntimeError(
+        f'Refused to load {filename}: it is compressed, '
+        f'{osp.getsize(filename)} bytes that unpack to {unpacked}, and '
+        'torch.save never compresses. Unpack it if it is an archive')
 
 
-def _check_unpacked_size(filename: str) -> None:
-    """Raise if a file would fill the memory with more than it is large.
-
-    PyTorch stores what it writes as it is. A compressed file, or one whose
-    parts overlap, can be a thousand times as large in memory.
-    """
+def _unpacked_size(filename: str) -> int:
+    """Return what the parts of a zip file take in memory; else 0."""
     if not zipfile.is_zipfile(filename):
-        return
-    try:
-        with zipfile.ZipFile(filename) as file:
-            unpacked = sum(part.file_size for part in file.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return  # torch.load has the words for it.
-    if unpacked > osp.getsize(filename):
-        raise RuntimeError(
-            f'Refused to load {filename}: it is compressed, '
-            f'{osp.getsize(filename)} bytes that unpack to {unpacked}, and '
-            'torch.save never compresses. Unpack it if it is an archive')
+        return 0
+    with zipfile.ZipFile(filename) as file:
+        return sum(part.file_size for part in file.infolist())
 
 
 def _weights_only_is_default() -> bool:
