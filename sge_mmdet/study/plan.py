@@ -128,12 +128,12 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     cfg = load_config(path, options)
     evaluator = cfg.get('test_evaluator')
     kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
-    if kind not in METRICS or not evaluator.get('ann_file'):
+    if kind not in METRICS or not isinstance(evaluator.get('ann_file'), str):
         raise ValueError(f'{path}: a study tests with annotations in COCO\'s '
                          f'format, a test_evaluator of type '
                          f'{" or ".join(METRICS)} with ann_file; got {kind}')
     found = evaluator.get('metric', 'bbox')
-    if metric not in ([found] if isinstance(found, str) else found):
+    if metric not in (found if isinstance(found, (list, tuple)) else [found]):
         raise ValueError(f'{path}: test_evaluator.metric is {found}, without '
                          f'{metric}, which the study compares')
     cfg.test_evaluator.type = 'SmallObjectMetric'
@@ -141,6 +141,9 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     if 'sge_mmdet' not in imports['imports']:
         imports['imports'] = [*imports['imports'], 'sge_mmdet']
     cfg.custom_imports = imports
+    if not isinstance(cfg.get('randomness') or {}, dict):
+        raise ValueError(f'{path}: randomness is a dict such as dict(seed=0), '
+                         f'got {cfg.randomness!r}')
     check_config(cfg, ['train', 'test'])
     model = get_model(cfg)
     try:
