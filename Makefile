@@ -59,7 +59,9 @@ test: env
 	@$(RUN) -m pytest
 
 soak: env
+	@$(RUN) tools/dev/fuzz_files.py --files 2100
 	@$(RUN) tools/dev/soak.py
+	@$(RUN) -m pytest tests/test_evaluation/test_engines.py --data-sets 500
 
 lint: env
 	@$(RUN) -m ruff check .

@@ -11,9 +11,9 @@ import argparse
 import sys
 
 from mmdet.utils import register_all_modules
-from mmengine.config import Config
 
 from sge_mmdet.conversion import convert_checkpoint, find_config
+from sge_mmdet.utils import load_config
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
     register_all_modules()
     try:
-        cfg = args.config and Config.fromfile(find_config(args.config))
+        cfg = args.config and load_config(find_config(args.config))
         steps = convert_checkpoint(args.checkpoint, args.out, cfg or None,
                                    args.overwrite)
     except (ImportError, OSError, RuntimeError, ValueError) as error:

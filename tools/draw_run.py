@@ -8,8 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
-
+from sge_mmdet.runner import find_test_data
+from sge_mmdet.utils import load_config
 from sge_mmdet.visualization import draw_detections, draw_training_curves
 
 
@@ -21,9 +21,8 @@ def main() -> None:
                         help='its work directory, with test.bbox.json')
     args = parser.parse_args()
     try:
-        dataset = Config.fromfile(args.config).test_dataloader.dataset
-        annotations = Path(dataset.data_root, dataset.ann_file)
-        images = Path(dataset.data_root, dataset.data_prefix.img)
+        annotations, images = find_test_data(
+            load_config(args.config))
         results = args.work_dir / 'test.bbox.json'
         picture = args.work_dir / 'detections.png'
         draw_detections(annotations, images, results, picture)

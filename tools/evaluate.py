@@ -67,7 +67,7 @@ def main() -> None:
         if args.out_dir:
             write(args, files, truth, found, result)
             print(f'written to {args.out_dir}')
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
 
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from mmdet.utils import register_all_modules
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from sge_mmdet.analysis import (
     HEADER,
@@ -19,6 +19,7 @@ from sge_mmdet.analysis import (
     paper_stats,
 )
 from sge_mmdet.conversion import find_config
+from sge_mmdet.utils import load_config
 
 
 def main() -> None:
@@ -53,8 +54,7 @@ def main() -> None:
         if args.paper:
             print_paper()
         elif '::' in args.model or args.model.endswith('.py'):
-            cfg = Config.fromfile(find_config(args.model))
-            cfg.merge_from_dict(args.cfg_options)
+            cfg = load_config(find_config(args.model), args.cfg_options)
             print(HEADER)
             for stats in config_stats(cfg, image):
                 print(stats.line(), flush=True)

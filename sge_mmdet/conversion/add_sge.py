@@ -281,7 +281,8 @@ def _build_without_weights(cfg: dict) -> nn.Module:
     try:
         with torch.device('meta'):
             return MODELS.build(deepcopy(cfg))
-    except (AssertionError, KeyError, TypeError) as error:
+    except Exception as error:
+        # A constructor answers bad options with any type of error.
         raise ValueError(f'{_type_name(cfg)} cannot be built: '
                          f'{type(error).__name__}: {error}') from error
 

@@ -150,7 +150,8 @@ def _build(cfg: Config) -> nn.Module:
     model = get_model(cfg)
     try:
         return MODELS.build(model)
-    except (AssertionError, KeyError, TypeError) as error:
+    except Exception as error:
+        # A constructor answers bad options with any type of error.
         raise ValueError('The model of the config cannot be built: '
                          f'{type(error).__name__}: {error}') from error
 

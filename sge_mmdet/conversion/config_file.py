@@ -8,8 +8,8 @@ from typing import Any, Union
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from ..utils import stock_path
-from .add_sge import sge_changes
+from ..utils import load_config, stock_path
+from .add_sge import NotApplicableError, sge_changes
 
 
 def write_sge_config(base: Union[str, Path], path: Union[str, Path],
@@ -29,8 +29,9 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     Raises:
         FileExistsError: If the file exists and is not to be replaced.
         FileNotFoundError: If there is no such config.
-        ValueError: As :func:`add_sge`, or if the config is not Python, or of
-            MMEngine's pure Python style, which ``_base_`` cannot inherit.
+        ValueError: As :func:`add_sge`, or if the config cannot be loaded, or
+            is of MMEngine's pure Python style, which ``_base_`` cannot
+            inherit.
     """
     path, source = Path(path), find_config(base)
     if path.suffix != '.py':
@@ -42,27 +43,40 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     if path.resolve() == source:
         raise ValueError(f'{path} is the config to inherit; name another file')
     try:
-        if Config._is_lazy_import(str(source)):
-            raise ValueError(
-                f'{source} is in the pure Python style of MMEngine, which a '
-                '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
-        changes = sge_changes(Config.fromfile(source), **options)
-    except SyntaxError as error:
+        is_lazy = Config._is_lazy_import(str(source))
+    except (SyntaxError, ValueError) as error:
         raise ValueError(f'{source} is not Python: {error}') from error
+    if is_lazy:
+        raise ValueError(
+            f'{source} is in the pure Python style of MMEngine, which a '
+            '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
+    cfg = load_config(source)
+    try:
+        changes = sge_changes(cfg, **options)
+    except NotApplicableError as error:
+        raise NotApplicableError(f'{source}: {error}') from error
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
     lines = [f'_base_ = {_inherited_name(source, path.parent)!r}\n',
              *(f'{key} = {_to_source(value)}'
                for key, value in changes.items())]
     style = dict(based_on_style='pep8')
+    try:
+        text = FormatCode('\n'.join(lines), style_config=style)[0]
+    except Exception as error:
+        # Of whatever the formatter says of source that is no Python.
+        raise ValueError(f'{source} holds a value that no file can hold, such '
+                         f'as a function: {error}') from error
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'_partial_{path.name}')
-    partial.write_text(FormatCode('\n'.join(lines), style_config=style)[0])
+    partial.write_text(text)
     try:
-        Config.fromfile(partial)
+        load_config(partial)
         os.replace(partial, path)
     finally:
         if partial.exists():
             partial.unlink()
-    return Config.fromfile(path)
+    return load_config(path)
 
 
 def find_config(name: Union[str, Path]) -> Path:

@@ -1,16 +1,25 @@
 """Ground truth and detections as columns, checked on the way in."""
+import contextlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ..utils import load_json
+from .masks import check_annotated_masks, rle_areas
 
 # The largest id for which a table of all ids up to it is worth its memory.
 MOST_TABLED = 10_000_000
+# No image and no box is as large, in pixels. Areas beyond are no numbers that
+# can be told apart, and masks of such images would fill any memory.
+LONGEST_SIDE = 100_000
+FARTHEST = 1e9
+# Engines count in floating point, which tells whole numbers apart up to this.
+LARGEST_ID = 2**53
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Truth:
         crowd: Whether it is a crowd, which detections may hit for free.
         segmentation: Polygons or RLE of each object, where all have one.
         file_names: Of the images.
+        name: Of the file, for messages.
     """
 
     image_ids: np.ndarray
@@ -45,6 +55,21 @@ class Truth:
     crowd: np.ndarray
     segmentation: Optional[list]
     file_names: List[str]
+    name: str = 'The ground truth'
+
+    @cached_property
+    def masks(self) -> list:
+        """list: ``segmentation``, checked, for whoever evaluates masks.
+
+        Raises:
+            ValueError: If an object has none, or one that cannot be drawn.
+        """
+        if self.segmentation is None and len(self.image):
+            raise ValueError(f'{self.name} has objects without masks; '
+                             'metric="segm" needs one for each')
+        masks = self.segmentation or []
+        check_annotated_masks(masks, self.image_sizes[self.image], self.name)
+        return masks
 
     def with_box_areas(self) -> 'Truth':
         """Return the same with the areas of boxes, not of annotations."""
@@ -93,7 +118,8 @@ def read_truth(source: Union[str, Path, dict],
         _unique_ids(name, 'annotations', data['annotations'])
         all_categories = dict(zip(
             _unique_ids(name, 'categories', data['categories']).tolist(),
-            (str(category['name']) for category in data['categories'])))
+            (_printable(category['name'])
+             for category in data['categories'])))
         chosen = sorted(
             key for key, text in all_categories.items()
             if categories is None or text in categories)
@@ -104,23 +130,39 @@ def read_truth(source: Union[str, Path, dict],
                                  f'{", ".join(lacking)}; it has '
                                  f'{", ".join(all_categories.values())}')
         annotations = data['annotations']
-        image = _indices(image_ids, [a['image_id'] for a in annotations])
-        category = np.array([a['category_id'] for a in annotations], int)
-        box = _boxes([a['bbox'] for a in annotations])
-    except (KeyError, TypeError) as error:
+        sizes = _numbers('height or width', [
+            (i.get('height', 0), i.get('width', 0)) for i in data['images']
+        ], 2)
+        image = _indices(image_ids, _ids('image_id', [
+            a['image_id'] for a in annotations]))
+        category = _ids('category_id', [a['category_id']
+                                        for a in annotations])
+        box = _numbers('bbox, which is [x, y, width, height]',
+                       [a['bbox'] for a in annotations], 4)
+        area = _numbers('area', [a.get('area', np.nan)
+                                 for a in annotations], 1)[:, 0]
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f'{name} is not a COCO annotation file: an entry '
                          f'lacks or has a wrong {error}') from error
+    good_size = (sizes >= 0).all(1) & (sizes <= LONGEST_SIDE).all(1)
+    if not good_size.all():
+        first = (~good_size).argmax()
+        raise ValueError(
+            f'{name}: image {image_ids[first]} has a height and width of '
+            f'{sizes[first].tolist()}, not of 0 to {LONGEST_SIDE} pixels '
+            f'({(~good_size).sum()} such)')
     for what, bad in (
             ('an image that it lacks', image < 0),
             ('a category that it lacks',
              ~np.isin(category, list(all_categories))),
-            ('a box that is not four finite numbers of a size of 0 or more',
-             ~_good_boxes(box))):
+            (f'a box that is not four finite numbers, to {FARTHEST:.0e} '
+             'pixels, of a size of 0 or more', ~_good_boxes(box)),
+            ('an area that is not 0 or more',
+             (area < 0) | np.isinf(area))):
         if bad.any():
             raise ValueError(
                 f'{name}: annotation {annotations[bad.argmax()].get("id")} '
                 f'has {what} ({bad.sum()} such)')
-    area = np.array([a.get('area', np.nan) for a in annotations], float)
     if np.isnan(area).any():
         warnings.warn(f'{name}: {np.isnan(area).sum()} annotations have no '
                       'area; that of their box is taken', stacklevel=2)
@@ -129,8 +171,7 @@ def read_truth(source: Union[str, Path, dict],
     segmentation = [annotations[i].get('segmentation') for i in keep]
     return Truth(
         image_ids,
-        np.array([(i.get('height', 0), i.get('width', 0))
-                  for i in data['images']], int).reshape(-1, 2),
+        sizes.astype(int),
         np.array(chosen, int), [all_categories[key] for key in chosen],
         np.array([key for key in all_categories if key in chosen], int),
         image[keep], np.searchsorted(chosen, category[keep]), box[keep],
@@ -138,7 +179,7 @@ def read_truth(source: Union[str, Path, dict],
         np.array([bool(annotations[i].get('iscrowd', 0)) for i in keep],
                  bool),
         segmentation if all(segmentation) else None,
-        [str(image.get('file_name', '')) for image in data['images']])
+        [str(image.get('file_name', '')) for image in data['images']], name)
 
 
 def make_detections(truth: Truth,
@@ -170,30 +211,42 @@ def make_detections(truth: Truth,
             has a number that is not finite, or a negative size.
     """
     try:
-        box, score = _boxes(box), np.asarray(score, float)
-    except (TypeError, ValueError) as error:
+        box = _numbers('bbox, which is [x, y, width, height]', box, 4)
+        score = _numbers('score', score, 1)[:, 0]
+        image_ids = _ids('image_id', image_ids)
+        category = _indices(truth.category_ids,
+                            _ids('category_id', category_ids))
+    except TypeError as error:
         raise ValueError(f'{name} is not a COCO result file: a detection has '
                          f'a wrong {error}') from error
+    lengths = {len(column) for column in (image_ids, category, box, score) + (
+        () if segmentation is None else (segmentation, ))}
+    if len(lengths) > 1:
+        raise ValueError(f'{name} has a box, score, label or mask too many or '
+                         'too few: there are '
+                         f'{" and ".join(map(str, sorted(lengths)))} of them')
     image = _indices(truth.image_ids, image_ids)
     if (image < 0).any():
-        first = np.asarray(image_ids)[(image < 0).argmax()]
+        first = image_ids[(image < 0).argmax()]
         raise ValueError(
             f'{name} is not of this ground truth: it has detections in image '
             f'{first}, which that lacks ({(image < 0).sum()} such)')
-    category = _indices(truth.category_ids, category_ids)
     good = np.isfinite(score) & _good_boxes(box)
     if not good.all():
         first = (~good).argmax()
         text = (f'{name}: {(~good).sum()} detections have a box or score that '
-                'is not finite, or a negative size; the first is number '
-                f'{first}: bbox {box[first].tolist()}, score {score[first]}')
+                'is not finite, or beyond '
+                f'{FARTHEST:.0e} pixels, or a negative size; the first is '
+                f'number {first}: bbox {box[first].tolist()}, score '
+                f'{score[first]}')
         if not drop_bad:
             raise ValueError(text)
         warnings.warn(f'{text}. They are left out', stacklevel=2)
     keep = good & (category >= 0)
     area = box[:, 2] * box[:, 3]
     if segmentation is not None:
-        area = _mask_areas(truth, image, segmentation, name)
+        area = rle_areas(segmentation, truth.image_sizes[image],
+                         f'{name}, of {truth.name}')
         segmentation = [segmentation[i] for i in np.flatnonzero(keep)]
     return Detections(image[keep], category[keep], box[keep], score[keep],
                       area[keep], segmentation)
@@ -253,17 +306,18 @@ def check_categories(truth: Truth, ids: Sequence[int], name: str) -> None:
     """
     unknown = {*ids} - {*truth.label_ids.tolist()}
     if unknown:
-        raise ValueError(f'{name} has detections of category '
-                         f'{", ".join(map(str, sorted(unknown)))}, which the '
-                         'ground truth lacks')
+        shown = ', '.join(sorted(f'{value!r:.40}' for value in unknown)[:8])
+        raise ValueError(f'{name} has detections of category {shown}, which '
+                         'the ground truth lacks')
 
 
 def _unique_ids(name: str, key: str, entries: Sequence[dict]) -> np.ndarray:
     ids = [entry['id'] for entry in entries]
-    odd = [value for value in ids if not isinstance(value, int)]
+    odd = [value for value in ids if not isinstance(value, int)
+           or abs(value) > LARGEST_ID]
     if odd:
         raise ValueError(f'{name}: ids of {key} are whole numbers, got '
-                         f'{odd[0]!r}')
+                         f'{odd[0]!r:.80}')
     twice = [value for value, count in Counter(ids).items() if count > 1]
     if twice:
         raise ValueError(f'{name}: {len(twice)} ids of {key} are there more '
@@ -287,30 +341,39 @@ def _indices(known: np.ndarray, ids: Any) -> np.ndarray:
     return np.where(known[order][at] == ids, order[at], -1)
 
 
-def _boxes(boxes: Any) -> np.ndarray:
+def _ids(what: str, values: Any) -> np.ndarray:
+    """Return ids as numbers; a TypeError says what is wrong."""
+    with contextlib.suppress(ValueError):  # Of lists of different lengths.
+        ids = np.asarray(values if len(values) else np.zeros(0, int))
+        if ids.ndim == 1 and ids.dtype.kind in 'iuf':
+            return ids
+    odd = next((value for value in values if not isinstance(
+        value, (int, float, np.number))), values)
+    raise TypeError(f'{what}: each is a whole number, got {odd!r:.80}')
+
+
+def _numbers(what: str, values: Any, columns: int) -> np.ndarray:
+    """Return a table of numbers; a TypeError says what is wrong."""
     try:
-        return np.asarray(boxes, float).reshape(-1, 4)
-    except (TypeError, ValueError) as error:
-        raise TypeError('bbox: each is [x, y, width, height]') from error
+        table = np.asarray(values, float)
+        if len(table) == 0:
+            return np.zeros((0, columns))
+        if table.shape == (len(table), columns)[:min(2, columns)]:
+            return table.reshape(-1, columns)
+        reason = f'of shape {table.shape}'
+    except (OverflowError, TypeError, ValueError) as error:
+        reason = str(error)
+    raise TypeError(f'{what}: {reason}')
+
+
+def _printable(name: Any) -> str:
+    """Return a name; a TypeError where it holds half a character."""
+    try:
+        return str(name).encode().decode()
+    except UnicodeError as error:
+        raise TypeError(f'name: {error}') from error
 
 
 def _good_boxes(box: np.ndarray) -> np.ndarray:
-    return np.isfinite(box).all(1) & (box[:, 2:] >= 0).all(1)
-
-
-def _mask_areas(truth: Truth, image: np.ndarray, masks: Sequence[dict],
-                name: str) -> np.ndarray:
-    """Return the areas of masks; raise if one is not of its image's size."""
-    from pycocotools import mask as mask_utils
-    sizes = np.array([mask['size'] for mask in masks]).reshape(-1, 2)
-    wrong = (sizes != truth.image_sizes[image]).any(1)
-    if wrong.any():
-        first = wrong.argmax()
-        raise ValueError(
-            f'{name}: detection {first} has a mask of '
-            f'{tuple(sizes[first].tolist())} '
-            f'pixels (height, width) in an image of '
-            f'{tuple(truth.image_sizes[image[first]].tolist())} '
-            f'({wrong.sum()} such)')
-    return mask_utils.area(list(masks)).astype(float) if len(
-        masks) else np.zeros(0)
+    # Whatever is not a number is not below anything.
+    return (abs(box) <= FARTHEST).all(1) & (box[:, 2:] >= 0).all(1)

@@ -7,7 +7,7 @@ import contextlib
 import importlib.util
 import io
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -131,9 +131,6 @@ def evaluate(truth: Truth,
     if metric not in ('bbox', 'segm', 'proposal'):
         raise ValueError('metric is one of bbox, segm, proposal, got '
                          f'{metric!r}')
-    if metric == 'segm' and len(truth.image) and truth.segmentation is None:
-        raise ValueError('The ground truth has objects without masks; '
-                         'metric="segm" needs one for each')
     bins = with_all_sizes(bins)
     run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
     precision, recall = run(truth, found, bins, metric, thresholds, max_dets)
@@ -166,7 +163,8 @@ def _run_pycocotools(truth: Truth, found: Detections,
             side = COCO()
             side.dataset = dict(images=_images(truth),
                                 categories=_categories(truth),
-                                annotations=_annotations(truth, columns))
+                                annotations=_annotations(
+                                    truth, columns, metric == 'segm'))
             side.createIndex()
             sides.append(side)
         run = COCOeval(*sides, 'segm' if metric == 'segm' else 'bbox')
@@ -200,7 +198,7 @@ def hotcoco_evaluation(truth: Truth, found: Detections,
         _images(truth), _categories(truth), truth.image_ids[truth.image],
         truth.category_ids[truth.category], truth.box, ids=ids,
         area=truth.area, iscrowd=truth.crowd.astype(int),
-        segmentation=truth.segmentation if is_segm else None)
+        segmentation=truth.masks if is_segm else None)
     dt = hotcoco.COCO.from_arrays(_images(truth), _categories(truth),
                                   [], [], np.zeros((0, 4)))
     if len(found.image):
@@ -234,7 +232,9 @@ def _categories(truth: Truth) -> 'List[dict]':
             zip(truth.category_ids, truth.category_names)]
 
 
-def _annotations(truth: Truth, columns: object) -> 'List[dict]':
+def _annotations(truth: Truth, columns: Union[Truth, Detections],
+                 masks: bool) -> 'List[dict]':
+    is_truth = isinstance(columns, Truth)
     annotations = [
         dict(id=i, image_id=image, category_id=category, bbox=box, area=area)
         for i, (image, category, box, area) in enumerate(
@@ -242,10 +242,11 @@ def _annotations(truth: Truth, columns: object) -> 'List[dict]':
                 truth.category_ids[columns.category].tolist(),
                 columns.box.tolist(), columns.area.tolist()), start=1)
     ]
-    if columns.segmentation is not None:
-        for annotation, mask in zip(annotations, columns.segmentation):
+    if masks:
+        for annotation, mask in zip(
+                annotations, columns.masks if is_truth else
+                columns.segmentation):
             annotation['segmentation'] = mask
-    is_truth = isinstance(columns, Truth)
     extra = columns.crowd if is_truth else columns.score
     for annotation, value in zip(annotations, extra.tolist()):
         annotation['iscrowd'] = int(value) if is_truth else 0

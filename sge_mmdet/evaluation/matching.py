@@ -210,6 +210,6 @@ def _mask_overlaps(truth: Truth, found: Detections, obj: np.ndarray,
                                        np.arange(1, len(objects))))):
         overlaps[rows] = mask_utils.iou(
             [found.segmentation[i] for i in det[rows]],
-            [encoded(truth.segmentation[one], truth.image[one])],
+            [encoded(truth.masks[one], truth.image[one])],
             [bool(truth.crowd[one])])[:, 0]
     return overlaps

@@ -1,5 +1,6 @@
 """Files with detections: COCO's JSON and MMDetection's pickles."""
 import io
+import math
 import pickle
 from itertools import chain
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 import numpy as np
 import torch
 
-from ..utils import load_json, no_garbage_collection
+from ..utils import load_json, no_garbage_collection, read_json_text
 from .columns import (
     Detections,
     Truth,
@@ -68,11 +69,12 @@ def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
         Detections or None: None where there is anything unusual, which is for
         the slower way to name.
     """
-    if msgspec is None or not path.is_file():
+    if msgspec is None:
         return None
+    text = read_json_text(path)
     try:
-        rows = msgspec.json.decode(path.read_bytes(), type=List[_Detection])
-    except msgspec.MsgspecError:
+        rows = msgspec.json.decode(text, type=List[_Detection])
+    except (msgspec.MsgspecError, RecursionError):
         return None
     image, category, score, box = (
         [getattr(row, name) for row in rows]
@@ -83,14 +85,18 @@ def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
                            name=str(path))
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds the containers, numbers and tensors of DumpDetResults alone."""
+class _Unpickler(pickle._Unpickler):
+    """Builds the containers, numbers and tensors of DumpDetResults alone.
+
+    It is the one in Python: that in C takes as much memory as ten bytes of a
+    file may ask it to.
+    """
 
     def find_class(self, module: str, name: str) -> Callable:
         """Return what a name in the file may stand for."""
         allowed = {
             ('torch._utils', '_rebuild_tensor_v2'):
-                torch._utils._rebuild_tensor_v2,
+                _rebuild_tensor,
             ('torch.storage', '_load_from_bytes'): _load_storage,
             ('collections', 'OrderedDict'): dict,
             ('_codecs', 'encode'): _encode_latin1,
@@ -98,6 +104,16 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f'it contains {module}.{name}')
         return allowed[module, name]
+
+
+def _rebuild_tensor(storage: Any, offset: int, size: Tuple[int, ...],
+                    *rest: Any) -> torch.Tensor:
+    """Return a tensor that is no larger than what the file holds of it."""
+    if math.prod(size) > storage.size():
+        raise pickle.UnpicklingError(
+            f'it has a tensor of {tuple(size)} made of {storage.size()} '
+            'numbers')
+    return torch._utils._rebuild_tensor_v2(storage, offset, size, *rest)
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:
@@ -114,14 +130,13 @@ def _load_storage(data: bytes) -> Any:
 def _load_pickle(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
-    with path.open('rb') as file:
-        try:
-            return _Unpickler(file).load()
-        except Exception as error:
-            # A damaged pickle can end in any error.
-            raise ValueError(
-                f'{path} is not a result file of tools/test.py --out, or is '
-                f'truncated; nothing of it was run: {error}') from error
+    try:
+        return _Unpickler(io.BytesIO(path.read_bytes())).load()
+    except Exception as error:
+        # A damaged pickle can end in any error.
+        raise ValueError(
+            f'{path} is not a result file of tools/test.py --out, or is '
+            f'truncated; nothing of it was run: {error}') from error
 
 
 def _from_pickle(results: Any, truth: Truth, name: str,
@@ -137,14 +152,17 @@ def _from_pickle(results: Any, truth: Truth, name: str,
                  instances['labels'].tolist()]
         segmentation = [mask for instances in found
                         for mask in instances['masks']] if masks else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        known = len(truth.label_ids)
+        if label and not 0 <= min(label) <= max(label) < known:
+            raise ValueError(f'labels from {min(label)} to {max(label)}, the '
+                             f'ground truth {known} categories')
+        category = truth.label_ids[np.array(label, int)]
+        image = np.repeat(np.array(images).reshape(len(found)),
+                          [len(x['scores']) for x in found])
+    except Exception as error:
+        # What a tensor answers to a wrong use is not one kind of error.
         raise ValueError(f'{name} is not a result file of tools/test.py '
-                         f'--out: {type(error).__name__} {error}') from error
-    known = len(truth.label_ids)
-    if label and not 0 <= min(label) <= max(label) < known:
-        raise ValueError(f'{name} has labels from {min(label)} to '
-                         f'{max(label)}, the ground truth {known} categories')
-    return make_detections(
-        truth, np.repeat(images, [len(x['scores']) for x in found]),
-        truth.label_ids[np.array(label, int)], box, score, segmentation,
-        name)
+                         '--out, or not of this ground truth: '
+                         f'{type(error).__name__}: {error}') from error
+    return make_detections(truth, image, category, box, score, segmentation,
+                           name)

@@ -6,10 +6,12 @@ resume fail. :func:`allow_mmengine_checkpoints` allows exactly what MMEngine
 0.10 writes: log buffers, the numpy numbers in them, and functions of a short
 list. :func:`load_local_checkpoint` says in words why a file was not loaded.
 """
+import difflib
 import os
 import os.path as osp
 import pickle
 import re
+import zipfile
 from typing import Any, Callable, Optional
 from urllib.parse import urlparse
 
@@ -18,6 +20,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as stock
 
 from .pickled_numpy import STAND_INS
 
@@ -26,6 +29,14 @@ from .pickled_numpy import STAND_INS
 PICKLED_METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+# MMEngine's own tables of what its nicknames stand for.
+NICKNAMES = {
+    'torchvision': 'get_torchvision_models',
+    'modelzoo': 'get_torchvision_models',
+    'open-mmlab': 'get_external_models',
+    'openmmlab': 'get_external_models',
+    'mmcls': 'get_mmcls_models',
 }
 
 
@@ -59,6 +70,9 @@ def allow_mmengine_checkpoints() -> None:
     CheckpointLoader.register_scheme(
         prefixes=('http://', 'https://'), loader=load_http_checkpoint,
         force=True)
+    CheckpointLoader.register_scheme(
+        prefixes=[f'{scheme}://' for scheme in NICKNAMES],
+        loader=load_from_nickname, force=True)
 
 
 def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
@@ -88,6 +102,42 @@ def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
     return load_local_checkpoint(filename, map_location)
 
 
+def load_from_nickname(name: str,
+                       map_location: Optional[Any] = None) -> dict:
+    """Load what MMEngine knows by a nickname, such as torchvision://resnet50.
+
+    It takes the place of MMEngine's loaders, which let a checkpoint run code.
+
+    Args:
+        name (str): Scheme, one of :data:`NICKNAMES`, and name.
+        map_location (optional): As in :func:`torch.load`. Default: None.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        RuntimeError: As :func:`load_local_checkpoint`.
+        ValueError: If nothing is known by that name.
+    """
+    scheme, _, model = name.partition('://')
+    if scheme in ('open-mmlab', 'openmmlab'):
+        model = stock.get_deprecated_model_names().get(model, model)
+    known = getattr(stock, NICKNAMES[scheme])()
+    if model not in known:
+        near = difflib.get_close_matches(model, known)
+        raise ValueError(f'There is no checkpoint {name}' + (
+            f'; there is {", ".join(near)}' if near else ''))
+    place = known[model]
+    if place.startswith(('http://', 'https://')):
+        checkpoint = load_http_checkpoint(place, map_location)
+    else:
+        checkpoint = load_local_checkpoint(
+            osp.join(stock._get_mmengine_home(), place), map_location)
+    if scheme == 'mmcls':
+        checkpoint = stock._process_mmcls_checkpoint(checkpoint)
+    return checkpoint
+
+
 def load_local_checkpoint(filename: str,
                           map_location: Optional[Any] = None) -> dict:
     """Load a checkpoint file without running anything that it contains.
@@ -103,15 +153,17 @@ def load_local_checkpoint(filename: str,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged, or holds more than tensors,
-            plain containers and what MMEngine writes.
+        RuntimeError: If the file is damaged or compressed, or holds more than
+            tensors, plain containers and what MMEngine writes.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')
     try:
-        return torch.load(
-            filename, map_location=map_location, weights_only=True)
+        unpacked = _unpacked_size(filename)
+        if unpacked <= osp.getsize(filename):
+            return torch.load(
+                filename, map_location=map_location, weights_only=True)
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
         refused = _refused_globals(filename, error)
@@ -128,6 +180,20 @@ def load_local_checkpoint(filename: str,
             f'Cannot read {filename} ({osp.getsize(filename)} bytes): it is '
             'truncated, damaged or no checkpoint. Copy or download it again'
         ) from error
+    # PyTorch stores what it writes as it is. A compressed file, or one whose
+    # parts overlap, can be a thousand times as large in memory.
+    raise RuntimeError(
+        f'Refused to load {filename}: it is compressed, '
+        f'{osp.getsize(filename)} bytes that unpack to {unpacked}, and '
+        'torch.save never compresses. Unpack it if it is an archive')
+
+
+def _unpacked_size(filename: str) -> int:
+    """Return what the parts of a zip file take in memory; else 0."""
+    if not zipfile.is_zipfile(filename):
+        return 0
+    with zipfile.ZipFile(filename) as file:
+        return sum(part.file_size for part in file.infolist())
 
 
 def _weights_only_is_default() -> bool:
@@ -142,7 +208,8 @@ def _refused_globals(filename: str, error: Exception) -> 'list[str]':
     named = re.findall(r'GLOBAL (getattr\(.*\)|[\w.]+)', str(error))
     try:
         unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
-    except ValueError:
-        # A file in the format before torch 1.6 cannot be searched.
+    except Exception:
+        # Neither a file in the format before torch 1.6 nor a damaged one can
+        # be searched.
         unsafe = []
     return sorted({*named, *unsafe})

@@ -1,12 +1,13 @@
 """Detections of a checkpoint, as files."""
 import os.path as osp
 from pathlib import Path
-from typing import List, NamedTuple, Union
+from typing import List, NamedTuple, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .preflight import check_datasets, check_model
+from ..utils import load_config
+from .preflight import check_config
 
 
 class DetectionFiles(NamedTuple):
@@ -36,17 +37,14 @@ def detect(config: Union[str, Path], checkpoint: str,
 
     Raises:
         FileNotFoundError: If the checkpoint or the data is not there.
+        ValueError: If the config cannot be loaded.
     """
-    cfg = Config.fromfile(config)
+    cfg = load_config(config)
     if '://' not in checkpoint and not osp.isfile(checkpoint):
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
-    check_model(cfg.get('model'))
-    check_datasets(cfg, ['test'])
-    dataset = cfg.test_dataloader.dataset
-    root = dataset.get('data_root') or ''
-    files = DetectionFiles(
-        Path(root, dataset.ann_file), Path(root, dataset.data_prefix.img),
-        Path(out_dir, f'detections.{metric}.json'))
+    check_config(cfg, ['test'])
+    files = DetectionFiles(*find_test_data(cfg),
+                           Path(out_dir, f'detections.{metric}.json'))
     metrics: List[str] = ['bbox'] if metric == 'bbox' else ['bbox', metric]
     cfg.test_evaluator = dict(
         type='CocoMetric', ann_file=str(files.truth), metric=metrics,
@@ -55,3 +53,23 @@ def detect(config: Union[str, Path], checkpoint: str,
     cfg.work_dir = str(out_dir)
     Runner.from_cfg(cfg).test()
     return files
+
+
+def find_test_data(cfg: Config) -> Tuple[Path, Path]:
+    """Return where ground truth and images of a config's test lie.
+
+    Args:
+        cfg (Config): Config of a detector.
+
+    Raises:
+        ValueError: If its test data is not in COCO's format.
+    """
+    try:
+        dataset = cfg.test_dataloader.dataset
+        root = dataset.get('data_root') or ''
+        return (Path(root, dataset.ann_file),
+                Path(root, dataset.data_prefix.img))
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f'{cfg.filename}: test_dataloader.dataset needs ann_file and '
+            f'data_prefix.img, as CocoDataset has them: {error}') from error

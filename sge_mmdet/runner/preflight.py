@@ -8,6 +8,26 @@ from ..models.backbones import check_plugins
 from ..utils import check_json_file
 
 
+def check_config(cfg: Config, splits: Sequence[str]) -> None:
+    """Raise if a config cannot be run, with its name before the reason.
+
+    Args:
+        cfg (Config): Config of a run.
+        splits (Sequence[str]): Which data loaders, of "train", "val", "test".
+
+    Raises:
+        FileNotFoundError: If a folder or an annotation file does not exist.
+        ValueError: As :func:`check_model` and :func:`check_datasets`.
+    """
+    try:
+        check_model(cfg.get('model'))
+        check_datasets(cfg, splits)
+    except (OSError, ValueError) as error:
+        kind = (FileNotFoundError if isinstance(error, FileNotFoundError)
+                else ValueError)
+        raise kind(f'{cfg.filename}: {error}') from error
+
+
 def check_model(model: Any) -> None:
     """Raise if a plugin stands where no block has a place for it.
 
@@ -41,13 +61,15 @@ def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: If a folder or an annotation file does not exist.
-        ValueError: If a JSON annotation file is not JSON.
+        ValueError: If a JSON annotation file is not JSON, or what should be
+            a path is none.
     """
     for split in splits:
-        loader = cfg.get(f'{split}_dataloader') or {}
-        for where, dataset in _leaf_datasets(loader.get('dataset'),
-                                             f'{split}_dataloader.dataset'):
-            _check_dataset(where, dataset)
+        loader = cfg.get(f'{split}_dataloader')
+        if isinstance(loader, dict):
+            for where, dataset in _leaf_datasets(
+                    loader.get('dataset'), f'{split}_dataloader.dataset'):
+                _check_dataset(where, dataset)
 
 
 def _leaf_datasets(dataset: object,
@@ -58,11 +80,15 @@ def _leaf_datasets(dataset: object,
     if 'ann_file' in dataset or 'data_root' in dataset:
         yield where, dataset
     yield from _leaf_datasets(dataset.get('dataset'), f'{where}.dataset')
-    for i, part in enumerate(dataset.get('datasets') or ()):
+    parts = dataset.get('datasets')
+    for i, part in enumerate(parts if isinstance(parts, list) else ()):
         yield from _leaf_datasets(part, f'{where}.datasets[{i}]')
 
 
 def _check_dataset(where: str, dataset: dict) -> None:
+    for key in 'data_root', 'ann_file':
+        if not isinstance(dataset.get(key) or '', str):
+            raise ValueError(f'{where}.{key} is a path, got {dataset[key]!r}')
     root = dataset.get('data_root') or ''
     if dataset.get('backend_args') or '://' in root:
         return
@@ -71,6 +97,9 @@ def _check_dataset(where: str, dataset: dict) -> None:
     prefixes = dataset.get('data_prefix') or {}
     if isinstance(prefixes, str):  # As MMPretrain has it.
         prefixes = dict(img=prefixes)
+    if not isinstance(prefixes, dict):
+        raise ValueError(f'{where}.data_prefix is a dict of paths, got '
+                         f'{prefixes!r}')
     folders = [root, *(osp.join(root, prefix) for prefix in prefixes.values()
                        if isinstance(prefix, str) and '://' not in prefix)]
     for folder in filter(None, folders):

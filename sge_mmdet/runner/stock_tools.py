@@ -4,11 +4,11 @@ import runpy
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
-from ..utils import stock_path
+from ..utils import load_config, stock_path
 from .launch import use_cpus
-from .preflight import check_datasets, check_model
+from .preflight import check_config
 from .resume import find_whole_checkpoint
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
@@ -41,10 +41,8 @@ def run_stock_tool(name: str) -> None:
     try:
         tool = stock_path('tools', name)
         if config:
-            cfg = Config.fromfile(config)
-            cfg.merge_from_dict(args.cfg_options or {})
-            check_model(cfg.get('model'))
-            check_datasets(cfg, SPLITS[name])
+            cfg = load_config(config, args.cfg_options)
+            check_config(cfg, SPLITS[name])
             added = use_cpus(cfg, args.launcher)
             resumes_last = args.resume == 'auto' or (
                 cfg.get('resume') and not cfg.get('load_from')
@@ -53,7 +51,7 @@ def run_stock_tool(name: str) -> None:
                 find_whole_checkpoint(
                     args.work_dir or cfg.get('work_dir')
                     or Path('work_dirs', Path(config).stem))
-    except (FileNotFoundError, ImportError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.argv[0] = str(tool)
     if added:

@@ -16,8 +16,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from ..evaluation import read_truth
-from ..runner import check_datasets, check_model
-from ..utils import get_model, quiet_log
+from ..runner import check_config
+from ..utils import get_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
 # How the line of a run's config begins that says where its result goes, which
@@ -137,22 +137,19 @@ def plan_study(configs: Sequence[Union[str, Path]],
 
 def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     """Return a config that is known to build and to be tested as a study."""
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no config {path}')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(options)
+    cfg = load_config(path, options)
     evaluator = cfg.get('test_evaluator')
     if isinstance(evaluator, (list, tuple)) and len(evaluator) == 1:
         evaluator = evaluator[0]
     kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
     kind = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
-    if kind not in METRICS or not evaluator.get('ann_file'):
+    if kind not in METRICS or not isinstance(evaluator.get('ann_file'), str):
         raise ValueError(f'{path}: a study tests with annotations in COCO\'s '
                          f'format, one test_evaluator of type '
                          f'{" or ".join(METRICS)} with ann_file; got '
                          f'{evaluator}')
     found = evaluator.get('metric', 'bbox')
-    if metric not in ([found] if isinstance(found, str) else found):
+    if metric not in (found if isinstance(found, (list, tuple)) else [found]):
         raise ValueError(f'{path}: test_evaluator.metric is {found}, without '
                          f'{metric}, which the study compares')
     cfg.test_evaluator = dict(evaluator, type='SmallObjectMetric')
@@ -162,14 +159,15 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     if 'sge_mmdet' not in modules:
         modules.append('sge_mmdet')
     cfg.custom_imports = dict(imports, imports=modules)
+    if not isinstance(cfg.get('randomness') or {}, dict):
+        raise ValueError(f'{path}: randomness is a dict such as dict(seed=0), '
+                         f'got {cfg.randomness!r}')
+    check_config(cfg, ['train', 'val', 'test'])
+    model = get_model(cfg)
     try:
-        check_model(cfg.get('model'))
-        check_datasets(cfg, ['train', 'val', 'test'])
         with quiet_log():
             # Constructors change what they are given.
-            MODELS.build(copy.deepcopy(get_model(cfg)))
-    except FileNotFoundError:
-        raise
+            MODELS.build(copy.deepcopy(model))
     except Exception as error:
         # A model's constructor answers bad options with any type of error.
         raise ValueError(f'{path}: {error}') from error
@@ -188,7 +186,11 @@ def _tested(cfg: Config,
         raise ValueError(f'{path}: test_dataloader.dataset: {error}'
                          ) from error
     truth = Path(cfg.test_evaluator.ann_file).absolute()
-    read_truth(truth, classes)
+    try:
+        read_truth(truth, classes)
+    except (OSError, ValueError) as error:
+        raise ValueError(f'{path}: test_evaluator.ann_file: {error}'
+                         ) from error
     return truth, tuple(classes) if classes else None
 
 
@@ -210,7 +212,12 @@ def _as_text(cfg: Config, path: Path) -> str:
     Raises:
         ValueError: If it holds something that has no such text.
     """
-    text = _spell_floats(cfg.pretty_text)
+    try:
+        text = _spell_floats(cfg.pretty_text)
+    except Exception as error:
+        # Of whatever the formatter says of source that is no Python.
+        raise ValueError(f'{path} holds a value that no file can hold, such '
+                         f'as a function: {error}') from error
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, 'config.py')
         copied.write_text(text)

@@ -1,10 +1,15 @@
 """What several parts of the package need."""
-from .configs import get_model
-from .json_files import check_json_file, load_json, no_garbage_collection
+from .configs import get_model, load_config
+from .json_files import (
+    check_json_file,
+    load_json,
+    no_garbage_collection,
+    read_json_text,
+)
 from .logs import quiet_log
 from .stock_mmdet import stock_path
 
 __all__ = [
-    'check_json_file', 'get_model', 'load_json', 'no_garbage_collection',
-    'quiet_log', 'stock_path'
+    'check_json_file', 'get_model', 'load_config', 'load_json',
+    'no_garbage_collection', 'quiet_log', 'read_json_text', 'stock_path'
 ]

@@ -1,5 +1,39 @@
 """What is asked of a config."""
+from pathlib import Path
+from typing import Any, Dict, Optional, Union
+
 from mmengine.config import Config
+
+
+def load_config(path: Union[str, Path],
+                options: Optional[Dict[str, Any]] = None) -> Config:
+    """Load a config, with errors that name it.
+
+    A config is a program in Python, and it is run: load none that you would
+    not run.
+
+    Args:
+        path (str or Path): The file.
+        options (dict, optional): Put into it, as ``--cfg-options``. Default:
+            None.
+
+    Raises:
+        FileNotFoundError: If it is not there, or one that it inherits.
+        ValueError: If it cannot be loaded, for any reason, or does not take
+            the options.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'There is no config {path}')
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+        return cfg
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path}: {error}') from error
+    except Exception as error:
+        # As a program it can end in any error.
+        raise ValueError(f'{path} is no config that can be loaded: '
+                         f'{type(error).__name__}: {error}') from error
 
 
 def get_model(cfg: Config) -> dict:
@@ -13,6 +47,7 @@ def get_model(cfg: Config) -> dict:
     """
     model = cfg.get('model')
     if not isinstance(model, dict):
-        raise ValueError('The config has no model; give the config of a '
-                         'detector, not one of its _base_ parts')
+        raise ValueError(f'{cfg.filename or "The config"} has no model; give '
+                         'the config of a detector, not one of its _base_ '
+                         'parts')
     return model

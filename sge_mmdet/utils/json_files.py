@@ -3,6 +3,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Iterator, Union
 
@@ -12,6 +13,8 @@ except ImportError:
     msgspec = None
 
 WHOLE_FILE_BYTES = 50_000_000
+# No text takes more than this times its size when parsed: not even "{},{},".
+MOST_GROWTH = 85
 
 
 def load_json(path: Union[str, Path]) -> Any:
@@ -22,17 +25,65 @@ def load_json(path: Union[str, Path]) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, with the place of the first error.
+        ValueError: If it is not JSON, with the place of the first error, or
+            too large for the memory.
+    """
+    text = read_json_text(path)
+    with no_garbage_collection():
+        try:
+            return _parse(text)
+        except RecursionError as error:
+            raise ValueError(f'{path} has lists in lists too deep to be '
+                             'read; no such file does') from error
+        except ValueError as error:
+            raise ValueError(f'{path} is not a JSON file or is truncated: '
+                             f'{error}') from error
+
+
+def read_json_text(path: Union[str, Path]) -> bytes:
+    """Read a JSON file as it is, if what it holds fits into the memory.
+
+    The system ends a process that takes more than there is, without a word.
+
+    Args:
+        path (str or Path): The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it would take more memory than there is.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
-    with no_garbage_collection():
-        try:
-            return _parse(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f'{path} is not a JSON file or is truncated: '
-                             f'{error}') from error
+    available = available_memory()
+    needed = path.stat().st_size
+    if needed * MOST_GROWTH <= available:
+        return path.read_bytes()
+    if needed <= available:
+        text = path.read_bytes()
+        # The text, its strings, and what CPython takes at most for a dict, a
+        # list and any other value.
+        needed = (2 * len(text) + 200 * text.count(b'{')
+                  + 72 * text.count(b'[') + 48 * text.count(b','))
+        if needed <= available + len(text):
+            return text
+    raise ValueError(
+        f'{path} is of {path.stat().st_size / 1e9:.1f} GB and takes up to '
+        f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
+        'are free. Use a machine with more, or split the file')
+
+
+def available_memory() -> int:
+    """Return the memory that a process can still take, in bytes.
+
+    That of the machine: limits of a container are not known here.
+    """
+    meminfo = Path('/proc/meminfo')
+    if meminfo.is_file():
+        found = re.search(r'MemAvailable:\s*(\d+) kB', meminfo.read_text())
+        if found:
+            return 1024 * int(found[1])
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ from typing import Union
 from matplotlib.figure import Figure
 
 from ..evaluation import Comparison
+from .images import plain_text
 
 
+@plain_text
 def draw_comparison(comparison: Comparison, out_file: Union[str, Path],
                     most: int = 40) -> None:
     """Draw each difference in AP with its 95 % interval.

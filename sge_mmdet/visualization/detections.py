@@ -1,18 +1,18 @@
 """Detections beside the ground truth."""
-from collections import defaultdict
 from pathlib import Path
-from typing import Sequence, Union
+from typing import Union
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
-from ..utils import load_json
+from ..evaluation import read_detections, read_truth
+from .images import plain_text, read_image
 
 
+@plain_text
 def draw_detections(annotation_file: Union[str, Path],
                     image_dir: Union[str, Path],
                     result_file: Union[str, Path],
@@ -32,22 +32,15 @@ def draw_detections(annotation_file: Union[str, Path],
             Default: 0.3.
 
     Raises:
-        ValueError: If the ground truth has no image.
+        FileNotFoundError: If a file or an image is not there.
+        ValueError: If one cannot be read, or the ground truth has no image.
     """
-    annotations, results = load_json(annotation_file), load_json(result_file)
-    if not annotations['images']:
+    truth = read_truth(annotation_file)
+    found = read_detections(result_file, truth)
+    total = len(truth.image_ids)
+    if not total:
         raise ValueError(f'{annotation_file} has no image to draw')
-    names = {c['id']: c['name'] for c in annotations['categories']}
-    colours = {key: to_hex(f'C{i % 10}') for i, key in enumerate(names)}
-    truth, found = defaultdict(list), defaultdict(list)
-    for annotation in annotations['annotations']:
-        truth[annotation['image_id']].append(annotation)
-    for result in results:
-        if result['score'] >= score_threshold:
-            found[result['image_id']].append(result)
-    total = len(annotations['images'])
-    images = min(images, total)
-    chosen = np.linspace(0, total - 1, images, dtype=int)
+    chosen = np.linspace(0, total - 1, min(images, total), dtype=int)
     pairs = 2
     rows = -(-len(chosen) // pairs)
     figure = Figure(figsize=(16, 4.2 * rows), layout='constrained')
@@ -55,30 +48,32 @@ def draw_detections(annotation_file: Union[str, Path],
     for axis in axes:
         axis.set_axis_off()
     for index, (left, right) in zip(chosen, zip(axes[::2], axes[1::2])):
-        image = annotations['images'][index]
-        pixels = imread(Path(image_dir) / image['file_name'])
-        for axis, boxes, title in ((left, truth, 'ground truth'),
-                                   (right, found, 'detections')):
+        name = truth.file_names[index]
+        pixels = read_image(image_dir, name)
+        for axis, columns, title in ((left, truth, 'ground truth'),
+                                     (right, found, 'detections')):
             axis.imshow(pixels)
-            axis.set_title(f'{image["file_name"]}: {title}', fontsize=10)
-            _draw_boxes(axis, boxes[image['id']], names, colours)
+            axis.set_title(f'{name}: {title}', fontsize=10)
+            here = columns.image == index
+            if columns is found:
+                here &= found.score >= score_threshold
+            for i in np.flatnonzero(here):
+                label = truth.category_names[columns.category[i]]
+                if columns is found:
+                    label += f' {100 * found.score[i]:.0f}'
+                _draw_box(axis, columns.box[i], label,
+                          to_hex(f'C{columns.category[i] % 10}'))
     figure.suptitle(f'Detections with a score of at least {score_threshold}; '
                     'number: class (and score in %)')
     figure.savefig(out_file, dpi=100)
 
 
-def _draw_boxes(axis: Axes, boxes: Sequence[dict], names: dict,
-                colours: dict) -> None:
-    for box in boxes:
-        x, y, width, height = box['bbox']
-        colour = colours[box['category_id']]
-        axis.add_patch(Rectangle((x, y), width, height, fill=False,
-                                 edgecolor=colour, linewidth=1.5))
-        label = names[box['category_id']]
-        if 'score' in box:
-            label += f' {100 * box["score"]:.0f}'
-        text = axis.text(
-            x, y - 1, label, fontsize=7, color='white', va='bottom',
-            bbox=dict(facecolor=colour, edgecolor='none', pad=0.8))
-        # A label that sticks out must not shrink the image.
-        text.set_in_layout(False)
+def _draw_box(axis: Axes, box: np.ndarray, label: str, colour: str) -> None:
+    x, y, width, height = box
+    axis.add_patch(Rectangle((x, y), width, height, fill=False,
+                             edgecolor=colour, linewidth=1.5))
+    text = axis.text(
+        x, y - 1, label, fontsize=7, color='white', va='bottom',
+        bbox=dict(facecolor=colour, edgecolor='none', pad=0.8))
+    # A label that sticks out must not shrink the image.
+    text.set_in_layout(False)

@@ -4,10 +4,10 @@ from typing import Optional, Union
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
 from ..evaluation import Accumulated, Detections, ErrorBreakdown, Truth
+from .images import plain_text, read_image
 
 
 def draw_ap_by_size(result: Accumulated, out_file: Union[str, Path]) -> None:
@@ -71,6 +71,7 @@ def draw_precision_recall(result: Accumulated, size: str,
     figure.savefig(out_file, dpi=100)
 
 
+@plain_text
 def draw_class_bars(result: Accumulated, size: str,
                     out_file: Union[str, Path]) -> None:
     """Draw each class's AP on objects of a size; classes without are named.
@@ -127,6 +128,7 @@ def draw_errors(errors: ErrorBreakdown, out_file: Union[str, Path]) -> None:
     figure.savefig(out_file, dpi=100)
 
 
+@plain_text
 def draw_missed(errors: ErrorBreakdown, truth: Truth, found: Detections,
                 image_dir: Union[str, Path], out_file: Union[str, Path],
                 most: int = 24) -> int:
@@ -145,6 +147,7 @@ def draw_missed(errors: ErrorBreakdown, truth: Truth, found: Detections,
 
     Raises:
         FileNotFoundError: If an image is not there.
+        ValueError: If one cannot be read.
     """
     chosen = errors.missed[:most]
     columns = 6
@@ -161,10 +164,7 @@ def draw_missed(errors: ErrorBreakdown, truth: Truth, found: Detections,
     pixels: Optional[np.ndarray] = None
     for axis, obj in zip(axes, chosen):
         image = truth.image[obj]
-        path = Path(image_dir) / truth.file_names[image]
-        if not path.is_file():
-            raise FileNotFoundError(f'There is no image {path}')
-        pixels = imread(path)
+        pixels = read_image(image_dir, truth.file_names[image])
         x, y, width, height = truth.box[obj]
         # As much around the object as lets a person see what it is.
         margin = max(24, 1.5 * max(width, height))

@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 
 from ..study import StudyReport, StudyRun
 from .curves import read_scalars
+from .images import plain_text
 
 CURVES = {'loss': 'training loss', 'coco/{}_mAP': 'validation AP',
           'coco/{}_mAP_s': 'validation AP_small'}
 
 
+@plain_text
 def draw_study(report: StudyReport, out_file: Union[str, Path]) -> None:
     """Draw each config's figures seed by seed, and the differences.
 
@@ -68,6 +70,7 @@ def _name_rows(axis: Axes, names: Sequence[str]) -> None:
     axis.grid(axis='x', alpha=0.3)
 
 
+@plain_text
 def draw_study_curves(runs: Sequence[StudyRun],
                       out_file: Union[str, Path]) -> None:
     """Draw loss and AP over training: the mean and range over the seeds.

@@ -105,8 +105,8 @@ def test_result_with_a_fault_is_named(results, words):
 def test_mask_of_another_size_is_named():
     truth = good_truth()
     masks = dict(size=[20, 40], counts='PPY14')
-    with pytest.raises(ValueError, match=r'mask of \(20, 40\) pixels .* in an '
-                       r'image of \(30, 40\)'):
+    with pytest.raises(ValueError, match=r'mask 0 is of \[20, 40\] pixels .* '
+                       r'in an image of \(30, 40\)'):
         detections_from_coco([good_result(segmentation=masks)],
                              read_truth(truth), 'r.json', masks=True)
 

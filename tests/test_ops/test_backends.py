@@ -109,6 +109,76 @@ def test_any_shape_agrees_with_the_reference(backend, n, groups, c, h, w,
                   layout=layout)
 
 
+VIEWS = {
+    'whole': lambda x: x,
+    'channels last': lambda x: x.contiguous(memory_format=LAST),
+    'sliced': lambda x: torch.cat([x, x + 1], 3)[..., ::2].contiguous()
+    .repeat_interleave(2, 3)[..., ::2],
+    'channels of more': lambda x: torch.cat([x + 1, x], 1)[:, x.shape[1]:],
+    'transposed': lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    'expanded': lambda x: x[:1].expand_as(x),
+}
+
+
+@pytest.mark.parametrize('backend', [*BACKENDS[:2], BACKENDS[3]])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_input_agrees_with_the_reference_in_float64(backend, data):
+    """Types, layouts, strides, empty batches and who wants a gradient."""
+    check_any_input(backend, data, 9)
+
+
+@pytest.mark.parametrize('backend', BACKENDS[2:3])
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_triton_agrees_on_any_input_with_the_reference(backend, data):
+    """Fewer and smaller ones: its interpreter is slow."""
+    check_any_input(backend, data, 4)
+
+
+def check_any_input(backend, data, most):
+    dtype = data.draw(st.sampled_from(
+        [dtype for dtype in TOLERANCE if takes(backend, dtype)]))
+    groups, c = (data.draw(st.integers(1, most)) for _ in range(2))
+    # Of two positions the normalisation makes +1 and -1 of any difference,
+    # also of one below what a short type can tell.
+    least = 1 if dtype == torch.float64 else 3
+    h, w = (data.draw(st.integers(least, most)) for _ in range(2))
+    n = data.draw(st.integers(0, 3))
+    view = VIEWS[data.draw(st.sampled_from(list(VIEWS)))]
+    residual = data.draw(st.booleans())
+    *case, grad = leaves((n, groups * c, h, w), groups, dtype,
+                         data.draw(st.integers(0, 2**32 - 1)))
+    case = [tensor if i > 1 else view(tensor)
+            for i, tensor in enumerate(case)]
+    used = [0, 1, 2, 3, 4, 5] if residual else [0, 2, 3]
+    wanting = [i for i in used if data.draw(st.booleans())]
+
+    def outcome(backend, kind=None):
+        tensors = [tensor.detach().to(device_of(backend)) for tensor in case]
+        if kind:
+            tensors = [tensor.to(kind) for tensor in tensors]
+        for i in wanting:
+            tensors[i].requires_grad_()
+        x, identity, weight, bias, scale, shift = tensors
+        with use_backend(backend):
+            y = (spatial_group_enhance_residual(
+                x, identity, weight, bias, groups, scale=scale, shift=shift)
+                if residual else spatial_group_enhance(x, weight, bias,
+                                                       groups))
+            assert y.requires_grad == bool(wanting)
+            gradients = torch.autograd.grad(
+                y, [tensors[i] for i in wanting], grad.to(y)
+            ) if wanting else []
+        return [tensor.detach().cpu().double() for tensor in (y, *gradients)]
+
+    tolerance = 2 * TOLERANCE[dtype]
+    for a, b in zip(outcome(backend), outcome('reference', torch.float64)):
+        torch.testing.assert_close(
+            a, b, rtol=tolerance,
+            atol=tolerance * max([1., *b.abs().flatten().tolist()]))
+
+
 @pytest.mark.parametrize('backend', BACKENDS[2:3])
 @pytest.mark.parametrize('shape, groups', [
     ((2, 12, 7, 9), 3), ((1, 6, 1, 1), 2), ((1, 64, 5, 5), 1),

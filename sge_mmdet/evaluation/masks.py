@@ -1,0 +1,168 @@
+"""Masks of files, checked before pycocotools' C code reads them.
+
+That code trusts a mask: runs that do not add up to the image make it loop
+without end, a text that breaks off lets it read past its memory, and polygons
+of absurd coordinates make it ask for hundreds of gigabytes.
+"""
+from typing import Any, Sequence, Tuple
+
+import numpy as np
+
+# Of one object, in pixels; drawing it takes 40 bytes a pixel.
+LONGEST_OUTLINE = 10_000_000
+# Compressed runs decoded at once, which bounds the memory that takes.
+CHUNK = 10_000
+# Characters of a run, 5 bits each: as many as 32 bits need.
+LONGEST_RUN = 7
+
+
+def rle_areas(masks: Sequence[Any], sizes: np.ndarray,
+              name: str) -> np.ndarray:
+    """Return the areas of masks in COCO's compressed RLE.
+
+    Args:
+        masks (Sequence[dict]): Masks, ``dict(size=[height, width],
+            counts=text)``.
+        sizes (np.ndarray): Height and width of each mask's image, in pixels;
+            shape (n, 2).
+        name (str): Of their file.
+
+    Returns:
+        np.ndarray: In pixels; shape (n,).
+
+    Raises:
+        ValueError: If one is not of that kind, not of its image's size, or
+            its runs do not add up to the image.
+    """
+    parts = [np.zeros(0)]
+    for begin in range(0, len(masks), CHUNK):
+        chunk = masks[begin:begin + CHUNK]
+        for i, mask in enumerate(chunk, start=begin):
+            if not (isinstance(mask, dict) and isinstance(
+                    mask.get('counts'), (str, bytes))):
+                raise ValueError(
+                    f'{name}: mask {i} is not in compressed RLE, '
+                    f'dict(size=[height, width], counts=text): {mask!r:.80}')
+            _check_size(mask, sizes[i], f'{name}: mask {i}')
+        texts = [_as_bytes(mask['counts']) for mask in chunk]
+        areas, good = _decode(texts, sizes[begin:begin + CHUNK].prod(1))
+        if not good.all():
+            first = int((~good).argmax())
+            raise ValueError(
+                f'{name}: mask {begin + first} has damaged counts, whose runs '
+                'do not add up to its image: '
+                f'{chunk[first]["counts"]!r:.80}')
+        parts.append(areas)
+    return np.concatenate(parts)
+
+
+def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
+                          name: str) -> None:
+    """Raise if a mask of the ground truth cannot be evaluated.
+
+    Args:
+        masks (Sequence): Polygons, or RLE, compressed or not, of each object.
+        sizes (np.ndarray): Height and width of each object's image, in
+            pixels; shape (n, 2).
+        name (str): Of their file.
+
+    Raises:
+        ValueError: As :func:`rle_areas`, or if polygons are not lists of x, y,
+            x, y, ... or longer around than :data:`LONGEST_OUTLINE`.
+    """
+    compressed = []
+    for i, (mask, size) in enumerate(zip(masks, sizes)):
+        where = f'{name}: the mask of object {i}'
+        if isinstance(mask, list):
+            if not _outline(mask) <= LONGEST_OUTLINE:
+                raise ValueError(
+                    f'{where} is not a list of polygons, [x, y, x, y, ...] of '
+                    f'three or more corners, around at most {LONGEST_OUTLINE} '
+                    f'pixels: {mask!r:.80}')
+        elif isinstance(mask, dict) and isinstance(mask.get('counts'), list):
+            _check_size(mask, size, where)
+            runs = mask['counts']
+            if not (all(type(run) is int and run >= 0 for run in runs)
+                    and sum(runs) == size.prod()):
+                raise ValueError(f'{where} has counts that do not add up to '
+                                 f'its image: {runs!r:.80}')
+        else:
+            compressed.append(i)
+    rle_areas([masks[i] for i in compressed], sizes[compressed], name)
+
+
+def _check_size(mask: dict, size: np.ndarray, where: str) -> None:
+    found = mask.get('size')
+    # Exactly two whole numbers: pycocotools takes True and 24.0 as well.
+    if not (isinstance(found, (list, tuple)) and [*found] == size.tolist()
+            and all(isinstance(x, (int, np.integer)) for x in found)):
+        raise ValueError(
+            f'{where} is of {found!r:.80} pixels (height, width) '
+            f'in an image of {tuple(size.tolist())}')
+
+
+def _as_bytes(counts: Any) -> bytes:
+    return counts.encode('ascii', 'replace') if isinstance(
+        counts, str) else counts
+
+
+def _outline(polygons: list) -> float:
+    """Return the pixels around polygons; NaN if they are none."""
+    total = 0.
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(
+                polygon) % 2 or not all(
+                    type(x) in (int, float) for x in polygon):
+            return np.nan
+        corners = np.array(polygon, float).reshape(-1, 2)
+        total += abs(corners - np.roll(corners, 1, 0)).max(1).sum()
+    return total if polygons else np.nan
+
+
+def _decode(texts: 'Sequence[bytes]',
+            pixels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return masks' areas, and which are whole.
+
+    A character holds 5 bits of a run, the lowest first, and whether more
+    follow; from the fourth run on it is the difference to the run before the
+    last, with a sign. Runs of outside and inside take turns.
+    """
+    lengths = np.array([len(text) for text in texts], int)
+    data = np.frombuffer(b''.join(texts), np.uint8).astype(np.int64) - 48
+    owner = np.repeat(np.arange(len(texts)), lengths)
+    good = lengths > 0
+    good[owner[(data < 0) | (data > 63)]] = False
+    is_last = (data & 32) == 0
+    ends_whole = np.zeros(len(texts), bool)
+    ends_whole[good] = is_last[np.cumsum(lengths)[good] - 1]
+    good &= ends_whole
+    # What is damaged is left out of the arithmetic.
+    data, owner, is_last = (x[good[owner]] for x in (data, owner, is_last))
+    ends = np.flatnonzero(is_last)
+    begins = np.r_[0, ends[:-1] + 1][:len(ends)]
+    digits = ends - begins + 1
+    place = np.arange(len(data)) - np.repeat(begins, digits)
+    good[owner[place >= LONGEST_RUN]] = False
+    bits = (data & 31) << (5 * np.minimum(place, LONGEST_RUN))
+    runs = np.add.reduceat(bits, begins) if len(begins) else bits
+    runs -= ((data[ends] & 16) > 0) * (1 << 5 * np.minimum(
+        digits, LONGEST_RUN))
+    owner = owner[ends]
+    position = _places(owner)
+    # The odd runs and the even ones behind the first each add up.
+    for parity in 1, 0:
+        series = np.flatnonzero((position % 2 == parity) & (position > 0))
+        sums = np.cumsum(runs[series])
+        begin = np.arange(len(series)) - _places(owner[series])
+        runs[series] = sums - np.r_[0, sums][begin]
+    good[owner[runs < 0]] = False
+    total = np.bincount(owner, runs, len(texts))
+    good &= total == pixels
+    return np.bincount(owner, runs * (position % 2), len(texts)), good
+
+
+def _places(sorted_keys: np.ndarray) -> np.ndarray:
+    """Return each element's position among those of the same key."""
+    begins = np.flatnonzero(np.diff(sorted_keys, prepend=-1))
+    count = np.diff(np.r_[begins, len(sorted_keys)])
+    return np.arange(len(sorted_keys)) - np.repeat(begins, count)

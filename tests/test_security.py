@@ -1,0 +1,333 @@
+"""Hostile files, given to whatever loads files; see docs/security.md."""
+import io
+import json
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imsave
+from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as stock
+from pycocotools import mask as mask_utils
+from scripts import TOOLS, run_script
+
+import sge_mmdet  # noqa: F401
+from sge_mmdet.evaluation.bins import ALL_SIZES
+from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.engines import evaluate
+from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.result_files import read_detections
+from sge_mmdet.utils import json_files, load_json
+from sge_mmdet.visualization.images import read_image
+
+if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
+    pytest.skip('weights_only is off by default before torch 2.6',
+                allow_module_level=True)
+
+DEMO = TOOLS.parent / 'configs/demo/faster-rcnn_r18-sge_fpn_400i_digits.py'
+SIZE = 24, 32
+
+
+class Hostile:
+    """Creates a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path, )
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """A path that hostile files would create; the test fails if one did."""
+    yield tmp_path / 'trace'
+    assert not (tmp_path / 'trace').exists()
+
+
+@pytest.fixture
+def hostile(tmp_path, trace):
+    torch.save(dict(state_dict={}, extra=Hostile(trace)),
+               tmp_path / 'hostile.pth')
+    return tmp_path / 'hostile.pth'
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Folders and files that the demo's config needs."""
+    data = tmp_path / 'digits'
+    for split in ('train', 'val'):
+        (data / split).mkdir(parents=True)
+        imsave(data / split / '0.png', np.zeros((*SIZE, 3)))
+        (data / 'annotations').mkdir(exist_ok=True)
+        (data / f'annotations/{split}.json').write_text(json.dumps(truth(
+            categories=[dict(id=i, name=str(i)) for i in range(10)],
+            annotations=[])))
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(DEMO)!r}\n'
+        f'data = dict(dataset=dict(data_root={f"{data}/"!r}))\n'
+        'train_dataloader = data\nval_dataloader = data\n'
+        'test_dataloader = dict(num_workers=0, persistent_workers=False, '
+        '**data)\n'
+        f'test_evaluator = dict(ann_file={f"{data}/annotations/val.json"!r})')
+    return config
+
+
+def truth(**changes):
+    return dict(dict(
+        images=[dict(id=1, height=SIZE[0], width=SIZE[1],
+                     file_name='0.png')],
+        categories=[dict(id=1, name='cat')],
+        annotations=[dict(id=1, image_id=1, category_id=1, iscrowd=0,
+                          bbox=[1, 1, 9, 9], area=81,
+                          segmentation=[[1, 1, 9, 1, 9, 9]])]), **changes)
+
+
+def annotated(**changes):
+    data = truth()
+    data['annotations'][0].update(changes)
+    return data
+
+
+def result(**changes):
+    return [dict(dict(image_id=1, category_id=1, bbox=[1, 1, 9, 9],
+                      score=0.5), **changes)]
+
+
+@pytest.mark.parametrize('command', [
+    lambda config, path: ('convert_checkpoint.py', path, '-o',
+                          path.parent / 'out.pth'),
+    lambda config, path: ('evaluate.py', config, path, '--out-dir',
+                          path.parent / 'out'),
+    lambda config, path: ('visualize_sge.py', config, path, path.parent
+                          / 'digits/val/0.png', '--out-dir',
+                          path.parent / 'out'),
+], ids=['convert', 'evaluate', 'visualize'])
+def test_tools_name_code_in_a_checkpoint_and_do_not_run_it(hostile, digits,
+                                                           command):
+    code, shown = run_script(*command(digits, hostile))
+    last = shown.strip().splitlines()[-1]
+    assert code == 1 and last.startswith('error: Refused to load ')
+    assert 'hostile.pth: it contains posix.mkdir' in last
+
+
+@pytest.mark.parametrize('scheme, table', [
+    ('torchvision', 'get_torchvision_models'),
+    ('modelzoo', 'get_torchvision_models'),
+    ('open-mmlab', 'get_external_models'),
+    ('openmmlab', 'get_external_models'), ('mmcls', 'get_mmcls_models')])
+@pytest.mark.parametrize('is_local', [False, True])
+def test_nicknamed_checkpoints_run_no_code(monkeypatch, hostile, scheme,
+                                           table, is_local):
+    place = str(hostile) if is_local else 'https://nowhere.invalid/hostile.pth'
+    monkeypatch.setattr(stock, table, lambda: dict(model=place))
+    (hostile.parent / 'checkpoints').mkdir()
+    hostile.with_name('checkpoints').joinpath('hostile.pth').write_bytes(
+        hostile.read_bytes())
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(hostile.parent))
+    with pytest.raises(RuntimeError, match=r'it contains posix\.mkdir'):
+        CheckpointLoader.load_checkpoint(f'{scheme}://model')
+
+
+def test_unknown_nickname_is_named_with_what_is_near():
+    with pytest.raises(ValueError, match=r'no checkpoint open-mmlab://resnet5'
+                       r'.* there is .*resne'):
+        CheckpointLoader.load_checkpoint('open-mmlab://resnet5')
+
+
+def test_nicknames_without_code_are_loaded(monkeypatch, tmp_path):
+    torch.save(dict(state_dict={'backbone.a': torch.ones(2)}),
+               tmp_path / 'good.pth')
+    monkeypatch.setattr(stock, 'get_mmcls_models',
+                        lambda: dict(model=str(tmp_path / 'good.pth')))
+    loaded = CheckpointLoader.load_checkpoint('mmcls://model')
+    assert loaded['state_dict'].keys() == {'a'}
+
+
+def bomb(path, megabytes=64):
+    """Write a checkpoint of a few kilobytes that unpacks to megabytes."""
+    whole = io.BytesIO()
+    torch.save(dict(state_dict=dict(a=torch.zeros(megabytes << 18))), whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(
+            path, 'w', zipfile.ZIP_DEFLATED) as target:
+        for part in source.infolist():
+            target.writestr(part.filename, source.read(part))
+    assert path.stat().st_size < megabytes << 14
+
+
+def test_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path):
+    bomb(tmp_path / 'bomb.pth')
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RuntimeError, match=r'bomb\.pth: it is compressed, '
+                       r'\d+ bytes that unpack to \d+'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'bomb.pth'))
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 32 * 1024
+
+
+def test_result_pickle_runs_no_code_in_the_tools(tmp_path, trace):
+    (tmp_path / 'truth.json').write_text(json.dumps(truth()))
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([Hostile(trace)]))
+    for command in (('evaluate.py', tmp_path / 'truth.json',
+                     tmp_path / 'r.pkl'),
+                    ('compare.py', tmp_path / 'r.pkl', tmp_path / 'r.pkl',
+                     '--truth', tmp_path / 'truth.json')):
+        code, shown = run_script(*command)
+        assert code == 1 and 'nothing of it was run: it contains' in shown
+
+
+def test_result_pickle_takes_no_more_memory_than_it_holds(tmp_path):
+    """Ten bytes would make C's unpickler fill 32 GB; a tensor, 4 TB."""
+    (tmp_path / 'memo.pkl').write_bytes(
+        b'\x80\x04]r' + struct.pack('<I', 2**31) + b'.')
+    assert len(read_detections(tmp_path / 'memo.pkl',
+                               read_truth(truth())).image) == 0
+    huge = torch.zeros(1).expand(10**12)
+    (tmp_path / 'wide.pkl').write_bytes(pickle.dumps([dict(
+        img_id=1, pred_instances=dict(
+            bboxes=torch.zeros(1, 4), scores=huge, labels=huge))]))
+    with pytest.raises(ValueError, match=r'a tensor of \(1000000000000,\) '
+                       'made of 1 numbers'):
+        read_detections(tmp_path / 'wide.pkl', read_truth(truth()))
+
+
+DAMAGED = [
+    dict(size=[10**9, 10**9], counts='0'), dict(size=[24], counts='0'),
+    # Runs that never add up made pycocotools loop without end.
+    dict(size=[*SIZE], counts='0'), dict(size=[*SIZE], counts='P'),
+    # A run whose last character says that more follow: it read on behind.
+    dict(size=[*SIZE], counts='PPPP'), dict(size=[*SIZE], counts=''),
+    dict(size=[*SIZE], counts='\u20ac'), dict(size=[*SIZE], counts=7), None]
+
+
+@pytest.mark.parametrize('mask', DAMAGED, ids=str)
+def test_damaged_masks_of_results_are_refused(mask):
+    with pytest.raises(ValueError, match=r'r\.json.*mask 0 '):
+        detections_from_coco(result(segmentation=mask), read_truth(truth()),
+                             'r.json', masks=True)
+
+
+@pytest.mark.parametrize('mask', [
+    *DAMAGED[:-1],
+    dict(size=[*SIZE], counts=[1, 2]), dict(size=[*SIZE], counts=[-5, 773]),
+    # Outlines of 2 and 40 billion pixels, of which each takes 40 bytes.
+    [[0, 0, 1e9, 0, 0, 1e9]], [[0, 0, 1e5, 0] * 100_000],
+    [[1, 2, 3, float('nan'), 5, 6]], [[1, 2, 3]], [[]], [['a'] * 6], 'text'],
+    ids=lambda mask: str(mask)[:40])
+@pytest.mark.parametrize('metric', ['segm', 'bbox'])
+def test_damaged_masks_of_the_truth_are_refused_where_masks_count(
+        mask, metric):
+    data = read_truth(annotated(segmentation=mask))
+    good = dict(size=[*SIZE], counts=[0, SIZE[0] * SIZE[1]])
+    found = detections_from_coco(result(
+        segmentation=mask_utils.frPyObjects(good, *SIZE)), data, 'r.json',
+        masks=True)
+    if metric == 'bbox':
+        assert evaluate(data, found, [], metric).ap() == pytest.approx(1)
+        return
+    for read in evaluate, match:
+        with pytest.raises(ValueError, match=r'The ground truth.* mask'):
+            read(data, found, [ALL_SIZES], metric)
+
+
+@pytest.mark.parametrize('width', [10**9, -1, 10**30, 1e400, 'wide', None])
+def test_absurd_images_are_refused(width):
+    data = truth()
+    data['images'][0]['width'] = width
+    with pytest.raises(ValueError, match='height'):
+        read_truth(data)
+
+
+@pytest.mark.parametrize('name', ['../secret.png', 'a/../../secret.png',
+                                  '{outside}/secret.png', '', '.'])
+def test_images_outside_their_folder_are_not_read(tmp_path, monkeypatch,
+                                                  name):
+    (tmp_path / 'images').mkdir()
+    imsave(tmp_path / 'secret.png', np.zeros((*SIZE, 3)))
+    name = name.format(outside=tmp_path)
+    monkeypatch.chdir(tmp_path / 'images')
+    for folder in tmp_path / 'images', '.':
+        with pytest.raises(ValueError, match='leads out of the folder'):
+            read_image(folder, name)
+
+
+def test_images_below_their_folder_are_read_also_through_links(tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    imsave(tmp_path / 'elsewhere' / '0.png', np.zeros((*SIZE, 3)))
+    (tmp_path / 'images').symlink_to(tmp_path / 'elsewhere')
+    assert read_image(tmp_path / 'images', '0.png').shape[:2] == SIZE
+    (tmp_path / 'images' / 'page.png').write_text('<html>')
+    with pytest.raises(ValueError, match=r'page\.png is no image'):
+        read_image(tmp_path / 'images', 'page.png')
+
+
+def test_names_that_files_hold_do_not_choose_where_is_written(tmp_path):
+    data = truth(categories=[dict(id=1, name='../../$climbs^'),
+                             dict(id=2, name='/tmp/absolute')])
+    (tmp_path / 'truth.json').write_text(json.dumps(data))
+    (tmp_path / 'r.json').write_text(json.dumps(result(bbox=[9, 9, 1, 1])))
+    (tmp_path / 'images').mkdir()
+    imsave(tmp_path / 'images' / '0.png', np.zeros((*SIZE, 3)))
+    before = {*tmp_path.rglob('*')}
+    args = [tmp_path / 'r.json', tmp_path / 'truth.json']
+    code, shown = run_script('evaluate.py', *args[::-1], '--out-dir',
+                             tmp_path / 'out/e', '--images',
+                             tmp_path / 'images')
+    assert code == 0, shown
+    code, shown = run_script('compare.py', args[0], args[0], '--truth',
+                             args[1], '--names', '../a', '$b_{', '--out-dir',
+                             tmp_path / 'out/c', '--resamples', 5)
+    assert code == 0, shown
+    new = {*tmp_path.rglob('*')} - before
+    assert all(tmp_path / 'out' in [path, *path.parents] for path in new)
+    assert {path.name for path in new} >= {'missed.png', 'comparison.png'}
+
+
+@pytest.mark.parametrize('text', [
+    '[' * 10**6, '[' * 10**6 + ']' * 10**6, '{"a":' * 10**5 + '1' + '}' * 10**5
+])
+def test_lists_in_lists_without_end_are_refused(tmp_path, text):
+    path = tmp_path / 'deep.json'
+    path.write_text(text)
+    for read in load_json, lambda p: read_detections(p, read_truth(truth())):
+        with pytest.raises(ValueError, match=r'deep\.json'):
+            read(path)
+
+
+def test_json_beyond_the_memory_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / 'huge.json').open('wb') as file:
+        file.truncate(10**13)  # Without a byte of it on the disk.
+    for read in load_json, lambda p: read_detections(p, read_truth(truth())):
+        with pytest.raises(ValueError, match=r'huge\.json is of 10000\.0 GB '
+                           'and takes up to .* are free'):
+            read(tmp_path / 'huge.json')
+
+
+@pytest.mark.parametrize('text', [
+    '[' + '[],' * 10**6 + '[]]', '[' + '{"a":[1.5]},' * 10**5 + '[]]',
+    '["' + 'a' * 10**7 + '"]', '[' + '1e5,' * 10**6 + '1]'],
+    ids=['lists', 'dicts', 'text', 'numbers'])
+def test_json_that_grows_in_memory_is_refused_where_it_would_not_fit(
+        tmp_path, monkeypatch, text):
+    (tmp_path / 'a.json').write_text(text)
+    script = f'''
+import gc, json, resource
+gc.disable()
+text = open({str(tmp_path / "a.json")!r}, 'rb').read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+held = json.loads(text)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'''
+    taken = 1024 * int(subprocess.run(
+        [sys.executable, '-c', script], capture_output=True, text=True,
+        check=True).stdout)
+    monkeypatch.setattr(json_files, 'available_memory', lambda: taken)
+    with pytest.raises(ValueError, match='of memory, of which'):
+        load_json(tmp_path / 'a.json')
