@@ -64,7 +64,7 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
     if is_legacy_two_stage(state):
         state = upgrade_legacy_detector(state)
         steps.append('moved heads and background from MMDetection 0.6 to 3.x')
-    if state and all(key.startswith(('backbone.', 'head.')) for key in state):
+    if {key.partition('.')[0] for key in state} == {'backbone', 'head'}:
         # Detectors have no part that is named head.
         state = {key.partition('.')[2]: value for key, value in state.items()
                  if key.startswith('backbone.')}

@@ -1,6 +1,7 @@
 """The backbone in what PyTorch has to compile, export and trace it."""
 import pytest
 import torch
+from operator_cases import exportable, registered
 from small_detectors import with_weights
 
 from sge_mmdet import SGEResNet
@@ -17,6 +18,7 @@ def image(*shape):
                        generator=torch.Generator().manual_seed(0))
 
 
+@registered
 @pytest.mark.parametrize('training', [False, True])
 def test_compiling_takes_the_backbone_whole_with_its_gradients(
         backbone, training):
@@ -41,6 +43,7 @@ def test_compiling_takes_the_backbone_whole_with_its_gradients(
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-6)
 
 
+@exportable
 def test_exported_backbone_takes_other_sizes(backbone):
     free = torch.export.Dim.DYNAMIC
     program = torch.export.export(
@@ -69,6 +72,7 @@ def test_pytorchs_dynamic_quantisation_leaves_sge_as_it_is(backbone):
                                    backbone(image(1, 64, 64)))
 
 
+@exportable
 def test_pytorchs_other_onnx_exporter_gets_pytorchs_operators(
         backbone, monkeypatch):
     """It is built on torch.export, and knows no translation of SGE's."""

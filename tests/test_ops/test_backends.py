@@ -1,98 +1,26 @@
-"""Every implementation of SGE against float64, and how one is chosen."""
-import importlib.util
-import os
-import re
-import subprocess
-import sys
+"""Every implementation of SGE against float64."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operator_cases import (
+    BACKENDS,
+    LAST,
+    NORMAL,
+    TOLERANCE,
+    assert_agrees,
+    device_of,
+    leaves,
+    run,
+    takes,
+)
 
 from sge_mmdet.ops import (
-    backend_for,
-    native,
     spatial_group_enhance,
     spatial_group_enhance_residual,
     use_backend,
 )
-
-NORMAL, LAST = torch.contiguous_format, torch.channels_last
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 2e-3,
-             torch.bfloat16: 1.6e-2}
-HAS_NATIVE = native.library() is not None
-HAS_TRITON = importlib.util.find_spec('triton') is not None
-BACKENDS = [
-    pytest.param('native', marks=pytest.mark.skipif(
-        not HAS_NATIVE, reason='built without a C++ compiler')),
-    'torch',
-    pytest.param('triton', marks=pytest.mark.skipif(
-        not HAS_TRITON, reason='Triton is not installed')),
-    'reference',
-]
-DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
-
-
-def device_of(backend):
-    return DEVICE if backend == 'triton' else 'cpu'
-
-
-def takes(backend, dtype):
-    return dtype not in dict(native=(torch.float16, ),
-                             triton=(torch.float64, )).get(backend, ())
-
-
-def leaves(shape, groups, dtype=torch.float64, seed=0):
-    """Return x, identity, weight, bias, scale, shift and a gradient."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*size):
-        return torch.randn(size, generator=generator, dtype=torch.float64)
-
-    kind = torch.promote_types(dtype, torch.float32)
-    return [draw(*shape).to(dtype), draw(*shape).to(dtype),
-            draw(1, groups, 1, 1).to(kind), draw(1, groups, 1, 1).to(kind),
-            (0.5 + draw(shape[1]).abs()).to(kind), draw(shape[1]).to(kind),
-            draw(*shape).to(dtype)]
-
-
-def run(case, groups, backend, residual, normalize=True, layout=NORMAL,
-        dtype=None):
-    """Return the result and all gradients, on the CPU, in float64."""
-    *tensors, grad = (
-        tensor.to(device_of(backend)).to(
-            tensor.dtype if dtype is None else dtype,
-            memory_format=layout if tensor.dim() == 4
-            and tensor.shape[1] == case[0].shape[1] else NORMAL)
-        for tensor in case)
-    x, identity, weight, bias, scale, shift = (
-        tensor.detach().requires_grad_() for tensor in tensors)
-    with use_backend(backend):
-        if residual:
-            used = [x, identity, weight, bias, scale, shift]
-            y = spatial_group_enhance_residual(
-                x, identity, weight, bias, groups, 1e-5, normalize, scale,
-                shift)
-        else:
-            used = [x, weight, bias]
-            y = spatial_group_enhance(x, weight, bias, groups, 1e-5,
-                                      normalize)
-        gradients = torch.autograd.grad(y, used, grad)
-    assert y.is_contiguous(memory_format=layout)
-    assert all(g.dtype == leaf.dtype for g, leaf in zip(gradients, used))
-    return [tensor.detach().cpu().double() for tensor in (y, *gradients)]
-
-
-def assert_agrees(case, groups, backend, residual, tolerance, **options):
-    got = run(case, groups, backend, residual, **options)
-    options.pop('layout', None)
-    want = run(case, groups, 'reference', residual, dtype=torch.float64,
-               **options)
-    for a, b in zip(got, want):
-        torch.testing.assert_close(
-            a, b, rtol=tolerance,
-            atol=tolerance * max(1., float(b.abs().max())))
 
 
 @pytest.mark.parametrize('backend', BACKENDS[:2])
@@ -331,186 +259,3 @@ def test_forward_mode_and_function_transforms_are_right():
     assert got[0].abs().max() > 0
     for a, b in zip(got, want):
         torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize('residual', [False, True])
-def test_no_map_is_saved_but_the_input_and_with_relu_the_output(residual):
-    *tensors, _ = leaves((2, 32, 20, 20), 4, torch.float32)
-    x, identity, weight, bias, *affine = (tensor.requires_grad_()
-                                          for tensor in tensors)
-    saved = {}
-    with torch.autograd.graph.saved_tensors_hooks(
-            lambda t: saved.setdefault(t.data_ptr(), t), lambda t: t):
-        if residual:
-            y = spatial_group_enhance_residual(x, identity, weight, bias, 4,
-                                               1e-5, True, *affine)
-        else:
-            y = spatial_group_enhance(x, weight, bias, 4)
-    maps = {address for address, tensor in saved.items()
-            if tensor.numel() >= x.numel()}
-    assert maps == {x.data_ptr()} | ({y.data_ptr()} if residual else set())
-    rest = sum(t.numel() for a, t in saved.items() if a not in maps)
-    assert rest < x.numel() / 50
-
-
-@pytest.mark.parametrize('residual', [False, True])
-def test_operator_keeps_the_rules_of_registered_operators(residual):
-    x, identity, weight, bias, scale, shift, grad = leaves(
-        (2, 6, 4, 5), 3, torch.float32)
-    extra = (scale, shift, identity) if residual else (None, ) * 3
-    args = (x, weight, bias, *extra, 3, 1e-5, True)
-    torch.library.opcheck(torch.ops.sge_mmdet.enhance.default, [
-        arg.requires_grad_() if torch.is_tensor(arg) else arg for arg in args
-    ])
-    y, mean, spread = torch.ops.sge_mmdet.enhance(*args)
-    torch.library.opcheck(torch.ops.sge_mmdet.enhance_backward.default, [
-        tensor.detach() if torch.is_tensor(tensor) else tensor
-        for tensor in (grad, x, y if residual else None, mean, spread, weight,
-                       bias, *extra[:2], 3, 1e-5, True)])
-
-
-@pytest.mark.parametrize('layout', [NORMAL, LAST])
-def test_compiling_does_not_break_the_graph_nor_change_results(layout):
-    case = leaves((2, 12, 5, 7), 3, torch.float32)
-
-    def function(x, identity, weight, bias, scale, shift):
-        y = spatial_group_enhance(x.relu(), weight, bias, 3)
-        return spatial_group_enhance_residual(
-            y, identity, weight, bias, 3, 1e-5, True, scale, shift).sin()
-
-    results = []
-    for call in function, torch.compile(function, fullgraph=True,
-                                        backend='aot_eager'):
-        tensors = [tensor.clone().to(memory_format=layout)
-                   if tensor.shape == case[0].shape else tensor.clone()
-                   for tensor in case[:6]]
-        y = call(*(tensor.requires_grad_() for tensor in tensors))
-        y.backward(case[6])
-        results.append([y.detach(), *(tensor.grad for tensor in tensors)])
-    for a, b in zip(*results):
-        torch.testing.assert_close(a, b)
-        assert a.stride() == b.stride()
-
-
-def test_exported_programs_hold_the_operator_and_take_other_sizes():
-    class Layer(torch.nn.Module):
-        def forward(self, x, weight, bias):
-            return spatial_group_enhance(x, weight, bias, 3)
-
-    x, _, weight, bias, *_ = leaves((2, 12, 5, 7), 3, torch.float32)
-    height, width = (torch.export.Dim(name, min=2, max=64)
-                     for name in ('height', 'width'))
-    program = torch.export.export(Layer(), (x, weight, bias), dynamic_shapes=(
-        {2: height, 3: width}, None, None))
-    assert 'sge_mmdet.enhance' in program.graph_module.code
-    other = torch.randn(2, 12, 9, 6)
-    torch.testing.assert_close(
-        program.module()(other, weight, bias),
-        spatial_group_enhance(other, weight, bias, 3))
-
-
-def test_traces_hold_pytorch_operators_alone():
-    x, _, weight, bias, *_ = leaves((1, 12, 5, 7), 3, torch.float32)
-    trace = torch.jit.trace(lambda *args: spatial_group_enhance(*args, 3),
-                            (x, weight, bias))
-    assert 'sge_mmdet::' not in str(trace.graph)
-    for other in torch.randn(3, 12, 8, 9), torch.randn(2, 12, 1, 1):
-        torch.testing.assert_close(
-            trace(other, weight, bias),
-            spatial_group_enhance(other, weight, bias, 3))
-
-
-def test_shapes_follow_on_the_meta_device():
-    x = torch.empty(2, 12, 5, 7, device='meta')
-    p = torch.empty(1, 3, 1, 1, device='meta')
-    assert spatial_group_enhance(x, p, p, 3).shape == x.shape
-
-
-def test_backend_is_chosen_by_device_and_type(monkeypatch):
-    x = torch.rand(1, 4, 2, 2)
-    if HAS_NATIVE:
-        assert backend_for(x) == 'native'
-    assert backend_for(x.half()) == 'torch'
-    monkeypatch.setattr(native, 'library', lambda: None)
-    assert backend_for(x) == 'torch'
-    p = torch.ones(1, 2, 1, 1)
-    torch.testing.assert_close(
-        spatial_group_enhance(x, 0 * p, p, 2), x * p[0, 0].sigmoid())
-
-
-def test_backend_that_cannot_run_says_why(monkeypatch):
-    x = torch.rand(1, 4, 2, 2)
-    with use_backend('native'), pytest.raises(
-            RuntimeError, match=r'float16 on cpu|not built'):
-        backend_for(x.half())
-    monkeypatch.setattr(native, 'library', lambda: None)
-    with use_backend('native'), pytest.raises(RuntimeError,
-                                              match=r'C\+\+ compiler'):
-        backend_for(x)
-    with pytest.raises(ValueError, match=r"native, triton.*got 'fast'"):
-        with use_backend('fast'):
-            pass
-
-
-def test_library_of_another_version_is_not_loaded(monkeypatch):
-    library = native.library.__wrapped__
-    assert (library() is not None) == HAS_NATIVE
-    monkeypatch.setattr(native, 'VERSION', native.VERSION + 1)
-    assert library() is None
-
-
-@pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
-def test_pytorchs_own_threads_run_the_kernels():
-    assert native.openmp_team()
-
-
-def test_backend_by_name_takes_empty_maps_and_refuses_what_it_cannot():
-    p = torch.ones(1, 2, 1, 1)
-    if HAS_NATIVE:
-        with use_backend('native'):
-            empty = spatial_group_enhance(torch.ones(0, 4, 2, 2), p, p, 2)
-        assert empty.shape == (0, 4, 2, 2)
-    if HAS_TRITON:
-        with use_backend('triton'), pytest.raises(RuntimeError,
-                                                  match='float64'):
-            backend_for(torch.ones(1, 4, 2, 2).double())
-
-
-def test_triton_on_a_cpu_needs_the_interpreter(monkeypatch):
-    pytest.importorskip('triton')
-    monkeypatch.delenv('TRITON_INTERPRET', raising=False)
-    with use_backend('triton'), pytest.raises(RuntimeError, match='on cpu'):
-        backend_for(torch.ones(1, 4, 2, 2))
-
-
-@pytest.mark.parametrize('value, words', [
-    ('reference', 'reference'),
-    ('slow', "SGE_MMDET_BACKEND takes one of native, .*got 'slow'"),
-])
-def test_environment_variable_names_the_backend(value, words):
-    code = ('import torch; from sge_mmdet.ops import backend_for; '
-            'print(backend_for(torch.rand(1, 4, 2, 2)))')
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True,
-                          text=True, check=False,
-                          env={**os.environ, 'SGE_MMDET_BACKEND': value})
-    assert re.search(words, done.stdout + done.stderr)
-
-
-@pytest.mark.parametrize('change, error, words', [
-    (dict(weight=torch.zeros(1, 3, 1, 1, device='meta')), ValueError,
-     'weight on the device of x, cpu, got one on meta'),
-    (dict(identity=torch.zeros(1, 6, 4, 4, device='meta')), ValueError,
-     'identity on the device of x'),
-    (dict(identity=torch.zeros(1, 6, 4, 5)), ValueError, r'\(1, 6, 4, 5\)'),
-    (dict(identity=torch.zeros(1, 6, 4, 4).half()), TypeError, 'float16'),
-    (dict(scale=torch.ones(6)), ValueError, 'together'),
-    (dict(scale=torch.ones(5), shift=torch.ones(5)), ValueError,
-     r'scale of shape \(6,\), got \(5,\)'),
-])
-def test_bad_arguments_of_the_residual_are_refused(change, error, words):
-    arguments = dict(x=torch.zeros(1, 6, 4, 4), groups=3,
-                     identity=torch.zeros(1, 6, 4, 4),
-                     weight=torch.zeros(1, 3, 1, 1),
-                     bias=torch.zeros(1, 3, 1, 1))
-    with pytest.raises(error, match=words):
-        spatial_group_enhance_residual(**{**arguments, **change})
