@@ -55,8 +55,9 @@ bench: env
 	    --rounds 9 --out $(BENCH_DIR)/network_cpu.csv
 	@echo "written to $(BENCH_DIR)"
 
+# One process a core, each of one thread.
 test: env
-	@$(RUN) -m pytest
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 soak: env
 	@$(RUN) tools/dev/fuzz_files.py --files 2100

@@ -136,8 +136,10 @@ def test_progress_is_read_from_the_log(tmp_path, line, words):
 
 def test_interrupted_study_ends_its_trainings(tmp_path):
     """Ctrl-C, or a kill, does not leave a training behind it."""
+    # SIGINT as in a terminal; a job in the background ignores it.
     script = textwrap.dedent('''
-        import sys
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from pathlib import Path
         from sge_mmdet.study import StudyRun, execution, run_study
         execution.TOOL = (
