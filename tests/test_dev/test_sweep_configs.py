@@ -75,6 +75,8 @@ def sweep():
 def test_config_of_the_resnet_family_loads_builds_and_runs_with_sge(
         sweep, name, tmp_path):
     outcome = sweep.try_config(name, tmp_path)
+    if "No module named 'torchvision'" in outcome.reason:
+        pytest.skip('MMPretrain, which this config needs, needs torchvision')
     assert outcome.status == sweep.BUILT, outcome
 
 
