@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 from typing import Dict, Union
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 LOSSES = {'loss': 'total loss', 'loss_rpn_cls': 'RPN classes',
@@ -76,12 +77,22 @@ def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
             if points:
                 axis.plot(*zip(*points), label=name,
                           marker='o' if keys is PRECISIONS else None)
-        axis.set(title=title, xlabel='iteration or epoch')
-        axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend()
-        else:
-            axis.text(0.5, 0.5, 'nothing logged', ha='center',
-                      transform=axis.transAxes)
+        finish_curves(axis, title)
     return figure
+
+
+def finish_curves(axis: Axes, title: str) -> None:
+    """Give curves over training their title, legend and grid.
+
+    Args:
+        axis (Axes): With the curves, or none.
+        title (str): Of the axis.
+    """
+    axis.set(title=title, xlabel='iteration or epoch')
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend()
+    else:
+        axis.text(0.5, 0.5, 'nothing logged', ha='center',
+                  transform=axis.transAxes)

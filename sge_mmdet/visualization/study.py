@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..study import StudyReport, StudyRun
-from .curves import read_scalars
+from .curves import finish_curves, read_scalars
 from .images import plain_text
 
 CURVES = {'loss': 'training loss', 'coco/{}_mAP': 'validation AP',
@@ -99,14 +99,7 @@ def draw_study_curves(runs: Sequence[StudyRun],
                                   marker='o' if len(steps) < 30 else None)
                 axis.fill_between(steps, values.min(0), values.max(0),
                                   color=line.get_color(), alpha=0.15)
-        axis.set(title=title, xlabel='iteration or epoch')
-        axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend()
-        else:
-            axis.text(0.5, 0.5, 'nothing logged', ha='center',
-                      transform=axis.transAxes)
+        finish_curves(axis, title)
     figure.savefig(out_file, dpi=100)
 
 
