@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,12 @@ BACKBONES = [dict(depth=depth, frozen_stages=frozen, with_cp=with_cp,
 
 
 def run_dist(script, *args):
+    # The scripts take the shell's python.
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     done = subprocess.run(
         ['bash', f'tools/{script}', *map(str, args)], cwd=ROOT, text=True,
-        capture_output=True, env={**os.environ, 'PORT': str(free_port())})
+        capture_output=True,
+        env={**os.environ, 'PATH': path, 'PORT': str(free_port())})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
