@@ -16,6 +16,7 @@ from matplotlib.image import imsave
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as stock
 from pycocotools import mask as mask_utils
+from safe_loading import safely
 from scripts import TOOLS, run_script
 
 import sge_mmdet  # noqa: F401
@@ -102,6 +103,7 @@ def result(**changes):
                       score=0.5), **changes)]
 
 
+@safely
 @pytest.mark.parametrize('command', [
     lambda config, path: ('convert_checkpoint.py', path, '-o',
                           path.parent / 'out.pth'),
@@ -119,6 +121,7 @@ def test_tools_name_code_in_a_checkpoint_and_do_not_run_it(hostile, digits,
     assert 'hostile.pth: it contains posix.mkdir' in last
 
 
+@safely
 @pytest.mark.parametrize('scheme, table', [
     ('torchvision', 'get_torchvision_models'),
     ('modelzoo', 'get_torchvision_models'),

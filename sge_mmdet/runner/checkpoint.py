@@ -59,7 +59,7 @@ def allow_mmengine_checkpoints() -> None:
 
     Does nothing with torch < 2.6, where ``weights_only`` is off by default.
     """
-    if not _weights_only_is_default():
+    if not weights_only_is_default():
         return
     torch.serialization.add_safe_globals([
         HistoryBuffer, OneCycleParamScheduler,
@@ -142,7 +142,9 @@ def load_local_checkpoint(filename: str,
                           map_location: Optional[Any] = None) -> dict:
     """Load a checkpoint file without running anything that it contains.
 
-    It takes the place of MMEngine's loader of local files.
+    It takes the place of MMEngine's loader of local files. With torch < 2.6,
+    which cannot be told what MMEngine writes, it loads as MMEngine does there:
+    a file may then run code.
 
     Args:
         filename (str): Path of the file.
@@ -163,7 +165,8 @@ def load_local_checkpoint(filename: str,
         unpacked = _unpacked_size(filename)
         if unpacked <= osp.getsize(filename):
             return torch.load(
-                filename, map_location=map_location, weights_only=True)
+                filename, map_location=map_location,
+                weights_only=weights_only_is_default())
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
         refused = _refused_globals(filename, error)
@@ -196,7 +199,8 @@ def _unpacked_size(filename: str) -> int:
         return sum(part.file_size for part in file.infolist())
 
 
-def _weights_only_is_default() -> bool:
+def weights_only_is_default() -> bool:
+    """Return whether ``torch.load`` runs nothing by default: torch >= 2.6."""
     major, minor = re.match(r'(\d+)\.(\d+)', torch.__version__).groups()
     return (int(major), int(minor)) >= (2, 6)
 

@@ -187,7 +187,11 @@ def test_empty_maps_pass_through(shape):
 def test_autocast_keeps_the_type_and_the_precision(dtype):
     x, weight, bias, _ = (torch.tensor(a, dtype=torch.float32)
                           for a in inputs((2, 12, 9, 9), 3))
-    with torch.autocast('cpu', dtype=dtype):
+    try:
+        autocast = torch.autocast('cpu', dtype=dtype)
+    except RuntimeError as error:
+        pytest.skip(f'before torch 2.2: {error}')
+    with autocast:
         single = spatial_group_enhance(x, weight, bias, 3)
         half = spatial_group_enhance(x.to(dtype), weight, bias, 3)
     assert torch.equal(single, spatial_group_enhance(x, weight, bias, 3))

@@ -1,10 +1,10 @@
 """The CUDA kernels compile for GPUs that are not at hand."""
-import importlib.util
 import os
 import subprocess
 import sys
 
 import pytest
+from operator_cases import HAS_TRITON
 
 CODE = '''
 from triton.backends.compiler import GPUTarget
@@ -40,8 +40,7 @@ for name in ('_mean_kernel', '_square_kernel', '_apply_kernel',
 '''
 
 
-@pytest.mark.skipif(importlib.util.find_spec('triton') is None,
-                    reason='Triton is not installed')
+@pytest.mark.skipif(not HAS_TRITON, reason='Triton 3 is not installed')
 def test_kernels_compile_to_machine_code_of_an_h100(tmp_path):
     env = {**os.environ, 'TRITON_CACHE_DIR': str(tmp_path)}
     env.pop('TRITON_INTERPRET', None)

@@ -9,6 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader, load_checkpoint
+from safe_loading import safely
 from torch import nn
 
 import sge_mmdet  # noqa: F401
@@ -102,6 +103,7 @@ def test_numpy_builds_no_object_pointers_from_bytes(tmp_path, forged):
     assert loaded.value == np.dtype('f8') and not loaded.value.fields
 
 
+@safely
 @pytest.mark.parametrize('zip_format', [True, False])
 def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path, zip_format):
     path, trace = tmp_path / 'hostile.pth', tmp_path / 'trace'
@@ -122,6 +124,7 @@ def test_getattr_reaches_no_other_function(tmp_path, cls, name):
         load(tmp_path / 'reach.pth')
 
 
+@safely
 def test_unknown_class_is_named(tmp_path):
     torch.save(dict(extra=pytest.approx(1)), tmp_path / 'other.pth')
     with pytest.raises(RuntimeError, match=r'contains .*ApproxScalar'):
@@ -177,6 +180,7 @@ def test_checkpoint_of_a_url_is_downloaded_once(server):
         (folder / 'model.pth').unlink(missing_ok=True)
 
 
+@safely
 def test_code_in_a_downloaded_checkpoint_is_not_run(server, tmp_path):
     folder, url = server
     torch.save(dict(extra=Hostile(tmp_path / 'trace')), folder / 'evil.pth')
