@@ -188,10 +188,11 @@ def test_autocast_keeps_the_type_and_the_precision(dtype):
     x, weight, bias, _ = (torch.tensor(a, dtype=torch.float32)
                           for a in inputs((2, 12, 9, 9), 3))
     try:
-        autocast = torch.autocast('cpu', dtype=dtype)
+        with torch.autocast('cpu', dtype=dtype):
+            pass
     except RuntimeError as error:
         pytest.skip(f'before torch 2.2: {error}')
-    with autocast:
+    with torch.autocast('cpu', dtype=dtype):
         single = spatial_group_enhance(x, weight, bias, 3)
         half = spatial_group_enhance(x.to(dtype), weight, bias, 3)
     assert torch.equal(single, spatial_group_enhance(x, weight, bias, 3))
