@@ -91,6 +91,11 @@ class _SeededBatches:
         self.number += 1
         return next(self.batches)
 
+    def skip_iter(self, number: int) -> None:
+        """Skip batches at once, as onedl-mmengine does."""
+        self.batches.skip_iter(number)
+        self.number += number
+
 
 def seed_all(seed: int, number: int) -> None:
     """Seed Python's, numpy's and PyTorch's random generators.

@@ -50,4 +50,4 @@ def test_kernels_compile_to_machine_code_of_an_h100(tmp_path):
                           capture_output=True, text=True, env=env,
                           check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 15
+    assert done.stdout.count('_kernel ') == 15
