@@ -36,7 +36,8 @@ class ExactResumeHook(Hook):
     The number of processes and of data-loader workers must stay the same.
 
     Raises:
-        ValueError: When training starts, if the config sets no seed, or keeps
+        ValueError: When training starts, if the config sets no seed, MMEngine
+            is a fork that skips batches in another way, or the config keeps
             the workers of an epoch-based training from epoch to epoch: what
             they drew before a stop cannot be known.
 
@@ -56,6 +57,11 @@ class ExactResumeHook(Hook):
                 'ExactResumeHook needs a seed, for the order of the images; '
                 'set randomness=dict(seed=0), got seed=None')
         loop = runner.train_loop
+        if hasattr(getattr(loop, 'dataloader_iterator', None), 'skip_iter'):
+            raise ValueError(
+                'ExactResumeHook cannot make a training by iterations exact '
+                'with this MMEngine (onedl-mmengine), which skips batches '
+                'without drawing them; remove the hook, or train by epochs')
         if hasattr(loop, 'dataloader_iterator'):
             loop.dataloader_iterator = _SeededBatches(
                 loop.dataloader_iterator, runner.seed)
@@ -90,11 +96,6 @@ class _SeededBatches:
         seed_all(self.seed, self.number)
         self.number += 1
         return next(self.batches)
-
-    def skip_iter(self, number: int) -> None:
-        """Skip batches at once, as onedl-mmengine does."""
-        self.batches.skip_iter(number)
-        self.number += number
 
 
 def seed_all(seed: int, number: int) -> None:

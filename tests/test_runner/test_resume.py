@@ -66,6 +66,12 @@ def training_state(path):
                 'losses': losses}
 
 
+SKIPS = hasattr(loops._InfiniteDataloaderIterator, 'skip_iter')
+without_skipping = pytest.mark.skipif(
+    SKIPS, reason='this fork of MMEngine skips batches without drawing them')
+
+
+@without_skipping
 def test_killed_while_it_writes_a_checkpoint_a_training_ends_the_same(
         tmp_path):
     config = write_tiny_run(tmp_path, '''
@@ -155,8 +161,9 @@ LOOPS = {
 
 
 @pytest.mark.parametrize('unit, workers, stop', [
-    ('iter', 0, 1), ('iter', 0, 3), ('iter', 2, 3), ('epoch', 0, 1),
-    ('epoch', 2, 3)])
+    *(pytest.param(*case, marks=without_skipping)
+      for case in (('iter', 0, 1), ('iter', 0, 3), ('iter', 2, 3))),
+    ('epoch', 0, 1), ('epoch', 2, 3)])
 def test_random_numbers_go_on_wherever_they_are_drawn(
         tmp_path, unit, workers, stop):
     toy_runner(tmp_path / 'whole', LOOPS[unit], workers).train()
