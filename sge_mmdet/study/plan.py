@@ -112,7 +112,6 @@ def plan_study(configs: Sequence[Union[str, Path]],
         truth, classes = _tested(cfg, path)
         randomness = cfg.pop('randomness', None) or {}
         text = _as_text(cfg, path)
-        digest = hashlib.sha256(truth.read_bytes()).hexdigest()
         for seed in seeds:
             run = StudyRun(
                 name, seed, work_dir / 'configs' / f'{path.stem}_{seed}.py',
@@ -120,10 +119,12 @@ def plan_study(configs: Sequence[Union[str, Path]],
             runs.append(run)
             texts.append(
                 f'{text}randomness = {dict(randomness, seed=seed)!r}\n'
-                f'# Test annotations: sha256 {digest}\n'
                 f'{OUTPUT}outfile_prefix='
                 f'{str(run.work_dir / UNFINISHED)!r})\n')
     _check_same_test(runs)
+    # Of all runs the same, so that they are read once.
+    digest = _read_annotations(runs[0], paths[0])
+    texts = [f'{text}# Test annotations: sha256 {digest}\n' for text in texts]
     for run, text in zip(runs, texts):
         _check_begun(run, text)
     for run, text in zip(runs, texts):
@@ -186,12 +187,17 @@ def _tested(cfg: Config,
         raise ValueError(f'{path}: test_dataloader.dataset: {error}'
                          ) from error
     truth = Path(cfg.test_evaluator.ann_file).absolute()
+    return truth, tuple(classes) if classes else None
+
+
+def _read_annotations(run: StudyRun, path: Path) -> str:
+    """Return what the test's annotations are known by, if they are right."""
     try:
-        read_truth(truth, classes)
+        read_truth(run.truth, run.classes)
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: test_evaluator.ann_file: {error}'
                          ) from error
-    return truth, tuple(classes) if classes else None
+    return hashlib.sha256(run.truth.read_bytes()).hexdigest()
 
 
 def _warn_of_batch_size(cfg: Config, path: Path) -> None:
