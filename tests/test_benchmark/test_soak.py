@@ -1,12 +1,14 @@
 """Long use in one process, and data loaded by others."""
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.runner import Runner
-from scripts import run_script
+from scripts import TOOLS
 from tiny_run import write_tiny_run
 
 from sge_mmdet.benchmark.soak import (
@@ -18,14 +20,20 @@ from sge_mmdet.benchmark.soak import (
 
 
 def test_memory_stays_while_a_detector_trains_and_is_evaluated():
-    """``tools/dev/soak.py`` alone takes more steps."""
-    code, output = run_script(
-        'dev/soak.py', '--iterations', 20, '--evaluations', 20, '--workers',
-        0, '--samples', 4)
-    assert code == 0, output
-    assert output.splitlines()[-1] == 'Memory does not grow.'
-    rows = re.findall(r'^(training|evaluation) +(\d+) +\d+ +\d+$', output,
-                      re.MULTILINE)
+    """``tools/dev/soak.py`` alone takes more steps.
+
+    A process of its own: in that of other tests, freed memory in pieces makes
+    the allocator's moves larger than a leak. One arena of it (64 MiB) is
+    none.
+    """
+    done = subprocess.run(
+        [sys.executable, TOOLS / 'dev' / 'soak.py', '--iterations', '20',
+         '--evaluations', '20', '--workers', '0', '--samples', '4',
+         '--slack', '80'], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == 'Memory does not grow.'
+    rows = re.findall(r'^(training|evaluation) +(\d+) +\d+ +\d+$',
+                      done.stdout, re.MULTILINE)
     assert rows == [(phase, str(steps)) for phase in
                     ('training', 'evaluation') for steps in (5, 10, 15, 20)]
 
