@@ -12,17 +12,18 @@ CONFIGS = {
     'fcos': 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
     'faster': 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
     'cascade mask': 'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
+    'rpn': 'rpn/rpn_r50_fpn_1x_coco.py',
 }
 BACKBONE = dict(type='SGEResNet', depth=18, base_channels=16,
                 stem_channels=16, sge=dict(groups=8))
 
 
-def small_config(name):
+def small_config(name, **neck):
     """Return MMDetection's config, narrower, with three classes."""
     cfg = Config.fromfile(stock_path('configs', CONFIGS[name]))
     model = cfg.model
     model.backbone = Config(BACKBONE)._cfg_dict
-    model.neck.update(in_channels=[16, 32, 64, 128], out_channels=32)
+    model.neck.update(in_channels=[16, 32, 64, 128], out_channels=32, **neck)
     for head in ('bbox_head', 'rpn_head'):
         if head in model:
             model[head].update(in_channels=32, feat_channels=32)
@@ -36,6 +37,7 @@ def small_config(name):
         model.test_cfg.update(nms_pre=60, max_per_img=20)
     else:
         model.test_cfg.rpn.update(nms_pre=40, max_per_img=30)
+    if 'roi_head' in model:
         model.test_cfg.rcnn.max_per_img = 20
         roi = model.roi_head
         for part in [roi.bbox_roi_extractor, roi.get('mask_roi_extractor')]:
@@ -50,10 +52,10 @@ def small_config(name):
     return cfg
 
 
-def small_detector(name):
+def small_detector(name, **neck):
     """Return it with weights that make it find something."""
     register_all_modules()
-    return with_weights(MODELS.build(small_config(name).model))
+    return with_weights(MODELS.build(small_config(name, **neck).model))
 
 
 def with_weights(model):

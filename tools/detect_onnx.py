@@ -19,9 +19,11 @@ def main() -> None:
     parser.add_argument('file', help='the ONNX file')
     parser.add_argument('--out', required=True, metavar='FILE.json',
                         help="detections in COCO's result format")
+    parser.add_argument('--overwrite', action='store_true')
     args = parser.parse_args()
     try:
-        number = detect_with_onnx(args.file, args.config, args.out)
+        number = detect_with_onnx(args.file, args.config, args.out,
+                                  args.overwrite)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         sys.exit(f'error: {error}')
     print(f'{number} detections in {args.out}')

@@ -3,10 +3,12 @@
 
 The file takes any batch, height and width. What it finds is compared with
 MMDetection at other sizes than the one it was exported at; if a difference is
-above 1e-4 the exit status is 1. docs/deployment.md says what is in the file.
+above 1e-4 the exit status is 1, and the file is kept as FILE.failed.onnx.
+docs/deployment.md says what is in the file.
 """
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from sge_mmdet.deployment import (
@@ -16,11 +18,13 @@ from sge_mmdet.deployment import (
     agreement_table,
     check_onnx,
     check_table,
+    disagreements,
     export_onnx,
     load_detector,
     make_batch,
     need,
     quantize_onnx,
+    sizes_to_check,
 )
 
 
@@ -45,7 +49,8 @@ def main() -> None:
         'are in the file; without, it is normalised float32')
     parser.add_argument('--size', nargs=2, type=int, default=[256, 320],
                         metavar=('H', 'W'),
-                        help='of the image that is traced; default: 256 320')
+                        help='of the image that is traced, and of those that '
+                        'static ranges are measured on; default: 256 320')
     parser.add_argument('--images', type=Path, metavar='FOLDER',
                         help='images to check with; default: smooth noise')
     parser.add_argument(
@@ -66,31 +71,42 @@ def run(args: argparse.Namespace) -> int:
     if args.quantize == 'static' and not args.images:
         raise ValueError('--quantize static measures ranges on images: name '
                          'a folder of them with --images')
+    quantized = args.out.with_suffix('.int8.onnx')
+    for file in [args.out, *([quantized] if args.quantize else [])]:
+        if file.exists() and not args.overwrite:
+            raise FileExistsError(f'{file} is there already; name another '
+                                  'file or say --overwrite')
     detector = load_detector(args.config, args.checkpoint)
-    deployed = export_onnx(detector, args.out, args.part, args.pixels,
-                           args.size, args.overwrite)
-    height, width = args.size
-    shapes = ((1, height + 64, max(width - 32, 32)),
-              (3, max(height - 19, 32), width + 45))
-    checks = check_onnx(args.out, deployed, shapes, args.images)
-    print(check_table(checks).text(), f'\n{args.out}', flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    # Nothing that is there is replaced by a file that was not checked.
+    with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:
+        draft = Path(folder, args.out.name)
+        deployed = export_onnx(detector, draft, args.part, args.pixels,
+                               args.size)
+        checks = check_onnx(draft, deployed,
+                            sizes_to_check(deployed, args.size), args.images)
+        print(check_table(checks).text(), flush=True)
+        if not all(check.difference <= TOLERANCE for check in checks):
+            failed = args.out.with_suffix('.failed.onnx')
+            draft.replace(failed)
+            print('error: the file differs from MMDetection by more than '
+                  f'{TOLERANCE}; it is kept as {failed}', file=sys.stderr)
+            return 1
+        draft.replace(args.out)
+    print(args.out)
     if not all(check.values for check in checks):
         print('note: where nothing was detected, nothing was compared; name '
               'images of its kind with --images')
-    if args.quantize:
-        quantized = args.out.with_suffix('.int8.onnx')
-        batches = [make_batch(deployed, (1, *args.size), args.images, i)
-                   for i in range(32)]
-        quantize_onnx(args.out, quantized, args.quantize, batches,
-                      args.overwrite)
-        print(agreement_table(args.out, quantized, batches).text(),
-              f'\n{quantized}')
-    worst = max(check.difference for check in checks)
-    if not worst <= TOLERANCE:
-        print(f'error: the file differs from MMDetection by {worst:.1e}, '
-              f'more than {TOLERANCE}', file=sys.stderr)
-        return 1
-    return 0
+    if not args.quantize:
+        return 0
+    batches = [make_batch(deployed, (1, *args.size), args.images, i)
+               for i in range(32)]
+    quantize_onnx(args.out, quantized, args.quantize, batches, args.overwrite)
+    agreement = agreement_table(args.out, quantized, batches)
+    print(f'{agreement.text()}\n{quantized}')
+    for words in disagreements(agreement):
+        print(f'error: {words}', file=sys.stderr)
+    return int(bool(disagreements(agreement)))
 
 
 if __name__ == '__main__':

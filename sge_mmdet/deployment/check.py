@@ -1,7 +1,17 @@
 """Whether an ONNX file does what MMDetection does."""
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import mmcv
 import numpy as np
@@ -69,6 +79,26 @@ def check_onnx(file: Union[str, Path], deployed: DeployedPart,
     return checks
 
 
+def sizes_to_check(deployed: DeployedPart,
+                   size: Sequence[int]) -> List[Tuple[int, int, int]]:
+    """Return numbers of images, heights and widths other than those traced.
+
+    Without pixels they are padded, as MMDetection would: networks such as
+    HRNet take no others.
+
+    Args:
+        deployed (DeployedPart): What was exported.
+        size (Sequence[int]): Height and width that were traced.
+    """
+    steps = deployed.model.data_preprocessor
+    divisor = 1 if deployed.pixels else steps.pad_size_divisor
+    height, width = size
+    sides = ((height + 64, max(width - 32, 32)),
+             (max(height - 19, 32), width + 45))
+    return [(number, *(-(-side // divisor) * divisor for side in pair))
+            for number, pair in zip((1, 3), sides)]
+
+
 def check_table(checks: Sequence[OutputCheck]) -> Table:
     """Return the checks as a table."""
     return Table(('input', 'output', 'values', 'difference'),
@@ -78,18 +108,39 @@ def check_table(checks: Sequence[OutputCheck]) -> Table:
 
 
 def open_session(file: Union[str, Path]) -> Any:
-    """Return onnxruntime's session of a file, on the CPU."""
+    """Return onnxruntime's session of a file, on the CPU.
+
+    Raises:
+        ImportError: If onnxruntime is not installed.
+        ValueError: If it cannot run the file.
+    """
     runtime = need('onnxruntime')
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    return runtime.InferenceSession(str(file), options,
-                                    providers=['CPUExecutionProvider'])
+    with _naming(file):
+        return runtime.InferenceSession(str(file), options,
+                                        providers=['CPUExecutionProvider'])
 
 
 def run_session(session: Any, batch: Tensor) -> Dict[str, np.ndarray]:
-    """Return the outputs of a session by their names."""
+    """Return the outputs of a session by their names.
+
+    Raises:
+        ValueError: If the file does not take the batch.
+    """
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {'image': batch.numpy()})))
+    with _naming(f'The ONNX file, given {batch.dtype} of shape '
+                 f'{tuple(batch.shape)}'):
+        return dict(zip(names, session.run(names, {'image': batch.numpy()})))
+
+
+@contextmanager
+def _naming(subject: object) -> Iterator[None]:
+    """Raise onnxruntime's errors, which share no type, as a ValueError."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f'{subject}: onnxruntime says: {error}') from error
 
 
 def expected_outputs(deployed: DeployedPart,
@@ -138,6 +189,7 @@ def make_batch(deployed: DeployedPart, shape: Tuple[int, int, int],
 
     Raises:
         FileNotFoundError: If the folder has no image.
+        ValueError: If one cannot be read.
     """
     number, height, width = shape
     if images is None:
@@ -148,8 +200,7 @@ def make_batch(deployed: DeployedPart, shape: Tuple[int, int, int],
             noise, (height, width), mode='bilinear').byte()
     else:
         pixels = torch.stack([
-            torch.from_numpy(mmcv.imresize(mmcv.imread(file),
-                                           (width, height))).permute(2, 0, 1)
+            _read_image(file, height, width)
             for file in _files(images, first, number)])
     if deployed.pixels:
         return pixels.contiguous()
@@ -162,6 +213,14 @@ def _files(folder: Union[str, Path], first: int, number: int) -> List[str]:
     if not files:
         raise FileNotFoundError(f'There is no image in {folder}')
     return [files[i % len(files)] for i in range(first, first + number)]
+
+
+def _read_image(file: str, height: int, width: int) -> Tensor:
+    image = mmcv.imread(file)
+    if image is None:
+        raise ValueError(f'{file} is no image that can be read')
+    return torch.from_numpy(mmcv.imresize(image, (width, height))).permute(
+        2, 0, 1)
 
 
 def _predictions(deployed: DeployedPart, batch: Tensor, image: Tensor,
@@ -181,8 +240,9 @@ def _map_differences(found: Dict[str, np.ndarray],
                      expected: Dict[str, np.ndarray],
                      size: Sequence[int]) -> List[Tuple[str, int, float]]:
     """Return name, number of values and difference of every output."""
+    tiny = np.finfo(np.float32).tiny  # Of a map that is zero everywhere.
     return [(name, found[name].size, float(
-        np.abs(found[name] - array).max() / np.abs(array).max()))
+        np.abs(found[name] - array).max() / max(np.abs(array).max(), tiny)))
         for name, array in expected.items()]
 
 
@@ -193,7 +253,8 @@ def _detection_differences(found: Dict[str, np.ndarray],
     """Compare each detection with its nearest of the same label and image.
 
     Rows may change places where scores are equal up to their rounding. One
-    that has no counterpart at all is infinitely far away.
+    that has no counterpart at all is infinitely far away, and so are all where
+    there are more or fewer, or in another order.
     """
     a, b = (np.column_stack([rows['boxes'] / max(size), rows['scores']])
             for rows in (found, expected))
@@ -201,10 +262,21 @@ def _detection_differences(found: Dict[str, np.ndarray],
     for name in ('labels', 'images'):
         apart[found[name][:, None] != expected[name]] = np.inf
     nearest = [apart.min(axis, initial=np.inf) for axis in (0, 1)]
-    rows = [('boxes, scores, labels', len(a),
-             float(np.concatenate(nearest).max(initial=0)))]
+    difference = float(np.concatenate(nearest).max(initial=0))
+    if len(a) != len(b) or not _are_sorted(found):
+        difference = np.inf
+    rows = [('boxes, scores, labels', len(a), difference)]
     if 'masks' in expected:
-        masks = expected['masks'][apart.argmin(1)] if len(b) else []
-        rows.append(('masks', len(a), float(
-            np.abs(found['masks'] - masks).max(initial=0))))
+        difference = np.inf if len(a) and not len(b) else 0.
+        if len(a) and len(b):
+            masks = expected['masks'][apart.argmin(1)]
+            difference = float(np.abs(found['masks'] - masks).max())
+        rows.append(('masks', len(a), difference))
     return rows
+
+
+def _are_sorted(found: Dict[str, np.ndarray]) -> bool:
+    """Return whether images are together, and scores fall within each."""
+    step = np.diff(found['images'])
+    rise = np.diff(found['scores'])[step == 0]
+    return bool((step >= 0).all() and (rise <= TOLERANCE).all())

@@ -28,6 +28,7 @@ Maps = Tuple[Tensor, ...]
 # What this module does in their place must be theirs.
 DENSE_METHODS = ('predict', 'predict_by_feat', '_predict_by_feat_single',
                  '_bbox_post_process')
+NO_LIMIT = 2**31 - 1
 
 
 class Detections(NamedTuple):
@@ -67,8 +68,18 @@ def check_dense_head(head: nn.Module) -> None:
         raise NotImplementedError(
             f'{type(head).__name__} finds its boxes in a way of its own '
             f'({", ".join(own)}), which is not exported; export its raw '
-            'outputs (part "heads") and do that step outside')
+            'outputs (part "heads" of a single-stage detector) or the '
+            'backbone, and do that step outside')
+    if not hasattr(head, 'loss_cls'):
+        raise NotImplementedError(
+            f'{type(head).__name__} has no loss_cls, without which '
+            "MMDetection's own predict stops")
     _check_coder(head)
+    if head.test_cfg.max_per_img <= 0:
+        raise NotImplementedError(
+            f'{type(head).__name__} without a limit of detections is not '
+            'exported: set test_cfg.max_per_img, got '
+            f'{head.test_cfg.max_per_img}')
 
 
 def check_roi_head(head: nn.Module) -> None:
@@ -136,7 +147,8 @@ def detect_densely(head: nn.Module, features: Maps,
         sides = boxes[..., 2:] - boxes[..., :2]
         is_large = (sides > cfg.min_bbox_size).all(-1)
         scores = torch.where(is_large, scores, 0.)
-    return _suppress(boxes, scores, labels, cfg)
+    found = _suppress(boxes, scores, labels, cfg)
+    return found._replace(labels=found.labels * 0) if is_rpn else found
 
 
 def detect_in_rois(head: nn.Module, features: Maps, rois: Tensor,
@@ -250,8 +262,10 @@ def _suppress(boxes: Tensor, scores: Tensor, labels: Tensor,
         last = torch.where(scores > 0, boxes.amax(-1), 0.).amax(1)
         step = labels.to(boxes) * (last + 1)[:, None]
         apart = boxes + step[..., None]
+    # None or less is no limit, as in mmdet's multiclass_nms.
+    limit = int(cfg.max_per_img)
     rows = NonMaxSuppression.apply(apart, scores, float(iou_threshold),
-                                   int(cfg.max_per_img))
+                                   limit if limit > 0 else NO_LIMIT)
     image, index = rows[:, 0], rows[:, 2]
     place = image * torch._shape_as_tensor(scores)[1] + index
     return Detections(image, boxes.reshape(-1, 4)[place],

@@ -1,5 +1,6 @@
 """ONNX files of detectors with SGE."""
 import inspect
+import json
 import warnings
 from pathlib import Path
 from typing import Optional, Sequence, Union
@@ -7,19 +8,20 @@ from typing import Optional, Sequence, Union
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
-from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import load_checkpoint
 from torch import nn
 
 from ..runner import check_model
-from ..utils import get_model, quiet_log
+from ..utils import get_model, load_config, quiet_log
 from .graph import DeployedPart
 from .packages import need
 
 # The newest one that every supported PyTorch writes; NMS, RoIAlign with its
 # half pixels and TopK of a computed number need 16.
 OPSET = 17
+# Of the file's metadata: names as a list in JSON.
+CLASSES = 'classes'
 
 
 def load_detector(config: Union[str, Path],
@@ -34,19 +36,26 @@ def load_detector(config: Union[str, Path],
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
         RuntimeError: If the checkpoint is of another model.
-        ValueError: If the config has no model.
+        ValueError: If the config cannot be loaded, or has no model that can
+            be built.
     """
     if checkpoint and '://' not in checkpoint and not Path(
             checkpoint).is_file():
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
     register_all_modules()
-    model = get_model(Config.fromfile(config))
+    model = get_model(load_config(config))
     check_model(model)
-    detector = revert_sync_batchnorm(MODELS.build(model))
+    try:
+        detector = revert_sync_batchnorm(MODELS.build(model))
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f'The model of {config} cannot be built: '
+                         f'{type(error).__name__}: {error}') from error
     if checkpoint:
         with quiet_log():
-            load_checkpoint(detector, checkpoint, map_location='cpu',
-                            strict=True)
+            loaded = load_checkpoint(detector, checkpoint, map_location='cpu',
+                                     strict=True)
+        # Where MMDetection's init_detector puts it.
+        detector.dataset_meta = loaded.get('meta', {}).get('dataset_meta', {})
     detector.eval()
     return detector
 
@@ -57,10 +66,11 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
                 overwrite: bool = False) -> DeployedPart:
     """Write a detector, or a part of it, as an ONNX file.
 
-    Batch, height and width are free. It uses PyTorch's exporter that traces:
-    it takes NMS and RoIAlign as they are, needs no other package, and writes
-    the operators that the one built on ``torch.export`` does in a tenth of
-    the time.
+    Batch, height and width are free. The names of the classes, where the
+    detector has them as ``dataset_meta``, are in the file's metadata. It uses
+    PyTorch's exporter that traces: it takes NMS and RoIAlign as they are,
+    needs no other package, and writes the operators that the one built on
+    ``torch.export`` does in a tenth of the time.
 
     Args:
         detector (nn.Module): An MMDetection detector; it is put into
@@ -115,4 +125,15 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
             deployed, (image, ), str(out_file), opset_version=OPSET,
             input_names=['image'], output_names=names, dynamic_axes=axes,
             **options)
+    _write_classes(out_file, detector)
     return deployed
+
+
+def _write_classes(file: Path, detector: nn.Module) -> None:
+    """Write the names of a detector's classes into its file, if known."""
+    names = getattr(detector, 'dataset_meta', {}).get('classes')
+    if names:
+        onnx = need('onnx')
+        graph = onnx.load(str(file))
+        onnx.helper.set_model_props(graph, {CLASSES: json.dumps(names)})
+        onnx.save(graph, str(file))

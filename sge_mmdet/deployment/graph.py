@@ -46,21 +46,13 @@ class DeployedPart(nn.Module):
             raise ValueError(f'part is one of {", ".join(PARTS)}, got '
                              f'{part!r}')
         self.model, self.part, self.pixels = model, part, pixels
-        _check_operators(model.backbone if part == 'backbone' else model)
-        if part == 'backbone':
-            return
-        is_single = isinstance(model, SingleStageDetector)
-        if not is_single and (part == 'heads' or not isinstance(
-                model, TwoStageDetector) or not model.with_rpn):
+        if not isinstance(getattr(model, 'backbone', None), nn.Module):
             raise NotImplementedError(
-                f'The part "{part}" of a {type(model).__name__} is not '
-                'exported; "backbone" is' + (
-                    ', and "detector"' if isinstance(model, TwoStageDetector)
-                    else ''))
-        if part == 'detector':
-            check_dense_head(model.bbox_head if is_single else model.rpn_head)
-            if not is_single:
-                check_roi_head(model.roi_head)
+                f'A {type(model).__name__} has no backbone of its own; export '
+                'the detector inside it')
+        if part != 'backbone':
+            _check_detector(model, part)
+        _check_operators(model.backbone if part == 'backbone' else model)
 
     def forward(self, image: Tensor) -> Tuple[Tensor, ...]:
         """Return the outputs, in the order of :attr:`output_names`."""
@@ -110,6 +102,24 @@ class DeployedPart(nn.Module):
         divisor = steps.pad_size_divisor
         return F.pad(image, (0, -width % divisor, 0, -height % divisor),
                      value=float(steps.pad_value))
+
+
+def _check_detector(model: nn.Module, part: str) -> None:
+    """Raise unless the heads of a detector, or all of it, are exported."""
+    owner = next((owner for owner, head in (
+        (SingleStageDetector, 'bbox_head'), (TwoStageDetector, 'rpn_head'))
+        if isinstance(model, owner)
+        and isinstance(getattr(model, head, None), nn.Module)), None)
+    if owner is None or type(model).predict is not owner.predict or (
+            part == 'heads' and owner is TwoStageDetector):
+        raise NotImplementedError(
+            f'The part "{part}" of a {type(model).__name__} is not exported; '
+            'the part "backbone" is')
+    if part == 'detector' and owner is SingleStageDetector:
+        check_dense_head(model.bbox_head)
+    elif part == 'detector':
+        check_dense_head(model.rpn_head)
+        check_roi_head(model.roi_head)
 
 
 def _check_operators(model: nn.Module) -> None:

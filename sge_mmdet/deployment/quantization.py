@@ -96,6 +96,25 @@ def agreement_table(file: Union[str, Path], quantized: Union[str, Path],
     return _compare_maps(pairs) if is_map else _compare_boxes(pairs, score)
 
 
+def disagreements(agreement: Table) -> List[str]:
+    """Say where 8 bits have broken a file, rather than changed it a little.
+
+    Args:
+        agreement (Table): Of :func:`agreement_table`.
+
+    Returns:
+        list[str]: A map with a cosine below 0.9, or that less than half of
+        the detections were found again.
+    """
+    if agreement.header[0] == 'output':
+        return [f'{name} in 8 bits is another: cosine {cosine:.3f}, expected '
+                'at least 0.9' for name, cosine, _ in agreement.rows
+                if not cosine >= 0.9]
+    return [f'8 bits found {again} of {number} detections again, expected at '
+            'least half' for number, again, _ in agreement.rows
+            if again < number / 2]
+
+
 def _compare_maps(pairs: Iterable[Tuple[Outputs, Outputs]]) -> Table:
     sums = {}
     for plain, quantized in pairs:

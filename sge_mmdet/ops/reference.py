@@ -34,9 +34,10 @@ def spatial_group_enhance_reference(x: Tensor,
     """
     gate = gate_reference(x, weight, bias, groups, eps, normalize)[2]
     y = x.unflatten(1, (groups, -1)).to(gate.dtype) * gate
-    # Not a view: ResNet adds to it in place, which autograd refuses for a view
-    # that leaves a gradient checkpoint.
-    return y.flatten(1, 2).to(x.dtype, copy=True)
+    # Not flatten, after which a trace keeps the shape that it saw. Not a view:
+    # ResNet adds to it in place, which autograd refuses for a view that leaves
+    # a gradient checkpoint.
+    return y.reshape(x.shape).to(x.dtype, copy=True)
 
 
 def gate_reference(

@@ -36,10 +36,11 @@ class ExactResumeHook(Hook):
     The number of processes and of data-loader workers must stay the same.
 
     Raises:
-        ValueError: When training starts, if the config sets no seed, MMEngine
-            is a fork that skips batches in another way, or the config keeps
-            the workers of an epoch-based training from epoch to epoch: what
-            they drew before a stop cannot be known.
+        ValueError: When training starts, if the config sets no seed,
+            accumulates gradients over several batches (a checkpoint has no
+            half of a sum), MMEngine is a fork that skips batches in another
+            way, or the config keeps the workers of an epoch-based training
+            from epoch to epoch: what they drew before a stop cannot be known.
 
     Examples:
         >>> randomness = dict(seed=0)
@@ -56,6 +57,13 @@ class ExactResumeHook(Hook):
             raise ValueError(
                 'ExactResumeHook needs a seed, for the order of the images; '
                 'set randomness=dict(seed=0), got seed=None')
+        count = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if count > 1:
+            raise ValueError(
+                'ExactResumeHook cannot make a training exact that sums '
+                'gradients over batches, of which a checkpoint has nothing; '
+                'set optim_wrapper.accumulative_counts=1, or remove the hook; '
+                f'got accumulative_counts={count}')
         loop = runner.train_loop
         if hasattr(getattr(loop, 'dataloader_iterator', None), 'skip_iter'):
             raise ValueError(
@@ -115,8 +123,9 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     """Let ``last_checkpoint`` name a whole checkpoint, whatever was killed.
 
     MMEngine writes checkpoints and the file ``last_checkpoint``, which names
-    the last one, in place. If what it names is not there or not whole, the
-    newest one that is whole takes its place.
+    the last one, in place. If what it names is not there or not whole, a whole
+    one takes its place: that of the same name in ``work_dir``, which may have
+    been moved, or the newest.
 
     Args:
         work_dir (str or Path): Of a training.
@@ -133,13 +142,15 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     named = pointer.read_text().strip() if pointer.is_file() else ''
     if '://' in named or _is_whole(Path(named)):
         return None
-    folder = Path(named).parent if named else Path(work_dir)
-    found = sorted((path.stat().st_mtime, int(name[1]), path)
-                   for path in folder.glob('*.pth')
+    folders = dict.fromkeys([Path(work_dir).absolute(),
+                             Path(named or pointer).absolute().parent])
+    found = sorted((path.name == Path(named).name, path.stat().st_mtime,
+                    int(name[1]), path)
+                   for folder in folders for path in folder.glob('*.pth')
                    for name in [CHECKPOINT_NAME.fullmatch(path.name)]
                    if name and _is_whole(path))
     if found:
-        newest = found[-1][-1].absolute()
+        newest = found[-1][-1]
         # Other processes of the training do the same at the same time.
         draft = pointer.with_name(f'last_checkpoint.{os.getpid()}')
         draft.write_text(str(newest))
@@ -150,7 +161,8 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     if pointer.is_file():
         raise FileNotFoundError(
             f'No whole checkpoint is named by {pointer} ({named!r}), nor is '
-            f'one in {folder}; remove {pointer} to train from the start')
+            f'one in {" or ".join(map(str, folders))}; remove {pointer} to '
+            'train from the start')
     return None
 
 

@@ -40,6 +40,11 @@ def run_stock_tool(name: str) -> None:
     added = []
     try:
         tool = stock_path('tools', name)
+        missing = next((argument for argument in sys.argv[1:]
+                        if argument.endswith('.py') and '=' not in argument),
+                       None)
+        if missing and not config:
+            raise FileNotFoundError(f'There is no config {missing}')
         if config:
             cfg = load_config(config, args.cfg_options)
             check_config(cfg, SPLITS[name])

@@ -66,8 +66,9 @@ def run_study(runs: Sequence[StudyRun],
         try:
             futures = {pool.submit(run): run for run in runs
                        if not run.is_done}
+            # The bar is drawn more often than it moves: no smoothing.
             with tqdm(total=len(runs), initial=len(runs) - len(futures),
-                      desc='runs', unit='run') as bar:
+                      smoothing=0, desc='runs', unit='run') as bar:
                 waiting = set(futures)
                 while waiting:
                     done, waiting = wait(waiting, timeout=2)

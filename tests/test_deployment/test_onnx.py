@@ -1,3 +1,4 @@
+import copy
 import json
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from scripts import load_script
 from small_detectors import small_config, small_detector
@@ -18,11 +21,16 @@ from sge_mmdet.deployment import (
     check,
     check_onnx,
     detect_with_onnx,
+    disagreements,
     export_onnx,
+    load_detector,
     make_batch,
     quantize_onnx,
+    sizes_to_check,
 )
 from sge_mmdet.deployment.check import open_session, run_session
+from sge_mmdet.utils import stock_path
+from sge_mmdet.utils.tables import Table
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -39,20 +47,63 @@ def backbone_file(retinanet, tmp_path_factory):
     return file, export_onnx(retinanet, file, 'backbone', size=(64, 96))
 
 
-@pytest.mark.parametrize('name, part, pixels', [
-    ('retinanet', 'detector', False), ('fcos', 'detector', True),
-    ('faster', 'detector', True), ('cascade mask', 'detector', False),
-    ('gfl', 'heads', False)])
+SGE_NECK = dict(type='SGEFPN', sge=dict(groups=8))
+
+
+@pytest.mark.parametrize('name, part, pixels, neck', [
+    ('retinanet', 'detector', False, {}), ('fcos', 'detector', True, {}),
+    ('faster', 'detector', True, {}), ('cascade mask', 'detector', False, {}),
+    ('gfl', 'heads', False, {}), ('rpn', 'detector', False, {}),
+    ('retinanet', 'detector', False, SGE_NECK),
+    ('faster', 'detector', True, SGE_NECK)])
 def test_file_finds_what_mmdetection_finds_at_other_sizes(
-        name, part, pixels, tmp_path):
+        name, part, pixels, neck, tmp_path):
     file = tmp_path / 'model.onnx'
-    deployed = export_onnx(small_detector(name), file, part, pixels,
+    deployed = export_onnx(small_detector(name, **neck), file, part, pixels,
                            size=(64, 96))
     checks = check_onnx(file, deployed, [(1, 128, 96), (3, 75, 130)])
     assert checks
     for one in checks:
         assert one.values > 0
         assert one.difference <= TOLERANCE, one
+
+
+def test_roi_head_without_a_limit_keeps_all(tmp_path):
+    detector = small_detector('faster')
+    detector.roi_head.test_cfg.max_per_img = -1
+    deployed = export_onnx(detector, tmp_path / 'model.onnx', size=(64, 96))
+    one, = check_onnx(tmp_path / 'model.onnx', deployed, [(1, 128, 96)])
+    assert one.values > 20
+    assert one.difference <= TOLERANCE
+
+
+@pytest.mark.parametrize('change', [
+    lambda rows: np.concatenate([rows, rows]), lambda rows: rows[::-1],
+    lambda rows: rows[:-1], lambda rows: rows + 1,
+    lambda rows: rows * np.float32('nan')])
+def test_check_sees_other_rows(retinanet, tmp_path, monkeypatch, change):
+    deployed = export_onnx(retinanet, tmp_path / 'model.onnx', size=(64, 64))
+    exact = check.run_session
+    monkeypatch.setattr(check, 'run_session', lambda *args: {
+        name: change(rows) for name, rows in exact(*args).items()})
+    one, = check_onnx(tmp_path / 'model.onnx', deployed, [(2, 64, 64)])
+    assert not one.difference <= TOLERANCE
+
+
+def test_check_takes_images_in_which_nothing_is_found(tmp_path):
+    detector = small_detector('cascade mask')
+    detector.roi_head.test_cfg.score_thr = 2.
+    deployed = export_onnx(detector, tmp_path / 'model.onnx', size=(64, 64))
+    checks = check_onnx(tmp_path / 'model.onnx', deployed, [(2, 64, 64)])
+    assert [(one.output, one.values, one.difference) for one in checks] == [
+        ('boxes, scores, labels', 0, 0), ('masks', 0, 0)]
+
+
+def test_sizes_are_padded_where_the_file_does_not_pad(retinanet):
+    padded = DeployedPart(retinanet)
+    assert sizes_to_check(padded, (64, 96)) == [(1, 128, 64), (3, 64, 160)]
+    assert sizes_to_check(DeployedPart(retinanet, pixels=True), (64, 96)) == [
+        (1, 128, 64), (3, 45, 141)]
 
 
 def test_features_are_equal_at_other_sizes_and_single_positions(
@@ -112,6 +163,21 @@ def test_eight_bits_stay_close(backbone_file, mode, tmp_path):
         assert cosine > 0.98, name
 
 
+@pytest.mark.parametrize('table, words', [
+    (Table(('output', 'cosine', 'relative error'),
+           [('feature_0', 0.99, 0.1), ('feature_1', 0.2, 1.),
+            ('feature_2', float('nan'), 0.)]),
+     ['feature_1 in 8 bits is another: cosine 0.200, expected at least 0.9',
+      'feature_2 in 8 bits is another: cosine nan, expected at least 0.9']),
+    (Table(('detections', 'found again', 'change of score'), [(9, 4, 0.1)]),
+     ['8 bits found 4 of 9 detections again, expected at least half']),
+    (Table(('detections', 'found again', 'change of score'), [(0, 0, None)]),
+     []),
+])
+def test_eight_bits_that_break_a_file_are_told(table, words):
+    assert disagreements(table) == words
+
+
 def test_quantised_detector_runs(retinanet, tmp_path):
     deployed = export_onnx(retinanet, tmp_path / 'a.onnx', size=(64, 64))
     quantize_onnx(tmp_path / 'a.onnx', tmp_path / 'b.onnx', 'dynamic')
@@ -121,10 +187,9 @@ def test_quantised_detector_runs(retinanet, tmp_path):
     assert number > 0 and again > number / 2 and change < 0.2
 
 
-def test_detections_of_test_data_are_in_pixels_of_its_images(tmp_path):
-    """Through the config's own pipeline, which resizes."""
-    detector = small_detector('retinanet')
-    export_onnx(detector, tmp_path / 'a.onnx', pixels=True, size=(64, 64))
+@pytest.fixture
+def test_data(tmp_path):
+    """Return a config with two test images, which it resizes."""
     cfg = small_config('retinanet')
     images = []
     for i in range(2):
@@ -142,11 +207,20 @@ def test_detections_of_test_data_are_in_pixels_of_its_images(tmp_path):
                 metainfo=dict(classes=('a', 'b', 'c')))
     data.pipeline[1].scale = (160, 100)
     cfg.dump(tmp_path / 'config.py')
+    return cfg
+
+
+def test_detections_of_test_data_are_in_pixels_of_its_images(test_data,
+                                                             tmp_path):
+    """Through the config's own pipeline, which resizes."""
+    detector = small_detector('retinanet')
+    detector.dataset_meta = dict(classes=('a', 'b', 'c'))
+    export_onnx(detector, tmp_path / 'a.onnx', pixels=True, size=(64, 64))
     number = detect_with_onnx(tmp_path / 'a.onnx', tmp_path / 'config.py',
                               tmp_path / 'found.json')
     found = json.loads((tmp_path / 'found.json').read_text())
     assert len(found) == number > 0
-    data = DATASETS.build(data)
+    data = DATASETS.build(test_data.test_dataloader.dataset)
     wanted = []
     for i in range(2):
         with torch.no_grad():
@@ -161,10 +235,76 @@ def test_detections_of_test_data_are_in_pixels_of_its_images(tmp_path):
     np.testing.assert_allclose(sorted(got), sorted(wanted), atol=1e-2)
 
 
+def test_detections_are_refused_before_any_image_is_read(test_data, tmp_path,
+                                                         retinanet):
+    file, config = tmp_path / 'a.onnx', tmp_path / 'config.py'
+    export_onnx(retinanet, tmp_path / 'float.onnx', size=(64, 64))
+    detector = copy.copy(retinanet)
+    detector.dataset_meta = dict(classes=('a', 'b', 'x'))
+    export_onnx(detector, file, pixels=True, size=(64, 64))
+    (tmp_path / 'mine.json').write_text('precious')
+    (tmp_path / 'empty.onnx').write_text('')
+    bare = tmp_path / 'bare.py'
+    bare.write_text(f'_base_ = {str(config)!r}\ntest_dataloader = None')
+    joined = tmp_path / 'joined.py'
+    joined.write_text(
+        f'_base_ = {str(config)!r}\ntest_dataloader = dict(dataset=dict('
+        "_delete_=True, type='ConcatDataset', datasets=[{{_base_."
+        'test_dataloader.dataset}}]))')
+    for source, cfg, out, error, words in [
+            (file, config, 'mine.json', FileExistsError, 'is there already'),
+            (file, config, 'out.json', ValueError, "'x'.*test data has.*'c'"),
+            ('no.onnx', config, 'out.json', FileNotFoundError, 'no.onnx'),
+            (tmp_path / 'empty.onnx', config, 'out.json', ValueError,
+             'empty.onnx: onnxruntime says'),
+            (tmp_path / 'float.onnx', config, 'out.json', ValueError,
+             'float.onnx is not a whole detector on pixels'),
+            (file, bare, 'out.json', ValueError, 'bare.py has no test data'),
+            (file, joined, 'out.json', ValueError, 'a ConcatDataset, which')]:
+        with pytest.raises(error, match=words):
+            detect_with_onnx(source, cfg, tmp_path / out)
+        assert not (tmp_path / 'out.json').exists()
+    assert (tmp_path / 'mine.json').read_text() == 'precious'
+
+
+def test_classes_that_the_data_lacks_are_refused(test_data, tmp_path,
+                                                 retinanet):
+    export_onnx(retinanet, tmp_path / 'a.onnx', pixels=True, size=(64, 64))
+    test_data.test_dataloader.dataset.metainfo.classes = ('a', )
+    test_data.dump(tmp_path / 'one.py')
+    with pytest.raises(ValueError, match='the test data has 1 classes'):
+        detect_with_onnx(tmp_path / 'a.onnx', tmp_path / 'one.py',
+                         tmp_path / 'out.json')
+
+
+@pytest.mark.parametrize('name, part, words', [
+    ('maskformer/maskformer_r50_ms-16xb1-75e_coco.py', 'heads',
+     '"heads" of a MaskFormer is not exported'),
+    ('panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py', 'detector',
+     'of a PanopticFPN is not exported; the part "backbone" is'),
+    ('soft_teacher/'
+     'soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py',
+     'backbone', 'SoftTeacher has no backbone of its own'),
+    ('sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py', 'detector',
+     'EmbeddingRPNHead finds.*or the backbone'),
+    ('ssd/ssd300_coco.py', 'detector', 'SSDHead has no loss_cls'),
+])
+def test_detectors_of_other_kinds_are_refused_in_words(name, part, words):
+    register_all_modules()
+    model = Config.fromfile(stock_path('configs', name)).model
+    for detector in (model, model.get('detector', {})):
+        if 'init_cfg' in detector.get('backbone', {}):
+            detector.backbone.init_cfg = None
+    with pytest.raises(NotImplementedError, match=words):
+        DeployedPart(MODELS.build(model), part)
+
+
 @pytest.mark.parametrize('name, change, words', [
     ('gfl', {}, r'GFLHead finds its boxes in a way of its own.*"heads"'),
     ('retinanet', dict(test_cfg=dict(nms=dict(type='soft_nms'))),
      r'Only type="nms".*soft_nms'),
+    ('retinanet', dict(test_cfg=dict(max_per_img=-1)),
+     r'without a limit of detections.*max_per_img, got -1'),
     ('retinanet', dict(backbone=dict(
         depth=50, dcn=dict(type='DCNv2', deform_groups=1),
         stage_with_dcn=(False, False, False, True)),
@@ -214,7 +354,7 @@ def test_tool_exports_checks_and_keeps_existing_files(
                  tmp_path / 'out' / 'model.onnx')
     assert run_tool(monkeypatch, *arguments) == 0
     shown = capsys.readouterr().out
-    assert '1x3x128x32  feature_0' in shown and '3x3x45x109' in shown
+    assert '1x3x128x32  feature_0' in shown and '3x3x64x128' in shown
     assert 'cosine' in shown
     assert (tmp_path / 'out' / 'model.int8.onnx').is_file()
     assert 'is there already' in run_tool(monkeypatch, *arguments)
@@ -228,6 +368,33 @@ def test_tool_fails_where_the_file_differs(config, tmp_path, monkeypatch,
     assert run_tool(monkeypatch, config, '--part', 'backbone', '--size', '64',
                     '64', '--out', tmp_path / 'model.onnx') == 1
     assert 'more than 0.0001' in capsys.readouterr().err
+    assert [file.name for file in tmp_path.glob('*.onnx')] == [
+        'model.failed.onnx']
+
+
+def test_tool_keeps_what_is_there_where_it_fails(config, tmp_path,
+                                                 monkeypatch):
+    (tmp_path / 'model.onnx').write_text('good')
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images' / '0.jpg').write_text('none')
+    command = (config, '--part', 'backbone', '--size', '64', '64', '--out',
+               tmp_path / 'model.onnx', '--overwrite', '--images')
+    assert 'There is no image in' in run_tool(monkeypatch, *command,
+                                              tmp_path)
+    assert '0.jpg is no image' in run_tool(monkeypatch, *command,
+                                           tmp_path / 'images')
+    assert (tmp_path / 'model.onnx').read_text() == 'good'
+
+
+@pytest.mark.parametrize('text, words', [
+    ('model = dict(', 'bad.py is no config'),
+    ("model = dict(type='RetinaNat')", 'model of .*bad.py cannot be built'),
+    ("model = dict(type='RetinaNet', x=1)", 'model of .*bad.py cannot be'),
+])
+def test_configs_that_cannot_be_built_are_named(tmp_path, text, words):
+    (tmp_path / 'bad.py').write_text(text)
+    with pytest.raises(ValueError, match=words):
+        load_detector(tmp_path / 'bad.py')
 
 
 @pytest.mark.parametrize('arguments, words', [

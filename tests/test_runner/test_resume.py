@@ -134,7 +134,7 @@ class Dropping(BaseModel):
 
 
 def toy_runner(work_dir, loop, workers=0, hook=True, seed=0, resume=False,
-               persistent=False):
+               persistent=False, batches=1):
     by_epoch = 'epochs' in str(loop)
     torch.manual_seed(0)
     loader = dict(dataset=NoisyNumbers(lazy_init=False), batch_size=2,
@@ -147,7 +147,8 @@ def toy_runner(work_dir, loop, workers=0, hook=True, seed=0, resume=False,
             shuffle=True)),
         val_dataloader=dict(loader, sampler=dict(type='DefaultSampler')),
         val_cfg=dict(), val_evaluator=[],
-        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1),
+                           accumulative_counts=batches),
         default_hooks=dict(checkpoint=dict(
             type='CheckpointHook', by_epoch=by_epoch, interval=1)),
         custom_hooks=[dict(type='ExactResumeHook')] * hook,
@@ -195,7 +196,8 @@ def test_without_the_hook_a_resumed_training_differs(tmp_path):
 @pytest.mark.parametrize('unit, options, words', [
     ('iter', dict(seed=None), r'set randomness=dict\(seed=0\), got seed=None'),
     ('epoch', dict(workers=1, persistent=True),
-     'set train_dataloader.persistent_workers=False, got True')])
+     'set train_dataloader.persistent_workers=False, got True'),
+    ('iter', dict(batches=2), 'got accumulative_counts=2')])
 def test_trainings_that_cannot_be_exact_are_refused(tmp_path, unit, options,
                                                     words):
     with pytest.raises(ValueError, match=words):
@@ -241,6 +243,13 @@ def test_checkpoints_are_looked_for_where_the_last_one_is(work_dir, tmp_path):
     other.mkdir()
     (other / 'last_checkpoint').write_text(f'{work_dir}/iter_150.pth')
     assert find_whole_checkpoint(other) == work_dir / 'iter_100.pth'
+
+
+@pytest.mark.parametrize('named, newest', [
+    ('iter_50.pth', 'iter_50.pth'), ('iter_150.pth', 'iter_100.pth')])
+def test_folder_that_was_moved_is_resumed(work_dir, named, newest):
+    (work_dir / 'last_checkpoint').write_text(f'/was/here/{named}')
+    assert find_whole_checkpoint(work_dir) == work_dir / newest
 
 
 def test_training_that_wrote_nothing_starts_anew(tmp_path):

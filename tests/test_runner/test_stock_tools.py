@@ -223,6 +223,11 @@ def test_missing_data_ends_in_one_line(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_missing_config_ends_in_one_line():
+    assert run_script('train.py', 'configs/nowhere.py') == (
+        1, 'error: There is no config configs/nowhere.py\n')
+
+
 def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
     config = tmp_path / 'yolo.py'
     config.write_text("_base_ = 'mmyolo::yolov5/yolov5_s.py'")
