@@ -3,7 +3,6 @@ import io
 import json
 import os
 import pickle
-import resource
 import struct
 import subprocess
 import sys
@@ -15,13 +14,18 @@ import torch
 from matplotlib.image import imsave
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as stock
+from PIL import Image
 from pycocotools import mask as mask_utils
 from safe_loading import safely
 from scripts import TOOLS, run_script
 
 import sge_mmdet  # noqa: F401
 from sge_mmdet.evaluation.bins import ALL_SIZES
-from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.columns import (
+    detections_from_coco,
+    make_detections,
+    read_truth,
+)
 from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation.matching import match
 from sge_mmdet.evaluation.result_files import read_detections
@@ -121,6 +125,14 @@ def test_tools_name_code_in_a_checkpoint_and_do_not_run_it(hostile, digits,
     assert 'hostile.pth: it contains posix.mkdir' in last
 
 
+def test_weights_of_another_model_are_refused(digits, tmp_path):
+    torch.save(dict(state_dict={'module.a': torch.ones(2)}),
+               tmp_path / 'a.pth')
+    code, shown = run_script('evaluate.py', digits, tmp_path / 'a.pth')
+    assert code == 1 and shown.splitlines()[-1].endswith(
+        'a.pth has no weight of the FasterRCNN of the config; it has a')
+
+
 @safely
 @pytest.mark.parametrize('scheme, table', [
     ('torchvision', 'get_torchvision_models'),
@@ -155,7 +167,7 @@ def test_nicknames_without_code_are_loaded(monkeypatch, tmp_path):
     assert loaded['state_dict'].keys() == {'a'}
 
 
-def bomb(path, megabytes=64):
+def bomb(path, megabytes=64, tail=b''):
     """Write a checkpoint of a few kilobytes that unpacks to megabytes."""
     whole = io.BytesIO()
     torch.save(dict(state_dict=dict(a=torch.zeros(megabytes << 18))), whole)
@@ -163,17 +175,106 @@ def bomb(path, megabytes=64):
             path, 'w', zipfile.ZIP_DEFLATED) as target:
         for part in source.infolist():
             target.writestr(part.filename, source.read(part))
+    with path.open('ab') as file:
+        file.write(tail)
     assert path.stat().st_size < megabytes << 14
 
 
-def test_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path):
-    bomb(tmp_path / 'bomb.pth')
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(RuntimeError, match=r'bomb\.pth: it is compressed, '
-                       r'\d+ bytes that unpack to \d+'):
-        CheckpointLoader.load_checkpoint(str(tmp_path / 'bomb.pth'))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert after - before < 32 * 1024
+# In KiB. That of getrusage begins with the peak of the parent.
+PEAK = '''
+def peak():
+    with open('/proc/self/status') as status:
+        return int(re.search(r'VmHWM:\\s+(\\d+)', status.read())[1])
+'''
+
+
+def refusal(path, call):
+    """Return what a call on a path, in a new process, is refused with.
+
+    It fails if the process took more than 32 MiB for it.
+    """
+    done = subprocess.run([sys.executable, '-c', f'''
+import re
+from mmengine.runner import CheckpointLoader
+import sge_mmdet
+from sge_mmdet.evaluation.columns import read_truth
+from sge_mmdet.evaluation.result_files import read_detections
+from sge_mmdet.visualization.images import read_image
+truth = read_truth({truth()!r})
+{PEAK}
+before = peak()
+try:
+    {call.format(path=str(path))}
+except (RuntimeError, ValueError) as error:
+    print(error)
+assert peak() - before < 32 * 1024, f'{{peak() - before}} KiB more'
+'''], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+CHECKPOINT = 'CheckpointLoader.load_checkpoint({path!r})'
+RESULT = 'read_detections({path!r}, truth)'
+
+
+@safely
+@pytest.mark.parametrize('tail, words', [
+    (b'', 'compressed'), (b'PK\x05\x06', 'damaged')])
+def test_compressed_checkpoint_is_refused_before_it_is_unpacked(
+        tmp_path, tail, words):
+    bomb(tmp_path / 'bomb.pth', tail=tail)
+    said = refusal(tmp_path / 'bomb.pth', CHECKPOINT)
+    assert words in said and 'bomb.pth' in said
+
+
+def write_results(path, scores):
+    path.write_bytes(pickle.dumps([dict(img_id=1, pred_instances=dict(
+        bboxes=torch.zeros(1, 4), scores=scores,
+        labels=torch.zeros(1, dtype=int)))]))
+
+
+class Reduced:
+    """Pickled as a call."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+def test_result_pickles_that_grow_in_memory_are_refused(tmp_path):
+    path = tmp_path / 'a.pkl'
+    load = torch.storage._load_from_bytes
+    bomb(tmp_path / 'bomb.pth', 256)
+    write_results(path, Reduced(load, (tmp_path.joinpath(
+        'bomb.pth').read_bytes(), )))
+    assert 'it holds a zip file' in refusal(path, RESULT)
+    wide = io.BytesIO()
+    torch.save(torch.zeros(1).expand(10**9), wide,
+               _use_new_zipfile_serialization=False)
+    write_results(path, Reduced(load, (wide.getvalue(), )))
+    assert 'it holds a Tensor where numbers belong' in refusal(path, RESULT)
+    path.write_bytes(b'\x80\x05\x96' + struct.pack('<Q', 3 * 10**9) + b'.')
+    assert 'a bytearray or the state' in refusal(path, RESULT)
+    write_results(path, Reduced(
+        torch._utils._rebuild_tensor_v2,
+        (torch.zeros(1).storage(), 0, (1, ), (1, ), False, {}), {'a': 1}))
+    assert 'a bytearray or the state' in refusal(path, RESULT)
+    one = dict(img_id=1, pred_instances=dict(
+        bboxes=torch.zeros(10**4, 4), scores=torch.zeros(10**4),
+        labels=torch.zeros(10**4, dtype=int)))
+    path.write_bytes(pickle.dumps([one] * 1000))
+    assert 'an image is there twice' in refusal(path, RESULT)
+    path.write_bytes(pickle.dumps([dict(one, img_id=i)
+                                   for i in range(1000)]))
+    assert 'the same detections' in refusal(path, RESULT)
+
+
+def test_images_of_absurd_size_are_refused(tmp_path):
+    Image.new('1', (16000, 16000)).save(tmp_path / 'bomb.png')
+    assert 'decompression bomb' in refusal(
+        tmp_path, 'read_image({path!r}, "bomb.png")')
 
 
 def test_result_pickle_runs_no_code_in_the_tools(tmp_path, trace):
@@ -223,7 +324,8 @@ def test_damaged_masks_of_results_are_refused(mask):
     dict(size=[*SIZE], counts=[1, 2]), dict(size=[*SIZE], counts=[-5, 773]),
     # Outlines of 2 and 40 billion pixels, of which each takes 40 bytes.
     [[0, 0, 1e9, 0, 0, 1e9]], [[0, 0, 1e5, 0] * 100_000],
-    [[1, 2, 3, float('nan'), 5, 6]], [[1, 2, 3]], [[]], [['a'] * 6], 'text'],
+    [[1, 2, 3, 10**400, 5, 6]], [[1, 2, 3, float('nan'), 5, 6]],
+    [[1, 2, 3]], [[]], [['a'] * 6], 'text'],
     ids=lambda mask: str(mask)[:40])
 @pytest.mark.parametrize('metric', ['segm', 'bbox'])
 def test_damaged_masks_of_the_truth_are_refused_where_masks_count(
@@ -239,6 +341,25 @@ def test_damaged_masks_of_the_truth_are_refused_where_masks_count(
     for read in evaluate, match:
         with pytest.raises(ValueError, match=r'The ground truth.* mask'):
             read(data, found, [ALL_SIZES], metric)
+
+
+@pytest.mark.parametrize('runs', [[0, 10**10], [
+    0, 2**31, 0, 2**31, 0, 10**10 - 2**32]])
+def test_masks_of_more_pixels_than_pycocotools_counts_are_refused(runs):
+    """It would loop without end."""
+    data = truth(images=[dict(id=1, height=10**5, width=10**5,
+                              file_name='0.png')])
+    data['annotations'][0]['segmentation'] = dict(size=[10**5] * 2,
+                                                  counts=runs)
+    held = read_truth(data)
+    mask = mask_utils.frPyObjects(dict(size=[10**5] * 2, counts=[0]),
+                                  10**5, 10**5)
+    for check in (
+            lambda: held.masks(),
+            lambda: make_detections(held, [1], [1], [[0, 0, 1, 1]], [0.5],
+                                    [mask])):
+        with pytest.raises(ValueError, match='images of fewer than 4294967'):
+            check()
 
 
 @pytest.mark.parametrize('width', [10**9, -1, 10**30, 1e400, 'wide', None])
@@ -322,15 +443,17 @@ def test_json_that_grows_in_memory_is_refused_where_it_would_not_fit(
         tmp_path, monkeypatch, text):
     (tmp_path / 'a.json').write_text(text)
     script = f'''
-import gc, json, resource
+import gc, json, re
+{PEAK}
 gc.disable()
 text = open({str(tmp_path / "a.json")!r}, 'rb').read()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 held = json.loads(text)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'''
+print(peak() - before)'''
     taken = 1024 * int(subprocess.run(
         [sys.executable, '-c', script], capture_output=True, text=True,
         check=True).stdout)
-    monkeypatch.setattr(json_files, 'available_memory', lambda: taken)
+    monkeypatch.setattr(json_files, 'available_memory',
+                        lambda: taken + len(text))
     with pytest.raises(ValueError, match='of memory, of which'):
         load_json(tmp_path / 'a.json')

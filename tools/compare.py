@@ -47,21 +47,22 @@ def main() -> None:
         comparison = compare_detections(
             truth, a, b, bins, tuple(args.names), args.metric,
             args.resamples, args.seed, progress=True)
-    except (OSError, ValueError) as error:
+        print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
+        if args.out_dir:
+            args.out_dir.mkdir(parents=True, exist_ok=True)
+            out = args.out_dir / 'comparison'
+            by_size = comparison.table()
+            by_class = comparison.table(classes=True)
+            out.with_suffix('.json').write_text(
+                json.dumps(comparison.to_dict(), indent=1))
+            out.with_suffix('.md').write_text(
+                f'{comparison.verdict()}\n\n{by_size.markdown()}\n\n'
+                f'{by_class.markdown()}\n')
+            out.with_suffix('.csv').write_text(comparison.csv())
+            draw_comparison(comparison, out.with_suffix('.png'))
+            print(f'written to {args.out_dir}')
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
-    print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
-    if args.out_dir:
-        args.out_dir.mkdir(parents=True, exist_ok=True)
-        out = args.out_dir / 'comparison'
-        by_size, by_class = comparison.table(), comparison.table(classes=True)
-        out.with_suffix('.json').write_text(
-            json.dumps(comparison.to_dict(), indent=1))
-        out.with_suffix('.md').write_text(
-            f'{comparison.verdict()}\n\n{by_size.markdown()}\n\n'
-            f'{by_class.markdown()}\n')
-        out.with_suffix('.csv').write_text(comparison.csv())
-        draw_comparison(comparison, out.with_suffix('.png'))
-        print(f'written to {args.out_dir}')
 
 
 if __name__ == '__main__':

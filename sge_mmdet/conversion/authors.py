@@ -50,8 +50,12 @@ def upgrade_legacy_detector(
     if not is_legacy_two_stage(state_dict):
         return dict(state_dict)
     # Classes and background, the same in all heads.
-    rows = next(value.shape[0] for key, value in state_dict.items()
-                if re.match(r'bbox_head\.(\d\.)?fc_cls\.weight', key))
+    rows = next((len(value) for key, value in state_dict.items()
+                 if re.match(r'bbox_head\.(\d\.)?fc_cls\.weight', key)
+                 and value.dim()), None)
+    if rows is None:
+        raise ValueError('A two-stage detector of MMDetection 0.6 has a '
+                         'bbox_head.fc_cls.weight; there is none')
     upgraded = {}
     for key, value in state_dict.items():
         if key.startswith(HEADS):
@@ -70,17 +74,17 @@ def _upgrade_rows(key: str, value: Tensor, rows: int) -> Tensor:
         rows (int): Number of classes, the background included.
     """
     layer = key.split('.')[-2]
-    held = value.shape[0]
+    if layer not in ('fc_cls', 'fc_reg', 'conv_logits'):
+        return value
+    held = len(value) if value.dim() else 0
     if layer == 'fc_cls':
         _check_rows(key, held, (rows, ))
         return torch.cat([value[1:], value[:1]])
     if layer == 'fc_reg':
         _check_rows(key, held, (4, 4 * rows))
         return value[4:] if held > 4 else value
-    if layer == 'conv_logits':
-        _check_rows(key, held, (1, rows))
-        return value[1:] if held > 1 else value
-    return value
+    _check_rows(key, held, (1, rows))
+    return value[1:] if held > 1 else value
 
 
 def _check_rows(key: str, held: int, expected: 'tuple[int, ...]') -> None:

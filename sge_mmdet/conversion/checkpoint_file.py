@@ -2,7 +2,16 @@
 import os
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
 
 import torch
 from mmdet.registry import MODELS
@@ -101,7 +110,7 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
     return Conversion(state, steps or ['nothing had to be changed'])
 
 
-def convert_checkpoint(source: str,
+def convert_checkpoint(source: Union[str, Path],
                        target: Union[str, Path],
                        cfg: Optional[Config] = None,
                        overwrite: bool = False) -> 'list[str]':
@@ -111,7 +120,7 @@ def convert_checkpoint(source: str,
     and schedules are left behind: they belong to the old parameters.
 
     Args:
-        source (str): File, or an address that MMEngine loads.
+        source (str or Path): File, or an address that MMEngine loads.
         target (str or Path): The file to write.
         cfg (Config, optional): Config of the detector that the weights are
             for. Default: None, which is possible for weights with SGE.
@@ -130,7 +139,8 @@ def convert_checkpoint(source: str,
     if target.exists() and not overwrite:
         raise FileExistsError(f'{target} exists; name another file or ask to '
                               'overwrite it (--overwrite)')
-    checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu')
+    checkpoint = CheckpointLoader.load_checkpoint(str(source),
+                                                  map_location='cpu')
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{source} holds a {type(checkpoint).__name__}, not '
                          'the dict of a checkpoint')
@@ -141,7 +151,7 @@ def convert_checkpoint(source: str,
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
     meta = dict(converted_from=str(source))
-    meta.update(_dataset_meta(checkpoint.get('meta') or {}))
+    meta.update(_dataset_meta(checkpoint.get('meta')))
     _save(dict(meta=meta, state_dict=conversion.state_dict), target)
     return conversion.steps
 
@@ -156,11 +166,13 @@ def _build(cfg: Config) -> nn.Module:
                          f'{type(error).__name__}: {error}') from error
 
 
-def _dataset_meta(meta: dict) -> dict:
+def _dataset_meta(meta: Any) -> dict:
     """Keep the names of the classes; 0.6 called them ``CLASSES``."""
+    if not isinstance(meta, dict):
+        return {}
     if 'dataset_meta' in meta:
         return dict(dataset_meta=meta['dataset_meta'])
-    if 'CLASSES' in meta:
+    if isinstance(meta.get('CLASSES'), (list, tuple)):
         return dict(dataset_meta=dict(classes=tuple(meta['CLASSES'])))
     return {}
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -18,6 +18,8 @@ MOST_TABLED = 10_000_000
 # can be told apart, and masks of such images would fill any memory.
 LONGEST_SIDE = 100_000
 FARTHEST = 1e9
+# Of a category, in letters; more are not shown.
+LONGEST_NAME = 200
 # Engines count in floating point, which tells whole numbers apart up to this.
 LARGEST_ID = 2**53
 
@@ -118,7 +120,7 @@ def read_truth(source: Union[str, Path, dict],
         _unique_ids(name, 'annotations', data['annotations'])
         all_categories = dict(zip(
             _unique_ids(name, 'categories', data['categories']).tolist(),
-            (_printable(category['name'])
+            (_checked_text(category['name'])
              for category in data['categories'])))
         chosen = sorted(
             key for key, text in all_categories.items()
@@ -157,8 +159,10 @@ def read_truth(source: Union[str, Path, dict],
              ~np.isin(category, list(all_categories))),
             (f'a box that is not four finite numbers, to {FARTHEST:.0e} '
              'pixels, of a size of 0 or more', ~_good_boxes(box)),
-            ('an area that is not 0 or more',
-             (area < 0) | np.isinf(area))):
+            ('an area that is not 0 or more', (area < 0) | np.isinf(area)),
+            ('an iscrowd that is not 0 or 1', np.array(
+                [a.get('iscrowd', 0) not in (0, 1) for a in annotations],
+                bool))):
         if bad.any():
             raise ValueError(
                 f'{name}: annotation {annotations[bad.argmax()].get("id")} '
@@ -172,12 +176,11 @@ def read_truth(source: Union[str, Path, dict],
     return Truth(
         image_ids,
         sizes.astype(int),
-        np.array(chosen, int), [all_categories[key] for key in chosen],
+        np.array(chosen, int), _names_to_show(all_categories, chosen),
         np.array([key for key in all_categories if key in chosen], int),
         image[keep], np.searchsorted(chosen, category[keep]), box[keep],
         area[keep],
-        np.array([bool(annotations[i].get('iscrowd', 0)) for i in keep],
-                 bool),
+        np.array([annotations[i].get('iscrowd', 0) for i in keep], bool),
         segmentation if all(segmentation) else None,
         [str(image.get('file_name', '')) for image in data['images']], name)
 
@@ -366,7 +369,20 @@ def _numbers(what: str, values: Any, columns: int) -> np.ndarray:
     raise TypeError(f'{what}: {reason}')
 
 
-def _printable(name: Any) -> str:
+def _names_to_show(names: Dict[int, str], ids: Sequence[int]) -> List[str]:
+    """Return names of categories as a terminal and a table may hold them.
+
+    Two of the same name are told apart by their ids.
+    """
+    shown = {key: ''.join(letter if letter.isprintable() else '?'
+                          for letter in names[key][:LONGEST_NAME])
+             for key in ids}
+    count = Counter(shown.values())
+    return [name if count[name] == 1 else f'{name} (id {key})'
+            for key, name in shown.items()]
+
+
+def _checked_text(name: Any) -> str:
     """Return a name; a TypeError where it holds half a character."""
     try:
         return str(name).encode().decode()

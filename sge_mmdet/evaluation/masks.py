@@ -12,6 +12,8 @@ import numpy as np
 LONGEST_OUTLINE = 10_000_000
 # Compressed runs decoded at once, which bounds the memory that takes.
 CHUNK = 10_000
+# pycocotools counts pixels in 32 bits.
+MOST_PIXELS = 2**32
 # Characters of a run, 5 bits each: as many as 32 bits need.
 LONGEST_RUN = 7
 
@@ -31,8 +33,8 @@ def rle_areas(masks: Sequence[Any], sizes: np.ndarray,
         np.ndarray: In pixels; shape (n,).
 
     Raises:
-        ValueError: If one is not of that kind, not of its image's size, or
-            its runs do not add up to the image.
+        ValueError: If one is not of that kind, not of its image's size, its
+            runs do not add up to the image, or that has 2^32 pixels or more.
     """
     parts = [np.zeros(0)]
     for begin in range(0, len(masks), CHUNK):
@@ -74,6 +76,7 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
     for i, (mask, size) in enumerate(zip(masks, sizes)):
         where = f'{name}: the mask of object {i}'
         if isinstance(mask, list):
+            _check_pixels(size, where)
             if not _outline(mask) <= LONGEST_OUTLINE:
                 raise ValueError(
                     f'{where} is not a list of polygons, [x, y, x, y, ...] of '
@@ -91,7 +94,15 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
     rle_areas([masks[i] for i in compressed], sizes[compressed], name)
 
 
+def _check_pixels(size: np.ndarray, where: str) -> None:
+    if size.prod() >= MOST_PIXELS:
+        raise ValueError(
+            f'{where} is in an image of {tuple(size.tolist())} pixels; masks '
+            f'are evaluated in images of fewer than {MOST_PIXELS}')
+
+
 def _check_size(mask: dict, size: np.ndarray, where: str) -> None:
+    _check_pixels(size, where)
     found = mask.get('size')
     # Exactly two whole numbers: pycocotools takes True and 24.0 as well.
     if not (isinstance(found, (list, tuple)) and [*found] == size.tolist()
@@ -114,7 +125,10 @@ def _outline(polygons: list) -> float:
                 polygon) % 2 or not all(
                     type(x) in (int, float) for x in polygon):
             return np.nan
-        corners = np.array(polygon, float).reshape(-1, 2)
+        try:
+            corners = np.array(polygon, float).reshape(-1, 2)
+        except OverflowError:  # Of whole numbers without end.
+            return np.nan
         total += abs(corners - np.roll(corners, 1, 0)).max(1).sum()
     return total if polygons else np.nan
 

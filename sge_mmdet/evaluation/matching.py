@@ -15,6 +15,8 @@ from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 
 MISSED, HIT, IGNORED = 0, 1, 2
+# Looked at together, which bounds the memory that takes.
+MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,19 @@ def overlapping_pairs(
         objects, and their intersections over union; shape (pairs,) each.
     """
     truth_order = np.argsort(truth.image, kind='stable')
-    det, obj = _pairs(found.image[chosen], truth.image[truth_order])
-    det, obj = chosen[det], truth_order[obj]
-    overlap = _overlaps(truth, found, obj, det, metric)
-    near = overlap >= least
-    return det[near], obj[near], overlap[near]
+    objects = np.bincount(truth.image, minlength=len(truth.image_ids))
+    pairs = np.cumsum(objects[found.image[chosen]])
+    total = pairs[-1] if len(pairs) else 0
+    # In parts: of all pairs in crowded images few overlap.
+    cuts = np.searchsorted(pairs, np.arange(MOST_PAIRS, total, MOST_PAIRS))
+    parts = []
+    for part in np.split(chosen, cuts):
+        det, obj = _pairs(found.image[part], truth.image[truth_order])
+        det, obj = part[det], truth_order[obj]
+        overlap = _overlaps(truth, found, obj, det, metric)
+        near = overlap >= least
+        parts.append((det[near], obj[near], overlap[near]))
+    return tuple(map(np.concatenate, zip(*parts)))
 
 
 def _ranks(sorted_keys: np.ndarray) -> np.ndarray:

@@ -54,7 +54,9 @@ def read_detections(path: Union[str, Path], truth: Truth,
     """
     path, masks = Path(path), metric == 'segm'
     if path.suffix in PICKLES:
-        return _from_pickle(_load_pickle(path), truth, str(path), masks)
+        results = _load_pickle(path)
+        return _from_pickle(results, truth, str(path), masks,
+                            path.stat().st_size)
     found = None if masks else _fast_from_json(path, truth)
     if found is None:
         found = detections_from_coco(load_json(path), truth, str(path), masks)
@@ -89,8 +91,18 @@ class _Unpickler(pickle._Unpickler):
     """Builds the containers, numbers and tensors of DumpDetResults alone.
 
     It is the one in Python: that in C takes as much memory as ten bytes of a
-    file may ask it to.
+    file may ask it to. What these files have no need of is refused:
+    bytearrays, which do so here as well, and states of objects, by which a
+    tensor could be made larger than its numbers.
     """
+
+    def refuse(self) -> None:
+        """Stop at an opcode."""
+        raise pickle.UnpicklingError(
+            'it holds a bytearray or the state of an object')
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: refuse,
+                pickle.BUILD[0]: refuse}
 
     def find_class(self, module: str, name: str) -> Callable:
         """Return what a name in the file may stand for."""
@@ -109,10 +121,11 @@ class _Unpickler(pickle._Unpickler):
 def _rebuild_tensor(storage: Any, offset: int, size: Tuple[int, ...],
                     *rest: Any) -> torch.Tensor:
     """Return a tensor that is no larger than what the file holds of it."""
-    if math.prod(size) > storage.size():
+    # storage.untyped() warns that its class will go.
+    numbers = storage._untyped_storage.nbytes() // storage.dtype.itemsize
+    if math.prod(size) > numbers:
         raise pickle.UnpicklingError(
-            f'it has a tensor of {tuple(size)} made of {storage.size()} '
-            'numbers')
+            f'it has a tensor of {tuple(size)} made of {numbers} numbers')
     return torch._utils._rebuild_tensor_v2(storage, offset, size, *rest)
 
 
@@ -123,8 +136,17 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
     return text.encode('latin1')
 
 
-def _load_storage(data: bytes) -> Any:
-    return torch.load(io.BytesIO(data), weights_only=True)
+def _load_storage(data: bytes) -> torch.storage.TypedStorage:
+    """Return numbers that take no more memory than the file has of them."""
+    # PyTorch writes them in its old format, which is never compressed.
+    if data[:2] == b'PK':
+        raise pickle.UnpicklingError('it holds a zip file')
+    storage = torch.load(io.BytesIO(data), weights_only=True)
+    if not isinstance(storage, torch.storage.TypedStorage) or (
+            storage._untyped_storage.nbytes() > len(data)):
+        raise pickle.UnpicklingError(
+            f'it holds a {type(storage).__name__} where numbers belong')
+    return storage
 
 
 def _load_pickle(path: Path) -> Any:
@@ -139,11 +161,20 @@ def _load_pickle(path: Path) -> Any:
             f'truncated; nothing of it was run: {error}') from error
 
 
-def _from_pickle(results: Any, truth: Truth, name: str,
-                 masks: bool) -> Detections:
+def _from_pickle(results: Any, truth: Truth, name: str, masks: bool,
+                 size: int) -> Detections:
     try:
         found = [result['pred_instances'] for result in results]
         images = [result['img_id'] for result in results]
+        if len({*images}) < len(images):
+            raise ValueError('an image is there twice')
+        # One list or tensor can stand for many.
+        if sum(instances[key].numel() for instances in found
+               for key in ('bboxes', 'scores', 'labels')) > size:
+            raise ValueError('the same detections are there many times')
+        if any(instances['labels'].is_floating_point()
+               for instances in found):
+            raise ValueError('labels are whole numbers')
         box = corners_to_sizes([instances['bboxes'].numpy()
                                 for instances in found])
         score = [x for instances in found for x in

@@ -155,8 +155,8 @@ def load_local_checkpoint(filename: str,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged or compressed, or holds more than
-            tensors, plain containers and what MMEngine writes.
+        RuntimeError: If the file is damaged or compressed, holds more than
+            tensors, plain containers and what MMEngine writes, or no weights.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
@@ -164,9 +164,13 @@ def load_local_checkpoint(filename: str,
     try:
         unpacked = _unpacked_size(filename)
         if unpacked <= osp.getsize(filename):
-            return torch.load(
+            checkpoint = torch.load(
                 filename, map_location=map_location,
                 weights_only=weights_only_is_default())
+            _check_structure(filename, checkpoint)
+            return checkpoint
+    except _NoCheckpoint:
+        raise
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
         refused = _refused_globals(filename, error)
@@ -191,10 +195,28 @@ def load_local_checkpoint(filename: str,
         'torch.save never compresses. Unpack it if it is an archive')
 
 
+class _NoCheckpoint(RuntimeError):
+    """A file that is whole, and holds something else."""
+
+
+def _check_structure(filename: str, checkpoint: Any) -> None:
+    """Raise unless MMEngine would find weights by their names."""
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(
+        checkpoint, dict) else checkpoint
+    if not isinstance(weights, dict):
+        where = 'state_dict' if weights is not checkpoint else 'content'
+        raise _NoCheckpoint(
+            f'{filename} is no checkpoint: its {where} is a '
+            f'{type(weights).__name__}, not a dict of names and tensors')
+
+
 def _unpacked_size(filename: str) -> int:
     """Return what the parts of a zip file take in memory; else 0."""
-    if not zipfile.is_zipfile(filename):
-        return 0
+    with open(filename, 'rb') as file:
+        # What PyTorch tells a zip file by: one with something behind its end
+        # is none to zipfile.is_zipfile.
+        if file.read(4) != b'PK\x03\x04':
+            return 0
     with zipfile.ZipFile(filename) as file:
         return sum(part.file_size for part in file.infolist())
 

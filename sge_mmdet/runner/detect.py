@@ -1,10 +1,12 @@
 """Detections of a checkpoint, as files."""
 import os.path as osp
+import re
 from pathlib import Path
 from typing import List, NamedTuple, Tuple, Union
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
+from torch import nn
 
 from ..utils import load_config
 from .preflight import check_config
@@ -37,7 +39,9 @@ def detect(config: Union[str, Path], checkpoint: str,
 
     Raises:
         FileNotFoundError: If the checkpoint or the data is not there.
-        ValueError: If the config cannot be loaded.
+        RuntimeError: If the checkpoint cannot be loaded.
+        ValueError: If the config cannot be loaded, or the checkpoint has no
+            weight of its detector.
     """
     cfg = load_config(config)
     if '://' not in checkpoint and not osp.isfile(checkpoint):
@@ -51,8 +55,21 @@ def detect(config: Union[str, Path], checkpoint: str,
         format_only=True, outfile_prefix=str(Path(out_dir, 'detections')))
     cfg.load_from = checkpoint
     cfg.work_dir = str(out_dir)
-    Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    _check_weights(checkpoint, runner.model)
+    runner.test()
     return files
+
+
+def _check_weights(checkpoint: str, model: nn.Module) -> None:
+    """Raise where MMEngine would warn, and test random weights."""
+    held = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    held = {re.sub(r'^module\.', '', str(key))
+            for key in held.get('state_dict', held)}
+    if held.isdisjoint(model.state_dict()):
+        raise ValueError(
+            f'{checkpoint} has no weight of the {type(model).__name__} of the '
+            f'config; it has {", ".join(sorted(held)[:4]) or "nothing"}')
 
 
 def find_test_data(cfg: Config) -> Tuple[Path, Path]:

@@ -35,6 +35,8 @@ class Table:
         """Return the table as Markdown."""
         lines = [list(self.header), ['---'] * len(self.header),
                  *self._shown()]
+        lines = [[cell.replace('|', '\\|') for cell in line]
+                 for line in lines]
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
     def csv(self) -> str:

@@ -6,6 +6,7 @@ from typing import Union
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.image import imread
+from PIL import Image
 
 # A decorator: names of classes and images may hold "$", which is no formula.
 plain_text = rc_context({'text.parse_math': False})
@@ -35,6 +36,10 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f'There is no image {path}')
     try:
+        # Pillow refuses images of absurd size here; matplotlib goes around
+        # that for PNG.
+        with Image.open(path):
+            pass
         return imread(path)
     except Exception as error:
         # Decoders of a dozen formats have errors of their own.

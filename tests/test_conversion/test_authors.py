@@ -83,6 +83,21 @@ def test_head_with_other_rows_is_named():
         upgrade_legacy_detector(state)
 
 
+def test_head_without_its_classes_is_named():
+    with pytest.raises(ValueError, match=r'a bbox_head\.fc_cls\.weight'):
+        upgrade_legacy_detector({'bbox_head.fc_reg.weight': torch.ones(4, 2)})
+    with pytest.raises(ValueError, match='weight has 0 rows'):
+        upgrade_legacy_detector({'bbox_head.fc_cls.weight': torch.ones(2, 2),
+                                 'bbox_head.fc_reg.weight': torch.tensor(1)})
+
+
+def test_counts_of_norms_in_heads_are_moved():
+    state = {'bbox_head.fc_cls.weight': torch.ones(2, 2),
+             'bbox_head.bn.num_batches_tracked': torch.tensor(7)}
+    assert upgrade_legacy_detector(state)[
+        'roi_head.bbox_head.bn.num_batches_tracked'] == 7
+
+
 def old_decode(boxes, deltas, stds, height, width):
     """Decode boxes as MMDetection 0.6 did, in numpy."""
     deltas = deltas * stds

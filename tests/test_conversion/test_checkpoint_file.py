@@ -145,15 +145,24 @@ def test_file_that_is_there_is_replaced_only_when_asked(tmp_path):
     (MODELS.build(PLAIN).state_dict(), PLAIN, 'config has no SGE'),
     (dict(a=1), None, 'no dict of names and tensors'),
     ({1: torch.zeros(1)}, None, 'no dict of names and tensors'),
-    (None, None, 'no dict of names and tensors'),
+    (None, None, 'its state_dict is a NoneType, not a dict'),
 ], ids=['strange', 'strange for a model', 'strange with SGE', 'other depth',
         'model without SGE', 'no tensors', 'no names', 'nothing'])
 def test_weights_that_fit_nothing_are_named(tmp_path, state, backbone, words):
     source = save(tmp_path / 'a.pth', state)
     cfg = backbone and Config(dict(model=detector(backbone)))
-    with pytest.raises(ValueError, match=f'a.pth: .*{words}'):
+    with pytest.raises((RuntimeError, ValueError), match=f'a.pth.*{words}'):
         convert_checkpoint(source, tmp_path / 'b.pth', cfg)
     assert not (tmp_path / 'b.pth').exists()
+
+
+@pytest.mark.parametrize('meta', [
+    7, torch.ones(2), [], dict(CLASSES=7), dict()], ids=str)
+def test_meta_that_is_none_is_left_behind(tmp_path, meta):
+    torch.save(dict(meta=meta, state_dict=MODELS.build(
+        WITH_SGE).state_dict()), tmp_path / 'a.pth')
+    convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert [*load(tmp_path / 'b.pth')['meta']] == ['converted_from']
 
 
 def test_trained_sge_of_two_plugins_a_block_is_kept():

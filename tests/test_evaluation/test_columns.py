@@ -64,6 +64,9 @@ def change(truth, key, at, **values):
     (change(good_truth(), 'annotations', 0, bbox=[1, 2, float('nan'), 4]),
      'annotation 1 has a box'),
     (change(good_truth(), 'annotations', 0, bbox=[1, 2]), 'bbox'),
+    *((change(good_truth(), 'annotations', 1, iscrowd=crowd),
+       'annotation 2 has an iscrowd that is not 0 or 1')
+      for crowd in ('0', 2, [0], None, float('nan'))),
     (dict(good_truth(), annotations=[dict(id=1, image_id=7)]),
      "wrong 'category_id'"),
 ], ids=lambda value: value if isinstance(value, str) else '')
@@ -73,6 +76,15 @@ def test_ground_truth_with_a_fault_is_named(tmp_path, truth, words):
     with pytest.raises(ValueError, match=words) as caught:
         read_truth(path)
     assert 'truth.json' in str(caught.value)
+
+
+def test_names_are_told_apart_and_safe_to_print():
+    names = ['cat', 'cat', 'a' * 999, '\x1b[2Jcat\n', '\u4f60\u597d']
+    truth = dict(good_truth(), annotations=[], categories=[
+        dict(id=i, name=name) for i, name in enumerate(names)])
+    assert read_truth(truth).category_names == [
+        'cat (id 0)', 'cat (id 1)', 'a' * 200, '?[2Jcat?', '\u4f60\u597d']
+    assert read_truth(truth, names[2:4]).category_ids.tolist() == [2, 3]
 
 
 def test_missing_category_and_missing_area_are_said():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from random_coco import random_coco, repeated
 
+from sge_mmdet.evaluation import matching
 from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
 from sge_mmdet.evaluation.bootstrap import (
     mean_ap,
@@ -10,7 +11,7 @@ from sge_mmdet.evaluation.bootstrap import (
 )
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
-from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.matching import match, overlapping_pairs
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
 
@@ -81,3 +82,19 @@ def test_partners_are_the_objects_that_were_hit():
         same = matches.image[hit[:, t]] == truth.image[rows]
         assert same.all()
         assert (truth.category[rows] == matches.category[hit[:, t]]).all()
+
+
+@pytest.mark.parametrize('metric', ['bbox', 'segm'])
+def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
+    truth, found = columns(*random_coco(3, metric == 'segm'),
+                           metric == 'segm')
+    chosen = np.flatnonzero(found.score > 0.2)
+    results = []
+    for most in 10**6, 7:
+        monkeypatch.setattr(matching, 'MOST_PAIRS', most)
+        results.append(overlapping_pairs(truth, found, chosen, 0.1, metric))
+    assert len(results[0][0]) > 20
+    for one, other in zip(*results):
+        np.testing.assert_array_equal(one, other)
+    none = overlapping_pairs(truth, found, chosen[:0], 0.1, metric)
+    assert [len(column) for column in none] == [0, 0, 0]

@@ -121,6 +121,22 @@ def test_other_pickles_are_named(tmp_path, data, content, words):
         read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
 
 
+def test_labels_that_are_no_whole_numbers_are_named(tmp_path, data):
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([dict(
+        img_id=data[0]['images'][0]['id'], pred_instances=dict(
+            bboxes=torch.zeros(1, 4), scores=torch.ones(1),
+            labels=torch.tensor([0.9])))]))
+    with pytest.raises(ValueError, match='labels are whole numbers'):
+        read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
+
+
+@pytest.mark.filterwarnings('error')
+def test_good_pickle_is_read_without_a_warning(tmp_path, data):
+    dump(tmp_path / 'r.pkl', *data)
+    assert len(read_detections(tmp_path / 'r.pkl',
+                               read_truth(data[0])).image)
+
+
 def test_labels_beyond_the_ground_truth_are_named(tmp_path, data):
     dump(tmp_path / 'r.pkl', *data)
     truth = dict(data[0], categories=data[0]['categories'][:1],

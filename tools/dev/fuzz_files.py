@@ -15,6 +15,7 @@ import io
 import json
 import pickle
 import re
+import resource
 import sys
 import tempfile
 import traceback
@@ -22,13 +23,22 @@ import warnings
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Sequence,
+)
 from unittest import mock
 
 import torch
 from mmengine.config import Config
 from tqdm import tqdm
 
+from sge_mmdet.evaluation.engines import ENGINES, default_engine
 from sge_mmdet.runner import run_stock_tool
 from sge_mmdet.study import plan_study
 from sge_mmdet.utils.tables import Table
@@ -39,10 +49,14 @@ KINDS = ('truth.json', 'boxes.json', 'masks.json', 'boxes.pkl', 'masks.pkl',
          'config.py', 'weights.pth')
 # A file that takes longer than this has hung what reads it.
 SECONDS = 60
+# One that asks for more memory than this has asked for too much.
+MEMORY = 6 * 2**30
 ODD_VALUES = (
     None, True, -1, 0, 1, 1.5, -1e300, float('nan'), float('inf'), 2**31,
-    2**63, 10**30, '', '1', 'text', 'nan', '../../x', '$x^$', '\ud800', '\0',
-    [], {}, [[]], [None], [1, 2], {'a': 1}, [0, 0, -1, -1])
+    2**63, 10**30, 10**400, '', '1', 'text', 'nan', '../../x', '$x^$',
+    '\ud800', '\0', [], {}, [[]], [None], [1, 2], {'a': 1}, [0, 0, -1, -1])
+ODD_TENSORS = (torch.tensor(1.), torch.zeros(0), torch.ones(3),
+               torch.full((3, 2, 1, 1), float('nan')))
 ODD_SOURCE = ('None', 'True', '-1', '0', '7', '1.5', "float('nan')", "'text'",
               "''", '[]', '()', '{}', '[None]', 'dict(type="SGE")', 'unknown',
               "dict(groups=3)", "dict(groups='a')", 'dict(grops=64)', '...',
@@ -104,9 +118,14 @@ def make_files(folder: Path) -> Dict[str, bytes]:
     (data / 'boxes.json').write_text(boxes)
     (data / 'masks.json').write_text(json.dumps(results))
     weights = io.BytesIO()
-    torch.save(dict(meta=dict(dataset_meta=dict(classes=names)), state_dict={
+    # As the paper's authors have them, whose heads are turned around.
+    torch.save(dict(meta=dict(CLASSES=names), state_dict={
         'layer1.0.conv1.weight': torch.ones(2, 2, 1, 1),
-        'layer1.0.sge.weight': torch.ones(1, 2, 1, 1)}), weights)
+        'layer1.0.sge.weight': torch.ones(1, 2, 1, 1),
+        'bbox_head.fc_cls.weight': torch.ones(3, 4),
+        'bbox_head.fc_reg.weight': torch.ones(12, 4),
+        'bbox_head.bn.num_batches_tracked': torch.tensor(1),
+        'mask_head.conv_logits.weight': torch.ones(3, 4, 1, 1)}), weights)
     return {
         'truth.json': truth, 'boxes.json': boxes.encode(),
         'masks.json': json.dumps(results).encode(),
@@ -160,12 +179,14 @@ def edit_bytes(random: Random, data: bytes) -> bytes:
         lambda: b''))()
 
 
-def edit_entries(random: Random, content: Any) -> Any:
+def edit_entries(random: Random, content: Any,
+                 odd_values: Sequence[Any] = ODD_VALUES) -> None:
     """Change one entry of nested lists and dicts, in place.
 
     Args:
         random (Random): Chooses the edit.
         content (list or dict): What a good file holds.
+        odd_values (Sequence): What to put in. Default: :data:`ODD_VALUES`.
     """
     while True:
         keys = list(content if isinstance(content, dict)
@@ -193,7 +214,7 @@ def edit_entries(random: Random, content: Any) -> Any:
         content[key] = (inside[:at] + chr(random.randrange(1, 256))
                         + inside[at + 1:])
     else:
-        content[key] = random.choice(ODD_VALUES)
+        content[key] = random.choice(odd_values)
 
 
 def edit_source(random: Random, text: str) -> str:
@@ -237,15 +258,27 @@ def edit_source(random: Random, text: str) -> str:
 
 
 def edit(random: Random, kind: str, data: bytes) -> bytes:
-    """Return an edited file.
+    """Return an edited file, other than the good one.
 
     Args:
         random (Random): Chooses the edit.
         kind (str): Of the file, one of :data:`KINDS`.
         data (bytes): The good file.
     """
-    if kind == 'weights.pth' or random.random() < 0.3:
+    while True:
+        edited = _edit_once(random, kind, data)
+        if edited != data:
+            return edited
+
+
+def _edit_once(random: Random, kind: str, data: bytes) -> bytes:
+    if random.random() < 0.3:
         return edit_bytes(random, data)
+    if kind == 'weights.pth':
+        content, edited = torch.load(io.BytesIO(data)), io.BytesIO()
+        edit_entries(random, content, ODD_VALUES + ODD_TENSORS)
+        torch.save(content, edited)
+        return edited.getvalue()
     if kind.endswith('.py'):
         return edit_source(random, data.decode()).encode()
     content = (json.loads if kind.endswith('.json') else pickle.loads)(data)
@@ -269,10 +302,11 @@ def commands(random: Random, kind: str, path: Path,
     """
     data, out = folder / 'data', folder / 'out'
     metric = ['--metric', 'segm' if 'masks' in kind else 'bbox']
+    engine = random.choice(ENGINES[ENGINES.index(default_engine()):])
     if kind == 'truth.json':
         which = random.choice(('boxes', 'masks'))
         metric[1] = dict(boxes='bbox', masks='segm')[which]
-        args = [path, data / f'{which}.json', *metric]
+        args = [path, data / f'{which}.json', *metric, '--engine', engine]
         if random.random() < 0.03:
             args += ['--out-dir', out]
         return [lambda: tool('evaluate.py', *args),
@@ -288,7 +322,8 @@ def commands(random: Random, kind: str, path: Path,
         return [lambda: tool('convert_checkpoint.py', path, '-o',
                              out / 'new.pth', '--overwrite')]
     truth = data / 'truth.json'
-    return [lambda: tool('evaluate.py', truth, path, *metric, '--classwise'),
+    return [lambda: tool('evaluate.py', truth, path, *metric, '--classwise',
+                         '--engine', engine),
             lambda: tool('compare.py', path, path, '--truth', truth, *metric,
                          '--resamples', 5)]
 
@@ -429,6 +464,7 @@ def main() -> None:
                         help='number of the first; default: 0')
     args = parser.parse_args()
     faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     numbers = range(args.first, args.first + args.files)
     with tqdm(numbers, desc='files', unit='file') as bar:
         trials = fuzz(bar)
