@@ -73,12 +73,14 @@ def check_any_input(backend, data, most):
     least = 1 if dtype == torch.float64 else 3
     h, w = (data.draw(st.integers(least, most)) for _ in range(2))
     n = data.draw(st.integers(0, 3))
-    view = VIEWS[data.draw(st.sampled_from(list(VIEWS)))]
+    view, view_of_grad = (VIEWS[data.draw(st.sampled_from(list(VIEWS)))]
+                          for _ in range(2))
     residual = data.draw(st.booleans())
     *case, grad = leaves((n, groups * c, h, w), groups, dtype,
                          data.draw(st.integers(0, 2**32 - 1)))
     case = [tensor if i > 1 else view(tensor)
             for i, tensor in enumerate(case)]
+    grad = view_of_grad(grad)
     used = [0, 1, 2, 3, 4, 5] if residual else [0, 2, 3]
     wanting = [i for i in used if data.draw(st.booleans())]
 
