@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
-from ..utils import get_model
+from ..utils import build_model
 from .complexity import (
     add_classifier,
     count_flops,
@@ -97,10 +97,10 @@ def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
         image (tuple[int, int]): Height and width.
 
     Raises:
-        ValueError: If the config has no model, or its detector does not run
-            on an image alone.
+        ValueError: If the config has no model that can be built, or its
+            detector does not run on an image alone.
     """
-    model = revert_sync_batchnorm(MODELS.build(get_model(cfg)))
+    model = revert_sync_batchnorm(build_model(cfg))
     # Semi-supervised and tracking models hold their detector.
     detector = getattr(model, 'student', getattr(model, 'detector', model))
     yield measure(f'backbone {type(detector.backbone).__name__}',

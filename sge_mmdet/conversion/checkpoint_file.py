@@ -14,13 +14,12 @@ from typing import (
 )
 
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..models.layers import SpatialGroupEnhance
-from ..utils import get_model
+from ..utils import build_model
 from .authors import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 from .fresh_sge import with_fresh_sge
 
@@ -145,7 +144,7 @@ def convert_checkpoint(source: Union[str, Path],
         raise ValueError(f'{source} holds a {type(checkpoint).__name__}, not '
                          'the dict of a checkpoint')
     weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    model = None if cfg is None else _build(cfg)
+    model = None if cfg is None else build_model(cfg)
     try:
         conversion = convert_state_dict(weights, model)
     except ValueError as error:
@@ -154,16 +153,6 @@ def convert_checkpoint(source: Union[str, Path],
     meta.update(_dataset_meta(checkpoint.get('meta')))
     _save(dict(meta=meta, state_dict=conversion.state_dict), target)
     return conversion.steps
-
-
-def _build(cfg: Config) -> nn.Module:
-    model = get_model(cfg)
-    try:
-        return MODELS.build(model)
-    except Exception as error:
-        # A constructor answers bad options with any type of error.
-        raise ValueError('The model of the config cannot be built: '
-                         f'{type(error).__name__}: {error}') from error
 
 
 def _dataset_meta(meta: Any) -> dict:

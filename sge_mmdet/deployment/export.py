@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Optional, Sequence, Union
 
 import torch
-from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import load_checkpoint
 from torch import nn
 
 from ..runner import check_model
-from ..utils import get_model, load_config, quiet_log
+from ..utils import build_model, get_model, load_config, quiet_log
 from .graph import DeployedPart
 from .packages import need
 
@@ -43,13 +42,9 @@ def load_detector(config: Union[str, Path],
             checkpoint).is_file():
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
     register_all_modules()
-    model = get_model(load_config(config))
-    check_model(model)
-    try:
-        detector = revert_sync_batchnorm(MODELS.build(model))
-    except (AssertionError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f'The model of {config} cannot be built: '
-                         f'{type(error).__name__}: {error}') from error
+    cfg = load_config(config)
+    check_model(get_model(cfg))
+    detector = revert_sync_batchnorm(build_model(cfg))
     if checkpoint:
         with quiet_log():
             loaded = load_checkpoint(detector, checkpoint, map_location='cpu',

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from mmdet.registry import DATASETS, MODELS
+from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from ..evaluation import read_truth
 from ..runner import check_config
-from ..utils import get_model, load_config, quiet_log
+from ..utils import build_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
 # How the line of a run's config begins that says where its result goes, which
@@ -164,14 +164,8 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
         raise ValueError(f'{path}: randomness is a dict such as dict(seed=0), '
                          f'got {cfg.randomness!r}')
     check_config(cfg, ['train', 'val', 'test'])
-    model = get_model(cfg)
-    try:
-        with quiet_log():
-            # Constructors change what they are given.
-            MODELS.build(copy.deepcopy(model))
-    except Exception as error:
-        # A model's constructor answers bad options with any type of error.
-        raise ValueError(f'{path}: {error}') from error
+    with quiet_log():
+        build_model(cfg)
     _warn_of_batch_size(cfg, path)
     return cfg
 

@@ -1,5 +1,5 @@
 """What several parts of the package need."""
-from .configs import get_model, load_config
+from .configs import build_model, get_model, load_config
 from .json_files import (
     check_json_file,
     load_json,
@@ -10,6 +10,6 @@ from .logs import quiet_log
 from .stock_mmdet import stock_path
 
 __all__ = [
-    'check_json_file', 'get_model', 'load_config', 'load_json',
+    'build_model', 'check_json_file', 'get_model', 'load_config', 'load_json',
     'no_garbage_collection', 'quiet_log', 'read_json_text', 'stock_path'
 ]

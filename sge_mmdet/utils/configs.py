@@ -1,8 +1,11 @@
 """What is asked of a config."""
+import copy
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from torch import nn
 
 
 def load_config(path: Union[str, Path],
@@ -51,3 +54,23 @@ def get_model(cfg: Config) -> dict:
                          'the config of a detector, not one of its _base_ '
                          'parts')
     return model
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build a config's model.
+
+    Args:
+        cfg (Config): Config of a detector.
+
+    Raises:
+        ValueError: If it has none, or one that cannot be built.
+    """
+    model = get_model(cfg)
+    try:
+        # Constructors change what they are given.
+        return MODELS.build(copy.deepcopy(model))
+    except Exception as error:
+        # A constructor answers bad options with any type of error.
+        raise ValueError(f'The model of {cfg.filename or "the config"} cannot '
+                         f'be built: {type(error).__name__}: {error}'
+                         ) from error
