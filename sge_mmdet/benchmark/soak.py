@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from tqdm import tqdm
 
 from ..utils.tables import Table
 
@@ -61,14 +62,14 @@ def soak(phase: str, step: Callable[[], Any], steps: int,
         MemorySample: What is held after some steps.
     """
     interval = max(1, steps // samples)
-    for i in range(1, steps + 1):
+    for i in tqdm(range(1, steps + 1), desc=phase):
         step()
         if i % interval == 0:
             yield sample_memory(phase, i)
 
 
 class MemoryHook(Hook):
-    """Look at the memory while a training of MMEngine runs.
+    """Look at the memory while a training of MMEngine runs, with a bar.
 
     Args:
         interval (int): Iterations between two looks.
@@ -83,6 +84,22 @@ class MemoryHook(Hook):
         self.interval = interval
         self.samples: List[MemorySample] = []
 
+    def before_train(self, runner: Runner) -> None:
+        """Show that it begins.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        self.bar = tqdm(total=runner.max_iters, desc='training')
+
+    def after_train(self, runner: Runner) -> None:
+        """Show that it ended.
+
+        Args:
+            runner (Runner): Not used.
+        """
+        self.bar.close()
+
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[dict] = None) -> None:
@@ -94,6 +111,7 @@ class MemoryHook(Hook):
             data_batch (optional): Not used. Default: None.
             outputs (dict, optional): Not used. Default: None.
         """
+        self.bar.update()
         if self.every_n_train_iters(runner, self.interval):
             self.samples.append(sample_memory('training', runner.iter + 1))
 
