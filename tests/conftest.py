@@ -20,8 +20,18 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture
-def data_sets(request):
-    return range(request.config.getoption('--data-sets'))
+def data_sets(request, record_property):
+    number = request.config.getoption('--data-sets')
+    record_property('data_sets', number)
+    return range(number)
+
+
+def pytest_terminal_summary(terminalreporter):
+    number = sum(dict(report.user_properties).get('data_sets', 0)
+                 for report in terminalreporter.getreports('passed'))
+    if number:
+        terminalreporter.write_line(
+            f'{number} random data sets: both engines found the same')
 
 
 @pytest.fixture(autouse=True)
