@@ -122,7 +122,8 @@ def _rebuild_tensor(storage: Any, offset: int, size: Tuple[int, ...],
                     *rest: Any) -> torch.Tensor:
     """Return a tensor that is no larger than what the file holds of it."""
     # storage.untyped() warns that its class will go.
-    numbers = storage._untyped_storage.nbytes() // storage.dtype.itemsize
+    numbers = (storage._untyped_storage.nbytes()
+               // torch.empty((), dtype=storage.dtype).element_size())
     if math.prod(size) > numbers:
         raise pickle.UnpicklingError(
             f'it has a tensor of {tuple(size)} made of {numbers} numbers')

@@ -206,7 +206,7 @@ def _check_structure(filename: str, checkpoint: Any) -> None:
     if not isinstance(weights, dict):
         where = 'state_dict' if weights is not checkpoint else 'content'
         raise _NoCheckpoint(
-            f'{filename} is no checkpoint: its {where} is a '
+            f'{filename} is no checkpoint: its {where} is of type '
             f'{type(weights).__name__}, not a dict of names and tensors')
 
 

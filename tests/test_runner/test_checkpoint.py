@@ -156,8 +156,8 @@ def test_file_of_another_kind_is_named(tmp_path):
 
 @safely
 @pytest.mark.parametrize('content, words', [
-    ([1], 'its content is a list'),
-    (dict(state_dict=7), 'its state_dict is a int')])
+    ([1], 'its content is of type list'),
+    (dict(state_dict=7), 'its state_dict is of type int')])
 def test_file_without_weights_is_named(tmp_path, content, words):
     torch.save(content, tmp_path / 'a.pth')
     with pytest.raises(RuntimeError, match=f'pth is no checkpoint: {words}'):
