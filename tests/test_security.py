@@ -188,13 +188,13 @@ def peak():
 '''
 
 
-def refusal(path, call):
-    """Return what a call on a path, in a new process, is refused with.
+def refusals(call, *paths):
+    """Return what calls on paths, in a new process, are refused with.
 
-    It fails if the process took more than 32 MiB for it.
+    It fails if the process took more than 32 MiB for them.
     """
     done = subprocess.run([sys.executable, '-c', f'''
-import re
+import json, re
 from mmengine.runner import CheckpointLoader
 import sge_mmdet
 from sge_mmdet.evaluation.columns import read_truth
@@ -203,28 +203,29 @@ from sge_mmdet.visualization.images import read_image
 truth = read_truth({truth()!r})
 {PEAK}
 before = peak()
-try:
-    {call.format(path=str(path))}
-except (RuntimeError, ValueError) as error:
-    print(error)
+said = []
+for path in {[str(path) for path in paths]!r}:
+    try:
+        {call}
+    except (RuntimeError, ValueError) as error:
+        said.append(str(error))
+print(json.dumps(said))
 assert peak() - before < 32 * 1024, f'{{peak() - before}} KiB more'
 '''], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-CHECKPOINT = 'CheckpointLoader.load_checkpoint({path!r})'
-RESULT = 'read_detections({path!r}, truth)'
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert len(said) == len(paths)
+    return said
 
 
 @safely
-@pytest.mark.parametrize('tail, words', [
-    (b'', 'compressed'), (b'PK\x05\x06', 'damaged')])
-def test_compressed_checkpoint_is_refused_before_it_is_unpacked(
-        tmp_path, tail, words):
-    bomb(tmp_path / 'bomb.pth', tail=tail)
-    said = refusal(tmp_path / 'bomb.pth', CHECKPOINT)
-    assert words in said and 'bomb.pth' in said
+def test_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path):
+    bomb(tmp_path / 'a.pth')
+    bomb(tmp_path / 'b.pth', tail=b'PK\x05\x06')
+    said = refusals('CheckpointLoader.load_checkpoint(path)',
+                    tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert 'a.pth: it is compressed' in said[0]
+    assert 'b.pth' in said[1] and 'damaged' in said[1]
 
 
 def write_results(path, scores):
@@ -244,37 +245,40 @@ class Reduced:
 
 
 def test_result_pickles_that_grow_in_memory_are_refused(tmp_path):
-    path = tmp_path / 'a.pkl'
     load = torch.storage._load_from_bytes
     bomb(tmp_path / 'bomb.pth', 256)
-    write_results(path, Reduced(load, (tmp_path.joinpath(
+    write_results(tmp_path / 'zip.pkl', Reduced(load, (tmp_path.joinpath(
         'bomb.pth').read_bytes(), )))
-    assert 'it holds a zip file' in refusal(path, RESULT)
     wide = io.BytesIO()
     torch.save(torch.zeros(1).expand(10**9), wide,
                _use_new_zipfile_serialization=False)
-    write_results(path, Reduced(load, (wide.getvalue(), )))
-    assert 'it holds a Tensor where numbers belong' in refusal(path, RESULT)
-    path.write_bytes(b'\x80\x05\x96' + struct.pack('<Q', 3 * 10**9) + b'.')
-    assert 'a bytearray or the state' in refusal(path, RESULT)
-    write_results(path, Reduced(
+    write_results(tmp_path / 'wide.pkl', Reduced(load, (wide.getvalue(), )))
+    (tmp_path / 'bytes.pkl').write_bytes(
+        b'\x80\x05\x96' + struct.pack('<Q', 3 * 10**9) + b'.')
+    write_results(tmp_path / 'state.pkl', Reduced(
         torch._utils._rebuild_tensor_v2,
         (torch.zeros(1).storage(), 0, (1, ), (1, ), False, {}), {'a': 1}))
-    assert 'a bytearray or the state' in refusal(path, RESULT)
     one = dict(img_id=1, pred_instances=dict(
         bboxes=torch.zeros(10**4, 4), scores=torch.zeros(10**4),
         labels=torch.zeros(10**4, dtype=int)))
-    path.write_bytes(pickle.dumps([one] * 1000))
-    assert 'an image is there twice' in refusal(path, RESULT)
-    path.write_bytes(pickle.dumps([dict(one, img_id=i)
-                                   for i in range(1000)]))
-    assert 'the same detections' in refusal(path, RESULT)
+    (tmp_path / 'twice.pkl').write_bytes(pickle.dumps([one] * 1000))
+    (tmp_path / 'shared.pkl').write_bytes(pickle.dumps(
+        [dict(one, img_id=i) for i in range(1000)]))
+    words = dict(zip='it holds a zip file', bytes='a bytearray or the state',
+                 wide='it holds a Tensor where numbers belong',
+                 state='a bytearray or the state',
+                 twice='an image is there twice',
+                 shared='the same detections are there many times')
+    said = refusals('read_detections(path, truth)',
+                    *(tmp_path / f'{name}.pkl' for name in words))
+    for (name, expected), text in zip(words.items(), said):
+        assert f'{name}.pkl' in text and expected in text
 
 
 def test_images_of_absurd_size_are_refused(tmp_path):
     Image.new('1', (16000, 16000)).save(tmp_path / 'bomb.png')
-    assert 'decompression bomb' in refusal(
-        tmp_path, 'read_image({path!r}, "bomb.png")')
+    said, = refusals('read_image(path, "bomb.png")', tmp_path)
+    assert 'decompression bomb' in said
 
 
 def test_result_pickle_runs_no_code_in_the_tools(tmp_path, trace):

@@ -77,16 +77,21 @@ def test_roi_head_without_a_limit_keeps_all(tmp_path):
     assert one.difference <= TOLERANCE
 
 
+@pytest.fixture(scope='module')
+def detector_file(retinanet, tmp_path_factory):
+    file = tmp_path_factory.mktemp('onnx') / 'detector.onnx'
+    return file, export_onnx(retinanet, file, size=(64, 64))
+
+
 @pytest.mark.parametrize('change', [
     lambda rows: np.concatenate([rows, rows]), lambda rows: rows[::-1],
     lambda rows: rows[:-1], lambda rows: rows + 1,
     lambda rows: rows * np.float32('nan')])
-def test_check_sees_other_rows(retinanet, tmp_path, monkeypatch, change):
-    deployed = export_onnx(retinanet, tmp_path / 'model.onnx', size=(64, 64))
+def test_check_sees_other_rows(detector_file, monkeypatch, change):
     exact = check.run_session
     monkeypatch.setattr(check, 'run_session', lambda *args: {
         name: change(rows) for name, rows in exact(*args).items()})
-    one, = check_onnx(tmp_path / 'model.onnx', deployed, [(2, 64, 64)])
+    one, = check_onnx(*detector_file, [(2, 64, 64)])
     assert not one.difference <= TOLERANCE
 
 
@@ -178,12 +183,12 @@ def test_eight_bits_that_break_a_file_are_told(table, words):
     assert disagreements(table) == words
 
 
-def test_quantised_detector_runs(retinanet, tmp_path):
-    deployed = export_onnx(retinanet, tmp_path / 'a.onnx', size=(64, 64))
-    quantize_onnx(tmp_path / 'a.onnx', tmp_path / 'b.onnx', 'dynamic')
+def test_quantised_detector_runs(detector_file, tmp_path):
+    file, deployed = detector_file
+    quantize_onnx(file, tmp_path / 'b.onnx', 'dynamic')
     batch = make_batch(deployed, (2, 96, 96))
     (number, again, change), = agreement_table(
-        tmp_path / 'a.onnx', tmp_path / 'b.onnx', [batch]).rows
+        file, tmp_path / 'b.onnx', [batch]).rows
     assert number > 0 and again > number / 2 and change < 0.2
 
 
@@ -235,10 +240,9 @@ def test_detections_of_test_data_are_in_pixels_of_its_images(test_data,
     np.testing.assert_allclose(sorted(got), sorted(wanted), atol=1e-2)
 
 
-def test_detections_are_refused_before_any_image_is_read(test_data, tmp_path,
-                                                         retinanet):
+def test_detections_are_refused_before_any_image_is_read(
+        test_data, tmp_path, retinanet, detector_file):
     file, config = tmp_path / 'a.onnx', tmp_path / 'config.py'
-    export_onnx(retinanet, tmp_path / 'float.onnx', size=(64, 64))
     detector = copy.copy(retinanet)
     detector.dataset_meta = dict(classes=('a', 'b', 'x'))
     export_onnx(detector, file, pixels=True, size=(64, 64))
@@ -257,8 +261,8 @@ def test_detections_are_refused_before_any_image_is_read(test_data, tmp_path,
             ('no.onnx', config, 'out.json', FileNotFoundError, 'no.onnx'),
             (tmp_path / 'empty.onnx', config, 'out.json', ValueError,
              'empty.onnx: onnxruntime says'),
-            (tmp_path / 'float.onnx', config, 'out.json', ValueError,
-             'float.onnx is not a whole detector on pixels'),
+            (detector_file[0], config, 'out.json', ValueError,
+             'detector.onnx is not a whole detector on pixels'),
             (file, bare, 'out.json', ValueError, 'bare.py has no test data'),
             (file, joined, 'out.json', ValueError, 'a ConcatDataset, which')]:
         with pytest.raises(error, match=words):
