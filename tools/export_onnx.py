@@ -26,6 +26,7 @@ from sge_mmdet.deployment import (
     quantize_onnx,
     sizes_to_check,
 )
+from sge_mmdet.utils import refuse_existing
 
 
 def main() -> None:
@@ -73,9 +74,7 @@ def run(args: argparse.Namespace) -> int:
                          'a folder of them with --images')
     quantized = args.out.with_suffix('.int8.onnx')
     for file in [args.out, *([quantized] if args.quantize else [])]:
-        if file.exists() and not args.overwrite:
-            raise FileExistsError(f'{file} is there already; name another '
-                                  'file or say --overwrite')
+        refuse_existing(file, args.overwrite)
     detector = load_detector(args.config, args.checkpoint)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     # Nothing that is there is replaced by a file that was not checked.
@@ -104,9 +103,10 @@ def run(args: argparse.Namespace) -> int:
     quantize_onnx(args.out, quantized, args.quantize, batches, args.overwrite)
     agreement = agreement_table(args.out, quantized, batches)
     print(f'{agreement.text()}\n{quantized}')
-    for words in disagreements(agreement):
+    broken = disagreements(agreement)
+    for words in broken:
         print(f'error: {words}', file=sys.stderr)
-    return int(bool(disagreements(agreement)))
+    return int(bool(broken))
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from tqdm import tqdm
 
 from ..runner import check_datasets
-from ..utils import load_config
+from ..utils import load_config, refuse_existing
 from .check import open_session, run_session
 from .export import CLASSES
 
@@ -44,9 +44,7 @@ def detect_with_onnx(file: Union[str, Path], config: Union[str, Path],
     file, out_file = Path(file), Path(out_file)
     if not file.is_file():
         raise FileNotFoundError(f'There is no file {file}')
-    if out_file.exists() and not overwrite:
-        raise FileExistsError(f'{out_file} is there already; name another '
-                              'file or say --overwrite')
+    refuse_existing(out_file, overwrite)
     data = _load_test_data(load_config(config), config)
     session = open_session(file)
     _check_detector(session, file, data)
@@ -81,10 +79,11 @@ def _check_detector(session: Any, file: Path, data: BaseDataset) -> None:
         raise ValueError(f'{file} is not a whole detector on pixels; export '
                          'it with --part detector --pixels')
     stored = session.get_modelmeta().custom_metadata_map.get(CLASSES)
+    found = json.loads(stored) if stored else None
     classes = list(data.metainfo['classes'])
-    if stored and json.loads(stored) != classes:
-        raise ValueError(f'{file} finds the classes {json.loads(stored)}, the '
-                         f'test data has {classes}')
+    if found and found != classes:
+        raise ValueError(f'{file} finds the classes {found}, the test data '
+                         f'has {classes}')
 
 
 def _detections_of(session: Any, data: BaseDataset, index: int) -> List[dict]:

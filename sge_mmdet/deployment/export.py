@@ -12,7 +12,13 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from ..runner import check_model
-from ..utils import build_model, get_model, load_config, quiet_log
+from ..utils import (
+    build_model,
+    get_model,
+    load_config,
+    quiet_log,
+    refuse_existing,
+)
 from .graph import DeployedPart
 from .packages import need
 
@@ -91,9 +97,7 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
         ValueError: If the part or the size is not one that there is.
     """
     out_file = Path(out_file)
-    if out_file.exists() and not overwrite:
-        raise FileExistsError(f'{out_file} is there already; name another '
-                              'file or say --overwrite')
+    refuse_existing(out_file, overwrite)
     if len(size) != 2 or min(size) < 32:
         raise ValueError('size is a height and a width of at least 32 '
                          f'pixels, got {tuple(size)}')

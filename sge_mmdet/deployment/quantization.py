@@ -13,6 +13,7 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
+from ..utils import refuse_existing
 from ..utils.tables import Table
 from .check import open_session, run_session
 from .packages import need
@@ -45,9 +46,7 @@ def quantize_onnx(file: Union[str, Path], out_file: Union[str, Path],
     if mode not in MODES:
         raise ValueError(f'Quantisation is {" or ".join(MODES)}, got '
                          f'{mode!r}')
-    if Path(out_file).exists() and not overwrite:
-        raise FileExistsError(f'{out_file} is there already; name another '
-                              'file or say --overwrite')
+    refuse_existing(out_file, overwrite)
     need('onnx')
     library = need('onnxruntime.quantization')
     with tempfile.TemporaryDirectory() as folder:

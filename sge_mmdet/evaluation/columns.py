@@ -143,6 +143,7 @@ def read_truth(source: Union[str, Path, dict],
                        [a['bbox'] for a in annotations], 4)
         area = _numbers('area', [a.get('area', np.nan)
                                  for a in annotations], 1)[:, 0]
+        crowd = [a.get('iscrowd', 0) for a in annotations]
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f'{name} is not a COCO annotation file: an entry '
                          f'lacks or has a wrong {error}') from error
@@ -160,9 +161,8 @@ def read_truth(source: Union[str, Path, dict],
             (f'a box that is not four finite numbers, to {FARTHEST:.0e} '
              'pixels, of a size of 0 or more', ~_good_boxes(box)),
             ('an area that is not 0 or more', (area < 0) | np.isinf(area)),
-            ('an iscrowd that is not 0 or 1', np.array(
-                [a.get('iscrowd', 0) not in (0, 1) for a in annotations],
-                bool))):
+            ('an iscrowd that is not 0 or 1',
+             np.array([flag not in (0, 1) for flag in crowd], bool))):
         if bad.any():
             raise ValueError(
                 f'{name}: annotation {annotations[bad.argmax()].get("id")} '
@@ -180,7 +180,7 @@ def read_truth(source: Union[str, Path, dict],
         np.array([key for key in all_categories if key in chosen], int),
         image[keep], np.searchsorted(chosen, category[keep]), box[keep],
         area[keep],
-        np.array([annotations[i].get('iscrowd', 0) for i in keep], bool),
+        np.array([crowd[i] for i in keep], bool),
         segmentation if all(segmentation) else None,
         [str(image.get('file_name', '')) for image in data['images']], name)
 

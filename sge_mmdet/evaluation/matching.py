@@ -148,6 +148,7 @@ def overlapping_pairs(
         objects, and their intersections over union; shape (pairs,) each.
     """
     truth_order = np.argsort(truth.image, kind='stable')
+    images = truth.image[truth_order]
     objects = np.bincount(truth.image, minlength=len(truth.image_ids))
     pairs = np.cumsum(objects[found.image[chosen]])
     total = pairs[-1] if len(pairs) else 0
@@ -155,7 +156,7 @@ def overlapping_pairs(
     cuts = np.searchsorted(pairs, np.arange(MOST_PAIRS, total, MOST_PAIRS))
     parts = []
     for part in np.split(chosen, cuts):
-        det, obj = _pairs(found.image[part], truth.image[truth_order])
+        det, obj = _pairs(found.image[part], images)
         det, obj = part[det], truth_order[obj]
         overlap = _overlaps(truth, found, obj, det, metric)
         near = overlap >= least

@@ -167,10 +167,6 @@ def load_local_checkpoint(filename: str,
             checkpoint = torch.load(
                 filename, map_location=map_location,
                 weights_only=weights_only_is_default())
-            _check_structure(filename, checkpoint)
-            return checkpoint
-    except _NoCheckpoint:
-        raise
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
         refused = _refused_globals(filename, error)
@@ -189,14 +185,13 @@ def load_local_checkpoint(filename: str,
         ) from error
     # PyTorch stores what it writes as it is. A compressed file, or one whose
     # parts overlap, can be a thousand times as large in memory.
-    raise RuntimeError(
-        f'Refused to load {filename}: it is compressed, '
-        f'{osp.getsize(filename)} bytes that unpack to {unpacked}, and '
-        'torch.save never compresses. Unpack it if it is an archive')
-
-
-class _NoCheckpoint(RuntimeError):
-    """A file that is whole, and holds something else."""
+    if unpacked > osp.getsize(filename):
+        raise RuntimeError(
+            f'Refused to load {filename}: it is compressed, '
+            f'{osp.getsize(filename)} bytes that unpack to {unpacked}, and '
+            'torch.save never compresses. Unpack it if it is an archive')
+    _check_structure(filename, checkpoint)
+    return checkpoint
 
 
 def _check_structure(filename: str, checkpoint: Any) -> None:
@@ -205,7 +200,7 @@ def _check_structure(filename: str, checkpoint: Any) -> None:
         checkpoint, dict) else checkpoint
     if not isinstance(weights, dict):
         where = 'state_dict' if weights is not checkpoint else 'content'
-        raise _NoCheckpoint(
+        raise RuntimeError(
             f'{filename} is no checkpoint: its {where} is of type '
             f'{type(weights).__name__}, not a dict of names and tensors')
 

@@ -1,5 +1,6 @@
 """What several parts of the package need."""
 from .configs import build_model, get_model, load_config
+from .files import refuse_existing
 from .json_files import (
     check_json_file,
     load_json,
@@ -11,5 +12,6 @@ from .stock_mmdet import stock_path
 
 __all__ = [
     'build_model', 'check_json_file', 'get_model', 'load_config', 'load_json',
-    'no_garbage_collection', 'quiet_log', 'read_json_text', 'stock_path'
+    'no_garbage_collection', 'quiet_log', 'read_json_text', 'refuse_existing',
+    'stock_path'
 ]
