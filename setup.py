@@ -3,10 +3,12 @@
 The wheel carries ``configs/``, ``tools/`` and ``model-index.yml`` in
 ``sge_mmdet/.mim``, where MIM looks for them; an editable install links them.
 """
+import hashlib
 import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -40,6 +42,23 @@ class BuildWithMim(build_py):
                                 ignore=shutil.ignore_patterns('__pycache__'))
 
 
+class BuildKernels(build_ext):
+    """Keeps a digest beside each library, which the loader compares.
+
+    A library that lost its end would stop the process that loads it.
+    """
+
+    def run(self) -> None:
+        """Build the libraries and write their digests."""
+        super().run()
+        for extension in self.extensions:
+            built = Path(self.get_ext_fullpath(extension.name))
+            if built.is_file():
+                digest = hashlib.sha256(built.read_bytes()).hexdigest()
+                built.with_name(f'{built.name}.sha256').write_text(
+                    f'{digest}  {built.name}\n')
+
+
 def requirements(name: str) -> 'list[str]':
     """Read ``requirements/NAME.txt`` without its comments."""
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
@@ -55,6 +74,6 @@ setup(
     version=version['__version__'],
     install_requires=requirements('runtime'),
     extras_require=extras,
-    cmdclass=dict(build_py=BuildWithMim),
+    cmdclass=dict(build_ext=BuildKernels, build_py=BuildWithMim),
     ext_modules=[KERNELS],
 )

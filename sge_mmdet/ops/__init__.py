@@ -1,9 +1,8 @@
 """Operators of Spatial Group-wise Enhance; they need torch alone."""
 from .backends import backend_for, use_backend
+from .checks import check_groups, largest_groups
 from .reference import gate_reference, spatial_group_enhance_reference
 from .spatial_group_enhance import (
-    check_groups,
-    largest_groups,
     spatial_group_enhance,
     spatial_group_enhance_residual,
 )

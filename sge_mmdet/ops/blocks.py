@@ -61,7 +61,8 @@ def backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
         z = _affine(rows, a)
         g = _rows(grad_y, at, groups).to(w.dtype)
         if y is not None:
-            g = g * ~(_rows(y, at, groups) <= 0)
+            # Not a product, by which NaN and infinity would remain.
+            g = g.masked_fill(_rows(y, at, groups) <= 0, 0)
             _rows(grad_identity, at, groups).copy_(g)
         m = _rows(mean, at, groups)[..., None]
         mu, s = spread[at][..., None].unbind(-2)

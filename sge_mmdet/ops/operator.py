@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import blocks, native
 from .backends import backend_for
+from .checks import check_forward, check_map, check_statistics
 from .reference import spatial_group_enhance_reference
 
 
@@ -38,6 +39,11 @@ def enhance(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
         tuple[Tensor, Tensor, Tensor]: The result; the mean of each channel,
         shape (N, C); mean and deviation of the similarity of each group,
         shape (N, G, 2).
+
+    Raises:
+        TypeError: If a tensor is of a wrong type.
+        ValueError: If a shape or a device is wrong, or ``groups`` does not
+            divide C.
     """
     y, mean, spread = _enhance_outputs(x, weight, bias, scale, shift,
                                        identity, groups, eps, normalize)
@@ -82,6 +88,10 @@ def enhance_backward(
     Returns:
         tuple[Tensor, ...]: Gradients of x, weight, bias, scale, shift and
         identity; without elements where there is no such tensor.
+
+    Raises:
+        TypeError: As :func:`enhance`.
+        ValueError: As :func:`enhance`.
     """
     results = _backward_outputs(grad_y, x, y, mean, spread, weight, bias,
                                 scale, shift, groups, eps, normalize)
@@ -122,7 +132,8 @@ def _enhance_outputs(
         x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
         shift: Optional[Tensor], identity: Optional[Tensor], groups: int,
         eps: float, normalize: bool) -> Tuple[Tensor, Tensor, Tensor]:
-    """Return unfilled results, all that tracing needs."""
+    """Check the arguments; return unfilled results, all that tracing needs."""
+    check_forward(x, weight, bias, scale, shift, identity, groups)
     kind = torch.promote_types(x.dtype, torch.float32)
     return (torch.empty_like(x, memory_format=_layout(x)),
             x.new_empty(x.shape[:2], dtype=kind),
@@ -134,7 +145,12 @@ def _backward_outputs(
     spread: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
     shift: Optional[Tensor], groups: int, eps: float, normalize: bool
 ) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return unfilled gradients, all that tracing needs."""
+    """Check the arguments; return unfilled gradients, as above."""
+    check_forward(x, weight, bias, scale, shift, None, groups)
+    check_statistics(mean, spread, x, groups)
+    check_map('grad_y', grad_y, x)
+    if y is not None:
+        check_map('y', y, x)
     grad_x = torch.empty_like(x, memory_format=_layout(x))
     none = x.new_empty(0)
     return (grad_x, *(torch.empty_like(
@@ -207,7 +223,7 @@ class _EnhanceBackward(torch.autograd.Function):
                 x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1))
             out = spatial_group_enhance_reference(z, weight, bias,
                                                   *ctx.options)
-            passed = grad_y if y is None else grad_y * ~(y <= 0)
+            passed = grad_y if y is None else grad_y.masked_fill(y <= 0, 0)
             first = torch.autograd.grad(out, given, passed, create_graph=True)
             wanted = [grad for grad, one in zip(grads, leaves)
                       if one is not None]

@@ -1,8 +1,7 @@
 """The SGE operator, alone and as the end of a residual block.
 
-Here arguments are checked. The formula stands in
-:mod:`sge_mmdet.ops.reference`; what computes it is chosen in
-:mod:`sge_mmdet.ops.backends`.
+The formula stands in :mod:`sge_mmdet.ops.reference`; what computes it is
+chosen in :mod:`sge_mmdet.ops.backends`. The operator checks its arguments.
 """
 from typing import Optional
 
@@ -10,54 +9,9 @@ import torch
 from torch import Tensor
 
 from .backends import wants_reference
+from .checks import check_forward
 from .operator import run
 from .reference import spatial_group_enhance_reference
-
-
-def check_groups(channels: int, groups: int) -> None:
-    """Raise a ValueError unless ``groups`` equal groups make up ``channels``.
-
-    Args:
-        channels: Number of channels of the feature map.
-        groups: Number of groups.
-
-    Raises:
-        ValueError: If ``groups`` is not a positive integer that divides
-            ``channels``; the message names the nearest numbers that do.
-    """
-    if isinstance(groups, int) and groups > 0 and channels % groups == 0:
-        return
-    message = (f'SGE needs a number of groups that divides the channels, got '
-               f'groups={groups!r} for {channels} channels')
-    if isinstance(groups, int):
-        divisors = [g for g in range(1, channels + 1) if channels % g == 0]
-        nearest = ([g for g in divisors if g < groups][-1:] +
-                   [g for g in divisors if g > groups][:1])
-        message += f'; nearest that work: {" and ".join(map(str, nearest))}'
-    raise ValueError(message)
-
-
-def largest_groups(channels: int, groups: int) -> int:
-    """Return the largest number of groups that fits the channels.
-
-    Args:
-        channels: Number of channels of the feature map.
-        groups: Number of groups wished for.
-
-    Returns:
-        The largest divisor of ``channels`` that is not above ``groups``.
-
-    Raises:
-        ValueError: If ``groups`` is not a positive integer.
-
-    Examples:
-        >>> largest_groups(256, 64), largest_groups(288, 64)
-        (64, 48)
-    """
-    if not isinstance(groups, int) or groups < 1:
-        raise ValueError(
-            f'The number of groups is a positive integer, got {groups!r}')
-    return next(g for g in range(groups, 0, -1) if channels % g == 0)
 
 
 def spatial_group_enhance(x: Tensor,
@@ -102,8 +56,9 @@ def spatial_group_enhance(x: Tensor,
         >>> bool((y == x * torch.sigmoid(torch.tensor(1.))).all())
         True
     """
-    _check(x, weight, bias, groups)
-    if _takes_reference():
+    # A number of groups of another type would end in PyTorch's dispatcher.
+    if _takes_reference() or not isinstance(groups, int):
+        check_forward(x, weight, bias, None, None, None, groups)
         return spatial_group_enhance_reference(x, weight, bias, groups, eps,
                                                normalize)
     return run(x, weight, bias, None, None, None, groups, eps, normalize)
@@ -151,24 +106,9 @@ def spatial_group_enhance_residual(x: Tensor,
         >>> bool(y.min() >= 0)
         True
     """
-    _check(x, weight, bias, groups)
-    if identity.shape != x.shape:
-        raise ValueError(f'SGE takes an identity of the shape of x, '
-                         f'{tuple(x.shape)}, got {tuple(identity.shape)}')
-    if identity.dtype != x.dtype:
-        raise TypeError(f'SGE takes an identity of the type of x, {x.dtype}, '
-                        f'got {identity.dtype}')
-    _check_device(x, 'identity', identity)
-    if (scale is None) != (shift is None):
-        raise ValueError('scale and shift are given together or not at all')
-    for name, parameter in (('scale', scale), ('shift', shift)):
-        if parameter is None:
-            continue
-        if parameter.shape != x.shape[1:2]:
-            raise ValueError(f'SGE takes a {name} of shape ({x.shape[1]},), '
-                             f'got {tuple(parameter.shape)}')
-        _check_device(x, name, parameter)
-    if _takes_reference():
+    # A number of groups of another type would end in PyTorch's dispatcher.
+    if _takes_reference() or not isinstance(groups, int):
+        check_forward(x, weight, bias, scale, shift, identity, groups)
         z = x
         if scale is not None:
             kind = torch.promote_types(x.dtype, torch.float32)
@@ -199,26 +139,3 @@ def _takes_reference() -> bool:
 def _is_compiling() -> bool:
     return hasattr(torch, 'compiler') and hasattr(
         torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
-
-
-def _check(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> None:
-    """Raise if an argument is not as :func:`spatial_group_enhance` says."""
-    if x.dim() != 4:
-        raise ValueError('SGE takes a feature map of shape (N, C, H, W), got '
-                         f'{tuple(x.shape)}')
-    if not x.is_floating_point():
-        raise TypeError('SGE takes a floating point feature map, got '
-                        f'{x.dtype}; convert it first, e.g. x.float()')
-    check_groups(x.shape[1], groups)
-    for name, parameter in (('weight', weight), ('bias', bias)):
-        if parameter.shape != (1, groups, 1, 1):
-            raise ValueError(f'SGE takes a {name} of shape (1, {groups}, 1, 1)'
-                             f' for {groups} groups, got '
-                             f'{tuple(parameter.shape)}')
-        _check_device(x, name, parameter)
-
-
-def _check_device(x: Tensor, name: str, tensor: Tensor) -> None:
-    if tensor.device != x.device:
-        raise ValueError(f'SGE takes a {name} on the device of x, {x.device}, '
-                         f'got one on {tensor.device}')

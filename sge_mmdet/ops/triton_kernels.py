@@ -57,12 +57,16 @@ def _load_z(x, offset, keep, scale, shift, group, channel,
 @triton.jit
 def _first_z(x, task, groups, image_step, channel_step, scale, shift, group,
              channel, AFFINE: tl.constexpr, c: tl.constexpr):
-    """Return z of a group at its first position."""
+    """Return z of a group at its first position; 0 for what is not finite.
+
+    Sums are taken relative to it, and a difference of infinities is NaN.
+    """
     offset = ((task // groups).to(tl.int64) * image_step
               + (group * c + channel).to(tl.int64) * channel_step)
     z, _ = _load_z(x, offset[:, None], (channel < c)[:, None], scale, shift,
                    group, channel, AFFINE, c)
-    return tl.sum(z, 1)
+    first = tl.sum(z, 1)
+    return tl.where(tl.abs(first) < float('inf'), first, 0.)
 
 
 @triton.jit
@@ -217,8 +221,9 @@ def _sums_kernel(grad_y, x, y, weight, bias, scale, shift, mean, spread,
         g = _load_grad(grad_y, y, at, keep, RESIDUAL)
         t = _similarity(z, m, mu, slope, NORMALIZE)
         gate = tl.sigmoid(w * t + b)
-        # g and z are 0 outside the map, so that e is as well.
-        e = tl.sum(g * z, 0) * gate * (1 - gate)
+        # Outside the map the gate of an infinite w is NaN.
+        e = tl.where(position + i < positions,
+                     tl.sum(g * z, 0) * gate * (1 - gate), 0.)
         total_e += e
         total_et += e * t
         total_ez += tl.sum(z * e[None, :], 1)

@@ -1,4 +1,5 @@
 """Every implementation of SGE against float64."""
+import itertools
 
 import pytest
 import torch
@@ -21,6 +22,9 @@ from sge_mmdet.ops import (
     spatial_group_enhance_residual,
     use_backend,
 )
+
+INF, NAN = float('inf'), float('nan')
+NON_FINITE = [(INF, ), (-INF, ), (NAN, ), (INF, -INF)]
 
 
 @pytest.mark.parametrize('backend', BACKENDS[:2])
@@ -261,3 +265,35 @@ def test_forward_mode_and_function_transforms_are_right():
     assert got[0].abs().max() > 0
     for a, b in zip(got, want):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.filterwarnings('ignore:invalid value:RuntimeWarning')
+@pytest.mark.parametrize('backend', BACKENDS[:3])
+@pytest.mark.parametrize('residual', [False, True])
+@pytest.mark.parametrize('normalize', [True, False])
+def test_non_finite_input_gives_what_the_reference_gives(backend, residual,
+                                                         normalize):
+    """Every argument in turn holds infinities or NaN, at the first position,
+    which sums are taken relative to, or at another."""
+    # Triton's interpreter is slow.
+    dtypes = [torch.float32, torch.bfloat16][:1 + (backend != 'triton')]
+    for dtype in dtypes:
+        for which, values, place in itertools.product(
+                range(7), NON_FINITE[-4 if backend != 'triton' else -2:],
+                (0, -2)):
+            if not residual and which in (1, 4, 5):
+                continue
+            case = leaves((1, 6, 3, 5), 2, dtype)
+            for i, value in enumerate(values):
+                case[which].view(-1)[place + i] = value
+            got = run(case, 2, backend, residual, normalize)
+            want = run(case, 2, 'reference', residual, normalize)
+            about = f'{dtype}, argument {which}: {values} at {place}'
+            assert torch.equal(got[0].isnan(), want[0].isnan()), about
+            assert torch.equal(got[0].isinf(), want[0].isinf()), about
+            for a, b in zip(got, want):
+                finite = b.isfinite()
+                assert torch.equal(a.isfinite(), finite), about
+                torch.testing.assert_close(
+                    a[finite], b[finite], rtol=20 * TOLERANCE[dtype],
+                    atol=20 * TOLERANCE[dtype], msg=about)

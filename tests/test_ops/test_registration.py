@@ -62,6 +62,55 @@ def test_operator_keeps_the_rules_of_registered_operators(residual):
                        bias, *extra[:2], 3, 1e-5, True)])
 
 
+FORWARD = [
+    (dict(x=torch.zeros(6, 4, 5)), ValueError, r'shape \(N, C, H, W\)'),
+    (dict(x=torch.zeros(2, 6, 4, 5, dtype=int)), TypeError, 'int64'),
+    (dict(x=torch.zeros(2, 6, 4, 5).to_sparse()), TypeError, 'dense'),
+    (dict(groups=4), ValueError, 'groups=4 for 6 channels'),
+    (dict(groups=0), ValueError, 'groups=0 for 6 channels'),
+    (dict(weight=torch.zeros(3)), ValueError, r'weight of shape \(1, 3'),
+    (dict(weight=torch.zeros(1, 3, 1, 1, dtype=int)), TypeError,
+     'weight of dense floating point'),
+    (dict(bias=torch.zeros(1, 3, 1, 1, device='meta')), ValueError,
+     'bias on the device of x'),
+    (dict(scale=None), ValueError, 'together'),
+    (dict(shift=torch.zeros(1)), ValueError, r'shift of shape \(6,\)'),
+]
+BACKWARD = [
+    (dict(grad_y=torch.zeros(2, 6, 4, 4)), ValueError, 'grad_y of the shape'),
+    (dict(grad_y=torch.zeros(2, 6, 4, 5).half()), TypeError, 'grad_y of the'),
+    (dict(y=torch.zeros(1)), ValueError, 'y of the shape'),
+    (dict(mean=torch.zeros(2, 5)), ValueError, r'mean of shape \(2, 6\)'),
+    (dict(mean=torch.zeros(2, 6).double()), TypeError, 'mean of type'),
+    (dict(spread=torch.zeros(2, 3)), ValueError,
+     r'spread of shape \(2, 3, 2\)'),
+]
+
+
+@registered
+@pytest.mark.parametrize('operator, change, error, words', [
+    *(('enhance', *case) for case in FORWARD),
+    ('enhance', dict(identity=torch.zeros(1)), ValueError, 'identity of the'),
+    ('enhance', dict(identity=torch.zeros(2, 6, 4, 5).half()), TypeError,
+     'identity of the type'),
+    *(('enhance_backward', *case) for case in FORWARD + BACKWARD)])
+def test_raw_operators_refuse_what_would_read_other_memory(operator, change,
+                                                           error, words):
+    x, identity, weight, bias, scale, shift, grad = leaves(
+        (2, 6, 4, 5), 3, torch.float32)
+    arguments = dict(x=x, weight=weight, bias=bias, scale=scale, shift=shift,
+                     groups=3, eps=1e-5, normalize=True)
+    if operator == 'enhance':
+        arguments['identity'] = identity
+    else:
+        arguments.update(grad_y=grad, y=x, mean=torch.zeros(2, 6),
+                         spread=torch.zeros(2, 3, 2))
+    call = getattr(torch.ops.sge_mmdet, operator)
+    call(**arguments)
+    with pytest.raises(error, match=words):
+        call(**{**arguments, **change})
+
+
 @registered
 @pytest.mark.parametrize('layout', [NORMAL, LAST])
 def test_compiling_does_not_break_the_graph_nor_change_results(layout):
@@ -152,6 +201,31 @@ def test_library_of_another_version_is_not_loaded(monkeypatch):
     assert (library() is not None) == HAS_NATIVE
     monkeypatch.setattr(native, 'VERSION', native.VERSION + 1)
     assert library() is None
+
+
+@pytest.mark.skipif(not HAS_NATIVE, reason='built without a C++ compiler')
+@pytest.mark.parametrize('damage', [
+    lambda data: data[:len(data) // 2], lambda data: b'',
+    lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_damaged_library_is_not_loaded_and_named(monkeypatch, tmp_path,
+                                                 damage):
+    """A truncated one would stop the process."""
+    built = next(path for path in native.FOLDER.glob('_sge*')
+                 if path.suffix != native.DIGEST_SUFFIX)
+    digest = built.with_name(built.name + native.DIGEST_SUFFIX)
+    for source in built, digest:
+        tmp_path.joinpath(source.name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(native, 'FOLDER', tmp_path)
+    load = native.library.__wrapped__
+    assert load() is not None
+    (tmp_path / built.name).write_bytes(damage(built.read_bytes()))
+    with pytest.warns(UserWarning, match=rf'{built.name} is not the file that '
+                      r'was built, .* pip install'):
+        assert load() is None
+    (tmp_path / built.name).write_bytes(built.read_bytes())
+    (tmp_path / digest.name).unlink()
+    with pytest.warns(UserWarning, match='not the file that was built'):
+        assert load() is None
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')

@@ -4,9 +4,11 @@ They know nothing of PyTorch: memory addresses go in, by ctypes. So they are
 built without PyTorch's headers, and serve all of its versions.
 """
 import ctypes
+import hashlib
 import os
 import re
 import sysconfig
+import warnings
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,9 @@ from torch import Tensor
 
 # To be raised here and in sge.cpp whenever ``Problem`` or a result changes.
 VERSION = 1
+FOLDER = Path(__file__).parent
+# As setup.py writes them, in the format of sha256sum.
+DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 TENSORS = ('x', 'weight', 'bias', 'scale', 'shift', 'identity', 'y', 'mean',
            'spread')
@@ -42,10 +47,18 @@ class _Problem(ctypes.Structure):
 @lru_cache(maxsize=None)
 def library() -> Optional[ctypes.CDLL]:
     """Return the built kernels, or None where there are none."""
-    folder = Path(__file__).parent
     ours = f'_sge{sysconfig.get_config_var("EXT_SUFFIX")}'
-    for path in sorted(folder.glob('_sge*'),
+    for path in sorted(FOLDER.glob('_sge*'),
                        key=lambda path: path.name != ours):
+        if path.suffix == DIGEST_SUFFIX:
+            continue
+        if not is_whole(path):
+            warnings.warn(
+                f'{path} is not the file that was built, so it is not loaded '
+                'and SGE runs in plain PyTorch, more slowly. Build it again: '
+                'pip install --force-reinstall --no-deps sge_mmdet, or in a '
+                'clone pip install --no-deps -e .', stacklevel=2)
+            continue
         # A file may be of another machine, or older than this module.
         with suppress(OSError, AttributeError):
             found = ctypes.CDLL(str(path))
@@ -56,6 +69,19 @@ def library() -> Optional[ctypes.CDLL]:
                                                  ctypes.c_int]
             return found
     return None
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a library is what setup.py built, to the last byte.
+
+    Loading one that lost its end would stop the process.
+
+    Args:
+        path (Path): The library; its digest lies beside it.
+    """
+    digest = path.with_name(path.name + DIGEST_SUFFIX)
+    return digest.is_file() and digest.read_text().split()[:1] == [
+        hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
 @lru_cache(maxsize=None)

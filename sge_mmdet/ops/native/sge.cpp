@@ -67,11 +67,15 @@ INLINE void store(bfloat16& to, float v) {
 
 INLINE double exponential(double v) { return std::exp(v); }
 // e^v to 2 units in the last place for |v| <= 87, in steps that vectorise:
-// 2^n e^r with |r| <= ln(2) / 2.
+// 2^n e^r with |r| <= ln(2) / 2. Adding 1.5 * 2^23 rounds to a whole number n
+// and leaves it in the lowest bits; NaN, which no conversion to an integer
+// takes, goes through it to the result.
 INLINE float exponential(float v) {
-  int32_t n = int32_t(v * 1.44269504f + (v < 0 ? -0.5f : 0.5f));
-  float r = v - float(n) * 0.693359375f;
-  r = r + float(n) * 2.12194440e-4f;
+  constexpr float kRound = 12582912.f;
+  const float shifted = v * 1.44269504f + kRound;
+  const float n = shifted - kRound;
+  float r = v - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
@@ -79,10 +83,17 @@ INLINE float exponential(float v) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1;
-  uint32_t bits = uint32_t(n + 127) << 23;
+  uint32_t bits;
+  std::memcpy(&bits, &shifted, 4);
+  bits = (bits + 127) << 23;
   float power;
   std::memcpy(&power, &bits, 4);
   return p * power;
+}
+// Of the largest number.
+template <class A>
+constexpr A kLargestLog() {
+  return A(std::is_same<A, float>::value ? 88.7228394 : 709.782712893384);
 }
 template <class A>
 INLINE A sigmoid(A v) {
@@ -90,7 +101,9 @@ INLINE A sigmoid(A v) {
   // Written so that NaN stays NaN.
   A low = v < -most ? -most : v;
   A both = low > most ? most : low;
-  return 1 / (1 + exponential(-both));
+  A gate = 1 / (1 + exponential(-both));
+  // As PyTorch's, whose e^-v is infinite there; infinity times 0 is NaN.
+  return v < -kLargestLog<A>() ? 0 : gate;
 }
 
 // GOMP_parallel of the OpenMP that PyTorch has loaded: runs a function in each
@@ -277,6 +290,7 @@ FOR_EACH_CPU void forward_group(const Problem& p, int64_t task, A* d) {
   A* spread = static_cast<A*>(p.spread) + task * 2;
 
   for (int64_t c = 0; c < p.channels; ++c) {
+    const Channel<is_affine, S> z(p, x, first, c);
     double total = 0;
     for (int64_t i = 0; i < P; i += kTile) {
       const S* row = x + c * P + i;
@@ -286,8 +300,13 @@ FOR_EACH_CPU void forward_group(const Problem& p, int64_t task, A* d) {
       for (int64_t j = 0; j < n; ++j) part += load(row[j]);
       total += part;
     }
-    const Channel<is_affine, S> z(p, x, first, c);
     mean[c] = A(z.scale * (total / P) + z.shift);
+    if (is_affine && !std::isfinite(mean[c])) {
+      // Infinity of both signs has no mean, which an infinite scale would.
+      double sum = 0;
+      for (int64_t i = 0; i < P; ++i) sum += z[i];
+      mean[c] = A(sum / P);
+    }
   }
   double total = 0;
   for (int64_t i = 0; i < P; i += kTile) {

@@ -1,0 +1,154 @@
+"""What the operator takes: types, shapes and devices, checked by name."""
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+
+def check_groups(channels: int, groups: int) -> None:
+    """Raise a ValueError unless ``groups`` equal groups make up ``channels``.
+
+    Args:
+        channels: Number of channels of the feature map.
+        groups: Number of groups.
+
+    Raises:
+        ValueError: If ``groups`` is not a positive integer that divides
+            ``channels``; the message names the nearest numbers that do.
+    """
+    if isinstance(groups, int) and groups > 0 and channels % groups == 0:
+        return
+    message = (f'SGE needs a number of groups that divides the channels, got '
+               f'groups={groups!r} for {channels} channels')
+    if isinstance(groups, int):
+        divisors = [g for g in range(1, channels + 1) if channels % g == 0]
+        nearest = ([g for g in divisors if g < groups][-1:] +
+                   [g for g in divisors if g > groups][:1])
+        message += f'; nearest that work: {" and ".join(map(str, nearest))}'
+    raise ValueError(message)
+
+
+def largest_groups(channels: int, groups: int) -> int:
+    """Return the largest number of groups that fits the channels.
+
+    Args:
+        channels: Number of channels of the feature map.
+        groups: Number of groups wished for.
+
+    Returns:
+        The largest divisor of ``channels`` that is not above ``groups``.
+
+    Raises:
+        ValueError: If ``groups`` is not a positive integer.
+
+    Examples:
+        >>> largest_groups(256, 64), largest_groups(288, 64)
+        (64, 48)
+    """
+    if not isinstance(groups, int) or groups < 1:
+        raise ValueError(
+            f'The number of groups is a positive integer, got {groups!r}')
+    return next(g for g in range(groups, 0, -1) if channels % g == 0)
+
+
+def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
+                  scale: Optional[Tensor], shift: Optional[Tensor],
+                  identity: Optional[Tensor], groups: int) -> None:
+    """Raise unless the arguments of a forward pass fit one another.
+
+    Args:
+        x: Feature map of shape (N, C, H, W), of a real floating point type.
+        weight: w of shape (1, G, 1, 1).
+        bias: b of shape (1, G, 1, 1).
+        scale: Of each channel, shape (C,), or None.
+        shift: Of each channel, shape (C,); given where ``scale`` is.
+        identity: Of the shape and type of ``x``, or None.
+        groups: Number of groups G; it divides C.
+
+    Raises:
+        TypeError: If a tensor is of a wrong type.
+        ValueError: If a shape or a device is wrong, or ``groups`` does not
+            divide C.
+    """
+    if x.dim() != 4:
+        raise ValueError('SGE takes a feature map of shape (N, C, H, W), got '
+                         f'{tuple(x.shape)}')
+    if not x.is_floating_point():
+        raise TypeError('SGE takes a floating point feature map, got '
+                        f'{x.dtype}; convert it first, e.g. x.float()')
+    if x.layout != torch.strided:
+        raise TypeError(f'SGE takes a dense feature map, got {x.layout}; '
+                        'convert it first: x.to_dense()')
+    check_groups(x.shape[1], groups)
+    of_groups = (1, groups, 1, 1)
+    _check_parameter('weight', weight, of_groups, x)
+    _check_parameter('bias', bias, of_groups, x)
+    if identity is not None:
+        check_map('identity', identity, x)
+    if (scale is None) != (shift is None):
+        raise ValueError('scale and shift are given together or not at all')
+    if scale is not None:
+        _check_parameter('scale', scale, x.shape[1:2], x)
+        _check_parameter('shift', shift, x.shape[1:2], x)
+
+
+def check_statistics(mean: Tensor, spread: Tensor, x: Tensor,
+                     groups: int) -> None:
+    """Raise unless statistics are those that a forward pass returns for x.
+
+    Args:
+        mean: Of shape (N, C), in the accumulator's type.
+        spread: Of shape (N, G, 2), in the accumulator's type.
+        x: Feature map of shape (N, C, H, W).
+        groups: Number of groups G.
+
+    Raises:
+        TypeError: If they are of another type.
+        ValueError: If they are of another shape or on another device.
+    """
+    kind = torch.promote_types(x.dtype, torch.float32)
+    for name, tensor, shape in (
+            ('mean', mean, x.shape[:2]),
+            ('spread', spread, (x.shape[0], groups, 2))):
+        _check_parameter(name, tensor, shape, x)
+        if tensor.dtype != kind:
+            raise TypeError(f'SGE takes a {name} of type {kind}, got '
+                            f'{tensor.dtype}')
+
+
+def check_map(name: str, tensor: Tensor, x: Tensor) -> None:
+    """Raise unless a tensor is a map like x.
+
+    Args:
+        name: Of the argument.
+        tensor: The map.
+        x: Feature map of shape (N, C, H, W).
+
+    Raises:
+        TypeError: If it is of another type.
+        ValueError: If it is of another shape or on another device.
+    """
+    if tensor.shape != x.shape:
+        raise ValueError(f'SGE takes a {name} of the shape of x, '
+                         f'{tuple(x.shape)}, got {tuple(tensor.shape)}')
+    if tensor.dtype != x.dtype or tensor.layout != x.layout:
+        raise TypeError(f'SGE takes a {name} of the type of x, {x.dtype}, '
+                        f'got {tensor.dtype} ({tensor.layout})')
+    _check_device(name, tensor, x)
+
+
+def _check_parameter(name: str, tensor: Tensor, shape: Tuple[int, ...],
+                     x: Tensor) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f'SGE takes a {name} of shape {tuple(shape)}, got '
+                         f'{tuple(tensor.shape)}')
+    if not tensor.is_floating_point() or tensor.layout != torch.strided:
+        raise TypeError(f'SGE takes a {name} of dense floating point numbers, '
+                        f'got {tensor.dtype} ({tensor.layout})')
+    _check_device(name, tensor, x)
+
+
+def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
+    if tensor.device != x.device:
+        raise ValueError(f'SGE takes a {name} on the device of x, {x.device}, '
+                         f'got one on {tensor.device}')
