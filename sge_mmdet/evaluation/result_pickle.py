@@ -7,13 +7,8 @@ import numpy as np
 
 from ..utils import no_garbage_collection, printable
 from ..utils.plain_pickle import Budget, PlainPickle
-from .columns import (
-    LARGEST_ID,
-    Detections,
-    Truth,
-    corners_to_sizes,
-    make_detections,
-)
+from .columns import Detections, Truth, corners_to_sizes, make_detections
+from .entries import LARGEST_ID
 from .pickled_tensors import pickled_tensor_names
 
 # Kinds of numbers and what follows the number of detections in the shape.

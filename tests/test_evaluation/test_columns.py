@@ -83,7 +83,8 @@ def test_names_are_told_apart_and_safe_to_print():
     truth = dict(good_truth(), annotations=[], categories=[
         dict(id=i, name=name) for i, name in enumerate(names)])
     assert read_truth(truth).category_names == [
-        'cat (id 0)', 'cat (id 1)', 'a' * 200, '?[2Jcat?', '\u4f60\u597d']
+        'cat (id 0)', 'cat (id 1)', f'{"a" * 200}...', '?[2Jcat?',
+        '\u4f60\u597d']
     assert read_truth(truth, names[2:4]).category_ids.tolist() == [2, 3]
 
 
