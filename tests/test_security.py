@@ -188,13 +188,14 @@ def peak():
 '''
 
 
-def refusals(call, *paths):
+def refusals(call, *paths, most=32, seconds=60):
     """Return what calls on paths, in a new process, are refused with.
 
-    It fails if the process took more than 32 MiB for them.
+    It fails if the process took more than ``most`` MiB for them, or one of
+    them more than some seconds.
     """
     done = subprocess.run([sys.executable, '-c', f'''
-import json, re
+import json, re, time
 from mmengine.runner import CheckpointLoader
 import sge_mmdet
 from sge_mmdet.evaluation.columns import read_truth
@@ -205,12 +206,14 @@ truth = read_truth({truth()!r})
 before = peak()
 said = []
 for path in {[str(path) for path in paths]!r}:
+    begin = time.monotonic()
     try:
         {call}
     except (RuntimeError, ValueError) as error:
         said.append(str(error))
+    assert time.monotonic() - begin < {seconds}, path
 print(json.dumps(said))
-assert peak() - before < 32 * 1024, f'{{peak() - before}} KiB more'
+assert peak() - before < {most} * 1024, f'{{peak() - before}} KiB more'
 '''], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
@@ -244,7 +247,8 @@ class Reduced:
         return self.call
 
 
-def test_result_pickles_that_grow_in_memory_are_refused(tmp_path):
+def write_growing_pickles(tmp_path):
+    """Write pickles that grow in memory; return what each is refused with."""
     load = torch.storage._load_from_bytes
     bomb(tmp_path / 'bomb.pth', 256)
     write_results(tmp_path / 'zip.pkl', Reduced(load, (tmp_path.joinpath(
@@ -260,19 +264,94 @@ def test_result_pickles_that_grow_in_memory_are_refused(tmp_path):
         (torch.zeros(1).storage(), 0, (1, ), (1, ), False, {}), {'a': 1}))
     one = dict(img_id=1, pred_instances=dict(
         bboxes=torch.zeros(10**4, 4), scores=torch.zeros(10**4),
-        labels=torch.zeros(10**4, dtype=int)))
+        labels=torch.zeros(10**4, dtype=int), masks=[None] * 10**4))
     (tmp_path / 'twice.pkl').write_bytes(pickle.dumps([one] * 1000))
     (tmp_path / 'shared.pkl').write_bytes(pickle.dumps(
         [dict(one, img_id=i) for i in range(1000)]))
-    words = dict(zip='it holds a zip file', bytes='a bytearray or the state',
-                 wide='it holds a Tensor where numbers belong',
-                 state='a bytearray or the state',
-                 twice='an image is there twice',
-                 shared='the same detections are there many times')
-    said = refusals('read_detections(path, truth)',
-                    *(tmp_path / f'{name}.pkl' for name in words))
-    for (name, expected), text in zip(words.items(), said):
-        assert f'{name}.pkl' in text and expected in text
+    return {'zip.pkl': 'a storage in another format',
+            'bytes.pkl': 'the instruction BYTEARRAY8',
+            'wide.pkl': 'it contains torch._utils._rebuild_tensor_v2',
+            'state.pkl': 'the instruction BUILD',
+            'twice.pkl': 'an image is there twice',
+            'shared.pkl': 'the same detections are there many times'}
+
+
+def text_of(text):
+    return b'X' + struct.pack('<I', len(text)) + text
+
+
+def hostile_pickles():
+    """Yield small pickles that take gigabytes or for ever, and their end."""
+    storage = io.BytesIO()
+    torch.save(torch.zeros(50).storage(), storage,
+               _use_new_zipfile_serialization=False)
+    storage = b'\x8e' + struct.pack('<Q', len(storage.getvalue())) + (
+        storage.getvalue())
+    load = b'ctorch.storage\n_load_from_bytes\n'
+    tensor = b'ctorch._utils\n_rebuild_tensor_v2\n'
+    many = 'parts of it are there many times'
+    yield many, b'}' * 10**6
+    yield many, b'](' + b']' * 10**6 + b'e'
+    yield many, b'(' + b'](NNe' * 10**6 + b't'
+    # Bytes from the same text, and storages of the same bytes.
+    text = text_of(b'a' * 10**6)
+    yield many, (b'(c_codecs\nencode\nq\x00' + text + text_of(b'latin1')
+                 + b'\x86q\x01' + b'h\x00h\x01R' * 10**5 + b't')
+    yield many, (b'(' + load + b'q\x00' + storage + b'\x85q\x01'
+                 + b'h\x00h\x01R' * 10**6 + b't')
+    # Tensors without end of one storage.
+    call = b'(' + load + storage + b'\x85RK\x00K\x01\x85K\x01\x85\x89}tq\x01'
+    yield many, (b'(' + tensor + b'q\x00' + call
+                 + b'h\x00h\x01R' * 10**6 + b't')
+    # math.prod of a text repeats it; sizes that are no memory's.
+    for size in (text + b'J\xff\xff\xff\x7f\x86', b'J\xff\xff\xff\xff\x85',
+                 b'\x8a\xff' + b'\x7f' * 255 + b'\x85', b'}\x85', b'\x88\x85',
+                 b'J\xff\xff\xff\x7f' * 3 + b'\x87'):
+        yield 'it has a tensor', (
+            tensor + b'(' + load + storage + b'\x85RK\x00' + size
+            + b'K\x01\x85\x89}tR')
+    # Behind its end, and before it.
+    for place in b'K\x64', b'J\xff\xff\xff\xff':
+        yield 'it has a tensor', (
+            tensor + b'(' + load + storage + b'\x85R' + place
+            + b'K\x01\x85K\x01\x85\x89}tR')
+    # Tuples and lists of each other, 2^200 in all, as text, key and id.
+    tuples = b')q\x00' + b''.join(
+        b'h' + bytes([i, ord('h'), i, 0x86, ord('q'), i + 1])
+        for i in range(200))
+    lists = b']q\x00' + b''.join(
+        b'](h' + bytes([i, ord('h'), i, ord('e'), ord('q'), i + 1])
+        for i in range(200))
+    yield 'a key of a dict', tuples + b'}h\xc8Ns'
+    yield 'a key of a dict', b'}' + text + b'Ns'
+    for nested in lists, tuples:
+        yield 'it holds bytes in', (
+            nested + b'c_codecs\nencode\n' + text_of(b'') + b'h\xc8\x86R')
+        yield 'it contains', nested + b'h\xc8' + text_of(b'') + b'\x93'
+        yield "'img_id' of result 0", (
+            nested + b'](}(' + text_of(b'pred_instances') + b'}'
+            + text_of(b'img_id') + b'h\xc8ue')
+
+
+def shared_masks():
+    """Return a pickle of a mask that thousands of images share."""
+    mask = dict(size=[*SIZE], counts=b'1' * 10**5)
+    one = dict(bboxes=torch.zeros(1, 4), scores=torch.zeros(1),
+               labels=torch.zeros(1, dtype=int), masks=[mask])
+    return pickle.dumps([dict(img_id=i, pred_instances=one)
+                         for i in range(10**4)])[2:-1]
+
+
+def test_small_pickles_take_neither_gigabytes_nor_for_ever(tmp_path):
+    cases = write_growing_pickles(tmp_path)
+    for i, (words, content) in enumerate([*hostile_pickles(), (
+            'the same masks are there many times', shared_masks())]):
+        (tmp_path / f'{i}.pkl').write_bytes(b'\x80\x04' + content + b'.')
+        cases[f'{i}.pkl'] = words
+    said = refusals('read_detections(path, truth, "segm")',
+                    *(tmp_path / name for name in cases), most=100, seconds=10)
+    for (name, words), text in zip(cases.items(), said):
+        assert f'/{name} ' in text and words in text and len(text) < 600
 
 
 def test_images_of_absurd_size_are_refused(tmp_path):
@@ -296,13 +375,13 @@ def test_result_pickle_takes_no_more_memory_than_it_holds(tmp_path):
     """Ten bytes would make C's unpickler fill 32 GB; a tensor, 4 TB."""
     (tmp_path / 'memo.pkl').write_bytes(
         b'\x80\x04]r' + struct.pack('<I', 2**31) + b'.')
-    assert len(read_detections(tmp_path / 'memo.pkl',
-                               read_truth(truth())).image) == 0
+    with pytest.raises(ValueError, match=r'memo\.pkl .* damaged'):
+        read_detections(tmp_path / 'memo.pkl', read_truth(truth()))
     huge = torch.zeros(1).expand(10**12)
     (tmp_path / 'wide.pkl').write_bytes(pickle.dumps([dict(
         img_id=1, pred_instances=dict(
             bboxes=torch.zeros(1, 4), scores=huge, labels=huge))]))
-    with pytest.raises(ValueError, match=r'a tensor of \(1000000000000,\) '
+    with pytest.raises(ValueError, match=r'a tensor of \(1000000000000\) '
                        'made of 1 numbers'):
         read_detections(tmp_path / 'wide.pkl', read_truth(truth()))
 

@@ -152,7 +152,7 @@ def read_truth(source: Union[str, Path, dict],
         raise ValueError(f'{name} is not a COCO annotation file: an entry '
                          f'lacks or has a wrong {error}') from error
     good_size = ((sizes >= 0) & (sizes <= LONGEST_SIDE)
-                 & (sizes % 1 == 0)).all(1)
+                 & (sizes == np.floor(sizes))).all(1)
     if not good_size.all():
         first = (~good_size).argmax()
         raise ValueError(

@@ -101,7 +101,8 @@ def _read_storage(data: Any) -> np.ndarray:
     # A budget of its own is enough for a header that is cut at its end.
     header = PlainPickle(data[:LONGEST_HEADER], _STORAGE_NAMES, Budget(0),
                          _find_stored)
-    if (header.load(), header.load()) != (MAGIC_NUMBER, OLD_PROTOCOL):
+    if data[:1] != pickle.PROTO or (
+            header.load(), header.load()) != (MAGIC_NUMBER, OLD_PROTOCOL):
         raise pickle.UnpicklingError('it has a storage in another format than '
                                      'the one that PyTorch pickles')
     machine, stored, keys = header.load(), header.load(), header.load()
@@ -172,4 +173,4 @@ def _is_count(value: Any) -> bool:
 
 
 def _shown(size: Tuple[int, ...]) -> str:
-    return f'({", ".join(printable(n, 20) for n in size)})'
+    return f'({", ".join(printable(n, 40) for n in size)})'

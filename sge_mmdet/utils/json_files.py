@@ -15,6 +15,11 @@ except ImportError:
 WHOLE_FILE_BYTES = 50_000_000
 # No text takes more than this times its size when parsed: not even "{},{},".
 MOST_GROWTH = 92
+# What data sets and results take at most, by the bound below, which counts
+# what they take by half as much again: this many times their size, besides
+# what any file may take.
+DATA_GROWTH = 16
+FREE_BYTES = 100_000_000
 
 
 def load_json(path: Union[str, Path]) -> Any:
@@ -44,33 +49,49 @@ def read_json_text(path: Union[str, Path]) -> bytes:
     """Read a JSON file as it is, if what it holds fits into the memory.
 
     The system ends a process that takes more than there is, without a word.
+    A file that grows more than data sets do, such as one of empty lists
+    alone, is refused whatever there is.
 
     Args:
         path (str or Path): The file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it would take more memory than there is.
+        ValueError: If it would take more memory than there is, or than such
+            a file ever does.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
-    available = available_memory()
-    needed = path.stat().st_size
-    if needed * MOST_GROWTH <= available:
+    size, available = path.stat().st_size, available_memory()
+    if size * MOST_GROWTH <= min(available, FREE_BYTES):
         return path.read_bytes()
+    needed = size
     if needed <= available:
         text = path.read_bytes()
-        # The text, decoded, its strings, and what CPython takes at most for a
-        # dict, a list and any other value.
-        needed = (3 * len(text) + 216 * text.count(b'{')
-                  + 88 * text.count(b'[') + 48 * text.count(b','))
+        needed = _most_memory(text)
+        if needed > DATA_GROWTH * size + FREE_BYTES:
+            raise ValueError(
+                f'{path} is of {size / 1e6:.1f} MB and takes up to '
+                f'{needed / 1e9:.1f} GB of memory; no data set or result '
+                f'takes {DATA_GROWTH} times its size. It is made of lists or '
+                'dicts that hold next to nothing')
         if needed <= available:
             return text
     raise ValueError(
-        f'{path} is of {path.stat().st_size / 1e9:.1f} GB and takes up to '
+        f'{path} is of {size / 1e9:.1f} GB and takes up to '
         f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
         'are free. Use a machine with more, or split the file')
+
+
+def _most_memory(text: bytes) -> int:
+    """Return what a text takes at most when it is parsed.
+
+    The text, decoded, its strings, and what CPython takes at most for a dict,
+    a list, any other value, and half of what a string takes besides.
+    """
+    return (3 * len(text) + 216 * text.count(b'{') + 88 * text.count(b'[')
+            + 48 * text.count(b',') + 12 * text.count(b'"'))
 
 
 def available_memory() -> int:
