@@ -15,10 +15,12 @@ except ImportError:
 WHOLE_FILE_BYTES = 50_000_000
 # No text takes more than this times its size when parsed: not even "{},{},".
 MOST_GROWTH = 92
-# What data sets and results take at most, by the bound below, which counts
-# what they take by half as much again: this many times their size, besides
-# what any file may take.
-DATA_GROWTH = 16
+# What CPython takes at most for a dict of a few keys, and for a list.
+DICT_BYTES, LIST_BYTES = 216, 88
+# The dicts and lists of data sets and results, whose entries have 50 letters
+# or more, take six times the size of their file, and numbers and text in them
+# as much. More is refused, beyond what any file may take.
+MOST_IN_CONTAINERS = 8
 FREE_BYTES = 100_000_000
 
 
@@ -69,29 +71,23 @@ def read_json_text(path: Union[str, Path]) -> bytes:
     needed = size
     if needed <= available:
         text = path.read_bytes()
-        needed = _most_memory(text)
-        if needed > DATA_GROWTH * size + FREE_BYTES:
+        lists, dicts = text.count(b'['), text.count(b'{')
+        containers = LIST_BYTES * lists + DICT_BYTES * dicts
+        if containers > MOST_IN_CONTAINERS * size + FREE_BYTES:
             raise ValueError(
-                f'{path} is of {size / 1e6:.1f} MB and takes up to '
-                f'{needed / 1e9:.1f} GB of memory; no data set or result '
-                f'takes {DATA_GROWTH} times its size. It is made of lists or '
-                'dicts that hold next to nothing')
+                f'{path} is of {size / 1e6:.1f} MB and holds {lists} lists '
+                f'and {dicts} dicts, which take up to '
+                f'{containers / 1e6:.1f} MB of memory; in data sets and '
+                f'results they take at most {MOST_IN_CONTAINERS} times its '
+                'size')
+        # The text, decoded, its strings, and any other value.
+        needed = 3 * len(text) + containers + 48 * text.count(b',')
         if needed <= available:
             return text
     raise ValueError(
         f'{path} is of {size / 1e9:.1f} GB and takes up to '
         f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
         'are free. Use a machine with more, or split the file')
-
-
-def _most_memory(text: bytes) -> int:
-    """Return what a text takes at most when it is parsed.
-
-    The text, decoded, its strings, and what CPython takes at most for a dict,
-    a list, any other value, and half of what a string takes besides.
-    """
-    return (3 * len(text) + 216 * text.count(b'{') + 88 * text.count(b'[')
-            + 48 * text.count(b',') + 12 * text.count(b'"'))
 
 
 def available_memory() -> int:
