@@ -77,5 +77,7 @@ def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
         for name in ('image_id', 'category_id', 'score', 'bbox'))
     box = np.fromiter(chain.from_iterable(box), float, 4 * len(box))
     check_categories(truth, category, str(path))
-    return make_detections(truth, image, category, box.reshape(-1, 4), score,
+    # As arrays, which need not be looked at for text and booleans again.
+    return make_detections(truth, np.array(image), np.array(category),
+                           box.reshape(-1, 4), np.array(score, float),
                            name=str(path))
