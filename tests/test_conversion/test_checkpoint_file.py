@@ -126,7 +126,7 @@ def test_file_that_is_there_is_replaced_only_when_asked(tmp_path):
     source = save(tmp_path / 'a.pth', golden.golden_weights(18))
     target = tmp_path / 'b.pth'
     target.write_text('mine')
-    with pytest.raises(FileExistsError, match=r'b\.pth exists'):
+    with pytest.raises(FileExistsError, match=r'b\.pth is there already'):
         convert_checkpoint(source, target)
     assert target.read_text() == 'mine'
     convert_checkpoint(source, target, overwrite=True)
