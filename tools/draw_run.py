@@ -29,8 +29,8 @@ def main() -> None:
         results = args.work_dir / 'test.bbox.json'
         picture = args.work_dir / 'detections.png'
         curves = args.work_dir / 'curves.png'
-        writer = Writer(args.overwrite, [args.config, annotations, images,
-                                         results], renews=True)
+        writer = Writer(args.overwrite, [args.config, annotations, results],
+                        renews=True)
         writer.check(picture, curves)
         draw_detections(annotations, images, results, picture, writer=writer)
         draw_training_curves(args.work_dir, curves, writer)

@@ -50,8 +50,7 @@ CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 def main() -> None:
     """Print the tables; write them and the pictures if asked."""
     args = parse_args()
-    writer = Writer(args.overwrite, [args.truth, args.results, *filter(
-        None, [args.images])], renews=True)
+    writer = Writer(args.overwrite, [args.truth, args.results], renews=True)
     try:
         if args.out_dir:
             writer.check(*(args.out_dir / name for name in TABLES + PICTURES))
@@ -61,8 +60,6 @@ def main() -> None:
             files = detect(args.truth, args.results, args.out_dir or
                            Path('work_dirs', Path(args.truth).stem),
                            args.metric, writer)
-            writer = replace(writer, inputs=[*writer.inputs, files.truth,
-                                             files.images])
         with progress(['ground truth', 'results', 'evaluation']) as step:
             truth, bins = step(read_sized_truth, files.truth, args)
             found = step(read_detections, files.results, truth, args.metric)
@@ -111,6 +108,11 @@ def write(args: argparse.Namespace, files: DetectionFiles, truth: Truth,
           found: Detections, result: Accumulated, writer: Writer) -> None:
     """Write tables as JSON, CSV and Markdown, and the pictures."""
     out = args.out_dir
+    # Images may lie in the same folder and have such names.
+    images = [Path(files.images, name) for name in truth.file_names
+              if files.images and Path(name).name in PICTURES]
+    writer = replace(writer, inputs=[*writer.inputs, files.truth, *images])
+    writer.check(*(out / name for name in TABLES + PICTURES))
     tables = dict(sizes=size_table(result), classes=class_table(result))
     for name, table in tables.items():
         writer.write(out / f'{name}.csv', table.csv())

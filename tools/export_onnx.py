@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     quantized = args.out.with_suffix('.int8.onnx')
     failed = args.out.with_suffix('.failed.onnx')
     writer = Writer(args.overwrite, [args.config, *filter(
-        None, [args.checkpoint, args.images])])
+        None, [args.checkpoint])])
     writer.check(args.out, *([quantized] if args.quantize else []))
     detector = load_detector(args.config, args.checkpoint)
     # Nothing that is there is replaced by a file that was not checked.

@@ -70,6 +70,10 @@ def _test(cfg: Config, checkpoint: str, truth: Path, folder: Path,
         format_only=True, outfile_prefix=str(folder / 'detections'))
     cfg.load_from = checkpoint
     cfg.work_dir = str(folder)
+    # MMEngine goes on with what has the same name, in a folder that is gone.
+    cfg.visualizer = dict(cfg.get('visualizer') or dict(type='Visualizer'),
+                          name=folder.name)
+    cfg.experiment_name = folder.name
     runner = Runner.from_cfg(cfg)
     _check_weights(checkpoint, runner.model)
     runner.test()

@@ -32,9 +32,8 @@ class Writer:
 
     Args:
         overwrite: Whether any file may be replaced. Inputs may not.
-        inputs: Files that are read, and folders of them. They are recognised
-            by what they are, not by their names: links count. Addresses may
-            be among them.
+        inputs: Files that are read. They are recognised by what they are, not
+            by their names: links count. Addresses may be among them.
         renews: Whether files may be replaced that this package wrote with
             this set, and that nobody changed since. They are listed in
             ``.sge_mmdet.json`` in their folder.
@@ -168,20 +167,11 @@ class Writer:
         return True
 
     def _check_inputs(self, path: Path) -> None:
-        folder = path.parent.resolve()
         for source in map(Path, self.inputs):
-            if source.is_dir():
-                is_input = source.resolve() in (folder, *folder.parents) and (
-                    not (self.renews and is_own(path)))
-                how = f'lies in {source}, a folder of inputs'
-            else:
-                is_input = (source.exists() and path.exists()
-                            and source.samefile(path))
-                how = f'is an input, {source}'
-            if is_input:
-                raise KeptFileError(f'{path} {how}, and inputs are never '
-                                    'replaced; write to another file or folder'
-                                    )
+            if source.exists() and path.exists() and source.samefile(path):
+                raise KeptFileError(
+                    f'{path} is an input, {source}, which is never replaced; '
+                    'write to another file or folder')
 
     def _kept(self, path: Path) -> KeptFileError:
         how = (', not written by this program or changed since'

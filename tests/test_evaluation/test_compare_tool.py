@@ -69,7 +69,7 @@ def test_tool_renews_its_outputs_and_keeps_those_of_others(files, monkeypatch,
     run(monkeypatch, capsys, files / 'b.json', files / 'a.json', *args)
     assert (files / 'out' / 'comparison.md').read_text() != first
     (files / 'out' / 'comparison.csv').write_text('mine')
-    with pytest.raises(SystemExit, match='comparison.csv is there already'):
+    with pytest.raises(SystemExit, match=r'comparison\.csv is there already'):
         run(monkeypatch, capsys, files / 'a.json', files / 'b.json', *args)
     assert (files / 'out' / 'comparison.csv').read_text() == 'mine'
 
@@ -79,7 +79,7 @@ def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
         files, monkeypatch, capsys, options):
     (files / 'b.json').rename(files / 'comparison.json')
     before = (files / 'comparison.json').read_text()
-    with pytest.raises(SystemExit, match='error: .*comparison.json is an '
+    with pytest.raises(SystemExit, match=r'error: .*comparison\.json is an '
                        'input'):
         run(monkeypatch, capsys, files / 'a.json', files / 'comparison.json',
             '--truth', files / 'truth.json', '--out-dir', files, *options)

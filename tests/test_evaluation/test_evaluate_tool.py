@@ -104,7 +104,7 @@ def test_own_outputs_are_renewed_and_edited_ones_are_kept(files, monkeypatch,
     with (files / 'out' / 'evaluation.md').open('a') as file:
         file.write('My conclusion.')
     edited = contents(files / 'out')
-    with pytest.raises(SystemExit, match='evaluation.md is there already, .*'
+    with pytest.raises(SystemExit, match=r'evaluation\.md is there already, .*'
                        'changed since; name another folder or say --overw'):
         run(monkeypatch, capsys, *args)
     assert contents(files / 'out') == edited
@@ -120,8 +120,8 @@ def test_inputs_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys,
     before = contents(files)
     for truth, results in (('truth.json', 'evaluation.json'),
                            ('classes.csv', 'results.pkl')):
-        with pytest.raises(SystemExit, match='error: .*(classes.csv|evaluation'
-                           '.json) is an input'):
+        with pytest.raises(SystemExit, match='error: .*(classes|evaluation)'
+                           r'\.\w+ is an input'):
             run(monkeypatch, capsys, files / truth, files / results,
                 '--out-dir', files, *options)
     assert contents(files) == before
@@ -139,3 +139,17 @@ def test_links_among_the_outputs_are_not_followed(files, monkeypatch, capsys):
     run(monkeypatch, capsys, *args, '--overwrite')
     assert (files / 'mine.txt').read_text() == 'mine'
     assert not (files / 'out' / 'errors.png').is_symlink()
+
+
+def test_images_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys):
+    truth = json.loads((files / 'truth.json').read_text())
+    name = truth['images'][0]['file_name']
+    (files / 'images' / name).rename(files / 'images' / 'errors.png')
+    truth['images'][0]['file_name'] = 'errors.png'
+    (files / 'truth.json').write_text(json.dumps(truth))
+    before = contents(files / 'images')
+    with pytest.raises(SystemExit, match=r'errors\.png is an input'):
+        run(monkeypatch, capsys, files / 'truth.json', files / 'results.json',
+            '--images', files / 'images', '--out-dir', files / 'images',
+            '--overwrite')
+    assert contents(files / 'images') == before

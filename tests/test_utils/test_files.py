@@ -120,21 +120,11 @@ def test_input_is_never_replaced_under_any_name(tmp_path, link):
     link(source, target)
     target = target if target.exists() else tmp_path / '.' / 'source.json'
     writer = Writer(True, ['torchvision://resnet50', source], True)
-    with pytest.raises(KeptFileError, match='is an input, .*source.json'):
+    with pytest.raises(KeptFileError, match=r'is an input, .*source\.json'):
         writer.check(target)
-    with pytest.raises(KeptFileError, match='inputs are never replaced'):
+    with pytest.raises(KeptFileError, match='which is never replaced'):
         writer.write(target, 'new')
     assert source.read_text() == target.read_text() == 'mine'
-
-
-def test_files_in_a_folder_of_inputs_are_not_replaced(tmp_path):
-    (tmp_path / 'errors.png').write_text('an image of the data set')
-    writer = Writer(True, [tmp_path], True)
-    with pytest.raises(KeptFileError, match='a folder of inputs'):
-        writer.write(tmp_path / 'errors.png', 'new')
-    for text in 'new', 'newer':
-        writer.write(tmp_path / 'other.png', text)
-    assert (tmp_path / 'other.png').read_text() == 'newer'
 
 
 def test_own_files_are_renewed_until_somebody_changes_them(tmp_path):
@@ -239,7 +229,7 @@ def test_full_disk_is_named_and_leaves_nothing(tmp_path):
             with pytest.raises(WriteError, match='^cannot write .*/'
                                f'{re.escape(name)}: File too large$'):
                 write(tmp_path / name)
-        with pytest.raises(WriteError, match='cannot write .*/data: File too'):
+        with pytest.raises(WriteError, match=r'write .*/data: File too large'):
             with new_folder(tmp_path / 'data') as folder:
                 (folder / 'image.jpg').write_bytes(b'x' * 9999)
     assert names(tmp_path) == []
@@ -275,10 +265,10 @@ def test_places_where_no_file_can_be_are_named_before_any_work(tmp_path, name,
     (tmp_path / 'loop').symlink_to('loop')
     before = names(tmp_path)
     for writer in Writer(), Writer(overwrite=True), RENEWING:
-        for act in writer.check, lambda path: writer.write(path, 'new'):
+        for act, rest in ((writer.check, ()), (writer.write, ('new', ))):
             with pytest.raises(WriteError, match='cannot write .*'
                                f'{name}: {words}'):
-                act(tmp_path / name)
+                act(tmp_path / name, *rest)
     assert names(tmp_path) == before
 
 
@@ -314,7 +304,7 @@ def test_log_is_appended_to_and_no_link_is_followed(tmp_path):
             file.write(text)
     assert (tmp_path / 'new' / 'log').read_bytes() == b'onetwo'
     (tmp_path / 'link').symlink_to('mine')
-    with pytest.raises(WriteError, match='cannot write .*/link: Too many lev'):
+    with pytest.raises(WriteError, match=r'write .*/link: Too many lev'):
         open_to_append(tmp_path / 'link')
     assert not (tmp_path / 'mine').exists()
 
