@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Time ResNet + FPN with SGE beside the plain one and other attention."""
 import argparse
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -24,12 +25,19 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--out', type=Path,
                         help='CSV to write; a picture goes beside it')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
     args = parser.parse_args()
-    report(chain.from_iterable(
+    cases = chain.from_iterable(
         benchmark_network(args.depth, *args.size, args.images, args.device,
                           None if amp == 'off' else getattr(torch, amp),
                           args.rounds, args.channels_last)
-        for amp in args.amp), args.device, args.out)
+        for amp in args.amp)
+    try:
+        report(cases, args.device, args.out, args.overwrite)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

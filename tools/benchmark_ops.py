@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Time SGE's operator beside its reference, and beside what memory allows."""
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -28,11 +29,18 @@ def main() -> None:
                         help='leave the compiled reference out')
     parser.add_argument('--out', type=Path,
                         help='CSV to write; a picture goes beside it')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
     args = parser.parse_args()
-    report(benchmark_operator(
+    cases = benchmark_operator(
         args.shape, [getattr(torch, dtype) for dtype in args.dtype],
         [getattr(torch, layout) for layout in args.layout], args.device,
-        args.rounds, not args.no_compile, args.backend), args.device, args.out)
+        args.rounds, not args.no_compile, args.backend)
+    try:
+        report(cases, args.device, args.out, args.overwrite)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
 
 
 def map_shape(text: str) -> tuple:

@@ -1,5 +1,6 @@
 """Measurements as CSV, tables and pictures."""
 import csv
+import io
 import os
 import platform
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Dict, Iterable, List, Optional, Sequence, Union
 import torch
 from matplotlib.figure import Figure
 
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
 from ..utils.tables import Table
 
 
@@ -32,21 +35,35 @@ class Row:
 
 
 def report(cases: Iterable[List[Row]], device: str,
-           out: Optional[Path]) -> None:
+           out: Optional[Path], overwrite: bool = False) -> None:
     """Print the table of each case as it is measured; write all of them.
 
     Args:
         cases (Iterable[list[Row]]): What a benchmark yields.
         device (str): Where it measures.
-        out (Path, optional): CSV to write, with a picture beside it.
+        out (Path, optional): CSV to write, with a picture beside it. Those
+            of an earlier benchmark are renewed.
+        overwrite (bool): Whether to replace other files. Default: False.
+
+    Raises:
+        OSError: If a file cannot be written, before anything is measured if
+            that is known by then.
+        ValueError: If the CSV has the name of the picture.
     """
+    writer = Writer(overwrite, renews=True)
+    picture = out and out.with_suffix('.png')
+    if out:
+        if out == picture:
+            raise ValueError(f'{out} is the CSV, beside which the picture '
+                             'goes; name it *.csv')
+        writer.check(out, picture)
     rows: List[Row] = []
     for case in cases:
         rows += case
         print(rows_table(case).text(), end='\n\n', flush=True)
     if out:
-        write_rows(rows, out, device)
-        draw_rows(out, out.with_suffix('.png'))
+        write_rows(rows, out, device, writer)
+        draw_rows(out, picture, writer)
 
 
 def rows_table(rows: Sequence[Row]) -> Table:
@@ -69,34 +86,37 @@ def rows_table(rows: Sequence[Row]) -> Table:
 
 
 def write_rows(rows: Sequence[Row], path: Union[str, Path],
-               device: str) -> None:
+               device: str, writer: Writer = RENEWING) -> None:
     """Write rows as CSV, with hardware and versions in each.
 
     Args:
         rows (Sequence[Row]): The rows.
         path (str or Path): File to write.
         device (str): Where they were measured.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     about = dict(date=date.today().isoformat(), hardware=hardware(device),
                  torch=torch.__version__, python=platform.python_version())
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with Path(path).open('w', newline='') as file:
-        writer = csv.DictWriter(file, [*rows[0].case, 'provider', 'seconds',
-                                       'bytes', *about])
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(dict(row.case, provider=row.provider,
-                                 seconds=row.seconds, bytes=row.bytes,
-                                 **about))
+    text = io.StringIO(newline='')
+    table = csv.DictWriter(text, [*rows[0].case, 'provider', 'seconds',
+                                  'bytes', *about])
+    table.writeheader()
+    for row in rows:
+        table.writerow(dict(row.case, provider=row.provider,
+                            seconds=row.seconds, bytes=row.bytes, **about))
+    writer.write(path, text.getvalue())
 
 
-def draw_rows(csv_file: Union[str, Path],
-              out_file: Union[str, Path]) -> None:
+def draw_rows(csv_file: Union[str, Path], out_file: Union[str, Path],
+              writer: Writer = RENEWING) -> None:
     """Draw the speed of each provider, relative to the first, case by case.
 
     Args:
         csv_file (str or Path): What :func:`write_rows` wrote.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     with Path(csv_file).open(newline='') as file:
         rows = list(csv.DictReader(file))
@@ -128,7 +148,7 @@ def draw_rows(csv_file: Union[str, Path],
     axis.margins(x=0.1)
     figure.legend(loc='outside upper center', ncols=len(providers),
                   fontsize=8)
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 def hardware(device: str) -> str:

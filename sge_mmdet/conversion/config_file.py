@@ -1,14 +1,13 @@
 """Short config files that inherit another config and add SGE."""
-import os
 import os.path as osp
 import re
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, List, Union
 
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from ..utils import load_config, stock_path
+from ..utils import Writer, load_config, stock_path
 from .add_sge import NotApplicableError, sge_changes
 
 
@@ -27,8 +26,10 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
         Config: What was written, loaded.
 
     Raises:
-        FileExistsError: If the file exists and is not to be replaced.
+        FileExistsError: If the file exists and is not to be replaced, or is
+            the config to inherit or one that it inherits.
         FileNotFoundError: If there is no such config.
+        OSError: If the file cannot be written.
         ValueError: As :func:`add_sge`, or if the config cannot be loaded, or
             is of MMEngine's pure Python style, which ``_base_`` cannot
             inherit.
@@ -37,11 +38,6 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     if path.suffix != '.py':
         raise ValueError(f'A config that inherits is a Python file; name it '
                          f'{path.with_suffix(".py")} instead of {path}')
-    if path.exists() and not overwrite:
-        raise FileExistsError(f'{path} exists; name another file or ask to '
-                              'overwrite it (--overwrite)')
-    if path.resolve() == source:
-        raise ValueError(f'{path} is the config to inherit; name another file')
     try:
         is_lazy = Config._is_lazy_import(str(source))
     except (SyntaxError, ValueError) as error:
@@ -51,6 +47,8 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
             f'{source} is in the pure Python style of MMEngine, which a '
             '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
     cfg = load_config(source)
+    writer = Writer(overwrite, _inherited_files(source))
+    writer.check(path)
     try:
         changes = sge_changes(cfg, **options)
     except NotApplicableError as error:
@@ -67,15 +65,10 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
         # Of whatever the formatter says of source that is no Python.
         raise ValueError(f'{source} holds a value that no file can hold, such '
                          f'as a function: {error}') from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'_partial_{path.name}')
-    partial.write_text(text)
-    try:
-        load_config(partial)
-        os.replace(partial, path)
-    finally:
-        if partial.exists():
-            partial.unlink()
+    with writer.replacing(path) as file:
+        file.write(text.encode())
+        file.flush()
+        load_config(file.name)
     return load_config(path)
 
 
@@ -94,6 +87,15 @@ def find_config(name: Union[str, Path]) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f'There is no config {name}')
     return path.resolve()
+
+
+def _inherited_files(source: Path) -> List[Path]:
+    """Return a config and all that it inherits."""
+    files = [source]
+    for name in Config._get_base_files(str(source)):
+        base, _ = Config._get_cfg_path(name, str(source))
+        files += _inherited_files(Path(base))
+    return files
 
 
 def _inherited_name(source: Path, folder: Path) -> str:

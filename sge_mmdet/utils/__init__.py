@@ -1,6 +1,15 @@
 """What several parts of the package need."""
 from .configs import build_model, get_model, load_config
-from .files import refuse_existing
+from .files import (
+    RENEWING,
+    KeptFileError,
+    WriteError,
+    Writer,
+    folder_beside,
+    named_errors,
+    new_folder,
+    open_to_append,
+)
 from .json_files import (
     check_json_file,
     load_json,
@@ -12,7 +21,23 @@ from .stock_mmdet import stock_path
 from .text import printable, printable_list
 
 __all__ = [
-    'build_model', 'check_json_file', 'get_model', 'load_config', 'load_json',
-    'no_garbage_collection', 'printable', 'printable_list', 'quiet_log',
-    'read_json_text', 'refuse_existing', 'stock_path'
+    'RENEWING',
+    'KeptFileError',
+    'WriteError',
+    'Writer',
+    'build_model',
+    'check_json_file',
+    'folder_beside',
+    'get_model',
+    'load_config',
+    'load_json',
+    'named_errors',
+    'new_folder',
+    'no_garbage_collection',
+    'open_to_append',
+    'printable',
+    'printable_list',
+    'quiet_log',
+    'read_json_text',
+    'stock_path'
 ]
