@@ -1,0 +1,209 @@
+"""Config text inside a checkpoint, read as data.
+
+MMEngine writes its config into each checkpoint, as text, and executes that
+text when a training is resumed (``Runner.resume``) or a detector is built of
+a checkpoint alone (``DetInferencer``). What it writes is assignments of
+literals, ``dict(...)``, lists and tuples; :func:`check_text` refuses all else.
+
+Even as data, a config names code: modules to import, and classes, which
+MMEngine looks up by any path, registered or not. :func:`harmless_text` leaves
+out the assignments that name code which MMEngine would not know by itself.
+"""
+import ast
+import importlib
+import importlib.util
+import math
+import sys
+from typing import Any, Dict, Iterator, List, Tuple
+
+from mmengine import registry as registries
+from mmengine.registry import Registry
+
+from ..utils.text import printable
+from .refusal import Refused
+
+# MMEngine's longest configs are of some 50 kB.
+LONGEST = 500_000
+# As MMEngine writes float('inf') and float('nan').
+NUMBERS = dict(inf=math.inf, nan=math.nan)
+# Packages whose parts MMEngine imports by itself, by their names in a config.
+PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmcls', 'mmseg',
+            'mmdet3d', 'mmpose', 'mmrotate', 'mmyolo', 'mmrazor', 'mmselfsup',
+            'sge_mmdet')
+TYPE_KEYS = ('type', 'constructor', 'collate_fn', 'runner_type')
+SCOPE_KEYS = ('_scope_', 'default_scope', 'scope')
+# Files that MMEngine would execute or unpickle.
+PROGRAMS = ('.py', '.yml', '.yaml', '.pkl', '.pickle')
+
+
+def harmless_text(text: str) -> Tuple[str, List[str]]:
+    """Return config text that runs nothing when MMEngine reads or builds it.
+
+    Args:
+        text (str): What a checkpoint holds.
+
+    Returns:
+        tuple[str, list[str]]: The text without the assignments that name code
+        which is not registered, and what they are, in words.
+
+    Raises:
+        Refused: If it is more than data.
+    """
+    lines, left_out = text.split('\n'), []
+    for node, value in check_text(text):
+        name = node.targets[0].id
+        reasons = list(_unknown_code(name, value))
+        if reasons:
+            first, last = node.lineno - 1, node.end_lineno
+            lines[first:last] = [''] * (last - first)
+            left_out.append(f'{printable(name)} (line {node.lineno}: '
+                            f'{printable(reasons[0])})')
+    return '\n'.join(lines), left_out
+
+
+def check_text(text: str) -> Iterator[Tuple[ast.Assign, Any]]:
+    """Yield the assignments of config text, with their values.
+
+    Args:
+        text (str): The text.
+
+    Raises:
+        Refused: If it is anything but assignments of data.
+    """
+    if len(text) > LONGEST:
+        raise Refused(f'its config is of {len(text)} letters')
+    # MMEngine replaces what stands in double braces, quotes included, before
+    # it executes the rest.
+    for mark in '{{', '\r', '\f', '\0':
+        if mark in text:
+            line = text[:text.index(mark)].count('\n') + 1
+            raise Refused(f'line {line} of its config holds {mark!r}')
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        line = getattr(error, 'lineno', None) or 1
+        raise Refused(f'line {line} of its config cannot be read') from error
+    end = 0
+    for node in body:
+        if not (isinstance(node, ast.Assign) and len(node.targets) == 1
+                and isinstance(node.targets[0], ast.Name)
+                and not node.targets[0].id.startswith('_')
+                and node.targets[0].id not in NUMBERS
+                and node.col_offset == 0 and node.lineno > end):
+            raise Refused(f'line {node.lineno} of its config is no assignment '
+                          'of data')
+        end = node.end_lineno
+        yield node, _value(node.value)
+
+
+def _value(node: ast.expr) -> Any:
+    """Return the data that an expression is."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name) and node.id in NUMBERS:
+        return NUMBERS[node.id]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        number = _value(node.operand)
+        if type(number) in (int, float):
+            return -number
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        keys = [_value(key) for key in node.keys]
+        if all(isinstance(key, (str, int, float, type(None)))
+               for key in keys):
+            return dict(zip(keys, map(_value, node.values)))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (
+            node.func.id == 'dict' and not node.args
+            and all(item.arg for item in node.keywords)):
+        return {item.arg: _value(item.value) for item in node.keywords}
+    raise Refused(f'line {node.lineno} of its config is more than data, which '
+                  'could run code')
+
+
+def _unknown_code(name: str, value: Any) -> Iterator[str]:
+    """Say what an assignment names that MMEngine should not look up."""
+    if name == 'custom_imports':
+        modules = value.get('imports') if isinstance(value, dict) else value
+        for module in modules if isinstance(modules, list) else [modules]:
+            if not isinstance(module, str) or not (
+                    module in sys.modules
+                    or module.partition('.')[0] in PACKAGES):
+                yield f'it imports {module}'
+        return
+    # MMDetection opens no file of the data set that it takes the names of
+    # classes from; but it would, of data sets within that one.
+    data = value.get('dataset') if isinstance(value, dict) else None
+    if name.endswith('dataloader') and isinstance(data, dict) and not (
+            {'dataset', 'datasets'}.isdisjoint(data)):
+        yield 'a data set of others'
+    yield from _unknown_names(name, value)
+
+
+def _unknown_names(key: Any, value: Any) -> Iterator[str]:
+    """Say what data names that MMEngine should not look up."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _unknown_names(name, item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _unknown_names(None, item)
+    elif isinstance(value, str):
+        if key in TYPE_KEYS and not is_registered(value):
+            yield f'{key} {value} is not registered'
+        elif key in SCOPE_KEYS and value not in (*PACKAGES, *sys.modules):
+            yield f'{key} {value} is not imported'
+        elif value.lower().endswith(PROGRAMS):
+            yield f'{value} could be a program'
+
+
+def is_registered(name: str) -> bool:
+    """Return whether MMEngine finds a name, if at all, in a registry alone.
+
+    Args:
+        name (str): As ``type`` in a config.
+    """
+    scope, _, rest = name.partition('.')
+    known = _registered()
+    if not rest:
+        return name in known or not _is_module(name)
+    if scope not in sys.modules and scope in PACKAGES:
+        try:
+            importlib.import_module(f'{scope}.registry')
+        except ImportError:
+            return True
+    if scope in PACKAGES:
+        known = _registered(scope)
+    if f'{scope}.{rest}' in known:
+        return True
+    *path, last = name.split('.')
+    module = sys.modules.get('.'.join(path))
+    made = vars(module).get(last) if module else None
+    return made is not None and any(made is held for held in known.values())
+
+
+def _is_module(name: str) -> bool:
+    """Return whether a name, without dots, could be imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return name in sys.modules
+
+
+def _registered(imported: str = '') -> Dict[str, Any]:
+    """Return what is registered, by its names with and without a scope.
+
+    Args:
+        imported (str): A scope of which everything is registered first.
+    """
+    known: Dict[str, Any] = {}
+    waiting = [root for root in vars(registries).values()
+               if isinstance(root, Registry)]
+    while waiting:
+        registry = waiting.pop()
+        waiting += registry.children.values()
+        if registry.scope == imported:
+            registry.import_from_location()
+        for name, held in registry.module_dict.items():
+            known[name] = known[f'{registry.scope}.{name}'] = held
+    return known
