@@ -10,11 +10,12 @@ MMEngine looks up by any path, registered or not. :func:`harmless_text` leaves
 out the assignments that name code which MMEngine would not know by itself.
 """
 import ast
+import contextlib
 import importlib
 import importlib.util
 import math
 import sys
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from mmengine import registry as registries
 from mmengine.registry import Registry
@@ -32,6 +33,10 @@ PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmcls', 'mmseg',
             'sge_mmdet')
 TYPE_KEYS = ('type', 'constructor', 'collate_fn', 'runner_type')
 SCOPE_KEYS = ('_scope_', 'default_scope', 'scope')
+# Registries of what reads files when it is made, and of whole programs.
+FILE_READERS = ('dataset', 'runner', 'runner constructor', 'loop', 'hook',
+                'metric', 'evaluator', 'inferencer', 'strategy')
+CONFIG_KEYS = ('teacher_config', )
 # Files that MMEngine would execute or unpickle.
 PROGRAMS = ('.py', '.yml', '.yaml', '.pkl', '.pickle')
 
@@ -49,10 +54,10 @@ def harmless_text(text: str) -> Tuple[str, List[str]]:
     Raises:
         Refused: If it is more than data.
     """
-    lines, left_out = text.split('\n'), []
+    lines, left_out, names = text.split('\n'), [], Names()
     for node, value in check_text(text):
         name = node.targets[0].id
-        reasons = list(_unknown_code(name, value))
+        reasons = list(_unknown_code(name, value, names))
         if reasons:
             first, last = node.lineno - 1, node.end_lineno
             lines[first:last] = [''] * (last - first)
@@ -102,7 +107,8 @@ def _value(node: ast.expr) -> Any:
         return node.value
     if isinstance(node, ast.Name) and node.id in NUMBERS:
         return NUMBERS[node.id]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and (
+            isinstance(node.operand, (ast.Constant, ast.Name))):
         number = _value(node.operand)
         if type(number) in (int, float):
             return -number
@@ -121,7 +127,7 @@ def _value(node: ast.expr) -> Any:
                   'could run code')
 
 
-def _unknown_code(name: str, value: Any) -> Iterator[str]:
+def _unknown_code(name: str, value: Any, names: 'Names') -> Iterator[str]:
     """Say what an assignment names that MMEngine should not look up."""
     if name == 'custom_imports':
         modules = value.get('imports') if isinstance(value, dict) else value
@@ -131,79 +137,104 @@ def _unknown_code(name: str, value: Any) -> Iterator[str]:
                     or module.partition('.')[0] in PACKAGES):
                 yield f'it imports {module}'
         return
-    # MMDetection opens no file of the data set that it takes the names of
-    # classes from; but it would, of data sets within that one.
     data = value.get('dataset') if isinstance(value, dict) else None
-    if name.endswith('dataloader') and isinstance(data, dict) and not (
-            {'dataset', 'datasets'}.isdisjoint(data)):
-        yield 'a data set of others'
-    yield from _unknown_names(name, value)
+    if name.endswith('dataloader') and isinstance(data, dict):
+        # MMDetection opens no file of the data set that it takes the names of
+        # classes from; but it would, of data sets within that one.
+        if not {'dataset', 'datasets'}.isdisjoint(data):
+            yield 'a data set within a data set'
+        if not names.has(str(data.get('type'))):
+            yield f'type {data["type"]} is not registered'
+        value = {**value, 'dataset': {
+            key: item for key, item in data.items()
+            if key in SCOPE_KEYS or not isinstance(item, str)}}
+    is_built = name.endswith('dataloader') or name in ('model', 'visualizer')
+    yield from _unknown_names(name, value, names,
+                              FILE_READERS if is_built else ())
 
 
-def _unknown_names(key: Any, value: Any) -> Iterator[str]:
+def _unknown_names(key: Any, value: Any, names: 'Names',
+                   but: Tuple[str, ...]) -> Iterator[str]:
     """Say what data names that MMEngine should not look up."""
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _unknown_names(name, item)
+            yield from _unknown_names(name, item, names, but)
     elif isinstance(value, list):
         for item in value:
-            yield from _unknown_names(None, item)
+            yield from _unknown_names(None, item, names, but)
     elif isinstance(value, str):
-        if key in TYPE_KEYS and not is_registered(value):
+        if key in TYPE_KEYS and not names.has(value, but):
             yield f'{key} {value} is not registered'
         elif key in SCOPE_KEYS and value not in (*PACKAGES, *sys.modules):
             yield f'{key} {value} is not imported'
-        elif value.lower().endswith(PROGRAMS):
+        elif value.lower().endswith(PROGRAMS) or key in CONFIG_KEYS:
             yield f'{value} could be a program'
 
 
-def is_registered(name: str) -> bool:
-    """Return whether MMEngine finds a name, if at all, in a registry alone.
+class Names:
+    """What MMEngine finds in its registries, looked up once for a text."""
 
-    Args:
-        name (str): As ``type`` in a config.
-    """
-    scope, _, rest = name.partition('.')
-    known = _registered()
-    if not rest:
-        return name in known or not _is_module(name)
-    if scope not in sys.modules and scope in PACKAGES:
-        try:
-            importlib.import_module(f'{scope}.registry')
-        except ImportError:
+    def __init__(self) -> None:
+        self.known: Dict[str, Set[str]] = {}
+        self.kinds: Dict[int, str] = {}
+
+    def has(self, name: str, but: Tuple[str, ...] = ()) -> bool:
+        """Return whether MMEngine finds a name, if at all, there alone.
+
+        Args:
+            name (str): As ``type`` in a config.
+            but (tuple[str]): Registries whose content may not be named by its
+                path, by which it is found where it does not belong.
+        """
+        scope, dot, _ = name.partition('.')
+        if not dot:
+            return name in self.of('') or not _is_module(name)
+        if scope in PACKAGES:
+            try:
+                importlib.import_module(f'{scope}.registry')
+            except ImportError:
+                if scope not in sys.modules:
+                    return True
+        if name in self.of(scope if scope in PACKAGES else ''):
             return True
-    if scope in PACKAGES:
-        known = _registered(scope)
-    if f'{scope}.{rest}' in known:
-        return True
-    *path, last = name.split('.')
-    module = sys.modules.get('.'.join(path))
-    made = vars(module).get(last) if module else None
-    return made is not None and any(made is held for held in known.values())
+        # A path, as configs in pure Python leave it: of a class that is also
+        # registered.
+        module, _, last = name.rpartition('.')
+        made = getattr(sys.modules.get(module), '__dict__', {}).get(last)
+        kind = self.kinds.get(id(made))
+        return kind is not None and kind not in but
+
+    def of(self, scope: str) -> Set[str]:
+        """Return names in the registries, with and without their scope."""
+        if scope not in self.known:
+            self.known[scope] = set()
+            for registry in _registries(scope):
+                for name, held in registry.module_dict.items():
+                    self.known[scope] |= {name, f'{registry.scope}.{name}'}
+                    self.kinds[id(held)] = registry.name
+        return self.known[scope]
 
 
 def _is_module(name: str) -> bool:
-    """Return whether a name, without dots, could be imported."""
+    """Return whether a name could be imported.
+
+    It has no dots: to look for what is in a package, Python imports that.
+    """
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return name in sys.modules
 
 
-def _registered(imported: str = '') -> Dict[str, Any]:
-    """Return what is registered, by its names with and without a scope.
-
-    Args:
-        imported (str): A scope of which everything is registered first.
-    """
-    known: Dict[str, Any] = {}
+def _registries(imported: str) -> Iterator[Registry]:
+    """Yield all registries, after everything of a scope is registered."""
     waiting = [root for root in vars(registries).values()
                if isinstance(root, Registry)]
     while waiting:
         registry = waiting.pop()
         waiting += registry.children.values()
         if registry.scope == imported:
-            registry.import_from_location()
-        for name, held in registry.module_dict.items():
-            known[name] = known[f'{registry.scope}.{name}'] = held
-    return known
+            # Where it fails, be it in the midst, MMEngine fails later as well.
+            with contextlib.suppress(Exception):
+                registry.import_from_location()
+        yield registry
