@@ -21,7 +21,7 @@ from mmengine.runner import checkpoint as stock
 from .archive import is_zip, read_storages
 from .checkpoint_content import check_content
 from .plain_data import check_plain
-from .refusal import OtherKind, Refused
+from .refusal import CheckpointError, OtherKind, Refused
 from .unpickler import pickle_module_for
 
 # MMEngine's own tables of what its nicknames stand for.
@@ -140,7 +140,7 @@ def load_local_checkpoint(filename: str,
         raise FileNotFoundError(f'{filename} can not be found.')
     if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0').lower() in (
             '1', 'y', 'yes', 'true'):
-        raise RuntimeError(
+        raise CheckpointError(
             f'Cannot read {filename} while TORCH_FORCE_WEIGHTS_ONLY_LOAD is '
             'set, under which PyTorch takes no other reader of pickles; unset '
             'it: the one here runs nothing either')
@@ -151,7 +151,7 @@ def load_local_checkpoint(filename: str,
             check_content(filename, checkpoint)
         except Refused as error:
             advice = '' if isinstance(error, OtherKind) else SAVE_WEIGHTS
-            raise RuntimeError(
+            raise CheckpointError(
                 f'Refused to load {filename}: {error}. Nothing of it was run'
                 f'{advice}') from error
     return checkpoint
@@ -174,6 +174,6 @@ def _read(file: BinaryIO, size: int, map_location: Any) -> Any:
         raise
     except Exception as error:
         # torch.load answers a damaged file with any of half a dozen types.
-        raise RuntimeError(
+        raise CheckpointError(
             f'Cannot read {file.name} ({size} bytes): it is truncated, '
             'damaged or no checkpoint. Copy or download it again') from error

@@ -10,8 +10,8 @@ from typing import Any, Dict
 from mmengine.logging import print_log
 
 from ..utils.text import printable, printable_list
-from .config_text import harmless_text
-from .refusal import Refused
+from .config_text import harmless_text, is_old_text
+from .refusal import CheckpointError, Refused
 
 BEST_NAME = re.compile(r'best_[\w.+-]+\.pth')
 
@@ -25,12 +25,16 @@ def check_content(filename: str, checkpoint: Any) -> None:
             may be changed.
 
     Raises:
-        RuntimeError: If MMEngine would not find weights by their names.
+        CheckpointError: If MMEngine would not find weights by their names.
         Refused: If config text in it is more than data.
     """
     _check_weights(filename, checkpoint)
     left_out: Dict[str, None] = {}
     for holder, key in _texts(checkpoint):
+        if key == 'config' and 'message_hub' not in checkpoint and (
+                is_old_text(holder[key])):
+            del holder[key]
+            continue
         holder[key], left = harmless_text(holder[key])
         left_out.update(dict.fromkeys(left))
     if left_out:
@@ -45,16 +49,14 @@ def _check_weights(filename: str, checkpoint: Any) -> None:
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(
         checkpoint, dict) else checkpoint
     where = 'state_dict' if weights is not checkpoint else 'content'
-    if not isinstance(weights, dict):
-        raise RuntimeError(
-            f'{filename} is no checkpoint: its {where} is of type '
-            f'{type(weights).__name__}, not a dict of names and tensors')
-    for key in weights:
-        if not isinstance(key, str):
-            raise RuntimeError(
-                f'{filename} is no checkpoint: its {where} has the key '
-                f'{printable(key)} of type {type(key).__name__}, where names '
-                'of weights are expected')
+    found = f'is of type {type(weights).__name__}'
+    if isinstance(weights, dict):
+        other = next((key for key in weights if not isinstance(key, str)), '')
+        if other == '':
+            return
+        found = f'has the key {printable(other)} ({type(other).__name__})'
+    raise CheckpointError(f'{filename} is no checkpoint: its {where} {found}, '
+                          'and is no dict of names and tensors')
 
 
 def _inner(checkpoint: Any, *keys: str) -> dict:

@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import importlib.util
 import math
+import re
 import sys
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
@@ -39,6 +40,10 @@ FILE_READERS = ('dataset', 'runner', 'runner constructor', 'loop', 'hook',
 CONFIG_KEYS = ('teacher_config', )
 # Files that MMEngine would execute or unpickle.
 PROGRAMS = ('.py', '.yml', '.yaml', '.pkl', '.pickle')
+OLD_NODES = (ast.Module, ast.Assign, ast.Expr, ast.Constant, ast.List,
+             ast.Tuple, ast.Dict, ast.Call, ast.keyword, ast.Name,
+             ast.expr_context, ast.BinOp, ast.operator, ast.UnaryOp,
+             ast.unaryop)
 
 
 def harmless_text(text: str) -> Tuple[str, List[str]]:
@@ -99,6 +104,28 @@ def check_text(text: str) -> Iterator[Tuple[ast.Assign, Any]]:
                           'of data')
         end = node.end_lineno
         yield node, _value(node.value)
+
+
+def is_old_text(text: str) -> bool:
+    """Return whether text could be a config as MMCV's checkpoints hold it.
+
+    It was the text of files, one after the other, each below its path: not
+    data alone, but nothing that runs code. MMEngine cannot resume from those
+    checkpoints, so that nobody misses the text.
+
+    Args:
+        text (str): What a checkpoint holds.
+    """
+    lines = ['' if re.fullmatch(r'\S+\.py\s*', line) else line
+             for line in text.split('\n')]
+    try:
+        nodes = [*ast.walk(ast.parse('\n'.join(lines)))] if (
+            len(text) <= LONGEST) else [None]
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return all(isinstance(node, OLD_NODES) for node in nodes) and all(
+        isinstance(node.func, ast.Name) and node.func.id == 'dict'
+        for node in nodes if isinstance(node, ast.Call))
 
 
 def _value(node: ast.expr) -> Any:

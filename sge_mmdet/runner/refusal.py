@@ -2,6 +2,10 @@
 import pickle
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be used; the message names the file."""
+
+
 class Refused(pickle.UnpicklingError):
     """Something in a file is not read; the message says what, in brief."""
 
