@@ -34,11 +34,13 @@ class Entry(NamedTuple):
         name (bytes): As it is written there.
         size (int): Bytes of its content.
         offset (int): Where its header begins.
+        is_stored (bool): Whether it is written as it is.
     """
 
     name: bytes
     size: int
     offset: int
+    is_stored: bool
 
 
 def is_zip(file: BinaryIO) -> bool:
@@ -83,7 +85,6 @@ def read_storages(file: BinaryIO) -> Dict[str, int]:
     """
     count, start, end = _find_directory(file)
     entries = _read_directory(file, count, start, end)
-    _check_parts(file, entries, start)
     names = {entry.name.lower() for entry in entries}
     if len(names) < len(entries):
         raise Damaged('two parts of one name')
@@ -92,6 +93,7 @@ def read_storages(file: BinaryIO) -> Dict[str, int]:
                         'program, of which a checkpoint is only the weights; '
                         'export them: torch.save(torch.jit.load(file)'
                         '.state_dict(), new_file)')
+    _check_parts(file, entries, start)
     folder = entries[0].name.partition(b'/')[0] + b'/data/'
     return {entry.name[len(folder):].decode('utf-8', 'replace'): entry.size
             for entry in entries if entry.name.startswith(folder)}
@@ -154,9 +156,8 @@ def _read_directory(file: BinaryIO, count: int, start: int,
             raise Damaged('a name of its directory')
         size, packed, offset = _wide(
             data[place - extra:place], size, packed, offset)
-        if method or packed != size:
-            raise OtherKind(COMPRESSED)
-        entries.append(Entry(text, size, offset))
+        entries.append(Entry(text, size, offset,
+                             not method and packed == size))
     if place != len(data):
         raise Damaged('its directory is longer than its entries')
     return entries
@@ -186,7 +187,7 @@ def _check_parts(file: BinaryIO, entries: List[Entry], stop: int) -> None:
     for entry in sorted(entries, key=lambda entry: entry.offset):
         mark, _, _, method, _, _, _, _, _, name, extra = _read(
             file, LOCAL, entry.offset)
-        if entry.offset < place or method:
+        if entry.offset < place or method or not entry.is_stored:
             raise OtherKind(COMPRESSED)
         if mark != ZIP or file.read(name) != entry.name:
             raise Damaged('a part that is not what its directory says')
