@@ -198,19 +198,26 @@ def parts_of(data):
     return start, data.rindex(b'PK\x06\x06')
 
 
-def inside_another(data):
-    """A second directory, which the end record points to."""
-    start, end = parts_of(data)
-    evil = io.BytesIO()
-    with zipfile.ZipFile(evil, 'w', zipfile.ZIP_DEFLATED) as file:
-        file.writestr('a/data.pkl', b'\0' * 10**6)
-    evil = evil.getvalue()
-    tail = bytearray(data[end:])
-    tail[40:56] = struct.pack('<2Q', 56, len(evil) - 78)
-    return evil + data[:start] + data[start:end] + bytes(tail)
+def with_two_directories(data):
+    """A directory of small parts at the end; that of a compressed archive,
+    which the end record points to and PyTorch reads, before it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(
+            packed, 'w', zipfile.ZIP_DEFLATED) as target:
+        for part in source.infolist():
+            target.writestr(part.filename, source.read(part))
+        start = target.fp.tell()
+    packed = packed.getvalue()
+    harmless = bytearray(packed[start:-22])
+    place = 0
+    while place < len(harmless):
+        harmless[place + 10:place + 12] = b'\0\0'
+        harmless[place + 20:place + 28] = struct.pack('<2L', 1, 1)
+        place += 46 + sum(struct.unpack_from('<3H', harmless, place + 28))
+    return packed[:-22] + bytes(harmless) + packed[-22:]
 
 
-def without_large_end(data, **changes):
+def without_large_end(data):
     """As small archives end: without the records of ZIP64."""
     return data[:parts_of(data)[1]] + data[-22:]
 
@@ -227,7 +234,7 @@ ARCHIVES = dict(
     prepended=lambda data: b'PK\x03\x04' + data,
     appended=lambda data: data + b'x', second_end=lambda data: (
         data + data[-22:]),
-    another_directory=inside_another,
+    two_directories=with_two_directories,
     short_directory=patched(-10, struct.pack('<L', 40)),
     fewer_entries=patched(-12, struct.pack('<H', 1)),
     large_end_elsewhere=patched(-34, struct.pack('<Q', 0)),
