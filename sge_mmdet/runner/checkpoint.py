@@ -10,11 +10,14 @@ import difflib
 import io
 import os
 import os.path as osp
+import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO, Optional
 from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier, get_rank
+from mmengine.fileio import get_file_backend
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as stock
 
@@ -40,7 +43,7 @@ SAVE_WEIGHTS = ('. If its source is beyond doubt, save its weights alone: '
 def allow_mmengine_checkpoints() -> None:
     """Let MMEngine load checkpoints as :func:`load_local_checkpoint` does.
 
-    Its loaders of files, URLs and nicknames are replaced;
+    Its loaders of files, URLs, nicknames and Ceph servers are replaced;
     :func:`torch.load` itself, and what it allows, stay as they are.
     """
     CheckpointLoader.register_scheme(
@@ -51,6 +54,9 @@ def allow_mmengine_checkpoints() -> None:
     CheckpointLoader.register_scheme(
         prefixes=[f'{scheme}://' for scheme in NICKNAMES],
         loader=load_from_nickname, force=True)
+    CheckpointLoader.register_scheme(
+        prefixes=[r'(\S+\:)?s3://', r'(\S+\:)?petrel://'],
+        loader=load_from_ceph, force=True)
 
 
 def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
@@ -78,6 +84,29 @@ def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
             torch.hub.download_url_to_file(url, filename)
         barrier()
     return load_local_checkpoint(filename, map_location)
+
+
+def load_from_ceph(name: str, map_location: Optional[Any] = None) -> dict:
+    """Load a checkpoint that lies on a Ceph server, such as s3://a/b.pth.
+
+    It takes the place of MMEngine's loader, which hands on config text that
+    MMEngine executes.
+
+    Args:
+        name (str): Address of the file.
+        map_location (optional): As in :func:`torch.load`. Default: None.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        RuntimeError: As :func:`load_local_checkpoint`.
+    """
+    backend = get_file_backend(name, backend_args=dict(backend='petrel'))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, osp.basename(name))
+        copy.write_bytes(backend.get(name))
+        return load_local_checkpoint(str(copy), map_location)
 
 
 def load_from_nickname(name: str,

@@ -188,3 +188,19 @@ def test_code_in_a_downloaded_checkpoint_is_not_run(server, tmp_path):
     with pytest.raises(RuntimeError, match='Refused to load'):
         load(f'{url}/evil.pth')
     assert not (tmp_path / 'trace').exists()
+
+
+def test_checkpoints_on_ceph_servers_are_read_as_files_are(tmp_path,
+                                                           monkeypatch):
+    class Backend:
+        get = staticmethod(lambda name: (
+            tmp_path / name.rpartition('/')[2]).read_bytes())
+
+    monkeypatch.setattr('sge_mmdet.runner.checkpoint.get_file_backend',
+                        lambda name, backend_args: Backend)
+    torch.save(dict(state_dict=dict(a=torch.ones(3))), tmp_path / 'good.pth')
+    torch.save(dict(state_dict={}, meta=dict(config='exit()')),
+               tmp_path / 'evil.pth')
+    assert load('s3://bucket/good.pth')['state_dict']['a'].sum() == 3
+    with pytest.raises(RuntimeError, match=r'Refused to load .*evil\.pth'):
+        load('petrel://bucket/evil.pth')
