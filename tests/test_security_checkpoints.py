@@ -1,6 +1,7 @@
 """Hostile checkpoints, given to whatever loads some; see docs/security.md."""
 import io
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -34,7 +35,7 @@ def write_hostile(path, text, trace, place):
     torch.save(dict(
         meta=dict(epoch=0, iter=1, **meta), state_dict=dict(a=torch.ones(1)),
         message_hub=dict(log_scalars={}, runtime_info=info, resumed_keys={}),
-        optimizer=dict(state={}, param_groups=[])), path)
+        optimizer=dict(state={}, param_groups=[]), param_schedulers=[]), path)
 
 
 def run_routes(folder, routes):
@@ -45,7 +46,9 @@ def run_routes(folder, routes):
                       folder / f'{route}.trace', place)
     done = subprocess.run(
         [sys.executable, TESTS / 'checkpoint_routes.py', config, folder,
-         *routes], capture_output=True, text=True, cwd=folder)
+         *routes], capture_output=True, text=True, cwd=folder,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(
+            [str(folder), *filter(None, sys.path)])})
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     for route in routes:
