@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HEIGHT, WIDTH = 120, 160
 NAMES = ('cat', 'dog')
 # Of objects, so that each of COCO's and AI-TOD's sizes has some.
-SIDES = (5, 12, 20, 40, 70, 100)
+SIDES = (5, 12, 20, 40, 100, 100)
 IMAGES = 4
 
 
@@ -41,7 +41,7 @@ def make_example(random: Random) -> Example:
                   for k, name in enumerate(NAMES)]
     annotations, results = [], []
     for image in images:
-        for _ in range(random.randrange(2, 6)):
+        for _ in range(random.randrange(3, 7)):
             own = dict(image_id=image['id'],
                        category_id=random.choice(categories)['id'])
             box = _box(random, [0., 0.])
@@ -133,7 +133,7 @@ def make_files(folder: Path) -> Dict[str, bytes]:
     """
     data = folder / 'data'
     (data / 'images').mkdir(parents=True)
-    example = make_example(Random(0))
+    example = make_example(Random(3))
     tensors = [
         dict(img_id=image, ori_shape=(HEIGHT, WIDTH), pred_instances=dict(
             bboxes=torch.tensor(found['bboxes']),

@@ -36,16 +36,18 @@ class TensorUnpickler(pickle.Unpickler):
             return lambda data: load_tensors(data)
         if (module, name) == ('_codecs', 'encode'):
             return lambda text, encoding: text.encode('latin1')
-        if module.startswith('torch') and (
+        if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
+            # Gradients and hooks say nothing of the numbers.
+            return lambda *args: torch._utils._rebuild_tensor(*args[:4])
+        if (module.startswith('torch') and (
                 name in BUILDERS or name.endswith('Storage')
-                or name in ('Size', 'Tensor', 'Parameter')) or (
+                or name in ('Size', 'Tensor', 'Parameter'))) or (
                     module, name) == ('collections', 'OrderedDict'):
             return super().find_class(module, name)
         return Ignored
 
 
-BUILDERS = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3',
-            '_rebuild_parameter')
+BUILDERS = '_rebuild_tensor', '_rebuild_tensor_v3', '_rebuild_parameter'
 
 
 def load_tensors(data: bytes) -> Any:

@@ -56,7 +56,7 @@ class Tensors:
                         (data.getvalue(), ))
         key, count = str(len(self.kept)), storage._size()
         self.kept[key] = torch.as_strided(tensor, (count, ), (1, ), 0)
-        if self.random.random() < 0.01:
+        if self.random.random() < 0.004:
             count = self.random.choice((0, count + 1, 2**33, -1))
         name = storage._pickle_storage_type()
         return Stored(('storage', Name('torch', name), key, 'cpu', count,
@@ -115,7 +115,7 @@ def _history(random: Random) -> Node:
                for name in ('min', 'max', 'current', 'mean')}
     return State(Call(cls, (), 'newobj'), dict(
         max_length=1000000, _log_history=_array(random),
-        _count_history=_array(random), _statistics_methods=methods))
+        _count_history=_array(random), statistics_methods=methods))
 
 
 def _array(random: Random) -> Node:

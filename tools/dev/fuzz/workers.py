@@ -23,7 +23,7 @@ def fuzz_in_processes(numbers: Sequence[int],
         numbers (Sequence[int]): Of the trials.
         processes (int): How many at once.
     """
-    done: 'SimpleQueue[Trial]' = SimpleQueue()
+    done: SimpleQueue[Trial] = SimpleQueue()
     with ThreadPoolExecutor(processes) as pool:
         runs = [pool.submit(_supervise, numbers[i::processes], done)
                 for i in range(processes)]
