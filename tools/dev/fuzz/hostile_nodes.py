@@ -4,6 +4,7 @@ What would run code makes a folder or a file at a place that is given, so that
 it is seen and does nothing else.
 """
 import io
+import os
 import pickle
 from random import Random
 from typing import Any, Callable, List, Sequence, Tuple
@@ -135,13 +136,28 @@ def forbidden_call(random: Random, marker: str) -> Node:
         random (Random): Chooses which.
         marker (str): The path of it.
     """
-    import os
+    name, arguments = random.choice(_forbidden(marker))
+    made = Call(Name(*name), arguments, random.choice(WAYS))
+    how = random.randrange(6)
+    if how == 0:
+        return State(Call(Name('collections', 'OrderedDict'), ()),
+                     {'__reduce__': made})
+    if how == 1:
+        return Call(Name('torch._tensor', '_rebuild_from_type_v2'),
+                    (Name(*name), Name('torch', 'Tensor'), arguments, None))
+    if how == 2:
+        return Call(Name('collections', 'Counter'), (made, ))
+    return made
+
+
+def _forbidden(marker: str) -> Sequence[Tuple[Tuple[str, str], tuple]]:
+    """Return names of functions that create something, with arguments."""
     code = f'open({marker!r}, "w")'
     inside = pickle.dumps(_Hostile(os.mkdir, marker))
     saved = io.BytesIO()
     torch.save(_Hostile(os.mkdir, marker), saved,
                _use_new_zipfile_serialization=False)
-    name, arguments = random.choice((
+    return (
         (('os', 'mkdir'), (marker, )), (('posix', 'mkdir'), (marker, )),
         (('os', 'system'), (f'mkdir {marker}', )),
         (('builtins', 'eval'), (code, )), (('builtins', 'exec'), (code, )),
@@ -159,15 +175,4 @@ def forbidden_call(random: Random, marker: str) -> Node:
         (('pathlib', 'Path.mkdir'), (Call(Name('pathlib', 'PosixPath'),
                                           (marker, )), )),
         (('functools', 'reduce'), (Name('os', 'mkdir'), [marker, 511])),
-        (('builtins', 'map'), (Name('os', 'mkdir'), [marker]))))
-    made = Call(Name(*name), arguments, random.choice(WAYS))
-    how = random.randrange(6)
-    if how == 0:
-        return State(Call(Name('collections', 'OrderedDict'), ()),
-                     {'__reduce__': made})
-    if how == 1:
-        return Call(Name('torch._tensor', '_rebuild_from_type_v2'),
-                    (Name(*name), Name('torch', 'Tensor'), arguments, None))
-    if how == 2:
-        return Call(Name('collections', 'Counter'), (made, ))
-    return made
+        (('builtins', 'map'), (Name('os', 'mkdir'), [marker])))
