@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from sge_mmdet.benchmark import SHAPES, benchmark_operator, report
-from sge_mmdet.ops.backends import BACKENDS
+from sge_mmdet.ops.dispatch import BACKENDS
 
 
 def main() -> None:

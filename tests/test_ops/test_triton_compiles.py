@@ -9,7 +9,7 @@ from operator_cases import HAS_TRITON
 CODE = '''
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from sge_mmdet.ops import triton_kernels
+from sge_mmdet.ops import triton
 
 MAPS = 'x', 'y', 'identity', 'grad_y', 'grad_x', 'grad_identity'
 SIZES = ('parts', 'positions', 'groups', 'image_step', 'channel_step',
@@ -18,7 +18,7 @@ BLOCKS = dict(c=3, BLOCK_C=4, BLOCK_P=1024, BLOCK_S=8, CHUNK=4096,
               NORMALIZE=True)
 for name in ('_mean_kernel', '_square_kernel', '_apply_kernel',
              '_sums_kernel', '_grad_kernel'):
-    kernel = getattr(triton_kernels, name)
+    kernel = getattr(triton, name)
     for kind, whole in (('fp32', False), ('fp16', True), ('bf16', True)):
         constants = dict(BLOCKS, AFFINE=whole, RESIDUAL=whole)
         if not whole:

@@ -17,6 +17,8 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ..passes import Gradients, Inputs, Outputs, sum_dtype
+
 # To be raised here and in sge.cpp whenever ``Problem`` or a result changes.
 VERSION = 1
 FOLDER = Path(__file__).parent
@@ -110,30 +112,64 @@ def is_able(x: Tensor) -> bool:
             and library() is not None)
 
 
-def call(function: str, x: Tensor, groups: int, eps: float, normalize: bool,
-         relu: bool, **tensors: Optional[Tensor]) -> None:
-    """Call a kernel.
-
-    Args:
-        function (str): "sge_forward" or "sge_backward".
-        x (Tensor): Feature map of shape (N, C, H, W).
-        groups (int): Number of groups.
-        eps (float): Added to the standard deviation.
-        normalize (bool): Whether to normalise the similarity.
-        relu (bool): Whether ReLU ends the operator.
-        **tensors (Tensor, optional): Members of ``Problem`` in sge.cpp. Maps
-            have the type and the layout of x, which is dense, in NCHW or
-            channels-last; the others the type of its accumulator.
+def forward(inputs: Inputs, outputs: Outputs) -> None:
+    """Fill the outputs; see :mod:`sge_mmdet.ops.passes`.
 
     Raises:
-        MemoryError: If there is none for the kernel's buffers.
+        MemoryError: If buffers cannot be allocated.
     """
+    outputs.spread.zero_()
+    _call('sge_forward', inputs, inputs.identity is not None,
+          identity=inputs.identity, y=outputs.y, mean=outputs.mean,
+          spread=outputs.spread)
+
+
+def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
+             gradients: Gradients) -> None:
+    """Fill the gradients; see :mod:`sge_mmdet.ops.passes`.
+
+    Raises:
+        MemoryError: If buffers cannot be allocated.
+    """
+    images = len(inputs.x)
+    parts = [None if total is None else total.new_empty((images,
+                                                         total.numel()))
+             for total in gradients[1:5]]
+    _call('sge_backward', inputs, outputs.y is not None, y=outputs.y,
+          mean=outputs.mean, spread=outputs.spread, grad_y=grad_y,
+          grad_x=gradients.x, grad_identity=gradients.identity,
+          **dict(zip(GRADIENTS[3:], parts)))
+    for total, part in zip(gradients[1:5], parts):
+        if part is not None:
+            total.copy_(part.sum(0).view_as(total))
+    norm = inputs.norm
+    if norm is not None and norm.mean is not None:
+        kind = gradients.scale.dtype
+        gradients.scale.sub_(norm.mean.to(kind) * gradients.shift).mul_(
+            torch.rsqrt(norm.variance.to(kind) + norm.eps))
+
+
+def _call(function: str, inputs: Inputs, relu: bool,
+          **tensors: Optional[Tensor]) -> None:
+    """Call a kernel with members of ``Problem`` in sge.cpp.
+
+    Maps have the type and the layout of x, which is dense; the others the
+    type of sums.
+    """
+    x, weight, bias, norm, _, groups, eps, normalize = inputs
+    kind = sum_dtype(x.dtype)
+    scale, shift = (None, None) if norm is None else norm.affine(kind)
+    # Kept until the kernel has run.
+    held = dict(tensors, x=x, **{
+        name: tensor if tensor is None else tensor.to(kind).contiguous()
+        for name, tensor in dict(weight=weight, bias=bias, scale=scale,
+                                 shift=shift).items()})
     images, channels, height, width = x.shape
     problem = _Problem(images, groups, channels // groups, height * width,
                        team=openmp_team(), eps=eps, normalize=normalize,
                        relu=relu, threads=torch.get_num_threads(),
                        channels_last=not x.is_contiguous())
-    for name, tensor in dict(tensors, x=x).items():
+    for name, tensor in held.items():
         if tensor is not None:
             setattr(problem, name, tensor.data_ptr())
     if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):

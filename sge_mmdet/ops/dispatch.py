@@ -1,17 +1,22 @@
 """Which implementation of SGE runs: chosen by device and type, or by name."""
+import importlib
 import importlib.util
 import os
 import warnings
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 from typing import Iterator, Optional
 
 import torch
 from torch import Tensor
 
 from . import native
+from .passes import Inputs, Outputs
 
 BACKENDS = ('native', 'triton', 'torch', 'reference')
+# Modules of this package that have a forward and a backward pass.
+MODULES = dict(native='native', triton='triton', torch='eager')
 VARIABLE = 'SGE_MMDET_BACKEND'
 
 
@@ -32,11 +37,21 @@ def wants_reference() -> bool:
     return _forced == 'reference'
 
 
-def backend_for(x: Tensor) -> str:
+def load_backend(name: str) -> ModuleType:
+    """Return the module of an implementation; see :mod:`.passes`.
+
+    Args:
+        name (str): "native", "triton" or "torch".
+    """
+    return importlib.import_module(f'.{MODULES[name]}', __package__)
+
+
+def backend_for(x: Tensor, groups: int = 1) -> str:
     """Return the implementation that runs for a feature map.
 
     Args:
         x (Tensor): The feature map.
+        groups (int): Number of groups of its channels. Default: 1.
 
     Returns:
         str: "native", the C++ kernels, on a CPU where they are built;
@@ -116,13 +131,13 @@ def _triton_works(device: int) -> bool:
     """
     if not _has_triton():
         return False
-    from . import triton_kernels
+    from . import triton
     one = torch.ones((1, 1, 1, 1), device=f'cuda:{device}')
-    results = [torch.empty_like(one), one.new_empty((1, 1)),
-               one.new_empty((1, 1, 2))]
+    outputs = Outputs(torch.empty_like(one), one.new_empty((1, 1)),
+                      one.new_empty((1, 1, 2)))
     try:
-        triton_kernels.forward(one, one, one, None, None, None, 1, 1e-5, True,
-                               *results)
+        triton.forward(Inputs(one, one, one, None, None, 1, 1e-5, True),
+                       outputs)
         return True
     except Exception as error:
         # Whatever a compiler, a driver or Triton answers.

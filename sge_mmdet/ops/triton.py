@@ -8,14 +8,16 @@ for the result; the backward pass reads x and the gradient for its sums and for
 the result. Maps that are read again come from the GPU's cache where they fit.
 
 The formulas and their names stand in :mod:`sge_mmdet.ops.reference` and
-:func:`sge_mmdet.ops.blocks.backward`.
+:func:`sge_mmdet.ops.eager.backward`.
 """
-from typing import Optional, Tuple
+from typing import Tuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from .passes import Gradients, Inputs, Outputs
 
 # Values in registers at a time, and programs that keep a GPU busy.
 TILE = 4096
@@ -284,11 +286,11 @@ def _grad_kernel(grad_y, x, y, weight, bias, scale, shift, mean, spread,
         tl.store(sum_shift + at, total_shift, mask=channel < c)
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
-            shift: Optional[Tensor], identity: Optional[Tensor], groups: int,
-            eps: float, normalize: bool, y: Tensor, mean: Tensor,
-            spread: Tensor) -> None:
-    """Compute ``y``, ``mean`` and ``spread``; see ``operator.enhance``."""
+def forward(inputs: Inputs, outputs: Outputs) -> None:
+    """Fill the outputs; see :mod:`sge_mmdet.ops.passes`."""
+    x, weight, bias, norm, identity, groups, eps, normalize = inputs
+    y, mean, spread = outputs
+    scale, shift = (None, None) if norm is None else norm.affine(mean.dtype)
     grid, place, blocks = _cut(x, groups)
     parts = place[0]
     blocks.update(AFFINE=scale is not None)
@@ -304,14 +306,12 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
                             NORMALIZE=normalize, RESIDUAL=identity is not None)
 
 
-def backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
-             spread: Tensor, weight: Tensor, bias: Tensor,
-             scale: Optional[Tensor], shift: Optional[Tensor], groups: int,
-             eps: float, normalize: bool, grad_x: Tensor,
-             grad_identity: Optional[Tensor], grad_weight: Tensor,
-             grad_bias: Tensor, grad_scale: Optional[Tensor],
-             grad_shift: Optional[Tensor]) -> None:
-    """Compute the gradients; see ``operator.enhance_backward``."""
+def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
+             gradients: Gradients) -> None:
+    """Fill the gradients; see :mod:`sge_mmdet.ops.passes`."""
+    x, weight, bias, norm, _, groups, eps, normalize = inputs
+    y, mean, spread = outputs
+    scale, shift = (None, None) if norm is None else norm.affine(mean.dtype)
     grid, place, blocks = _cut(x, groups)
     parts, positions = place[:2]
     flags = dict(blocks, AFFINE=scale is not None, NORMALIZE=normalize,
@@ -324,18 +324,22 @@ def backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
     with _on(x):
         _sums_kernel[grid](*tensors, sum_e, sum_et, sum_ez, sum_tz, *place,
                            eps, **flags)
-        torch.sum(sum_et, -1, out=grad_weight)
-        torch.sum(sum_e, -1, out=grad_bias)
+        total_e, total_et = sum_e.sum(-1), sum_et.sum(-1)
+        gradients.weight.copy_(total_et.sum(0).view_as(gradients.weight))
+        gradients.bias.copy_(total_e.sum(0).view_as(gradients.bias))
         level, tilt, share = _shares(
-            grad_bias, grad_weight, sum_ez.sum(2), sum_tz.sum(2), mean,
+            total_e, total_et, sum_ez.sum(2), sum_tz.sum(2), mean,
             spread, weight.view(-1), positions, eps, normalize)
         sums = mean.new_empty((2, *sum_ez.shape))
-        _grad_kernel[grid](*tensors, level, tilt, share, grad_x,
-                           grad_identity, sums[0], sums[1], *place, eps,
+        _grad_kernel[grid](*tensors, level, tilt, share, gradients.x,
+                           gradients.identity, sums[0], sums[1], *place, eps,
                            **flags)
         if scale is not None:
-            grad_scale.copy_(sums[0].sum(2).flatten(1))
-            grad_shift.copy_(sums[1].sum(2).flatten(1))
+            gradients.scale.copy_(sums[0].sum((0, 2)).flatten())
+            gradients.shift.copy_(sums[1].sum((0, 2)).flatten())
+            if norm.mean is not None:
+                gradients.scale.sub_(norm.mean * gradients.shift).mul_(
+                    torch.rsqrt(norm.variance + norm.eps))
 
 
 def _shares(sum_e: Tensor, sum_et: Tensor, sum_ez: Tensor, sum_tz: Tensor,
