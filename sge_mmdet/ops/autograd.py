@@ -11,8 +11,9 @@ from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-from .checks import check_forward, check_map, check_statistics
+from .checks import check_backward, check_forward
 from .dispatch import backend_for, load_backend
 from .passes import FixedNorm, Gradients, Inputs, Outputs, sum_dtype
 from .reference import norm_reference, spatial_group_enhance_reference
@@ -107,9 +108,21 @@ def enhance_backward(
         TypeError: As :func:`enhance`.
         ValueError: As :func:`enhance`.
     """
-    results = _new_gradients(
-        grad_y, x, y, mean, spread, weight, bias, scale, shift, running_mean,
-        running_var, groups, eps, norm_eps, normalize)
+    check_backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
+                   running_mean, running_var, groups)
+    return _backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
+                     running_mean, running_var, groups, eps, norm_eps,
+                     normalize)
+
+
+def _backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
+              spread: Tensor, weight: Tensor, bias: Tensor,
+              scale: Optional[Tensor], shift: Optional[Tensor],
+              running_mean: Optional[Tensor], running_var: Optional[Tensor],
+              groups: int, eps: float, norm_eps: float,
+              normalize: bool) -> _GradientTensors:
+    """Run the backward pass on what a forward pass has checked."""
+    results = _new_gradients(x, y, weight, bias, scale, shift)
     if not x.numel():
         for gradient in results:
             gradient.zero_()
@@ -150,19 +163,22 @@ def _new_outputs(x: Tensor, weight: Tensor, bias: Tensor,
             x.new_empty((images, groups, 2), dtype=kind))
 
 
-def _new_gradients(
+def _fake_backward(
         grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
         spread: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
         shift: Optional[Tensor], running_mean: Optional[Tensor],
         running_var: Optional[Tensor], groups: int, eps: float,
         norm_eps: float, normalize: bool) -> _GradientTensors:
     """Check the arguments; return unfilled gradients, as above."""
-    check_forward(x, weight, bias, scale, shift, running_mean, running_var,
-                  None, groups)
-    check_statistics(mean, spread, x, groups)
-    check_map('grad_y', grad_y, x)
-    if y is not None:
-        check_map('y', y, x)
+    check_backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
+                   running_mean, running_var, groups)
+    return _new_gradients(x, y, weight, bias, scale, shift)
+
+
+def _new_gradients(x: Tensor, y: Optional[Tensor], weight: Tensor,
+                   bias: Tensor, scale: Optional[Tensor],
+                   shift: Optional[Tensor]) -> _GradientTensors:
+    """Return unfilled gradients."""
     grad_x = torch.empty_like(x, memory_format=_layout(x))
     of_parameters = (
         x.new_empty(0) if parameter is None else torch.empty_like(
@@ -179,8 +195,11 @@ class _Enhance(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> Tuple[Tensor, Tensor, Tensor]:
         """Run the operator and keep what the backward pass needs."""
         x, *parameters, identity, groups, eps, norm_eps, normalize = arguments
-        with torch._C._AutoDispatchBelowAutograd():
-            y, mean, spread = _raw_forward(*arguments)
+        if _is_plain(x, parameters[0]):
+            y, mean, spread = enhance(*arguments)
+        else:
+            with torch._C._AutoDispatchBelowAutograd():
+                y, mean, spread = _raw_forward(*arguments)
         # Without this PyTorch would fill gradients of theirs with zeros.
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, spread)
@@ -195,7 +214,10 @@ class _Enhance(torch.autograd.Function):
         if grad_y is None:
             return (None, ) * 12
         tensors = ctx.saved_tensors
-        *gradients, identity = _run_backward(grad_y, *tensors, *ctx.options)
+        # With gradients enabled, somebody will differentiate once more.
+        run = (_backward if _is_plain(grad_y) and not torch.is_grad_enabled()
+               else _run_backward)
+        *gradients, identity = run(grad_y, *tensors, *ctx.options)
         if tensors[6] is None:
             gradients[3:] = None, None
         if tensors[1] is None:
@@ -257,12 +279,30 @@ class _EnhanceBackward(torch.autograd.Function):
         return (grad_grad_y, of_x, None, None, None, *rest, *[None] * 6)
 
 
+def _is_plain(*tensors: Tensor) -> bool:
+    """Return whether a call may go past PyTorch's dispatcher.
+
+    It may where nothing looks on: no mode, no subclass of tensors. A call
+    through the dispatcher to Python takes as long as a kernel of a small map.
+    """
+    for tensor in tensors:
+        if type(tensor) is not Tensor and type(tensor) is not Parameter:
+            return False
+    return torch._C._len_torch_dispatch_stack() == 0
+
+
+def _wants_gradient(arguments: tuple) -> bool:
+    if torch.is_grad_enabled():
+        for argument in arguments:
+            if isinstance(argument, Tensor) and argument.requires_grad:
+                return True
+    return False
+
+
 def _differentiable(function: type, run: Any) -> Any:
     """Return what runs an operator within its rule of differentiation."""
     def call(*arguments: Any) -> Any:
-        if torch.is_grad_enabled() and any(
-                isinstance(argument, Tensor) and argument.requires_grad
-                for argument in arguments):
+        if _wants_gradient(arguments):
             return function.apply(*arguments)
         with torch._C._AutoDispatchBelowAutograd():
             return run(*arguments)
@@ -280,7 +320,7 @@ if hasattr(torch.library, 'register_fake'):
     for _name, _run, _pass, _fake, _rule in (
             ('enhance', _raw_forward, enhance, _new_outputs, _Enhance),
             ('enhance_backward', _raw_backward, enhance_backward,
-             _new_gradients, _EnhanceBackward)):
+             _fake_backward, _EnhanceBackward)):
         _library.impl(_name, _pass, 'CompositeExplicitAutograd')
         _library.impl(_name, _differentiable(_rule, _run), 'Autograd')
         torch.library.register_fake(f'sge_mmdet::{_name}', _fake,
@@ -303,8 +343,19 @@ def run_operator(inputs: Inputs) -> Tensor:
     """
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     scale, shift, mean, variance, norm_eps = norm or _NO_NORM
-    return _run_forward(x, weight, bias, scale, shift, mean, variance,
-                        identity, groups, eps, norm_eps, normalize)[0]
+    arguments = (x, weight, bias, scale, shift, mean, variance, identity,
+                 groups, eps, norm_eps, normalize)
+    if is_compiling() or not _is_plain(x, weight):
+        return _run_forward(*arguments)[0]
+    if _wants_gradient(arguments):
+        return _Enhance.apply(*arguments)[0]
+    return enhance(*arguments)[0]
+
+
+def is_compiling() -> bool:
+    """Return whether ``torch.compile`` or ``torch.export`` is looking on."""
+    return hasattr(torch, 'compiler') and hasattr(
+        torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
 
 
 _NO_NORM = (None, None, None, None, 0.)

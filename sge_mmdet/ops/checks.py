@@ -90,7 +90,7 @@ def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
     _check_parameter('weight', weight, of_groups, x)
     _check_parameter('bias', bias, of_groups, x)
     if identity is not None:
-        check_map('identity', identity, x)
+        _check_map('identity', identity, x)
     if (scale is None) != (shift is None) or (
             (running_mean is None) != (running_var is None)):
         raise ValueError('scale and shift of a norm are given together or not '
@@ -108,20 +108,34 @@ def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
         _check_parameter('running variance', running_var, of_channels, x)
 
 
-def check_statistics(mean: Tensor, spread: Tensor, x: Tensor,
-                     groups: int) -> None:
-    """Raise unless statistics are those that a forward pass returns for x.
+def check_backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor],
+                   mean: Tensor, spread: Tensor, weight: Tensor, bias: Tensor,
+                   scale: Optional[Tensor], shift: Optional[Tensor],
+                   running_mean: Optional[Tensor],
+                   running_var: Optional[Tensor], groups: int) -> None:
+    """Raise unless the arguments of a backward pass fit one another.
 
     Args:
-        mean: Of shape (N, C), in the accumulator's type.
-        spread: Of shape (N, G, 2), in the accumulator's type.
-        x: Feature map of shape (N, C, H, W).
+        grad_y: Of the shape and type of ``x``.
+        x: As in :func:`check_forward`, as all that is not named here.
+        y: Of the shape and type of ``x``, or None.
+        mean: Of shape (N, C), in the type of sums.
+        spread: Of shape (N, G, 2), in the type of sums.
+        weight: w.
+        bias: b.
+        scale: Of the norm.
+        shift: Of the norm.
+        running_mean: Of the norm.
+        running_var: Of the norm.
         groups: Number of groups G.
 
     Raises:
-        TypeError: If they are of another type.
-        ValueError: If they are of another shape or on another device.
+        TypeError: If a tensor is of a wrong type.
+        ValueError: If a shape or a device is wrong, or ``groups`` does not
+            divide C.
     """
+    check_forward(x, weight, bias, scale, shift, running_mean, running_var,
+                  None, groups)
     kind = sum_dtype(x.dtype)
     for name, tensor, shape in (
             ('mean', mean, x.shape[:2]),
@@ -130,20 +144,13 @@ def check_statistics(mean: Tensor, spread: Tensor, x: Tensor,
         if tensor.dtype != kind:
             raise TypeError(f'SGE takes a {name} of type {kind}, got '
                             f'{tensor.dtype}')
+    _check_map('grad_y', grad_y, x)
+    if y is not None:
+        _check_map('y', y, x)
 
 
-def check_map(name: str, tensor: Tensor, x: Tensor) -> None:
-    """Raise unless a tensor is a map like x.
-
-    Args:
-        name: Of the argument.
-        tensor: The map.
-        x: Feature map of shape (N, C, H, W).
-
-    Raises:
-        TypeError: If it is of another type.
-        ValueError: If it is of another shape or on another device.
-    """
+def _check_map(name: str, tensor: Tensor, x: Tensor) -> None:
+    """Raise unless a tensor is a map like x."""
     if tensor.shape != x.shape:
         raise ValueError(f'SGE takes a {name} of the shape of x, '
                          f'{tuple(x.shape)}, got {tuple(tensor.shape)}')

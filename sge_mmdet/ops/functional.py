@@ -9,7 +9,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from .autograd import run_operator
+from .autograd import is_compiling, run_operator
 from .checks import check_forward
 from .dispatch import wants_reference
 from .passes import FixedNorm, Inputs
@@ -133,11 +133,6 @@ def _takes_reference() -> bool:
     if (wants_reference() or torch.jit.is_tracing()
             or torch.onnx.is_in_onnx_export()):
         return True
-    return not _is_compiling() and (
+    return not is_compiling() and (
         torch.autograd.forward_ad._current_level >= 0
         or torch._C._functorch.peek_interpreter_stack() is not None)
-
-
-def _is_compiling() -> bool:
-    return hasattr(torch, 'compiler') and hasattr(
-        torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
