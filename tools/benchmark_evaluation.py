@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Dict
+from typing import Dict, List
 
 import hotcoco  # noqa: F401  (imported here so that no run counts it)
 from pycocotools.coco import COCO
@@ -40,6 +40,7 @@ from sge_mmdet.evaluation.synthetic import (
     synthetic_truth,
     to_coco,
 )
+from sge_mmdet.utils import Writer
 
 BINS = [0, 8, 16, 24, 32, 96, float('inf')]
 
@@ -93,8 +94,23 @@ def write_data(folder: Path, images: int, objects: int, boxes: int) -> None:
         found = synthetic_detections(
             truth, Skill(shift=shift, false=false), seed)
         data, results = to_coco(truth, found)
-        (folder / f'{name}.json').write_text(json.dumps(results))
-    (folder / 'truth.json').write_text(json.dumps(data))
+        Writer().write(folder / f'{name}.json', json.dumps(results))
+    Writer().write(folder / 'truth.json', json.dumps(data))
+
+
+def measure(args: argparse.Namespace) -> Dict[str, List[dict]]:
+    """Run each program in turn; return what each run took."""
+    with tempfile.TemporaryDirectory() as folder:
+        print('making data ...', flush=True)
+        write_data(Path(folder), args.images, args.objects, args.boxes)
+        figures = {name: [] for name in PROGRAMS}
+        for name in tqdm([*PROGRAMS] * args.repeat, desc='runs'):
+            done = subprocess.run(
+                [sys.executable, '-W', 'ignore', __file__, '--program', name,
+                 '--folder', folder, '--resamples', str(args.resamples)],
+                stdout=subprocess.PIPE, text=True, check=True)
+            figures[name].append(json.loads(done.stdout.splitlines()[-1]))
+    return figures
 
 
 def main() -> None:
@@ -116,16 +132,10 @@ def main() -> None:
             resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(json.dumps(figures))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        print('making data ...', flush=True)
-        write_data(Path(folder), args.images, args.objects, args.boxes)
-        figures = {name: [] for name in PROGRAMS}
-        for name in tqdm([*PROGRAMS] * args.repeat, desc='runs'):
-            done = subprocess.run(
-                [sys.executable, '-W', 'ignore', __file__, '--program', name,
-                 '--folder', folder, '--resamples', str(args.resamples)],
-                stdout=subprocess.PIPE, text=True, check=True)
-            figures[name].append(json.loads(done.stdout.splitlines()[-1]))
+    try:
+        figures = measure(args)
+    except OSError as error:
+        sys.exit(f'error: {error}')
     print(f'medians of {args.repeat} runs\n{"program":14} {"load s":>8} '
           f'{"run s":>8} {"GB":>6} {"pycocotools / it":>17}')
     slowest = None

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 from sge_mmdet.evaluation import (
+    Comparison,
     add_size_options,
     compare_detections,
     read_detections,
     read_sized_truth,
 )
+from sge_mmdet.utils import Writer
 from sge_mmdet.visualization import draw_comparison
 
 
@@ -36,10 +38,18 @@ def main() -> None:
                         help='of the resampling')
     parser.add_argument('--out-dir', type=Path,
                         help='write comparison.json, .md, .csv and .png there')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
     args = parser.parse_args()
     if args.results and (args.a or args.b or len(args.results) != 2):
         parser.error('give two results, A B, or --a ... --b ...')
+    writer = Writer(args.overwrite, [args.truth, *args.results, *args.a,
+                                     *args.b], renews=True)
     try:
+        if args.out_dir:
+            writer.check(*(args.out_dir / f'comparison.{suffix}'
+                           for suffix in ('json', 'md', 'csv', 'png')))
         truth, bins = read_sized_truth(args.truth, args)
         a, b = ([read_detections(path, truth, args.metric) for path in paths]
                 for paths in ([args.results[:1], args.results[1:]]
@@ -49,20 +59,22 @@ def main() -> None:
             args.resamples, args.seed, progress=True)
         print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
         if args.out_dir:
-            args.out_dir.mkdir(parents=True, exist_ok=True)
-            out = args.out_dir / 'comparison'
-            by_size = comparison.table()
-            by_class = comparison.table(classes=True)
-            out.with_suffix('.json').write_text(
-                json.dumps(comparison.to_dict(), indent=1))
-            out.with_suffix('.md').write_text(
-                f'{comparison.verdict()}\n\n{by_size.markdown()}\n\n'
-                f'{by_class.markdown()}\n')
-            out.with_suffix('.csv').write_text(comparison.csv())
-            draw_comparison(comparison, out.with_suffix('.png'))
+            write(comparison, args.out_dir / 'comparison', writer)
             print(f'written to {args.out_dir}')
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
+
+
+def write(comparison: Comparison, out: Path, writer: Writer) -> None:
+    """Write the differences as JSON, Markdown, CSV and a picture."""
+    by_size, by_class = comparison.table(), comparison.table(classes=True)
+    writer.write(out.with_suffix('.json'),
+                 json.dumps(comparison.to_dict(), indent=1))
+    writer.write(out.with_suffix('.md'),
+                 f'{comparison.verdict()}\n\n{by_size.markdown()}\n\n'
+                 f'{by_class.markdown()}\n')
+    writer.write(out.with_suffix('.csv'), comparison.csv())
+    draw_comparison(comparison, out.with_suffix('.png'), writer=writer)
 
 
 if __name__ == '__main__':

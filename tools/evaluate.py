@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
@@ -30,6 +31,7 @@ from sge_mmdet.evaluation import (
     size_table,
 )
 from sge_mmdet.runner import DetectionFiles, detect
+from sge_mmdet.utils import Writer
 from sge_mmdet.visualization import (
     draw_ap_by_size,
     draw_class_bars,
@@ -38,6 +40,9 @@ from sge_mmdet.visualization import (
     draw_precision_recall,
 )
 
+TABLES = ('sizes.csv', 'classes.csv', 'evaluation.md', 'evaluation.json')
+PICTURES = ('ap_by_size.png', 'precision_recall.png', 'classes.png',
+            'errors.png', 'missed.png')
 # For the curve of AP over size, finer than a table needs.
 CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 
@@ -45,13 +50,16 @@ CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 def main() -> None:
     """Print the tables; write them and the pictures if asked."""
     args = parse_args()
+    writer = Writer(args.overwrite, [args.truth, args.results], renews=True)
     try:
+        if args.out_dir:
+            writer.check(*(args.out_dir / name for name in TABLES + PICTURES))
         files = DetectionFiles(Path(args.truth), args.images,
                                Path(args.results))
         if args.truth.endswith('.py'):
             files = detect(args.truth, args.results, args.out_dir or
                            Path('work_dirs', Path(args.truth).stem),
-                           args.metric)
+                           args.metric, writer)
         with progress(['ground truth', 'results', 'evaluation']) as step:
             truth, bins = step(read_sized_truth, files.truth, args)
             found = step(read_detections, files.results, truth, args.metric)
@@ -65,7 +73,7 @@ def main() -> None:
               f'{"boxes" if args.area == "box" else "annotations, as COCO"}; '
               'an object on the limit of two sizes is in both')
         if args.out_dir:
-            write(args, files, truth, found, result)
+            write(args, files, truth, found, result, writer)
             print(f'written to {args.out_dir}')
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
@@ -90,18 +98,25 @@ def parse_args() -> argparse.Namespace:
                         'default: 0.3')
     parser.add_argument('--out-dir', type=Path,
                         help='write tables and pictures there')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
     return parser.parse_args()
 
 
 def write(args: argparse.Namespace, files: DetectionFiles, truth: Truth,
-          found: Detections, result: Accumulated) -> None:
+          found: Detections, result: Accumulated, writer: Writer) -> None:
     """Write tables as JSON, CSV and Markdown, and the pictures."""
     out = args.out_dir
-    out.mkdir(parents=True, exist_ok=True)
+    # Images may lie in the same folder and have such names.
+    images = [Path(files.images, name) for name in truth.file_names
+              if files.images and Path(name).name in PICTURES]
+    writer = replace(writer, inputs=[*writer.inputs, files.truth, *images])
+    writer.check(*(out / name for name in TABLES + PICTURES))
     tables = dict(sizes=size_table(result), classes=class_table(result))
     for name, table in tables.items():
-        (out / f'{name}.csv').write_text(table.csv())
-    (out / 'evaluation.md').write_text('\n\n'.join(
+        writer.write(out / f'{name}.csv', table.csv())
+    writer.write(out / 'evaluation.md', '\n\n'.join(
         table.markdown() for table in tables.values()) + '\n')
     # The size that the pictures are about: the one called small, or the first.
     names = [bin.name for bin in result.bins[1:]]
@@ -111,10 +126,11 @@ def write(args: argparse.Namespace, files: DetectionFiles, truth: Truth,
                       args.score)
         curve = step(evaluate, truth, found, size_bins(CURVE), args.metric,
                      engine=args.engine)
-        step(draw, out, result, curve, small, errors)
+        step(draw, out, result, curve, small, errors, writer)
         if files.images:
-            draw_missed(errors, truth, found, files.images, out / 'missed.png')
-    (out / 'evaluation.json').write_text(json.dumps(dict(
+            draw_missed(errors, truth, found, files.images, out / 'missed.png',
+                        writer=writer)
+    writer.write(out / 'evaluation.json', json.dumps(dict(
         {name: table.records() for name, table in tables.items()},
         errors=dict(size=small.name, score=args.score, objects=errors.objects,
                     hits=errors.hits, misses=errors.misses,
@@ -122,12 +138,13 @@ def write(args: argparse.Namespace, files: DetectionFiles, truth: Truth,
 
 
 def draw(out: Path, result: Accumulated, curve: Accumulated, small: SizeBin,
-         errors: ErrorBreakdown) -> None:
+         errors: ErrorBreakdown, writer: Writer) -> None:
     """Draw the pictures that need no image."""
-    draw_ap_by_size(curve, out / 'ap_by_size.png')
-    draw_precision_recall(result, small.name, out / 'precision_recall.png')
-    draw_class_bars(result, small.name, out / 'classes.png')
-    draw_errors(errors, out / 'errors.png')
+    draw_ap_by_size(curve, out / 'ap_by_size.png', writer)
+    draw_precision_recall(result, small.name, out / 'precision_recall.png',
+                          writer)
+    draw_class_bars(result, small.name, out / 'classes.png', writer)
+    draw_errors(errors, out / 'errors.png', writer)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ docs/deployment.md says what is in the file.
 """
 import argparse
 import sys
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from sge_mmdet.deployment import (
@@ -26,7 +26,7 @@ from sge_mmdet.deployment import (
     quantize_onnx,
     sizes_to_check,
 )
-from sge_mmdet.utils import refuse_existing
+from sge_mmdet.utils import Writer, folder_beside
 
 
 def main() -> None:
@@ -73,25 +73,25 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('--quantize static measures ranges on images: name '
                          'a folder of them with --images')
     quantized = args.out.with_suffix('.int8.onnx')
-    for file in [args.out, *([quantized] if args.quantize else [])]:
-        refuse_existing(file, args.overwrite)
+    failed = args.out.with_suffix('.failed.onnx')
+    writer = Writer(args.overwrite, [args.config, *filter(
+        None, [args.checkpoint])])
+    writer.check(args.out, *([quantized] if args.quantize else []))
     detector = load_detector(args.config, args.checkpoint)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     # Nothing that is there is replaced by a file that was not checked.
-    with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:
-        draft = Path(folder, args.out.name)
+    with folder_beside(args.out) as folder:
+        draft = folder / args.out.name
         deployed = export_onnx(detector, draft, args.part, args.pixels,
                                args.size)
         checks = check_onnx(draft, deployed,
                             sizes_to_check(deployed, args.size), args.images)
         print(check_table(checks).text(), flush=True)
         if not all(check.difference <= TOLERANCE for check in checks):
-            failed = args.out.with_suffix('.failed.onnx')
-            draft.replace(failed)
+            replace(writer, renews=True).publish(draft, failed)
             print('error: the file differs from MMDetection by more than '
                   f'{TOLERANCE}; it is kept as {failed}', file=sys.stderr)
             return 1
-        draft.replace(args.out)
+        writer.publish(draft, args.out)
     print(args.out)
     if not all(check.values for check in checks):
         print('note: where nothing was detected, nothing was compared; name '

@@ -10,12 +10,22 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Sequence
 
 from mmengine.config import DictAction
 
 from sge_mmdet.evaluation import add_size_options, read_sized_truth
-from sge_mmdet.study import plan_study, report_study, run_study
+from sge_mmdet.study import (
+    StudyReport,
+    StudyRun,
+    plan_study,
+    report_study,
+    run_study,
+)
+from sge_mmdet.utils import Writer
 from sge_mmdet.visualization import draw_study, draw_study_curves
+
+WRITTEN = ('study.md', 'study.csv', 'study.json', 'study.png', 'curves.png')
 
 
 def main() -> None:
@@ -39,13 +49,18 @@ def main() -> None:
     parser.add_argument('--report-only', action='store_true',
                         help='train nothing, report on what is there')
     add_size_options(parser)
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
     args = parser.parse_args()
     # Ended from outside, it ends its trainings as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = []
+    writer = Writer(args.overwrite, args.configs, renews=True)
     try:
+        writer.check(*(args.work_dir / name for name in WRITTEN))
         runs = plan_study(args.configs, args.seeds, args.work_dir, args.names,
-                          args.cfg_options, args.metric)
+                          args.cfg_options, args.metric, args.overwrite)
         if not args.report_only:
             failed = run_study(runs, args.work_dir, args.gpus)
         for failure in failed:
@@ -54,19 +69,7 @@ def main() -> None:
         truth, bins = read_sized_truth(runs[0].truth, args, runs[0].classes)
         report = report_study(runs, truth, bins, args.resamples,
                               progress=True)
-        text = f'{report.text()}\n'
-        if any(not run.is_done for run in runs):
-            text += (f'\n{sum(run.is_done for run in runs)} of {len(runs)} '
-                     'runs have a result.\n')
-        print(f'{report.table().text()}\n\n{text}')
-        out = args.work_dir / 'study'
-        out.with_suffix('.md').write_text(
-            f'{report.table().markdown()}\n\n{text}')
-        out.with_suffix('.csv').write_text(report.csv())
-        out.with_suffix('.json').write_text(
-            json.dumps(report.to_dict(), indent=1))
-        draw_study(report, out.with_suffix('.png'))
-        draw_study_curves(runs, args.work_dir / 'curves.png')
+        write(report, runs, args.work_dir, writer)
         print(f'written to {args.work_dir}')
     except KeyboardInterrupt:
         sys.exit('interrupted; the same command goes on from here')
@@ -74,6 +77,23 @@ def main() -> None:
         sys.exit(f'error: {error}')
     if failed:
         sys.exit(f'{len(failed)} runs failed; the same command tries again')
+
+
+def write(report: StudyReport, runs: Sequence[StudyRun], folder: Path,
+          writer: Writer) -> None:
+    """Print the report and write it, with its pictures."""
+    text = f'{report.text()}\n'
+    if any(not run.is_done for run in runs):
+        text += (f'\n{sum(run.is_done for run in runs)} of {len(runs)} '
+                 'runs have a result.\n')
+    print(f'{report.table().text()}\n\n{text}')
+    writer.write(folder / 'study.md',
+                 f'{report.table().markdown()}\n\n{text}')
+    writer.write(folder / 'study.csv', report.csv())
+    writer.write(folder / 'study.json',
+                 json.dumps(report.to_dict(), indent=1))
+    draw_study(report, folder / 'study.png', writer)
+    draw_study_curves(runs, folder / 'curves.png', writer)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ similarity before and after normalisation.
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from mmdet.apis import init_detector
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 
+from sge_mmdet.utils import Writer
+from sge_mmdet.utils.figures import save_figure
 from sge_mmdet.visualization import (
     GateMaps,
     choose_layers,
@@ -49,24 +51,39 @@ def main() -> None:
                         'default: 4')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--out-dir', type=Path, default='sge_maps')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
     args = parser.parse_args()
+    writer = Writer(args.overwrite, [
+        args.config, args.checkpoint, args.image,
+        *filter(None, [args.before])], renews=True)
     try:
         image, after = look(args.config, args.checkpoint, args.image,
                             args.device)
+        layers = choose_layers(after, args.layers)
+        for name in layers:
+            writer.check(*picture_files(args.out_dir, name))
         before = look_before(args)
-        args.out_dir.mkdir(parents=True, exist_ok=True)
-        for name in choose_layers(after, args.layers):
+        for name in layers:
             groups = after[name].choose_groups(args.groups, args.number)
-            out = args.out_dir / name
+            files = picture_files(args.out_dir, name)
             gates = {f'gate {when} training': maps[name] for when, maps in
                      (('before', before), ('after', after)) if maps}
-            gates_figure(image, gates, name, groups).savefig(
-                f'{out}.gates.png')
-            similarity_figure(after[name], name, groups).savefig(
-                f'{out}.similarity.png')
-            print(f'{out}.gates.png {out}.similarity.png')
+            save_figure(gates_figure(image, gates, name, groups), files[0],
+                        writer)
+            save_figure(similarity_figure(after[name], name, groups),
+                        files[1], writer)
+            print(*files)
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
+
+
+def picture_files(folder: Path, layer: str) -> List[Path]:
+    """Return where a layer's two pictures go."""
+    # PyTorch lets names of modules hold anything but dots.
+    name = layer.replace('/', '_')
+    return [folder / f'{name}.{kind}.png' for kind in ('gates', 'similarity')]
 
 
 def look_before(args: argparse.Namespace) -> Dict[str, GateMaps]:

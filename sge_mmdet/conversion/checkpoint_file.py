@@ -1,5 +1,4 @@
 """Checkpoint files converted for SGE models of MMDetection 3.x."""
-import os
 import re
 from pathlib import Path
 from typing import (
@@ -19,7 +18,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..models.layers import SpatialGroupEnhance
-from ..utils import build_model
+from ..utils import Writer, build_model
 from .authors import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 from .fresh_sge import with_fresh_sge
 
@@ -129,15 +128,16 @@ def convert_checkpoint(source: Union[str, Path],
         list[str]: What was done, in words.
 
     Raises:
-        FileExistsError: If the target exists and is not to be replaced.
+        FileExistsError: If the target exists and is not to be replaced, or is
+            the source or the config.
         FileNotFoundError: If there is no such checkpoint.
+        OSError: If the target cannot be written.
         RuntimeError: If the checkpoint cannot be read.
         ValueError: If the weights fit no model with SGE, or not this one.
     """
-    target = Path(target)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f'{target} exists; name another file or ask to '
-                              'overwrite it (--overwrite)')
+    inputs = [source, *filter(None, [cfg and cfg.filename])]
+    writer = Writer(overwrite, inputs)
+    writer.check(target)
     checkpoint = CheckpointLoader.load_checkpoint(str(source),
                                                   map_location='cpu')
     if not isinstance(checkpoint, dict):
@@ -151,7 +151,8 @@ def convert_checkpoint(source: Union[str, Path],
         raise ValueError(f'{source}: {error}') from error
     meta = dict(converted_from=str(source))
     meta.update(_dataset_meta(checkpoint.get('meta')))
-    _save(dict(meta=meta, state_dict=conversion.state_dict), target)
+    with writer.replacing(target) as file:
+        torch.save(dict(meta=meta, state_dict=conversion.state_dict), file)
     return conversion.steps
 
 
@@ -164,14 +165,6 @@ def _dataset_meta(meta: Any) -> dict:
     if isinstance(meta.get('CLASSES'), (list, tuple)):
         return dict(dataset_meta=dict(classes=tuple(meta['CLASSES'])))
     return {}
-
-
-def _save(checkpoint: dict, target: Path) -> None:
-    """Write a file at once, so that no half of it is ever there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'{target.name}.partial')
-    torch.save(checkpoint, partial)
-    os.replace(partial, target)
 
 
 def _find_backbone(model: Optional[nn.Module]) -> Optional[nn.Module]:

@@ -1,5 +1,4 @@
 """Short config files that inherit another config and add SGE."""
-import os
 import os.path as osp
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, Union
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from ..utils import load_config, stock_path
+from ..utils import Writer, load_config, stock_path
 from .add_sge import NotApplicableError, sge_changes
 
 
@@ -27,8 +26,10 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
         Config: What was written, loaded.
 
     Raises:
-        FileExistsError: If the file exists and is not to be replaced.
+        FileExistsError: If the file exists and is not to be replaced, or is
+            the config to inherit.
         FileNotFoundError: If there is no such config.
+        OSError: If the file cannot be written.
         ValueError: As :func:`add_sge`, or if the config cannot be loaded, or
             is of MMEngine's pure Python style, which ``_base_`` cannot
             inherit.
@@ -37,11 +38,8 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     if path.suffix != '.py':
         raise ValueError(f'A config that inherits is a Python file; name it '
                          f'{path.with_suffix(".py")} instead of {path}')
-    if path.exists() and not overwrite:
-        raise FileExistsError(f'{path} exists; name another file or ask to '
-                              'overwrite it (--overwrite)')
-    if path.resolve() == source:
-        raise ValueError(f'{path} is the config to inherit; name another file')
+    writer = Writer(overwrite, [source])
+    writer.check(path)
     try:
         is_lazy = Config._is_lazy_import(str(source))
     except (SyntaxError, ValueError) as error:
@@ -67,15 +65,10 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
         # Of whatever the formatter says of source that is no Python.
         raise ValueError(f'{source} holds a value that no file can hold, such '
                          f'as a function: {error}') from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'_partial_{path.name}')
-    partial.write_text(text)
-    try:
-        load_config(partial)
-        os.replace(partial, path)
-    finally:
-        if partial.exists():
-            partial.unlink()
+    with writer.replacing(path) as file:
+        file.write(text.encode())
+        file.flush()
+        load_config(file.name)
     return load_config(path)
 
 

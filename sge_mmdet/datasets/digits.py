@@ -6,7 +6,6 @@ scikit-learn ship. Boxes, masks and areas come from each digit's own pixels.
 The scans and the photographs of training and validation are disjoint.
 """
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, Tuple, Union
@@ -15,6 +14,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
+
+from ..utils import new_folder
 
 SPLITS = ('train', 'val')
 # Of the content: data of another version is not taken for up to date.
@@ -83,7 +84,8 @@ def make_digits(out_dir: Union[str, Path],
 
     Raises:
         FileExistsError: If the folder holds anything else; nothing in it is
-        touched.
+            touched.
+        OSError: If it cannot be written.
     """
     out_dir = Path(out_dir).resolve()
     if _is_complete(out_dir, options):
@@ -94,15 +96,9 @@ def make_digits(out_dir: Union[str, Path],
             'options, and nothing was written. Name another folder or remove '
             'this one')
     scans, photos = _load_scans(options.seed), _load_photos()
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{out_dir.name}.',
-                                     dir=out_dir.parent) as partial:
-        root = Path(partial, out_dir.name)
+    with new_folder(out_dir) as root:
         for split in SPLITS:
             _write_split(root, split, scans[split], photos[split], options)
-        if out_dir.exists():
-            out_dir.rmdir()
-        root.rename(out_dir)
     return True
 
 
@@ -173,8 +169,10 @@ def _write_split(root: Path, split: str, scans: list, photos: list,
             annotations.append(
                 dict(id=len(annotations) + 1, image_id=image_id,
                      category_id=label + 1, iscrowd=0, **_describe(mask)))
-        cv2.imwrite(str(root / split / name), image[..., ::-1],
-                    [cv2.IMWRITE_JPEG_QUALITY, 95])
+        # OpenCV's own writing says nothing of a full disk.
+        _, jpeg = cv2.imencode('.jpg', image[..., ::-1],
+                               [cv2.IMWRITE_JPEG_QUALITY, 95])
+        (root / split / name).write_bytes(jpeg)
     categories = [dict(id=i + 1, name=str(i), supercategory='digit')
                   for i in range(10)]
     content = dict(info=_info(options), images=images,

@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from tqdm import tqdm
 
 from ..runner import check_datasets
-from ..utils import load_config, refuse_existing
+from ..utils import Writer, load_config
 from .check import open_session, run_session
 from .export import CLASSES
 
@@ -33,26 +33,28 @@ def detect_with_onnx(file: Union[str, Path], config: Union[str, Path],
         int: Number of detections.
 
     Raises:
-        FileExistsError: If the file is there and not to be replaced.
+        FileExistsError: If the file is there and not to be replaced, or is
+            read here.
         FileNotFoundError: If the ONNX file, the config or the data is not
             there.
         ImportError: If onnxruntime is not installed.
+        OSError: If the file cannot be written.
         ValueError: If the ONNX file is not a whole detector that takes pixels
             and finds the classes of the data, or the data is not in COCO's
             format or not fit for it.
     """
-    file, out_file = Path(file), Path(out_file)
+    file = Path(file)
     if not file.is_file():
         raise FileNotFoundError(f'There is no file {file}')
-    refuse_existing(out_file, overwrite)
+    writer = Writer(overwrite, [file, config])
+    writer.check(out_file)
     data = _load_test_data(load_config(config), config)
     session = open_session(file)
     _check_detector(session, file, data)
-    out_file.parent.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in tqdm(range(len(data)), desc='images', unit='image'):
         rows += _detections_of(session, data, i)
-    out_file.write_text(json.dumps(rows))
+    writer.write(out_file, json.dumps(rows))
     return len(rows)
 
 

@@ -12,13 +12,7 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from ..runner import check_model
-from ..utils import (
-    build_model,
-    get_model,
-    load_config,
-    quiet_log,
-    refuse_existing,
-)
+from ..utils import Writer, build_model, get_model, load_config, quiet_log
 from .graph import DeployedPart
 from .packages import need
 
@@ -94,10 +88,12 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
         ImportError: If onnx is not installed.
         NotImplementedError: If the detector has something that is not
             exported.
+        OSError: If the file cannot be written.
         ValueError: If the part or the size is not one that there is.
     """
     out_file = Path(out_file)
-    refuse_existing(out_file, overwrite)
+    writer = Writer(overwrite)
+    writer.check(out_file)
     if len(size) != 2 or min(size) < 32:
         raise ValueError('size is a height and a width of at least 32 '
                          f'pixels, got {tuple(size)}')
@@ -116,23 +112,23 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
     known = inspect.signature(torch.onnx.export).parameters
     options = {name: False for name in ('dynamo', 'autograd_inlining')
                if name in known}
-    out_file.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), writer.replacing(
+            out_file) as file:
         # That Python saw sizes: what depends on them is tested at others.
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            deployed, (image, ), str(out_file), opset_version=OPSET,
+            deployed, (image, ), file.name, opset_version=OPSET,
             input_names=['image'], output_names=names, dynamic_axes=axes,
             **options)
-    _write_classes(out_file, detector)
+        _write_classes(file.name, detector)
     return deployed
 
 
-def _write_classes(file: Path, detector: nn.Module) -> None:
+def _write_classes(file: str, detector: nn.Module) -> None:
     """Write the names of a detector's classes into its file, if known."""
     names = getattr(detector, 'dataset_meta', {}).get('classes')
     if names:
         onnx = need('onnx')
-        graph = onnx.load(str(file))
+        graph = onnx.load(file)
         onnx.helper.set_model_props(graph, {CLASSES: json.dumps(names)})
-        onnx.save(graph, str(file))
+        onnx.save(graph, file)

@@ -13,7 +13,7 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
-from ..utils import refuse_existing
+from ..utils import Writer
 from ..utils.tables import Table
 from .check import open_session, run_session
 from .packages import need
@@ -39,36 +39,40 @@ def quantize_onnx(file: Union[str, Path], out_file: Union[str, Path],
             False.
 
     Raises:
-        FileExistsError: If the file is there and not to be replaced.
+        FileExistsError: If the file is there and not to be replaced, or is
+            the one in float32.
         ImportError: If onnx or onnxruntime is not installed.
+        OSError: If the file cannot be written.
         ValueError: If there is no such mode, or "static" has no batches.
     """
     if mode not in MODES:
         raise ValueError(f'Quantisation is {" or ".join(MODES)}, got '
                          f'{mode!r}')
-    refuse_existing(out_file, overwrite)
+    writer = Writer(overwrite, [file])
+    writer.check(out_file)
     need('onnx')
     library = need('onnxruntime.quantization')
-    with tempfile.TemporaryDirectory() as folder:
+    batches = list(calibration)
+    if mode == 'static' and not batches:
+        raise ValueError('Static quantisation needs images to measure ranges '
+                         'on')
+    with tempfile.TemporaryDirectory() as folder, writer.replacing(
+            out_file) as draft:
         folded = Path(folder, 'folded.onnx')
         # Folds norms into convolutions, which then have one range together.
         library.shape_inference.quant_pre_process(
             str(file), str(folded), skip_symbolic_shape=True)
         if mode == 'dynamic':
             library.quantize_dynamic(
-                folded, out_file, op_types_to_quantize=OPERATORS,
+                folded, draft.name, op_types_to_quantize=OPERATORS,
                 # onnxruntime's ConvInteger takes no signed weights.
                 weight_type=library.QuantType.QUInt8)
-            return
-        batches = list(calibration)
-        if not batches:
-            raise ValueError('Static quantisation needs images to measure '
-                             'ranges on')
-        library.quantize_static(
-            folded, out_file, _Batches(batches),
-            op_types_to_quantize=OPERATORS, per_channel=True,
-            # In 8 bits products of both overflow on CPUs without VNNI.
-            reduce_range=True)
+        else:
+            library.quantize_static(
+                folded, draft.name, _Batches(batches),
+                op_types_to_quantize=OPERATORS, per_channel=True,
+                # In 8 bits products of both overflow on CPUs without VNNI.
+                reduce_range=True)
 
 
 def agreement_table(file: Union[str, Path], quantized: Union[str, Path],

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from ..utils import load_config
+from ..utils import RENEWING, Writer, folder_beside, load_config
 from .preflight import check_config
 
 
@@ -28,7 +28,8 @@ class DetectionFiles(NamedTuple):
 
 def detect(config: Union[str, Path], checkpoint: str,
            out_dir: Union[str, Path],
-           metric: str = 'bbox') -> DetectionFiles:
+           metric: str = 'bbox',
+           writer: Writer = RENEWING) -> DetectionFiles:
     """Run a config's test data through a checkpoint and write what it finds.
 
     Args:
@@ -36,9 +37,12 @@ def detect(config: Union[str, Path], checkpoint: str,
         checkpoint (str): Its weights.
         out_dir (str or Path): Where the results go.
         metric (str): "bbox" or "segm". Default: "bbox".
+        writer (Writer): How they are written. Default: over what this package
+            wrote before, and nothing else.
 
     Raises:
         FileNotFoundError: If the checkpoint or the data is not there.
+        OSError: If the results cannot be written.
         RuntimeError: If the checkpoint cannot be loaded.
         ValueError: If the config cannot be loaded, or the checkpoint has no
             weight of its detector.
@@ -49,16 +53,30 @@ def detect(config: Union[str, Path], checkpoint: str,
     check_config(cfg, ['test'])
     files = DetectionFiles(*find_test_data(cfg),
                            Path(out_dir, f'detections.{metric}.json'))
+    writer.check(files.results)
+    # MMEngine puts a config and logs beside the results, over what is there.
+    with folder_beside(files.results) as folder:
+        _test(cfg, checkpoint, files.truth, folder, metric)
+        for path in folder.glob('detections.*.json'):
+            writer.publish(path, files.results.with_name(path.name))
+    return files
+
+
+def _test(cfg: Config, checkpoint: str, truth: Path, folder: Path,
+          metric: str) -> None:
     metrics: List[str] = ['bbox'] if metric == 'bbox' else ['bbox', metric]
     cfg.test_evaluator = dict(
-        type='CocoMetric', ann_file=str(files.truth), metric=metrics,
-        format_only=True, outfile_prefix=str(Path(out_dir, 'detections')))
+        type='CocoMetric', ann_file=str(truth), metric=metrics,
+        format_only=True, outfile_prefix=str(folder / 'detections'))
     cfg.load_from = checkpoint
-    cfg.work_dir = str(out_dir)
+    cfg.work_dir = str(folder)
+    # MMEngine goes on with what has the same name, in a folder that is gone.
+    cfg.visualizer = dict(cfg.get('visualizer') or dict(type='Visualizer'),
+                          name=folder.name)
+    cfg.experiment_name = folder.name
     runner = Runner.from_cfg(cfg)
     _check_weights(checkpoint, runner.model)
     runner.test()
-    return files
 
 
 def _check_weights(checkpoint: str, model: nn.Module) -> None:

@@ -6,7 +6,6 @@ again. :class:`ExactResumeHook` makes them depend on nothing but the seed and
 the iteration. And a process that is killed while it writes a checkpoint
 leaves a part of one; :func:`find_whole_checkpoint` passes over it.
 """
-import os
 import random
 import re
 import zipfile
@@ -19,6 +18,8 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+
+from ..utils import Writer
 
 # Not best_*.pth, which have no optimizer.
 CHECKPOINT_NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
@@ -152,9 +153,7 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     if found:
         newest = found[-1][-1]
         # Other processes of the training do the same at the same time.
-        draft = pointer.with_name(f'last_checkpoint.{os.getpid()}')
-        draft.write_text(str(newest))
-        draft.replace(pointer)
+        Writer(overwrite=True).write(pointer, str(newest))
         print_log(f'No whole checkpoint is named by {pointer} ({named!r}); '
                   f'resuming from {newest}')
         return newest

@@ -15,6 +15,7 @@ from typing import Iterator, List, Optional, Sequence, Set, Union
 
 from tqdm import tqdm
 
+from ..utils import Writer, named_errors, open_to_append
 from .plan import UNFINISHED, StudyRun
 
 # MMDetection's own tools, with the same arguments as in a shell.
@@ -122,7 +123,8 @@ class _Pool:
 
     def train_and_test(self, run: StudyRun,
                        device: Optional[str]) -> Optional[FailedRun]:
-        run.work_dir.mkdir(parents=True, exist_ok=True)
+        with named_errors(run.work_dir):
+            run.work_dir.mkdir(parents=True, exist_ok=True)
         trained = run.work_dir / 'trained'
         if not trained.is_file():
             # To resume from nothing, MMDetection would drop the weights that
@@ -130,13 +132,13 @@ class _Pool:
             resume = ['--resume'] if any(run.work_dir.glob('*.pth')) else []
             if self.call(run, device, 'train.py', run.config, *resume):
                 return _failure(run)
-            trained.touch()
+            Writer().write(trained, '')
         checkpoint = (run.work_dir / 'last_checkpoint').read_text().strip()
         if self.call(run, device, 'test.py', run.config, checkpoint):
             return _failure(run)
         for path in run.work_dir.glob(f'{UNFINISHED}.*.json'):
-            os.replace(path, run.work_dir / path.name.replace(
-                UNFINISHED, 'detections', 1))
+            Writer(overwrite=True).publish(path, path.with_name(
+                path.name.replace(UNFINISHED, 'detections', 1)))
         if not run.is_done:
             return FailedRun(run, log_file(run),
                              f'The test wrote no {run.detections.name}')
@@ -150,7 +152,7 @@ class _Pool:
             environment['CUDA_VISIBLE_DEVICES'] = device
         command = [sys.executable, '-c', TOOL.format(tool), *map(str, args),
                    '--work-dir', str(run.work_dir)]
-        with log_file(run).open('ab') as log:
+        with open_to_append(log_file(run)) as log:
             with self.starting:
                 if self.is_stopped:
                     return 1
@@ -202,8 +204,7 @@ def _end(path: Path, size: int = 8192) -> str:
 @contextmanager
 def _lock(work_dir: Path, patience: float = 15) -> Iterator[int]:
     """Hold a study's lock, for which the last one's workers may be waited."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with (work_dir / 'lock').open('w') as file:
+    with open_to_append(work_dir / 'lock') as file:
         deadline = time.monotonic() + patience
         while True:
             try:

@@ -3,7 +3,6 @@ import copy
 import difflib
 import hashlib
 import io
-import os
 import tempfile
 import tokenize
 import warnings
@@ -17,7 +16,7 @@ from mmengine.config import Config
 
 from ..evaluation import read_truth
 from ..runner import check_config
-from ..utils import build_model, load_config, quiet_log
+from ..utils import Writer, build_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
 # How the line of a run's config begins that says where its result goes, which
@@ -65,7 +64,8 @@ def plan_study(configs: Sequence[Union[str, Path]],
                work_dir: Union[str, Path],
                names: Optional[Sequence[str]] = None,
                options: Optional[Dict[str, Any]] = None,
-               metric: str = 'bbox') -> List[StudyRun]:
+               metric: str = 'bbox',
+               overwrite: bool = False) -> List[StudyRun]:
     """Plan a study, and find out before it starts what could not run.
 
     Every model is built once on the CPU, and the test's annotations are read.
@@ -82,12 +82,15 @@ def plan_study(configs: Sequence[Union[str, Path]],
         options (dict, optional): Put into every config, as
             ``--cfg-options``. Default: None.
         metric (str): What is compared, "bbox" or "segm". Default: "bbox".
+        overwrite (bool): Whether a run's config may replace a file that is
+            of no run. Default: False.
 
     Returns:
         list[StudyRun]: The runs, the first seed of every config first.
 
     Raises:
         FileNotFoundError: If a config or its data is not there.
+        OSError: If a run's config cannot be written.
         ValueError: If configs cannot be compared or built, or if the work
             directory holds runs of other configs.
     """
@@ -128,11 +131,9 @@ def plan_study(configs: Sequence[Union[str, Path]],
     for run, text in zip(runs, texts):
         _check_begun(run, text)
     for run, text in zip(runs, texts):
-        run.config.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: half a config would be another one.
-        draft = run.config.with_suffix('.part')
-        draft.write_text(text)
-        os.replace(draft, run.config)
+        # What is there of a run that was begun says the same.
+        Writer(overwrite or run.work_dir.is_dir(), paths, renews=True).write(
+            run.config, text)
     return sorted(runs, key=lambda run: list(seeds).index(run.seed))
 
 
@@ -220,7 +221,7 @@ def _as_text(cfg: Config, path: Path) -> str:
                          f'as a function: {error}') from error
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, 'config.py')
-        copied.write_text(text)
+        Writer().write(copied, text)
         try:
             same = _spell_floats(Config.fromfile(copied).pretty_text) == text
         except Exception as error:

@@ -1,18 +1,55 @@
 """What several parts of the package need."""
-from .configs import build_model, get_model, load_config
-from .files import refuse_existing
+import importlib
+from typing import Any
+
+from .files import (
+    RENEWING,
+    KeptFileError,
+    WriteError,
+    Writer,
+    folder_beside,
+    named_errors,
+    new_folder,
+    open_to_append,
+)
 from .json_files import (
     check_json_file,
     load_json,
     no_garbage_collection,
     read_json_text,
 )
-from .logs import quiet_log
-from .stock_mmdet import stock_path
 from .text import printable, printable_list
 
+# These need MMDetection, which a machine that only times the operator lacks.
+_LAZY = dict(build_model='configs', get_model='configs',
+             load_config='configs', quiet_log='logs',
+             stock_path='stock_mmdet')
+
 __all__ = [
-    'build_model', 'check_json_file', 'get_model', 'load_config', 'load_json',
-    'no_garbage_collection', 'printable', 'printable_list', 'quiet_log',
-    'read_json_text', 'refuse_existing', 'stock_path'
+    'RENEWING',
+    'KeptFileError',
+    'WriteError',
+    'Writer',
+    'build_model',
+    'check_json_file',
+    'folder_beside',
+    'get_model',
+    'load_config',
+    'load_json',
+    'named_errors',
+    'new_folder',
+    'no_garbage_collection',
+    'open_to_append',
+    'printable',
+    'printable_list',
+    'quiet_log',
+    'read_json_text',
+    'stock_path'
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module = importlib.import_module(f'.{_LAZY[name]}', __name__)
+    return getattr(module, name)

@@ -5,12 +5,15 @@ from typing import Union
 from matplotlib.figure import Figure
 
 from ..evaluation import Comparison
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
 from .images import plain_text
 
 
 @plain_text
 def draw_comparison(comparison: Comparison, out_file: Union[str, Path],
-                    most: int = 40) -> None:
+                    most: int = 40,
+                    writer: Writer = RENEWING) -> None:
     """Draw each difference in AP with its 95 % interval.
 
     Args:
@@ -18,6 +21,8 @@ def draw_comparison(comparison: Comparison, out_file: Union[str, Path],
         out_file (str or Path): Picture to write.
         most (int): How many classes are shown, those with the clearest
             differences. Default: 40.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     classes = sorted(comparison.classes, key=lambda row: row.p)[:most]
     # Who looks at many intervals finds some beside zero.
@@ -46,4 +51,4 @@ def draw_comparison(comparison: Comparison, out_file: Union[str, Path],
     first, second = comparison.names
     axes[-1].set_xlabel(f'AP of {second} minus AP of {first}, in points, with '
                         '95 % intervals over images; grey: could be chance')
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)

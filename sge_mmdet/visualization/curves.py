@@ -6,6 +6,9 @@ from typing import Dict, Union
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
+
 LOSSES = {'loss': 'total loss', 'loss_rpn_cls': 'RPN classes',
           'loss_rpn_bbox': 'RPN boxes', 'loss_cls': 'RoI classes',
           'loss_bbox': 'RoI boxes'}
@@ -48,17 +51,20 @@ def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
 
 
 def draw_training_curves(work_dir: Union[str, Path],
-                         out_file: Union[str, Path]) -> None:
+                         out_file: Union[str, Path],
+                         writer: Writer = RENEWING) -> None:
     """Draw the losses and the validation's AP over the steps of a run.
 
     Args:
         work_dir (str or Path): Work directory of the run.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
 
     Raises:
         FileNotFoundError: If nothing was logged there.
     """
-    training_curves(read_scalars(work_dir)).savefig(out_file, dpi=100)
+    save_figure(training_curves(read_scalars(work_dir)), out_file, writer)
 
 
 def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:

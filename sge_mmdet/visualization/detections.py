@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..evaluation import read_detections, read_truth
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
 from .images import plain_text, read_image
 
 
@@ -18,7 +20,8 @@ def draw_detections(annotation_file: Union[str, Path],
                     result_file: Union[str, Path],
                     out_file: Union[str, Path],
                     images: int = 6,
-                    score_threshold: float = 0.3) -> None:
+                    score_threshold: float = 0.3,
+                    writer: Writer = RENEWING) -> None:
     """Draw a grid: each image with its ground truth and with its detections.
 
     Args:
@@ -30,6 +33,8 @@ def draw_detections(annotation_file: Union[str, Path],
             Default: 6.
         score_threshold (float): Detections below it are not drawn.
             Default: 0.3.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
 
     Raises:
         FileNotFoundError: If a file or an image is not there.
@@ -65,7 +70,7 @@ def draw_detections(annotation_file: Union[str, Path],
                           to_hex(f'C{columns.category[i] % 10}'))
     figure.suptitle(f'Detections with a score of at least {score_threshold}; '
                     'number: class (and score in %)')
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 def _draw_box(axis: Axes, box: np.ndarray, label: str, colour: str) -> None:

@@ -7,15 +7,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..evaluation import Accumulated, Detections, ErrorBreakdown, Truth
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
 from .images import plain_text, read_image
 
 
-def draw_ap_by_size(result: Accumulated, out_file: Union[str, Path]) -> None:
+def draw_ap_by_size(result: Accumulated, out_file: Union[str, Path],
+                    writer: Writer = RENEWING) -> None:
     """Draw AP, AP50 and AR over the bins of an evaluation, with counts.
 
     Args:
         result (Accumulated): An evaluation with bins from small to large.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     bins = [bin for bin in result.bins if bin.name != 'all']
     figure = Figure(figsize=(9, 4.8), layout='constrained')
@@ -41,17 +46,20 @@ def draw_ap_by_size(result: Accumulated, out_file: Union[str, Path]) -> None:
              title='Average precision over object size')
     axis.grid(axis='y', alpha=0.3)
     axis.legend(loc='upper left')
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 def draw_precision_recall(result: Accumulated, size: str,
-                          out_file: Union[str, Path]) -> None:
+                          out_file: Union[str, Path],
+                          writer: Writer = RENEWING) -> None:
     """Draw precision over recall for objects of a size.
 
     Args:
         result (Accumulated): The evaluation.
         size (str): Name of one of its bins.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     figure = Figure(figsize=(6, 5), layout='constrained')
     axis = figure.subplots()
@@ -68,18 +76,21 @@ def draw_precision_recall(result: Accumulated, size: str,
              title=f'Precision and recall, {size} objects '
              f'({result.count(size)}), mean over classes')
     axis.grid(alpha=0.3)
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 @plain_text
 def draw_class_bars(result: Accumulated, size: str,
-                    out_file: Union[str, Path]) -> None:
+                    out_file: Union[str, Path],
+                    writer: Writer = RENEWING) -> None:
     """Draw each class's AP on objects of a size; classes without are named.
 
     Args:
         result (Accumulated): The evaluation.
         size (str): Name of one of its bins.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     rows = [(result.ap(size=size, category=k), name, result.count(size, k))
             for k, name in enumerate(result.category_names)]
@@ -98,15 +109,18 @@ def draw_class_bars(result: Accumulated, size: str,
         axis.set_title(f'n/a, no {size} objects: ' + ', '.join(lacking[:8])
                        + (' ...' if len(lacking) > 8 else ''), fontsize=8)
     axis.grid(axis='x', alpha=0.3)
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
-def draw_errors(errors: ErrorBreakdown, out_file: Union[str, Path]) -> None:
+def draw_errors(errors: ErrorBreakdown, out_file: Union[str, Path],
+                writer: Writer = RENEWING) -> None:
     """Draw what became of the objects and what the false detections are.
 
     Args:
         errors (ErrorBreakdown): The errors.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     figure = Figure(figsize=(10, 3.6), layout='constrained')
     figure.suptitle(
@@ -125,13 +139,14 @@ def draw_errors(errors: ErrorBreakdown, out_file: Union[str, Path]) -> None:
         axis.bar_label(bars, padding=3)
         axis.margins(x=0.15)
         axis.set_title(title, fontsize=10)
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 @plain_text
 def draw_missed(errors: ErrorBreakdown, truth: Truth, found: Detections,
                 image_dir: Union[str, Path], out_file: Union[str, Path],
-                most: int = 24) -> int:
+                most: int = 24,
+                writer: Writer = RENEWING) -> int:
     """Draw the largest objects of a size that nothing was detected of.
 
     Args:
@@ -141,6 +156,8 @@ def draw_missed(errors: ErrorBreakdown, truth: Truth, found: Detections,
         image_dir (str or Path): Folder of the images.
         out_file (str or Path): Picture to write.
         most (int): How many objects. Default: 24.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
 
     Returns:
         int: How many were drawn.
@@ -181,7 +198,7 @@ def draw_missed(errors: ErrorBreakdown, truth: Truth, found: Detections,
         axis.set_title(
             f'{truth.category_names[truth.category[obj]]}, '
             f'{truth.area[obj]**0.5:.0f} px', fontsize=8)
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
     return len(chosen)
 
 

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..study import StudyReport, StudyRun
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
 from .curves import finish_curves, read_scalars
 from .images import plain_text
 
@@ -16,12 +18,15 @@ CURVES = {'loss': 'training loss', 'coco/{}_mAP': 'validation AP',
 
 
 @plain_text
-def draw_study(report: StudyReport, out_file: Union[str, Path]) -> None:
+def draw_study(report: StudyReport, out_file: Union[str, Path],
+               writer: Writer = RENEWING) -> None:
     """Draw each config's figures seed by seed, and the differences.
 
     Args:
         report (StudyReport): What was found.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     figures = [name for name in report.figures
                if name not in ('AP50', 'AP75')]
@@ -37,7 +42,7 @@ def draw_study(report: StudyReport, out_file: Union[str, Path]) -> None:
     axes[-1, 0].set_xlabel('AP in points: a dot a seed, a bar their mean')
     axes[-1, 1].set_xlabel('points, with 95 % intervals; grey: could be '
                            'chance')
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 def _draw_values(axis: Axes, report: StudyReport, figure: str) -> None:
@@ -72,7 +77,8 @@ def _name_rows(axis: Axes, names: Sequence[str]) -> None:
 
 @plain_text
 def draw_study_curves(runs: Sequence[StudyRun],
-                      out_file: Union[str, Path]) -> None:
+                      out_file: Union[str, Path],
+                      writer: Writer = RENEWING) -> None:
     """Draw loss and AP over training: the mean and range over the seeds.
 
     Runs without MMEngine's own log, ``scalars.json``, are left out.
@@ -80,6 +86,8 @@ def draw_study_curves(runs: Sequence[StudyRun],
     Args:
         runs (Sequence[StudyRun]): The runs, those that are done.
         out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
     """
     logs: Dict[str, List[dict]] = {}
     for run in runs:
@@ -100,7 +108,7 @@ def draw_study_curves(runs: Sequence[StudyRun],
                 axis.fill_between(steps, values.min(0), values.max(0),
                                   color=line.get_color(), alpha=0.15)
         finish_curves(axis, title)
-    figure.savefig(out_file, dpi=100)
+    save_figure(figure, out_file, writer)
 
 
 def _common(of_seeds: Sequence[Dict[str, Dict[int, float]]],

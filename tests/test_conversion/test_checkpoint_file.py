@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import golden
@@ -126,13 +127,36 @@ def test_file_that_is_there_is_replaced_only_when_asked(tmp_path):
     source = save(tmp_path / 'a.pth', golden.golden_weights(18))
     target = tmp_path / 'b.pth'
     target.write_text('mine')
-    with pytest.raises(FileExistsError, match=r'b\.pth exists'):
+    with pytest.raises(FileExistsError, match=r'b\.pth is there already'):
         convert_checkpoint(source, target)
     assert target.read_text() == 'mine'
     convert_checkpoint(source, target, overwrite=True)
     assert load(target)['state_dict']
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         'a.pth', 'b.pth']
+
+
+def test_file_called_partial_and_links_are_left_alone(tmp_path):
+    source = save(tmp_path / 'a.pth', golden.golden_weights(18))
+    (tmp_path / 'mine').write_text('mine')
+    (tmp_path / 'b.pth.partial').symlink_to('mine')
+    convert_checkpoint(source, tmp_path / 'b.pth')
+    assert (tmp_path / 'mine').read_text() == 'mine'
+    assert (tmp_path / 'b.pth.partial').is_symlink()
+    (tmp_path / 'c.pth').symlink_to('mine')
+    convert_checkpoint(source, tmp_path / 'c.pth', overwrite=True)
+    assert (tmp_path / 'mine').read_text() == 'mine'
+    assert load(tmp_path / 'c.pth')['state_dict']
+
+
+def test_source_is_never_replaced(tmp_path):
+    source = save(tmp_path / 'a.pth', golden.golden_weights(18))
+    os.link(source, tmp_path / 'b.pth')
+    for target in 'a.pth', 'b.pth':
+        code, shown = run_script('convert_checkpoint.py', source, '-o',
+                                 tmp_path / target, '--overwrite')
+        assert code == 1 and f'{target} is an input, ' in shown
+    assert 'fc.weight' in load(source)['state_dict']
 
 
 @pytest.mark.parametrize('state, backbone, words', [

@@ -50,7 +50,7 @@ def test_tool_takes_several_seeds(files, monkeypatch, capsys):
     (['a.json', 'truth.json'], 'truth.json is not a COCO result file'),
     (['a.json'], 'give two results'),
     (['a.json', 'b.json', '--resamples', '5', '--out-dir', 'truth.json'],
-     'exists.*truth.json'),
+     'cannot write .*truth.json/comparison.json: Not a directory'),
     (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
 ])
 def test_tool_says_what_is_wrong(files, monkeypatch, capsys, args, words):
@@ -58,3 +58,30 @@ def test_tool_says_what_is_wrong(files, monkeypatch, capsys, args, words):
     with pytest.raises(SystemExit) as caught:
         run(monkeypatch, capsys, *args, '--truth', files / 'truth.json')
     assert re.search(words, f'{caught.value} {capsys.readouterr().err}')
+
+
+def test_tool_renews_its_outputs_and_keeps_those_of_others(files, monkeypatch,
+                                                           capsys):
+    args = ['--truth', files / 'truth.json', '--resamples', 5, '--out-dir',
+            files / 'out']
+    run(monkeypatch, capsys, files / 'a.json', files / 'b.json', *args)
+    first = (files / 'out' / 'comparison.md').read_text()
+    run(monkeypatch, capsys, files / 'b.json', files / 'a.json', *args)
+    assert (files / 'out' / 'comparison.md').read_text() != first
+    (files / 'out' / 'comparison.csv').write_text('mine')
+    with pytest.raises(SystemExit, match=r'comparison\.csv is there already'):
+        run(monkeypatch, capsys, files / 'a.json', files / 'b.json', *args)
+    assert (files / 'out' / 'comparison.csv').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('options', [[], ['--overwrite']], ids=str)
+def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
+        files, monkeypatch, capsys, options):
+    (files / 'b.json').rename(files / 'comparison.json')
+    before = (files / 'comparison.json').read_text()
+    with pytest.raises(SystemExit, match=r'error: .*comparison\.json is an '
+                       'input'):
+        run(monkeypatch, capsys, files / 'a.json', files / 'comparison.json',
+            '--truth', files / 'truth.json', '--out-dir', files, *options)
+    assert (files / 'comparison.json').read_text() == before
+    assert not (files / 'comparison.md').exists()

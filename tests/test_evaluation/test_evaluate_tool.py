@@ -83,3 +83,73 @@ def test_what_is_wrong_is_said_in_a_line(files, monkeypatch, capsys, args,
             for arg in args]
     with pytest.raises(SystemExit, match=words):
         run(monkeypatch, capsys, *args)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()
+            if path.is_file()}
+
+
+def test_own_outputs_are_renewed_and_edited_ones_are_kept(files, monkeypatch,
+                                                          capsys):
+    args = [files / 'truth.json', files / 'results.json', '--out-dir',
+            files / 'out']
+    run(monkeypatch, capsys, *args)
+    first = contents(files / 'out')
+    (files / 'results.json').write_text('[]')
+    run(monkeypatch, capsys, *args)
+    second = contents(files / 'out')
+    assert all(first[name] != second[name] for name in (
+        'sizes.csv', 'evaluation.json', 'evaluation.md', 'ap_by_size.png'))
+    with (files / 'out' / 'evaluation.md').open('a') as file:
+        file.write('My conclusion.')
+    edited = contents(files / 'out')
+    with pytest.raises(SystemExit, match=r'evaluation\.md is there already, .*'
+                       'changed since; name another folder or say --overw'):
+        run(monkeypatch, capsys, *args)
+    assert contents(files / 'out') == edited
+    run(monkeypatch, capsys, *args, '--overwrite')
+    assert contents(files / 'out')['evaluation.md'] == second['evaluation.md']
+
+
+@pytest.mark.parametrize('options', [[], ['--overwrite']], ids=str)
+def test_inputs_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys,
+                                                   options):
+    (files / 'results.json').rename(files / 'evaluation.json')
+    (files / 'classes.csv').symlink_to(files / 'truth.json')
+    before = contents(files)
+    for truth, results in (('truth.json', 'evaluation.json'),
+                           ('classes.csv', 'results.pkl')):
+        with pytest.raises(SystemExit, match='error: .*(classes|evaluation)'
+                           r'\.\w+ is an input'):
+            run(monkeypatch, capsys, files / truth, files / results,
+                '--out-dir', files, *options)
+    assert contents(files) == before
+
+
+def test_links_among_the_outputs_are_not_followed(files, monkeypatch, capsys):
+    (files / 'out').mkdir()
+    (files / 'mine.txt').write_text('mine')
+    for name in 'sizes.csv', 'errors.png', 'evaluation.json':
+        (files / 'out' / name).symlink_to(files / 'mine.txt')
+    args = [files / 'truth.json', files / 'results.json', '--out-dir',
+            files / 'out']
+    with pytest.raises(SystemExit, match='is there already'):
+        run(monkeypatch, capsys, *args)
+    run(monkeypatch, capsys, *args, '--overwrite')
+    assert (files / 'mine.txt').read_text() == 'mine'
+    assert not (files / 'out' / 'errors.png').is_symlink()
+
+
+def test_images_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys):
+    truth = json.loads((files / 'truth.json').read_text())
+    name = truth['images'][0]['file_name']
+    (files / 'images' / name).rename(files / 'images' / 'errors.png')
+    truth['images'][0]['file_name'] = 'errors.png'
+    (files / 'truth.json').write_text(json.dumps(truth))
+    before = contents(files / 'images')
+    with pytest.raises(SystemExit, match=r'errors\.png is an input'):
+        run(monkeypatch, capsys, files / 'truth.json', files / 'results.json',
+            '--images', files / 'images', '--out-dir', files / 'images',
+            '--overwrite')
+    assert contents(files / 'images') == before

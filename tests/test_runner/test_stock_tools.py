@@ -98,6 +98,22 @@ def test_stock_test_evaluates_and_the_run_is_drawn(trained):
         path.name for path in work_dir.iterdir()}
 
 
+def test_evaluation_of_a_config_writes_its_own_files_alone(trained):
+    config, work_dir = trained
+    mine = {path: path.read_bytes() for path in config.parent.glob('*.*')}
+    folders = {path for path in config.parent.iterdir() if path.is_dir()}
+    assert config in mine
+    for _ in range(2):
+        code, output = run_script('evaluate.py', config, work_dir
+                                  / 'iter_2.pth', '--out-dir', config.parent)
+        assert code == 0, output
+    assert all(path.read_bytes() == text for path, text in mine.items())
+    assert json.loads((config.parent / 'evaluation.json').read_text())
+    assert (config.parent / 'detections.bbox.json').is_file()
+    assert folders == {path for path in config.parent.iterdir()
+                       if path.is_dir()}
+
+
 def test_hook_draws_gates_into_the_work_directory(trained):
     drawn = sorted(path.name for path in trained[1].glob(
         '*/vis_data/vis_image/*'))
@@ -113,7 +129,7 @@ def test_gates_of_a_trained_detector_are_drawn(trained, tmp_path):
     code, output = run_script(*command, '--layers', 'layer1.1', '--before',
                        work_dir / 'iter_2.pth')
     assert code == 0, output
-    assert {path.name for path in tmp_path.iterdir()} == {
+    assert {path.name for path in tmp_path.glob('[!.]*')} == {
         'backbone.layer1.1.sge.gates.png',
         'backbone.layer1.1.sge.similarity.png'}
     code, output = run_script(*command, '--layers', 'layer9')

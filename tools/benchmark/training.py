@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Train a RetinaNet for a while on each backend: do the losses agree?
 
-A plain detector, SGE by our kernels and SGE by the formula step by step see the
-same images, which are drawn here, with the same initial weights. It needs
+A plain detector, SGE by our kernels and SGE by the formula step by step see
+the same images, which are drawn here, with the same initial weights. It needs
 MMDetection, and none of mmcv's compiled operators.
 """
 import argparse
