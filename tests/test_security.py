@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from hostile_pickles import hostile_pickles, shared_masks
 from matplotlib.image import imsave
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as stock
@@ -188,13 +189,14 @@ def peak():
 '''
 
 
-def refusals(call, *paths):
+def refusals(call, *paths, most=32, seconds=60):
     """Return what calls on paths, in a new process, are refused with.
 
-    It fails if the process took more than 32 MiB for them.
+    It fails if the process took more than ``most`` MiB for them, or one of
+    them more than some seconds.
     """
     done = subprocess.run([sys.executable, '-c', f'''
-import json, re
+import json, re, time
 from mmengine.runner import CheckpointLoader
 import sge_mmdet
 from sge_mmdet.evaluation.columns import read_truth
@@ -205,12 +207,14 @@ truth = read_truth({truth()!r})
 before = peak()
 said = []
 for path in {[str(path) for path in paths]!r}:
+    begin = time.monotonic()
     try:
         {call}
     except (RuntimeError, ValueError) as error:
         said.append(str(error))
+    assert time.monotonic() - begin < {seconds}, path
 print(json.dumps(said))
-assert peak() - before < 32 * 1024, f'{{peak() - before}} KiB more'
+assert peak() - before < {most} * 1024, f'{{peak() - before}} KiB more'
 '''], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
@@ -244,7 +248,8 @@ class Reduced:
         return self.call
 
 
-def test_result_pickles_that_grow_in_memory_are_refused(tmp_path):
+def write_growing_pickles(tmp_path):
+    """Write pickles that grow in memory; return what each is refused with."""
     load = torch.storage._load_from_bytes
     bomb(tmp_path / 'bomb.pth', 256)
     write_results(tmp_path / 'zip.pkl', Reduced(load, (tmp_path.joinpath(
@@ -260,19 +265,28 @@ def test_result_pickles_that_grow_in_memory_are_refused(tmp_path):
         (torch.zeros(1).storage(), 0, (1, ), (1, ), False, {}), {'a': 1}))
     one = dict(img_id=1, pred_instances=dict(
         bboxes=torch.zeros(10**4, 4), scores=torch.zeros(10**4),
-        labels=torch.zeros(10**4, dtype=int)))
+        labels=torch.zeros(10**4, dtype=int), masks=[None] * 10**4))
     (tmp_path / 'twice.pkl').write_bytes(pickle.dumps([one] * 1000))
     (tmp_path / 'shared.pkl').write_bytes(pickle.dumps(
         [dict(one, img_id=i) for i in range(1000)]))
-    words = dict(zip='it holds a zip file', bytes='a bytearray or the state',
-                 wide='it holds a Tensor where numbers belong',
-                 state='a bytearray or the state',
-                 twice='an image is there twice',
-                 shared='the same detections are there many times')
-    said = refusals('read_detections(path, truth)',
-                    *(tmp_path / f'{name}.pkl' for name in words))
-    for (name, expected), text in zip(words.items(), said):
-        assert f'{name}.pkl' in text and expected in text
+    return {'zip.pkl': 'a storage in another format',
+            'bytes.pkl': 'the instruction BYTEARRAY8',
+            'wide.pkl': 'it contains torch._utils._rebuild_tensor_v2',
+            'state.pkl': 'the instruction BUILD',
+            'twice.pkl': 'an image is there twice',
+            'shared.pkl': 'the same detections are there many times'}
+
+
+def test_small_pickles_take_neither_gigabytes_nor_for_ever(tmp_path):
+    cases = write_growing_pickles(tmp_path)
+    for i, (words, content) in enumerate([*hostile_pickles(), (
+            'the same masks are there many times', shared_masks())]):
+        (tmp_path / f'{i}.pkl').write_bytes(b'\x80\x04' + content + b'.')
+        cases[f'{i}.pkl'] = words
+    said = refusals('read_detections(path, truth, "segm")',
+                    *(tmp_path / name for name in cases), most=100, seconds=10)
+    for (name, words), text in zip(cases.items(), said):
+        assert f'/{name} ' in text and words in text and len(text) < 600
 
 
 def test_images_of_absurd_size_are_refused(tmp_path):
@@ -296,13 +310,13 @@ def test_result_pickle_takes_no_more_memory_than_it_holds(tmp_path):
     """Ten bytes would make C's unpickler fill 32 GB; a tensor, 4 TB."""
     (tmp_path / 'memo.pkl').write_bytes(
         b'\x80\x04]r' + struct.pack('<I', 2**31) + b'.')
-    assert len(read_detections(tmp_path / 'memo.pkl',
-                               read_truth(truth())).image) == 0
+    with pytest.raises(ValueError, match=r'memo\.pkl .* damaged'):
+        read_detections(tmp_path / 'memo.pkl', read_truth(truth()))
     huge = torch.zeros(1).expand(10**12)
     (tmp_path / 'wide.pkl').write_bytes(pickle.dumps([dict(
         img_id=1, pred_instances=dict(
             bboxes=torch.zeros(1, 4), scores=huge, labels=huge))]))
-    with pytest.raises(ValueError, match=r'a tensor of \(1000000000000,\) '
+    with pytest.raises(ValueError, match=r'a tensor of \(1000000000000\) '
                        'made of 1 numbers'):
         read_detections(tmp_path / 'wide.pkl', read_truth(truth()))
 
@@ -387,6 +401,13 @@ def test_images_outside_their_folder_are_not_read(tmp_path, monkeypatch,
             read_image(folder, name)
 
 
+def test_names_of_images_are_shown_as_a_terminal_may_have_them(tmp_path):
+    for name in '\x1b[2J', '../\x1b[2J':
+        with pytest.raises((FileNotFoundError, ValueError),
+                           match=r'\?\[2J'):
+            read_image(tmp_path, name)
+
+
 def test_images_below_their_folder_are_read_also_through_links(tmp_path):
     (tmp_path / 'elsewhere').mkdir()
     imsave(tmp_path / 'elsewhere' / '0.png', np.zeros((*SIZE, 3)))
@@ -437,6 +458,24 @@ def test_json_beyond_the_memory_is_refused_before_it_is_read(tmp_path):
         with pytest.raises(ValueError, match=r'huge\.json is of 10000\.0 GB '
                            'and takes up to .* are free'):
             read(tmp_path / 'huge.json')
+
+
+@pytest.mark.parametrize('entry, grows', [
+    ('[],', True), ('{},', True), ('[0],', True), ('{"a":1},', True),
+    ('{"id":1,"image_id":1,"category_id":1,"bbox":[1,2,3,4],"area":12,'
+     '"iscrowd":0},', False),
+    ('{"image_id":1,"category_id":1,"bbox":[1,2,3,4],"score":0.5},', False),
+    ('100,', False), ('[1,1,2,1,2,2,1,2,1,1],', False)])
+def test_json_that_grows_more_than_data_is_refused_whatever_fits(
+        tmp_path, monkeypatch, entry, grows):
+    monkeypatch.setattr(json_files, 'FREE_BYTES', 0)
+    (tmp_path / 'a.json').write_text(f'[{entry * 2000}1]')
+    if grows:
+        with pytest.raises(ValueError, match=r'a\.json is of .* MB and holds '
+                           '.* lists .* at most 8 times its size'):
+            load_json(tmp_path / 'a.json')
+    else:
+        assert len(load_json(tmp_path / 'a.json')) == 2001
 
 
 @pytest.mark.parametrize('text', [

@@ -4,7 +4,7 @@ A resample draws as many images as there are, with replacement. An image that
 is drawn three times counts three times, so that resampling is a matter of
 weighing each detection and object by its image.
 """
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,9 +12,43 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from tqdm import tqdm
 
+from ..utils.json_files import available_memory
+from .bins import SizeBin
+from .columns import Truth
+from .engines import COCO_THRESHOLDS
 from .matching import HIT, IGNORED, Matches
 
 RECALLS = torch.from_numpy(np.linspace(0, 1, 101))
+
+
+def check_memory(truth: Truth, bins: Sequence[SizeBin], resamples: int,
+                 results: int = 1) -> None:
+    """Raise if resamples do not fit into the memory that is free.
+
+    Args:
+        truth (Truth): The ground truth.
+        bins (Sequence[SizeBin]): Sizes, "all" counted or not.
+        resamples (int): How many.
+        results (int): How many results are resampled. Default: 1.
+
+    Raises:
+        ValueError: With how many fit.
+    """
+    images, categories = len(truth.image_ids), len(truth.category_ids)
+    figures = (categories + 1) * (len(bins) + 1)
+    # Of each resample: how often each image is drawn, twice while they are
+    # put together, all thresholds' figures in 4 bytes, four tables of their
+    # means while they are made, and the figures that are kept of each result.
+    each = (16 * images + 4 * len(COCO_THRESHOLDS) * figures
+            + 8 * (4 + results) * figures)
+    # A chunk's arrays, of images and of detections, are small beside these.
+    available = available_memory()
+    if resamples * each > available:
+        raise ValueError(
+            f'{resamples} resamples of {images} images and {categories} '
+            f'categories take up to {resamples * each / 1e9:.1f} GB of '
+            f'memory, of which {available / 1e9:.1f} GB are free; '
+            f'{available // each} resamples fit')
 
 
 def resample_weights(images: int, resamples: int, seed: int) -> np.ndarray:

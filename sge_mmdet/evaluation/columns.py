@@ -1,5 +1,4 @@
 """Ground truth and detections as columns, checked on the way in."""
-import contextlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -9,19 +8,22 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-from ..utils import load_json
+from ..utils import load_json, printable, printable_list
+from ..utils.text import printable_value
+from .entries import (
+    checked_text,
+    file_name,
+    find_ids,
+    id_column,
+    number_table,
+    unique_ids,
+)
 from .masks import check_annotated_masks, rle_areas
 
-# The largest id for which a table of all ids up to it is worth its memory.
-MOST_TABLED = 10_000_000
 # No image and no box is as large, in pixels. Areas beyond are no numbers that
 # can be told apart, and masks of such images would fill any memory.
 LONGEST_SIDE = 100_000
 FARTHEST = 1e9
-# Of a category, in letters; more are not shown.
-LONGEST_NAME = 200
-# Engines count in floating point, which tells whole numbers apart up to this.
-LARGEST_ID = 2**53
 
 
 @dataclass(frozen=True)
@@ -116,44 +118,47 @@ def read_truth(source: Union[str, Path, dict],
             raise ValueError(f'{name} is not a COCO annotation file: it has no'
                              f' list "{key}"')
     try:
-        image_ids = _unique_ids(name, 'images', data['images'])
-        _unique_ids(name, 'annotations', data['annotations'])
+        image_ids = unique_ids(name, 'images', data['images'])
+        unique_ids(name, 'annotations', data['annotations'])
         all_categories = dict(zip(
-            _unique_ids(name, 'categories', data['categories']).tolist(),
-            (_checked_text(category['name'])
+            unique_ids(name, 'categories', data['categories']).tolist(),
+            (checked_text(category['name'])
              for category in data['categories'])))
+        wanted = {*(categories or ())}
         chosen = sorted(
             key for key, text in all_categories.items()
-            if categories is None or text in categories)
+            if categories is None or text in wanted)
         if categories is not None:
-            lacking = sorted({*categories} - {*all_categories.values()})
+            lacking = sorted(wanted - {*all_categories.values()})
             if lacking:
-                raise ValueError(f'{name} has no category '
-                                 f'{", ".join(lacking)}; it has '
-                                 f'{", ".join(all_categories.values())}')
+                raise ValueError(
+                    f'{name} has no category {printable_list(lacking, 8)}; it '
+                    f'has {printable_list(all_categories.values(), 8)}')
         annotations = data['annotations']
-        sizes = _numbers('height or width', [
+        sizes = number_table('height or width', [
             (i.get('height', 0), i.get('width', 0)) for i in data['images']
         ], 2)
-        image = _indices(image_ids, _ids('image_id', [
+        image = find_ids(image_ids, id_column('image_id', [
             a['image_id'] for a in annotations]))
-        category = _ids('category_id', [a['category_id']
-                                        for a in annotations])
-        box = _numbers('bbox, which is [x, y, width, height]',
-                       [a['bbox'] for a in annotations], 4)
-        area = _numbers('area', [a.get('area', np.nan)
-                                 for a in annotations], 1)[:, 0]
+        category = id_column('category_id', [
+            a['category_id'] for a in annotations])
+        box = number_table('bbox, which is [x, y, width, height]', [
+            a['bbox'] for a in annotations], 4)
+        area = [a.get('area') for a in annotations]
+        area = number_table('area', [np.nan if value is None else value
+                                     for value in area], 1)[:, 0]
         crowd = [a.get('iscrowd', 0) for a in annotations]
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f'{name} is not a COCO annotation file: an entry '
                          f'lacks or has a wrong {error}') from error
-    good_size = (sizes >= 0).all(1) & (sizes <= LONGEST_SIDE).all(1)
+    good_size = ((sizes >= 0) & (sizes <= LONGEST_SIDE)
+                 & (sizes == np.floor(sizes))).all(1)
     if not good_size.all():
         first = (~good_size).argmax()
         raise ValueError(
             f'{name}: image {image_ids[first]} has a height and width of '
-            f'{sizes[first].tolist()}, not of 0 to {LONGEST_SIDE} pixels '
-            f'({(~good_size).sum()} such)')
+            f'{sizes[first].tolist()}, not of 0 to {LONGEST_SIDE} whole '
+            f'pixels ({(~good_size).sum()} such)')
     for what, bad in (
             ('an image that it lacks', image < 0),
             ('a category that it lacks',
@@ -165,7 +170,7 @@ def read_truth(source: Union[str, Path, dict],
              np.array([flag not in (0, 1) for flag in crowd], bool))):
         if bad.any():
             raise ValueError(
-                f'{name}: annotation {annotations[bad.argmax()].get("id")} '
+                f'{name}: annotation {annotations[bad.argmax()]["id"]} '
                 f'has {what} ({bad.sum()} such)')
     if np.isnan(area).any():
         warnings.warn(f'{name}: {np.isnan(area).sum()} annotations have no '
@@ -177,12 +182,13 @@ def read_truth(source: Union[str, Path, dict],
         image_ids,
         sizes.astype(int),
         np.array(chosen, int), _names_to_show(all_categories, chosen),
-        np.array([key for key in all_categories if key in chosen], int),
+        np.array([key for key, text in all_categories.items()
+                  if categories is None or text in wanted], int),
         image[keep], np.searchsorted(chosen, category[keep]), box[keep],
         area[keep],
         np.array([crowd[i] for i in keep], bool),
         segmentation if all(segmentation) else None,
-        [str(image.get('file_name', '')) for image in data['images']], name)
+        [file_name(image) for image in data['images']], name)
 
 
 def make_detections(truth: Truth,
@@ -214,11 +220,11 @@ def make_detections(truth: Truth,
             has a number that is not finite, or a negative size.
     """
     try:
-        box = _numbers('bbox, which is [x, y, width, height]', box, 4)
-        score = _numbers('score', score, 1)[:, 0]
-        image_ids = _ids('image_id', image_ids)
-        category = _indices(truth.category_ids,
-                            _ids('category_id', category_ids))
+        box = number_table('bbox, which is [x, y, width, height]', box, 4)
+        score = number_table('score', score, 1)[:, 0]
+        image_ids = id_column('image_id', image_ids)
+        category = find_ids(truth.category_ids,
+                            id_column('category_id', category_ids))
     except TypeError as error:
         raise ValueError(f'{name} is not a COCO result file: a detection has '
                          f'a wrong {error}') from error
@@ -228,7 +234,7 @@ def make_detections(truth: Truth,
         raise ValueError(f'{name} has a box, score, label or mask too many or '
                          'too few: there are '
                          f'{" and ".join(map(str, sorted(lengths)))} of them')
-    image = _indices(truth.image_ids, image_ids)
+    image = find_ids(truth.image_ids, image_ids)
     if (image < 0).any():
         first = image_ids[(image < 0).argmax()]
         raise ValueError(
@@ -309,64 +315,9 @@ def check_categories(truth: Truth, ids: Sequence[int], name: str) -> None:
     """
     unknown = {*ids} - {*truth.label_ids.tolist()}
     if unknown:
-        shown = ', '.join(sorted(f'{value!r:.40}' for value in unknown)[:8])
+        shown = printable_list(sorted(map(printable_value, unknown)), 8)
         raise ValueError(f'{name} has detections of category {shown}, which '
                          'the ground truth lacks')
-
-
-def _unique_ids(name: str, key: str, entries: Sequence[dict]) -> np.ndarray:
-    ids = [entry['id'] for entry in entries]
-    odd = [value for value in ids if not isinstance(value, int)
-           or abs(value) > LARGEST_ID]
-    if odd:
-        raise ValueError(f'{name}: ids of {key} are whole numbers, got '
-                         f'{odd[0]!r:.80}')
-    twice = [value for value, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise ValueError(f'{name}: {len(twice)} ids of {key} are there more '
-                         f'than once, such as {twice[0]}')
-    return np.array(ids, int)
-
-
-def _indices(known: np.ndarray, ids: Any) -> np.ndarray:
-    """Return where ids stand among the known ones; -1 where they do not."""
-    ids = np.asarray(ids)
-    if not len(known) or not len(ids):
-        return np.full(len(ids), -1)
-    most = known.max()
-    if ids.dtype.kind == 'i' and 0 <= known.min() and most < MOST_TABLED:
-        # Several times faster than the search below.
-        table = np.full(most + 2, -1)
-        table[known] = np.arange(len(known))
-        return table[np.where((ids < 0) | (ids > most), most + 1, ids)]
-    order = np.argsort(known, kind='stable')
-    at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
-    return np.where(known[order][at] == ids, order[at], -1)
-
-
-def _ids(what: str, values: Any) -> np.ndarray:
-    """Return ids as numbers; a TypeError says what is wrong."""
-    with contextlib.suppress(ValueError):  # Of lists of different lengths.
-        ids = np.asarray(values if len(values) else np.zeros(0, int))
-        if ids.ndim == 1 and ids.dtype.kind in 'iuf':
-            return ids
-    odd = next((value for value in values if not isinstance(
-        value, (int, float, np.number))), values)
-    raise TypeError(f'{what}: each is a whole number, got {odd!r:.80}')
-
-
-def _numbers(what: str, values: Any, columns: int) -> np.ndarray:
-    """Return a table of numbers; a TypeError says what is wrong."""
-    try:
-        table = np.asarray(values, float)
-        if len(table) == 0:
-            return np.zeros((0, columns))
-        if table.shape == (len(table), columns)[:min(2, columns)]:
-            return table.reshape(-1, columns)
-        reason = f'of shape {table.shape}'
-    except (OverflowError, TypeError, ValueError) as error:
-        reason = str(error)
-    raise TypeError(f'{what}: {reason}')
 
 
 def _names_to_show(names: Dict[int, str], ids: Sequence[int]) -> List[str]:
@@ -374,20 +325,10 @@ def _names_to_show(names: Dict[int, str], ids: Sequence[int]) -> List[str]:
 
     Two of the same name are told apart by their ids.
     """
-    shown = {key: ''.join(letter if letter.isprintable() else '?'
-                          for letter in names[key][:LONGEST_NAME])
-             for key in ids}
+    shown = {key: printable(names[key]) for key in ids}
     count = Counter(shown.values())
     return [name if count[name] == 1 else f'{name} (id {key})'
             for key, name in shown.items()]
-
-
-def _checked_text(name: Any) -> str:
-    """Return a name; a TypeError where it holds half a character."""
-    try:
-        return str(name).encode().decode()
-    except UnicodeError as error:
-        raise TypeError(f'name: {error}') from error
 
 
 def _good_boxes(box: np.ndarray) -> np.ndarray:

@@ -5,9 +5,10 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy.stats import t as student_t
 
+from ..utils import printable
 from ..utils.tables import Table, points
 from .bins import SizeBin, with_all_sizes
-from .bootstrap import mean_ap, resample_weights, weighted_ap
+from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
 from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 from .matching import match
@@ -171,12 +172,15 @@ def compare_detections(truth: Truth,
         progress (bool): Whether to show a bar. Default: False.
 
     Raises:
-        ValueError: If there is nothing to compare.
+        ValueError: If there is nothing to compare, or the resamples take more
+            memory than there is.
     """
+    check_memory(truth, bins, resamples, len(a) + len(b))
+    first, second = map(printable, names)
     return compare_figures(*(
         [resample_figures(truth, found, bins, metric, resamples, seed,
                           progress) for found in side]
-        for side in (a, b)), names)
+        for side in (a, b)), (first, second))
 
 
 def resample_figures(truth: Truth,
@@ -198,14 +202,15 @@ def resample_figures(truth: Truth,
         progress (bool): Whether to show a bar. Default: False.
 
     Raises:
-        ValueError: If the ground truth has no object, or resamples are too
-            few for an interval.
+        ValueError: If the ground truth has no object, resamples are too
+            few for an interval, or take more memory than there is.
     """
     if resamples < 2:
         raise ValueError('Intervals need two resamples or more, and are good '
                          f'from some hundreds; got {resamples}')
     if not len(truth.image):
         raise ValueError('The ground truth has no object to compare on')
+    check_memory(truth, bins, resamples)
     bins = with_all_sizes(bins)
     weights = np.concatenate([
         np.ones((1, len(truth.image_ids)), int),

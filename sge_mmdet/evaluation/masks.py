@@ -8,10 +8,16 @@ from typing import Any, Sequence, Tuple
 
 import numpy as np
 
+from ..utils.text import printable_value
+
 # Of one object, in pixels; drawing it takes 40 bytes a pixel.
-LONGEST_OUTLINE = 10_000_000
-# Compressed runs decoded at once, which bounds the memory that takes.
+LONGEST_OUTLINE = 1_000_000
+# Masks decoded at once, and characters of their runs, each of which takes
+# some 80 bytes.
 CHUNK = 10_000
+CHUNK_CHARACTERS = 500_000
+# Of one mask. Noise in an image of a million pixels has as many.
+MOST_CHARACTERS = 1_000_000
 # pycocotools counts pixels in 32 bits.
 MOST_PIXELS = 2**32
 # Characters of a run, 5 bits each: as many as 32 bits need.
@@ -36,26 +42,49 @@ def rle_areas(masks: Sequence[Any], sizes: np.ndarray,
         ValueError: If one is not of that kind, not of its image's size, its
             runs do not add up to the image, or that has 2^32 pixels or more.
     """
+    texts = [_runs_of(mask, sizes[i], f'{name}: mask {i}')
+             for i, mask in enumerate(masks)]
     parts = [np.zeros(0)]
-    for begin in range(0, len(masks), CHUNK):
-        chunk = masks[begin:begin + CHUNK]
-        for i, mask in enumerate(chunk, start=begin):
-            if not (isinstance(mask, dict) and isinstance(
-                    mask.get('counts'), (str, bytes))):
-                raise ValueError(
-                    f'{name}: mask {i} is not in compressed RLE, '
-                    f'dict(size=[height, width], counts=text): {mask!r:.80}')
-            _check_size(mask, sizes[i], f'{name}: mask {i}')
-        texts = [_as_bytes(mask['counts']) for mask in chunk]
-        areas, good = _decode(texts, sizes[begin:begin + CHUNK].prod(1))
+    begin = 0
+    while begin < len(texts):
+        end = _chunk_end(texts, begin)
+        areas, good = _decode(texts[begin:end], sizes[begin:end].prod(1))
         if not good.all():
-            first = int((~good).argmax())
+            first = begin + int((~good).argmax())
             raise ValueError(
-                f'{name}: mask {begin + first} has damaged counts, whose runs '
-                'do not add up to its image: '
-                f'{chunk[first]["counts"]!r:.80}')
+                f'{name}: mask {first} has damaged counts, whose runs do not '
+                'add up to its image: '
+                + printable_value(texts[first][:100].decode('ascii',
+                                                            'replace')))
         parts.append(areas)
+        begin = end
     return np.concatenate(parts)
+
+
+def _runs_of(mask: Any, size: np.ndarray, where: str) -> bytes:
+    """Return the text of a mask's runs."""
+    counts = mask.get('counts') if isinstance(mask, dict) else None
+    if not isinstance(counts, (str, bytes)):
+        raise ValueError(
+            f'{where} is not in compressed RLE, dict(size=[height, width], '
+            f'counts=text): {printable_value(mask)}')
+    _check_size(mask, size, where)
+    if len(counts) > MOST_CHARACTERS:
+        raise ValueError(
+            f'{where} has counts of {len(counts)} characters; at most '
+            f'{MOST_CHARACTERS} are read')
+    return counts.encode('ascii', 'replace') if isinstance(
+        counts, str) else counts
+
+
+def _chunk_end(texts: Sequence[bytes], begin: int) -> int:
+    """Return where the masks end that are decoded together."""
+    end, characters = begin, 0
+    while end < min(begin + CHUNK, len(texts)) and (
+            end == begin or characters < CHUNK_CHARACTERS):
+        characters += len(texts[end])
+        end += 1
+    return end
 
 
 def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
@@ -81,14 +110,14 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
                 raise ValueError(
                     f'{where} is not a list of polygons, [x, y, x, y, ...] of '
                     f'three or more corners, around at most {LONGEST_OUTLINE} '
-                    f'pixels: {mask!r:.80}')
+                    f'pixels: {printable_value(mask)}')
         elif isinstance(mask, dict) and isinstance(mask.get('counts'), list):
             _check_size(mask, size, where)
             runs = mask['counts']
             if not (all(type(run) is int and run >= 0 for run in runs)
                     and sum(runs) == size.prod()):
                 raise ValueError(f'{where} has counts that do not add up to '
-                                 f'its image: {runs!r:.80}')
+                                 f'its image: {printable_value(runs)}')
         else:
             compressed.append(i)
     rle_areas([masks[i] for i in compressed], sizes[compressed], name)
@@ -105,16 +134,13 @@ def _check_size(mask: dict, size: np.ndarray, where: str) -> None:
     _check_pixels(size, where)
     found = mask.get('size')
     # Exactly two whole numbers: pycocotools takes True and 24.0 as well.
-    if not (isinstance(found, (list, tuple)) and [*found] == size.tolist()
-            and all(isinstance(x, (int, np.integer)) for x in found)):
+    if not (isinstance(found, (list, tuple)) and len(found) == 2
+            and [*found] == size.tolist() and all(
+                isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+                for x in found)):
         raise ValueError(
-            f'{where} is of {found!r:.80} pixels (height, width) '
+            f'{where} is of {printable_value(found)} pixels (height, width) '
             f'in an image of {tuple(size.tolist())}')
-
-
-def _as_bytes(counts: Any) -> bytes:
-    return counts.encode('ascii', 'replace') if isinstance(
-        counts, str) else counts
 
 
 def _outline(polygons: list) -> float:

@@ -15,7 +15,7 @@ from typing import Iterator, List, Optional, Sequence, Set, Union
 
 from tqdm import tqdm
 
-from ..utils import Writer, named_errors, open_to_append
+from ..utils import Writer, named_errors, open_to_append, printable
 from .plan import UNFINISHED, StudyRun
 
 # MMDetection's own tools, with the same arguments as in a shell.
@@ -190,7 +190,8 @@ def describe_progress(run: StudyRun) -> str:
 
 def _failure(run: StudyRun) -> FailedRun:
     lines = _end(log_file(run)).strip().splitlines()
-    return FailedRun(run, log_file(run), '\n'.join(lines[-3:]))
+    return FailedRun(run, log_file(run), '\n'.join(
+        printable(line, 1000) for line in lines[-3:]))
 
 
 def _end(path: Path, size: int = 8192) -> str:

@@ -15,6 +15,13 @@ except ImportError:
 WHOLE_FILE_BYTES = 50_000_000
 # No text takes more than this times its size when parsed: not even "{},{},".
 MOST_GROWTH = 92
+# What CPython takes at most for a dict of a few keys, and for a list.
+DICT_BYTES, LIST_BYTES = 216, 88
+# The dicts and lists of data sets and results, whose entries have 50 letters
+# or more, take six times the size of their file, and numbers and text in them
+# as much. More is refused, beyond what any file may take.
+MOST_IN_CONTAINERS = 8
+FREE_BYTES = 100_000_000
 
 
 def load_json(path: Union[str, Path]) -> Any:
@@ -44,31 +51,41 @@ def read_json_text(path: Union[str, Path]) -> bytes:
     """Read a JSON file as it is, if what it holds fits into the memory.
 
     The system ends a process that takes more than there is, without a word.
+    A file that grows more than data sets do, such as one of empty lists
+    alone, is refused whatever there is.
 
     Args:
         path (str or Path): The file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it would take more memory than there is.
+        ValueError: If it would take more memory than there is, or than such
+            a file ever does.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
-    available = available_memory()
-    needed = path.stat().st_size
-    if needed * MOST_GROWTH <= available:
+    size, available = path.stat().st_size, available_memory()
+    if size * MOST_GROWTH <= min(available, FREE_BYTES):
         return path.read_bytes()
+    needed = size
     if needed <= available:
         text = path.read_bytes()
-        # The text, decoded, its strings, and what CPython takes at most for a
-        # dict, a list and any other value.
-        needed = (3 * len(text) + 216 * text.count(b'{')
-                  + 88 * text.count(b'[') + 48 * text.count(b','))
+        lists, dicts = text.count(b'['), text.count(b'{')
+        containers = LIST_BYTES * lists + DICT_BYTES * dicts
+        if containers > MOST_IN_CONTAINERS * size + FREE_BYTES:
+            raise ValueError(
+                f'{path} is of {size / 1e6:.1f} MB and holds {lists} lists '
+                f'and {dicts} dicts, which take up to '
+                f'{containers / 1e6:.1f} MB of memory; in data sets and '
+                f'results they take at most {MOST_IN_CONTAINERS} times its '
+                'size')
+        # The text, decoded, its strings, and any other value.
+        needed = 3 * len(text) + containers + 48 * text.count(b',')
         if needed <= available:
             return text
     raise ValueError(
-        f'{path} is of {path.stat().st_size / 1e9:.1f} GB and takes up to '
+        f'{path} is of {size / 1e9:.1f} GB and takes up to '
         f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
         'are free. Use a machine with more, or split the file')
 

@@ -1,9 +1,15 @@
 """Small tables that go to the terminal, to Markdown and to CSV."""
+import contextlib
 import csv
 import io
+import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Union
 
+from .text import printable
+
+# More letters of a cell are not shown on the terminal and in Markdown.
+LONGEST_CELL = 1000
 Cell = Union[str, int, float, None]
 
 
@@ -21,7 +27,7 @@ class Table:
 
     def text(self) -> str:
         """Return the table with aligned columns."""
-        cells = [list(self.header), *self._shown()]
+        cells = self._shown()
         widths = [max(map(len, column)) for column in zip(*cells)]
         is_text = [any(isinstance(row[i], str) for row in self.rows)
                    for i in range(len(widths))]
@@ -33,17 +39,22 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [list(self.header), ['---'] * len(self.header),
-                 *self._shown()]
+        header, *rows = self._shown()
+        lines = [header, ['---'] * len(header), *rows]
         lines = [[cell.replace('|', '\\|') for cell in line]
                  for line in lines]
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
     def csv(self) -> str:
-        """Return the table as CSV, with all digits and n/a as nothing."""
+        """Return the table as CSV, with all digits and n/a as nothing.
+
+        Text that a spreadsheet would take for a formula, and compute or run,
+        begins with an apostrophe, which makes it show the text.
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator='\n')
-        writer.writerows([self.header, *self.rows])
+        writer.writerows([map(_no_formula, row)
+                          for row in (self.header, *self.rows)])
         return out.getvalue()
 
     def records(self) -> 'List[Dict[str, Cell]]':
@@ -51,13 +62,24 @@ class Table:
         return [dict(zip(self.header, row)) for row in self.rows]
 
     def _shown(self) -> 'List[List[str]]':
-        return [[_show(cell) for cell in row] for row in self.rows]
+        return [[_show(cell) for cell in row]
+                for row in (self.header, *self.rows)]
+
+
+def _no_formula(cell: Cell) -> Cell:
+    if isinstance(cell, str) and re.match(r'[=+\-@\t\r].', cell, re.S):
+        with contextlib.suppress(ValueError):
+            float(cell)
+            return cell
+        return f"'{cell}"
+    return cell
 
 
 def _show(cell: Cell) -> str:
     if cell is None:
         return 'n/a'
-    return f'{cell:.3f}' if isinstance(cell, float) else str(cell)
+    return f'{cell:.3f}' if isinstance(cell, float) else printable(
+        str(cell), LONGEST_CELL)
 
 
 def points(value: Optional[float]) -> Optional[str]:

@@ -36,3 +36,29 @@ def printable_list(names: Iterable[Any], most: int = 4) -> str:
     names = list(names)
     rest = f' and {len(names) - most} more' if len(names) > most else ''
     return ', '.join(map(printable, names[:most])) + rest
+
+
+def printable_value(value: Any, longest: int = 80) -> str:
+    """Return a value of a file as Python writes it, fit for a terminal.
+
+    Of lists the first eight members are shown, and of lists in lists their
+    type alone, since to write them all can take for ever.
+
+    Args:
+        value: Text, a number, a list or a tuple; others are shown by type.
+        longest (int): Letters to keep at most. Default: 80.
+    """
+    if isinstance(value, str):
+        # Quotes tell "7" from 7.
+        shown = f"'{printable(value, longest)}'"
+    elif isinstance(value, (list, tuple)):
+        members = ', '.join(
+            printable_value(member, 20)
+            if isinstance(member, str) else printable(member, 20)
+            for member in value[:8])
+        shown = f'[{members}{", ..." if len(value) > 8 else ""}]'
+    elif isinstance(value, (bool, int, float, type(None))):
+        shown = printable(value, longest)
+    else:
+        shown = f'<{type(value).__name__}>'
+    return shown

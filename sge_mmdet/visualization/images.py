@@ -8,6 +8,8 @@ from matplotlib import rc_context
 from matplotlib.image import imread
 from PIL import Image
 
+from ..utils import printable
+
 # A decorator: names of classes and images may hold "$", which is no formula.
 plain_text = rc_context({'text.parse_math': False})
 
@@ -31,10 +33,11 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
     # Links that the user made are followed: names alone are not trusted.
     path = Path(osp.abspath(osp.join(folder, name)))
     if Path(osp.abspath(folder)) not in path.parents:
-        raise ValueError(f'The file_name {name!r} leads out of the folder of '
-                         f'images, {folder}')
+        raise ValueError(f'The file_name "{printable(name)}" leads out of the '
+                         f'folder of images, {folder}')
     if not path.is_file():
-        raise FileNotFoundError(f'There is no image {path}')
+        raise FileNotFoundError(
+            f'There is no image {printable(name)} in {folder}')
     try:
         # Pillow refuses images of absurd size here; matplotlib goes around
         # that for PNG.
@@ -43,5 +46,5 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
         return imread(path)
     except Exception as error:
         # Decoders of a dozen formats have errors of their own.
-        raise ValueError(f'{path} is no image that can be read: {error}'
-                         ) from error
+        raise ValueError(f'{printable(name)} is no image that can be read, in '
+                         f'{folder}: {printable(str(error))}') from error

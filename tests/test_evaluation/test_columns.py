@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from sge_mmdet.evaluation import evaluate, size_bins
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.engines import ENGINES
 
 
 def good_truth():
@@ -78,12 +80,68 @@ def test_ground_truth_with_a_fault_is_named(tmp_path, truth, words):
     assert 'truth.json' in str(caught.value)
 
 
+@pytest.mark.parametrize('key, at, changes, words', [
+    ('images', 0, dict(height='30'), "height or width: could not read '30'"),
+    ('images', 0, dict(height=True), 'could not read True as a number'),
+    ('images', 0, dict(width=40.5), r'image 7 has .* \[30.0, 40.5\], not of'),
+    ('images', 0, dict(id=True), 'ids of images are whole numbers, got True'),
+    ('categories', 0, dict(name=['cat']), r"name: .* got \['cat'\]"),
+    ('annotations', 0, dict(area='12'), "area: could not read '12'"),
+    ('annotations', 0, dict(area=True), 'area: could not read True'),
+    ('annotations', 0, dict(bbox=[1, 2, '3', 4]), "could not read '3'"),
+    ('annotations', 0, dict(bbox=[1, 2, False, 4]), 'could not read False'),
+    ('annotations', 0, dict(bbox='1234'), "could not read '1234'"),
+    ('annotations', 0, dict(image_id=True), 'whole number, got True'),
+    ('annotations', 0, dict(image_id=[[7]]), r'got \[<list>\]'),
+    ('annotations', 0, dict(category_id='9'), "whole number, got '9'"),
+], ids=str)
+def test_text_and_booleans_are_no_numbers(key, at, changes, words):
+    with pytest.raises(ValueError, match=words):
+        read_truth(change(good_truth(), key, at, **changes))
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(score='0.5'), "could not read '0.5'"),
+    (dict(score=True), 'could not read True'),
+    (dict(bbox=['1', 1, 2, 2]), "could not read '1'"),
+    (dict(bbox=[True, 1, 2, 2]), 'could not read True'),
+    (dict(image_id='3'), "whole number, got '3'"),
+    (dict(category_id='4'), "category '4', which"),
+    (dict(category_id='\x1b[2J' * 99), r"category '\?\[2J.*\.\.\.', which"),
+], ids=str)
+def test_text_and_booleans_are_no_numbers_in_results(changes, words):
+    truth = read_truth(good_truth())
+    with pytest.raises(ValueError, match=words) as caught:
+        detections_from_coco([good_result(), good_result(**changes)], truth,
+                             'r.json')
+    assert len(str(caught.value)) < 300
+
+
+def test_areas_beyond_the_image_and_flags_count_as_pycocotools_counts_them():
+    """Both are in data sets that MMDetection trains on."""
+    truth = good_truth()
+    for annotation, area in zip(truth['annotations'], (1e9, 1e11)):
+        annotation.update(area=area, iscrowd=False)
+    read = read_truth(truth)
+    assert read.area.tolist() == [1e9, 1e11] and not read.crowd.any()
+    found = detections_from_coco(
+        [good_result(), good_result(image_id=7, category_id=9,
+                                    bbox=[1, 2, 3, 4])], read, 'r.json')
+    figures = [evaluate(read, found, size_bins('coco'), engine=engine)
+               for engine in ENGINES]
+    for size in 'all', 'small', 'large':
+        assert figures[0].ap(size=size) == figures[1].ap(size=size)
+    # COCO looks at areas up to 10^10.
+    assert figures[0].count('large') == 1 and figures[0].count('small') == 0
+
+
 def test_names_are_told_apart_and_safe_to_print():
     names = ['cat', 'cat', 'a' * 999, '\x1b[2Jcat\n', '\u4f60\u597d']
     truth = dict(good_truth(), annotations=[], categories=[
         dict(id=i, name=name) for i, name in enumerate(names)])
     assert read_truth(truth).category_names == [
-        'cat (id 0)', 'cat (id 1)', 'a' * 200, '?[2Jcat?', '\u4f60\u597d']
+        'cat (id 0)', 'cat (id 1)', f'{"a" * 200}...', '?[2Jcat?',
+        '\u4f60\u597d']
     assert read_truth(truth, names[2:4]).category_ids.tolist() == [2, 3]
 
 

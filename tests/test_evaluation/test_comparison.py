@@ -1,10 +1,12 @@
 import json
+import re
+import tracemalloc
 
 import numpy as np
 import pytest
 from random_coco import random_coco
 
-from sge_mmdet.evaluation import compare_detections, size_bins
+from sge_mmdet.evaluation import bootstrap, compare_detections, size_bins
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.comparison import seeded_interval
 
@@ -124,6 +126,31 @@ def test_sizes_without_objects_are_left_out():
                                 resamples=20)
     assert {'AP_medium', 'AP_large'}.isdisjoint(
         row.name for row in result.sizes)
+
+
+@pytest.mark.parametrize('free', [10**7, 0])
+def test_resamples_beyond_the_memory_are_refused_with_what_fits(monkeypatch,
+                                                                free):
+    truth, a, b = sides(images=5)
+    monkeypatch.setattr(bootstrap, 'available_memory', lambda: free)
+    with pytest.raises(ValueError, match=r'^1000000000000 resamples of 5 '
+                       r'images .* resamples fit$') as caught:
+        compare_detections(truth, [a], [b], BINS, resamples=10**12)
+    fits = int(re.search(r'(\d+) resamples fit', str(caught.value))[1])
+    with pytest.raises(ValueError, match=f'{fits} resamples fit'):
+        compare_detections(truth, [a], [b], BINS, resamples=fits + 1)
+    if fits > 1:
+        tracemalloc.start()
+        compare_detections(truth, [a], [b], BINS, resamples=fits)
+        assert tracemalloc.get_traced_memory()[1] < free
+        tracemalloc.stop()
+
+
+def test_names_of_detectors_are_safe_to_print():
+    truth, a, b = sides(images=5)
+    result = compare_detections(truth, [a], [b], BINS, ('\x1b[2J', 'b\n'),
+                                resamples=5)
+    assert result.names == ('?[2J', 'b?')
 
 
 def test_nothing_to_compare_is_said():

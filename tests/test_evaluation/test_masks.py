@@ -34,6 +34,17 @@ def test_areas_are_pycocotools_for_any_number_of_masks(monkeypatch, chunk):
     assert len(rle_areas([], np.zeros((0, 2), int), 'r')) == 0
 
 
+def test_masks_of_any_length_are_decoded_in_parts_and_huge_ones_refused(
+        monkeypatch):
+    found, sizes = random_masks(60)
+    whole = rle_areas(found, sizes, 'r')
+    monkeypatch.setattr(masks, 'CHUNK_CHARACTERS', 5)
+    assert (rle_areas(found, sizes, 'r') == whole).all()
+    found[1] = dict(found[1], counts=b'0' * (masks.MOST_CHARACTERS + 1))
+    with pytest.raises(ValueError, match='mask 1 has counts of 1000001'):
+        rle_areas(found, sizes, 'r')
+
+
 @pytest.mark.parametrize('at', [0, 8, 99])
 def test_any_cut_of_a_mask_is_noticed_and_numbered(at):
     found, sizes = random_masks(100)

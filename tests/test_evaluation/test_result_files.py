@@ -126,7 +126,8 @@ def test_labels_that_are_no_whole_numbers_are_named(tmp_path, data):
         img_id=data[0]['images'][0]['id'], pred_instances=dict(
             bboxes=torch.zeros(1, 4), scores=torch.ones(1),
             labels=torch.tensor([0.9])))]))
-    with pytest.raises(ValueError, match='labels are whole numbers'):
+    with pytest.raises(ValueError, match='labels of result 0 are of type '
+                       r'float32 and shape \(1,\), not whole numbers'):
         read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
 
 

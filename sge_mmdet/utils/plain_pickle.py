@@ -1,0 +1,304 @@
+"""Pickles of plain data, read with a budget and without pickle's machine.
+
+Python's own readers build what a file asks for: ten bytes can ask for 32 GB,
+and lists that hold each other twice can take for ever to hash or to print.
+This one knows the few instructions that plain data is written with (protocols
+2 to 5), counts what it builds against the size of the file, and calls nothing
+but the functions it is given.
+"""
+import pickle
+import pickletools
+import struct
+import sys
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from .text import printable
+
+# The forms of numbers in a pickle.
+BYTE, SHORT, UNSIGNED, INTEGER, LENGTH, DOUBLE = map(
+    struct.Struct, ('<B', '<H', '<I', '<i', '<Q', '>d'))
+# What a reader may take is this many times the file, and some more. The file
+# itself and what Python does not count are left out, so that all together
+# stays below ten times the file's size and 100 MB.
+GROWTH = 8
+FREE_BYTES = 50_000_000
+# What no file needs: the pickler begins few containers before it ends one.
+MOST_MARKS = 100
+# Memory of an object that sys.getsizeof does not tell.
+OVERHEAD = 16
+# Letters of a key. Longer ones could take long to compare.
+LONGEST_KEY = 200
+
+
+class Budget:
+    """How much memory may still be taken for a file.
+
+    Args:
+        size (int): Of the file, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left = GROWTH * size + FREE_BYTES
+
+    def spend(self, amount: int) -> None:
+        """Take an amount of memory, in bytes.
+
+        Raises:
+            pickle.UnpicklingError: If there is not so much left.
+        """
+        self.left -= amount
+        if self.left < 0:
+            raise pickle.UnpicklingError(
+                'it would take more than ten times its size in memory, since '
+                'parts of it are there many times')
+
+
+class PlainPickle:
+    """Reads the pickles in a text of bytes, one after the other.
+
+    Dicts, lists, tuples, numbers, text and bytes are built; the keys of dicts
+    are text or whole numbers.
+
+    Args:
+        data (bytes): The pickles.
+        names (Mapping): What each name in them, module and attribute, stands
+            for. Of these the functions may be called.
+        budget (Budget): Of the file that they are in.
+        find_stored (Callable, optional): Gives what a persistent id stands
+            for. Default: None, there is none in them.
+
+    Attributes:
+        at (int): Position behind the last pickle that was read.
+    """
+
+    def __init__(self, data: bytes, names: Mapping[Tuple[str, str], Any],
+                 budget: Budget,
+                 find_stored: Optional[Callable[[Any], Any]] = None) -> None:
+        self.data = data
+        self.names = names
+        self.budget = budget
+        self.find_stored = find_stored
+        self.at = 0
+
+    def load(self) -> Any:
+        """Return the next pickle.
+
+        Raises:
+            pickle.UnpicklingError: If it is damaged, holds anything else, or
+                would grow beyond the budget.
+        """
+        self.stack: List[Any] = []
+        self.marks: List[int] = []
+        self.memo: List[Any] = []
+        try:
+            while True:
+                code = self.data[self.at]
+                self.at += 1
+                if code == pickle.STOP[0]:
+                    return self.stack.pop()
+                READERS[code](self)
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f'it holds {_instruction(code)}, which is not of plain data'
+            ) from None
+        except (IndexError, UnicodeError, struct.error):
+            raise pickle.UnpicklingError(
+                f'it is damaged or truncated at byte {self.at}') from None
+
+    def take(self, length: int) -> bytes:
+        """Return the next bytes."""
+        begin, self.at = self.at, self.at + length
+        if self.at > len(self.data):
+            raise IndexError
+        return self.data[begin:self.at]
+
+    def number(self, form: struct.Struct) -> Any:
+        """Return the next number."""
+        value, = form.unpack_from(self.data, self.at)
+        self.at += form.size
+        return value
+
+    def line(self) -> str:
+        """Return the next line of text."""
+        end = self.data.find(b'\n', self.at)
+        if end < 0:
+            raise IndexError
+        return self.take(end + 1 - self.at)[:-1].decode()
+
+    def push(self, value: Any) -> None:
+        """Put a new object on the stack."""
+        self.budget.spend(sys.getsizeof(value) + OVERHEAD)
+        self.stack.append(value)
+
+    def since_mark(self) -> List[Any]:
+        """Take all that was pushed since the last mark."""
+        begin = self.marks.pop()
+        values = self.stack[begin:]
+        del self.stack[begin:]
+        return values
+
+    def put(self, index: int) -> None:
+        """Note the last object by the next number."""
+        if index != len(self.memo):
+            raise IndexError
+        self.budget.spend(8)
+        self.memo.append(self.stack[-1])
+
+    def mark(self) -> None:
+        """Begin a container."""
+        if len(self.marks) == MOST_MARKS:
+            raise pickle.UnpicklingError(
+                f'it has more than {MOST_MARKS} containers in each other')
+        self.marks.append(len(self.stack))
+
+    def extend(self, values: List[Any]) -> None:
+        """Put values into the list on the stack."""
+        target = self.target(list)
+        before = sys.getsizeof(target)
+        target.extend(values)
+        self.budget.spend(sys.getsizeof(target) - before)
+
+    def update(self, keys_and_values: List[Any]) -> None:
+        """Put keys and values into the dict on the stack."""
+        target = self.target(dict)
+        before = sys.getsizeof(target)
+        keys = keys_and_values[::2]
+        for key in keys:
+            if type(key) is not int and not (
+                    type(key) is str and len(key) <= LONGEST_KEY):
+                raise pickle.UnpicklingError(
+                    f'a key of a dict is neither a whole number nor a text '
+                    f'of {LONGEST_KEY} letters at most: {printable(key, 80)}')
+        target.update(zip(keys, keys_and_values[1::2]))
+        self.budget.spend(sys.getsizeof(target) - before)
+
+    def target(self, kind: type) -> Any:
+        """Return the container on the stack."""
+        if type(self.stack[-1]) is not kind:
+            raise pickle.UnpicklingError(
+                f'it puts items into a {type(self.stack[-1]).__name__}')
+        return self.stack[-1]
+
+    def name(self, module: Any, attribute: Any) -> None:
+        """Push what a name stands for."""
+        if not type(module) is type(attribute) is str or (
+                module, attribute) not in self.names:
+            raise pickle.UnpicklingError(
+                f'it contains {printable(module, 80)}.'
+                f'{printable(attribute, 80)}')
+        self.stack.append(self.names[module, attribute])
+
+    def call(self) -> None:
+        """Call a function, one of the given names."""
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not callable(function) or type(arguments) is not tuple:
+            raise pickle.UnpicklingError('it calls what is no function')
+        try:
+            self.push(function(*arguments))
+        except TypeError:
+            raise pickle.UnpicklingError(
+                'it calls a function with other arguments than PyTorch does'
+            ) from None
+
+    def stored(self) -> None:
+        """Push what a persistent id stands for."""
+        if self.find_stored is None:
+            raise KeyError
+        self.push(self.find_stored(self.stack.pop()))
+
+
+def _instruction(code: int) -> str:
+    known = pickletools.code2op.get(chr(code))
+    return f'the instruction {known.name}' if known else f'byte {code}'
+
+
+def _last(self: PlainPickle, number: int) -> List[Any]:
+    """Take the last objects of a stack."""
+    values = self.stack[-number:]
+    if len(values) < number:
+        raise IndexError
+    del self.stack[-number:]
+    return values
+
+
+def _constant(value: Any) -> Callable[[PlainPickle], None]:
+    return lambda self: self.stack.append(value)
+
+
+def _number(form: struct.Struct) -> Callable[[PlainPickle], None]:
+    return lambda self: self.push(self.number(form))
+
+
+def _text(form: struct.Struct) -> Callable[[PlainPickle], None]:
+    return lambda self: self.push(
+        self.take(self.number(form)).decode('utf-8', 'surrogatepass'))
+
+
+def _bytes(form: struct.Struct) -> Callable[[PlainPickle], None]:
+    return lambda self: self.push(self.take(self.number(form)))
+
+
+def _put(form: struct.Struct) -> Callable[[PlainPickle], None]:
+    return lambda self: self.put(self.number(form))
+
+
+def _get(form: struct.Struct) -> Callable[[PlainPickle], None]:
+    return lambda self: self.stack.append(self.memo[self.number(form)])
+
+
+def _tuple(length: int) -> Callable[[PlainPickle], None]:
+    return lambda self: self.push(tuple(_last(self, length)))
+
+
+def _long(self: PlainPickle) -> None:
+    self.push(int.from_bytes(self.take(self.number(BYTE)), 'little',
+                             signed=True))
+
+
+def _stack_global(self: PlainPickle) -> None:
+    attribute, module = self.stack.pop(), self.stack.pop()
+    self.name(module, attribute)
+
+
+# What each instruction does.
+READERS: Dict[int, Callable[[PlainPickle], None]] = {
+    code[0]: reader for code, reader in {
+        pickle.PROTO: lambda self: self.take(1),
+        pickle.FRAME: lambda self: self.take(8),
+        pickle.NONE: _constant(None),
+        pickle.NEWTRUE: _constant(True),
+        pickle.NEWFALSE: _constant(False),
+        pickle.EMPTY_TUPLE: _constant(()),
+        pickle.BININT: _number(INTEGER),
+        pickle.BININT1: _number(BYTE),
+        pickle.BININT2: _number(SHORT),
+        pickle.LONG1: _long,
+        pickle.BINFLOAT: _number(DOUBLE),
+        pickle.SHORT_BINUNICODE: _text(BYTE),
+        pickle.BINUNICODE: _text(UNSIGNED),
+        pickle.BINUNICODE8: _text(LENGTH),
+        pickle.SHORT_BINBYTES: _bytes(BYTE),
+        pickle.BINBYTES: _bytes(UNSIGNED),
+        pickle.BINBYTES8: _bytes(LENGTH),
+        pickle.EMPTY_LIST: lambda self: self.push([]),
+        pickle.EMPTY_DICT: lambda self: self.push({}),
+        pickle.MARK: PlainPickle.mark,
+        pickle.TUPLE: lambda self: self.push(tuple(self.since_mark())),
+        pickle.TUPLE1: _tuple(1),
+        pickle.TUPLE2: _tuple(2),
+        pickle.TUPLE3: _tuple(3),
+        pickle.APPEND: lambda self: self.extend(_last(self, 1)),
+        pickle.APPENDS: lambda self: self.extend(self.since_mark()),
+        pickle.SETITEM: lambda self: self.update(_last(self, 2)),
+        pickle.SETITEMS: lambda self: self.update(self.since_mark()),
+        pickle.MEMOIZE: lambda self: self.put(len(self.memo)),
+        pickle.BINPUT: _put(BYTE),
+        pickle.LONG_BINPUT: _put(UNSIGNED),
+        pickle.BINGET: _get(BYTE),
+        pickle.LONG_BINGET: _get(UNSIGNED),
+        pickle.GLOBAL: lambda self: self.name(self.line(), self.line()),
+        pickle.STACK_GLOBAL: _stack_global,
+        pickle.REDUCE: PlainPickle.call,
+        pickle.BINPERSID: PlainPickle.stored,
+    }.items()
+}

@@ -1,0 +1,133 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as mask_utils
+
+from sge_mmdet.evaluation import evaluate
+from sge_mmdet.evaluation.columns import read_truth
+from sge_mmdet.evaluation.result_files import read_detections
+
+RLE = mask_utils.encode(np.asfortranarray(np.eye(24, 32, dtype=np.uint8)))
+
+
+@pytest.fixture
+def truth():
+    return read_truth(dict(
+        images=[dict(id=i, height=24, width=32) for i in (1, 2)],
+        categories=[dict(id=1, name='cat')],
+        annotations=[dict(id=i, image_id=i, category_id=1, area=64,
+                          bbox=[1, 1, 8, 8]) for i in (1, 2)]))
+
+
+def instances(number=2, **changes):
+    return dict(dict(
+        bboxes=torch.tensor([[1., 1, 9, 9]] * number),
+        scores=torch.linspace(0.5, 1, number), masks=[RLE] * number,
+        labels=torch.zeros(number, dtype=torch.long)), **changes)
+
+
+def read(tmp_path, truth, *found, metric='bbox', protocol=2):
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps(
+        [dict(img_id=i, pred_instances=own)
+         for i, own in enumerate(found, start=1)], protocol))
+    return read_detections(tmp_path / 'r.pkl', truth, metric)
+
+
+@pytest.mark.parametrize('protocol', range(2, 6))
+@pytest.mark.parametrize('change', [
+    lambda t: t, lambda t: t.half(), lambda t: t.bfloat16(),
+    lambda t: t.double(), lambda t: t.clone().requires_grad_(),
+    lambda t: torch.cat([t, t])[len(t):], lambda t: t[:0],
+    lambda t: torch.stack([t, t], -1)[..., 1], lambda t: t.T.clone().T,
+], ids=['float', 'half', 'bfloat16', 'double', 'grad', 'offset', 'empty',
+        'strides', 'transposed'])
+@pytest.mark.filterwarnings('ignore:The use of `x.T` on tensors')
+def test_tensors_are_read_as_pytorch_holds_them(tmp_path, truth, change,
+                                                protocol):
+    given = {key: change(tensor) if key != 'labels' else tensor
+             for key, tensor in instances().items() if key != 'masks'}
+    given['labels'] = given['labels'][:len(given['scores'])].to(torch.uint8)
+    found = read(tmp_path, truth, given, protocol=protocol)
+    assert found.score.tolist() == given['scores'].double().tolist()
+    assert (found.box[:, 2:] == 8).all() and len(found.box) == len(found.score)
+
+
+def test_as_many_boxes_as_scores_in_each_image_and_not_in_all(tmp_path,
+                                                              truth):
+    """Lengths that agree in all only gave every box a wrong score."""
+    one, two = instances(1), instances(2)
+    with pytest.raises(ValueError, match='result 0 has 1 bboxes, 2 scores, '
+                       '2 labels, where as many'):
+        read(tmp_path, truth, dict(two, bboxes=one['bboxes']),
+             dict(one, bboxes=two['bboxes']))
+    with pytest.raises(ValueError, match=r'result 1 has .* 1 masks'):
+        read(tmp_path, truth, two, dict(two, masks=[RLE]), metric='segm')
+    good = read(tmp_path, truth, one, two, metric='segm')
+    assert good.area.tolist() == [24] * 3
+    assert evaluate(truth, read(tmp_path, truth, one, two), []).ap() > 0.99
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(bboxes=torch.zeros(2, 5)), r'bboxes .* shape \(2, 5\), not'),
+    (dict(bboxes=torch.zeros(4, 2)), r'not floating .* \(n, 4\)'),
+    (dict(bboxes=torch.zeros(2, 4, dtype=int)), 'bboxes .* type int64'),
+    (dict(scores=torch.zeros(2, 1)), r'scores .* of shape \(n\)'),
+    (dict(scores=torch.zeros(2, dtype=torch.cfloat)), 'ComplexFloatStorage'),
+    (dict(scores=torch.tensor(1.)), r'shape \(\), not'),
+    (dict(labels=torch.zeros(2, dtype=bool)), 'labels .* type bool'),
+    (dict(labels=torch.zeros(2)), 'labels .* type float32'),
+    (dict(labels=[0, 0]), "no tensor 'labels'"),
+    (dict(scores=torch.zeros(2).to_sparse()), '_rebuild_sparse_tensor'),
+    (dict(scores=torch.zeros(2, device='meta')), '_rebuild_meta_tensor'),
+    (dict(scores=np.ones(2)), 'it contains numpy'),
+    (dict(masks=7), "no list 'masks'"),
+    (dict(masks=[[[1, 2, 3, 4, 5, 6]]] * 2), 'mask 0 is not in compressed'),
+    (dict(masks=[dict(RLE, size=[True, 32])] * 2), r'of \[True, 32\] pixels'),
+], ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.filterwarnings('ignore')
+def test_tensors_of_another_kind_are_refused_by_name(tmp_path, truth,
+                                                     changes, words):
+    with pytest.raises(ValueError, match=rf'r\.pkl.*{words}'):
+        read(tmp_path, truth, instances(**changes), metric='segm')
+
+
+@pytest.mark.parametrize('image', ['1', True, 1.0, None, 2**60, [1]],
+                         ids=str)
+def test_images_are_whole_numbers(tmp_path, truth, image):
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([dict(
+        img_id=image, pred_instances=instances())]))
+    with pytest.raises(ValueError, match=r"r\.pkl .*'img_id' of result 0"):
+        read_detections(tmp_path / 'r.pkl', truth)
+
+
+@pytest.mark.parametrize('content, words', [
+    (b'\x80\x02cposix\nsystem\n.', 'contains posix.system'),
+    (b'\x80\x02cos\nx\x1b[2J\n.', r'contains os\.x\?\[2J$'),
+    (b'\x80\x02ctorch._utils\n_rebuild_qtensor\n.', '_rebuild_qtensor'),
+    (b'\x80\x02}}b.', 'instruction BUILD'),
+    (b'\x80\x02]P1\n.', 'instruction PERSID'),
+    (b'\x80\x02K\x01Q.', 'instruction BINPERSID'),
+    (b'\x80\x05\x96' + b'\xff' * 8, 'instruction BYTEARRAY8'),
+    (b'\x80\x02\x8b\xff\xff\xff\x7f', 'instruction LONG4'),
+    (b'I1' * 99 + b'\n.', 'instruction INT'),
+    (b'\xff', 'byte 255'), (b'\x80\x02)0.', 'instruction POP'),
+    (b'\x80\x02(' * 200, 'more than 100 containers'),
+    (b'\x80\x02K\x01)R.', 'calls what is no function'),
+    (b'\x80\x02ccollections\nOrderedDict\n)\x85R.', 'OrderedDict of items'),
+    (b'\x80\x02c_codecs\nencode\n)R.', 'other arguments'),
+    (b'\x80\x02}]]s.', 'a key of a dict'), (b'\x80\x02)]]s.', 'into a tuple'),
+    (b'\x80\x02]q\xff.', 'damaged'), (b'\x80\x02h\x01.', 'damaged'),
+    (b'\x80\x02.', 'damaged'), (b'\x80\x02X\xff\xff\xff\xffa.', 'damaged'),
+    (b'\x80\x02X\x01\x00\x00\x00\xff.', 'damaged'), (b'\x80\x02].', None),
+])
+def test_what_plain_data_does_not_need_is_named(tmp_path, truth, content,
+                                                words):
+    (tmp_path / 'r.pkl').write_bytes(content)
+    if words is None:
+        assert len(read_detections(tmp_path / 'r.pkl', truth).image) == 0
+        return
+    with pytest.raises(ValueError, match=words) as caught:
+        read_detections(tmp_path / 'r.pkl', truth)
+    assert 'r.pkl' in str(caught.value) and len(str(caught.value)) < 500
