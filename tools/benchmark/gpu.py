@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DTYPES = ('float32', 'float16', 'bfloat16')
 LAYOUTS = ('contiguous_format', 'channels_last')
+PRECISIONS = ('float32', 'tf32', 'amp_float16', 'amp_bfloat16')
 
 
 @dataclass(frozen=True)
@@ -76,39 +77,38 @@ def steps(device: str, small: bool) -> List[Step]:
 
     Args:
         device (str): Where.
-        small (bool): Whether to go through all steps with small sizes.
+        small (bool): Whether to go through every script once, with small
+            sizes.
     """
     on = ['--device', device]
-    few = ['--rounds', '1'] if small else ['--rounds', '30']
-    shape = ['--shape', '1x64x12x20'] if small else []
-    net = (['--size', '64', '96', '--images', '1', '--depth', '18'] if small
-           else ['--compile'])
-    short = (['--iterations', '2', '--size', '64', '--images', '1', '--depth',
-              '18'] if small else [])
-    check = ['--small', '--repeats', '2'] if small else ['--repeats', '100']
-    limit = 300 if small else 240
-    listed = [
-        Step(f'check_{part}_{dtype}', f'Correctness: {part}, {dtype}',
-             'check_kernels.py',
-             [*on, '--dtype', dtype, '--part', part, *check], limit, False)
-        for part in ('operator', 'block_end') for dtype in DTYPES]
-    listed += [
-        Step(f'ops_{dtype}', f'Operator and end of a block, {dtype}',
-             'ops.py', [*on, '--dtype', dtype, '--layout', *LAYOUTS, *few,
-                        *shape, *['--no-compile'] * small], 2 * limit)
-        for dtype in DTYPES]
-    listed += [
-        Step(f'network_{precision}', f'ResNet + FPN, {precision}',
-             'network.py', [*on, '--precision', precision, '--layout', 'NCHW',
-                            'NHWC', *few, *net], 2 * limit)
-        for precision in ('float32', 'tf32', 'amp_float16', 'amp_bfloat16')
-        if not (small and precision == 'amp_float16')]
-    listed += [
-        Step('training', 'A short training', 'training.py', [*on, *short],
-             limit),
+    if small:
+        few = [*on, '--rounds', '1']
+        tiny = ['--size', '64', '96', '--images', '1', '--depth', '18']
+        train = [*on, '--iterations', '2', '--size', '64', '--images', '1',
+                 '--depth', '18']
+        return [
+            Step('check', 'Correctness of the kernels', 'check_kernels.py',
+                 [*on, '--small', '--repeats', '2'], 300, False),
+            Step('ops', 'Operator and end of a block', 'ops.py',
+                 [*few, '--dtype', *DTYPES, '--layout', *LAYOUTS, '--shape',
+                  '1x64x12x20', '--no-compile'], 300),
+            Step('network', 'ResNet + FPN', 'network.py', [*few, *tiny], 300),
+            Step('training', 'A short training', 'training.py', train, 300)]
+    return [
+        *(Step(f'check_{part}_{dtype}', f'Correctness: {part}, {dtype}',
+               'check_kernels.py', [*on, '--dtype', dtype, '--part', part,
+                                    '--repeats', '1000'], 240, False)
+          for part in ('operator', 'block_end') for dtype in DTYPES),
+        *(Step(f'ops_{dtype}', f'Operator and end of a block, {dtype}',
+               'ops.py', [*on, '--dtype', dtype, '--layout', *LAYOUTS], 480)
+          for dtype in DTYPES),
+        *(Step(f'network_{precision}', f'ResNet + FPN, {precision}',
+               'network.py', [*on, '--precision', precision, '--layout',
+                              'NCHW', 'NHWC', '--compile'], 480)
+          for precision in PRECISIONS),
+        Step('training', 'A short training', 'training.py', on, 240),
         Step('training_amp', 'A short training in bfloat16', 'training.py',
-             [*on, *short, '--amp'], limit)]
-    return listed
+             [*on, '--amp'], 240)]
 
 
 def run_step(step: Step, out: Path) -> Outcome:
