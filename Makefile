@@ -3,7 +3,7 @@
 # make study     no attention, SE and SGE with three seeds each, in one table
 # make bench     SGE's time and memory beside its reference and other attention
 # make test      the tests
-# make soak      long use and damaged files, with a count of everything tried
+# make soak      long use, edited and hostile files; counts everything tried
 # make env       the environment of all, in $(VENV)
 # make lint      the linter
 
@@ -60,7 +60,7 @@ test: env
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 soak: env
-	@$(RUN) tools/dev/fuzz_files.py --files 2100
+	@$(RUN) tools/dev/fuzz_files.py --files 5400
 	@$(RUN) tools/dev/soak.py
 	@$(RUN) -m pytest tests/test_evaluation/test_engines.py --data-sets 500
 

@@ -17,7 +17,6 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as stock
 from PIL import Image
 from pycocotools import mask as mask_utils
-from safe_loading import safely
 from scripts import TOOLS, run_script
 
 import sge_mmdet  # noqa: F401
@@ -108,7 +107,6 @@ def result(**changes):
                       score=0.5), **changes)]
 
 
-@safely
 @pytest.mark.parametrize('command', [
     lambda config, path: ('convert_checkpoint.py', path, '-o',
                           path.parent / 'out.pth'),
@@ -134,7 +132,6 @@ def test_weights_of_another_model_are_refused(digits, tmp_path):
         'a.pth has no weight of the FasterRCNN of the config; it has a')
 
 
-@safely
 @pytest.mark.parametrize('scheme, table', [
     ('torchvision', 'get_torchvision_models'),
     ('modelzoo', 'get_torchvision_models'),
@@ -222,7 +219,6 @@ assert peak() - before < {most} * 1024, f'{{peak() - before}} KiB more'
     return said
 
 
-@safely
 def test_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path):
     bomb(tmp_path / 'a.pth')
     bomb(tmp_path / 'b.pth', tail=b'PK\x05\x06')

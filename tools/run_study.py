@@ -30,29 +30,7 @@ WRITTEN = ('study.md', 'study.csv', 'study.json', 'study.png', 'curves.png')
 
 def main() -> None:
     """Run what is left of the study and report on it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('configs', nargs='+',
-                        help='with the same test data, the baseline first')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--names', nargs='+',
-                        help='of the configs; default: their file names')
-    parser.add_argument('--work-dir', type=Path, default='work_dirs/study')
-    parser.add_argument(
-        '--gpus', nargs='+', default=[], metavar='GPU',
-        help='train one run on each of these at a time, as '
-        'CUDA_VISIBLE_DEVICES calls them; default: one after another')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        help='options for every config, key=value')
-    parser.add_argument('--resamples', type=int, default=1000)
-    parser.add_argument('--report-only', action='store_true',
-                        help='train nothing, report on what is there')
-    add_size_options(parser)
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace files that are '
-        'there, also those that this tool did not write')
-    args = parser.parse_args()
+    args = parse_args()
     # Ended from outside, it ends its trainings as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = []
@@ -77,6 +55,33 @@ def main() -> None:
         sys.exit(f'error: {error}')
     if failed:
         sys.exit(f'{len(failed)} runs failed; the same command tries again')
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+',
+                        help='with the same test data, the baseline first')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--names', nargs='+',
+                        help='of the configs; default: their file names')
+    parser.add_argument('--work-dir', type=Path, default='work_dirs/study')
+    parser.add_argument(
+        '--gpus', nargs='+', default=[], metavar='GPU',
+        help='train one run on each of these at a time, as '
+        'CUDA_VISIBLE_DEVICES calls them; default: one after another')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='options for every config, key=value')
+    parser.add_argument('--resamples', type=int, default=1000)
+    parser.add_argument('--report-only', action='store_true',
+                        help='train nothing, report on what is there')
+    add_size_options(parser)
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are '
+        'there, also those that this tool did not write')
+    return parser.parse_args()
 
 
 def write(report: StudyReport, runs: Sequence[StudyRun], folder: Path,

@@ -30,6 +30,33 @@ from sge_mmdet.visualization import (
 
 def main() -> None:
     """Draw the sheets."""
+    args = parse_args()
+    writer = Writer(args.overwrite, [
+        args.config, args.checkpoint, args.image,
+        *filter(None, [args.before])], renews=True)
+    try:
+        image, after = look(args.config, args.checkpoint, args.image,
+                            args.device)
+        layers = choose_layers(after, args.layers)
+        for name in layers:
+            writer.check(*picture_files(args.out_dir, name))
+        before = look_before(args)
+        for name in layers:
+            groups = after[name].choose_groups(args.groups, args.number)
+            files = picture_files(args.out_dir, name)
+            gates = {f'gate {when} training': maps[name] for when, maps in
+                     (('before', before), ('after', after)) if maps}
+            save_figure(gates_figure(image, gates, name, groups), files[0],
+                        writer)
+            save_figure(similarity_figure(after[name], name, groups),
+                        files[1], writer)
+            print(*files)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f'error: {error}')
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,29 +81,7 @@ def main() -> None:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace files that are '
         'there, also those that this tool did not write')
-    args = parser.parse_args()
-    writer = Writer(args.overwrite, [
-        args.config, args.checkpoint, args.image,
-        *filter(None, [args.before])], renews=True)
-    try:
-        image, after = look(args.config, args.checkpoint, args.image,
-                            args.device)
-        layers = choose_layers(after, args.layers)
-        for name in layers:
-            writer.check(*picture_files(args.out_dir, name))
-        before = look_before(args)
-        for name in layers:
-            groups = after[name].choose_groups(args.groups, args.number)
-            files = picture_files(args.out_dir, name)
-            gates = {f'gate {when} training': maps[name] for when, maps in
-                     (('before', before), ('after', after)) if maps}
-            save_figure(gates_figure(image, gates, name, groups), files[0],
-                        writer)
-            save_figure(similarity_figure(after[name], name, groups),
-                        files[1], writer)
-            print(*files)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    return parser.parse_args()
 
 
 def picture_files(folder: Path, layer: str) -> List[Path]:

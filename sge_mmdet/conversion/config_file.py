@@ -2,7 +2,7 @@
 import os.path as osp
 import re
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, List, Union
 
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
@@ -27,7 +27,7 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
 
     Raises:
         FileExistsError: If the file exists and is not to be replaced, or is
-            the config to inherit.
+            the config to inherit or one that it inherits.
         FileNotFoundError: If there is no such config.
         OSError: If the file cannot be written.
         ValueError: As :func:`add_sge`, or if the config cannot be loaded, or
@@ -38,8 +38,6 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
     if path.suffix != '.py':
         raise ValueError(f'A config that inherits is a Python file; name it '
                          f'{path.with_suffix(".py")} instead of {path}')
-    writer = Writer(overwrite, [source])
-    writer.check(path)
     try:
         is_lazy = Config._is_lazy_import(str(source))
     except (SyntaxError, ValueError) as error:
@@ -49,6 +47,8 @@ def write_sge_config(base: Union[str, Path], path: Union[str, Path],
             f'{source} is in the pure Python style of MMEngine, which a '
             '_base_ cannot inherit; call sge_mmdet.add_sge on its Config')
     cfg = load_config(source)
+    writer = Writer(overwrite, _inherited_files(source))
+    writer.check(path)
     try:
         changes = sge_changes(cfg, **options)
     except NotApplicableError as error:
@@ -87,6 +87,15 @@ def find_config(name: Union[str, Path]) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f'There is no config {name}')
     return path.resolve()
+
+
+def _inherited_files(source: Path) -> List[Path]:
+    """Return a config and all that it inherits."""
+    files = [source]
+    for name in Config._get_base_files(str(source)):
+        base, _ = Config._get_cfg_path(name, str(source))
+        files += _inherited_files(Path(base))
+    return files
 
 
 def _inherited_name(source: Path, folder: Path) -> str:

@@ -145,7 +145,8 @@ def read_truth(source: Union[str, Path, dict],
         box = number_table('bbox, which is [x, y, width, height]', [
             a['bbox'] for a in annotations], 4)
         area = [a.get('area') for a in annotations]
-        area = number_table('area', [np.nan if value is None else value
+        has_none = np.array([value is None for value in area], bool)
+        area = number_table('area', [0 if value is None else value
                                      for value in area], 1)[:, 0]
         crowd = [a.get('iscrowd', 0) for a in annotations]
     except (AttributeError, KeyError, TypeError) as error:
@@ -165,17 +166,18 @@ def read_truth(source: Union[str, Path, dict],
              ~np.isin(category, list(all_categories))),
             (f'a box that is not four finite numbers, to {FARTHEST:.0e} '
              'pixels, of a size of 0 or more', ~_good_boxes(box)),
-            ('an area that is not 0 or more', (area < 0) | np.isinf(area)),
+            ('an area that is not 0 or more',
+             ~((area >= 0) & np.isfinite(area))),
             ('an iscrowd that is not 0 or 1',
              np.array([flag not in (0, 1) for flag in crowd], bool))):
         if bad.any():
             raise ValueError(
                 f'{name}: annotation {annotations[bad.argmax()]["id"]} '
                 f'has {what} ({bad.sum()} such)')
-    if np.isnan(area).any():
-        warnings.warn(f'{name}: {np.isnan(area).sum()} annotations have no '
+    if has_none.any():
+        warnings.warn(f'{name}: {has_none.sum()} annotations have no '
                       'area; that of their box is taken', stacklevel=2)
-        area = np.where(np.isnan(area), box[:, 2] * box[:, 3], area)
+        area = np.where(has_none, box[:, 2] * box[:, 3], area)
     keep = np.flatnonzero(np.isin(category, chosen))
     segmentation = [annotations[i].get('segmentation') for i in keep]
     return Truth(

@@ -209,7 +209,7 @@ def resample_figures(truth: Truth,
         raise ValueError('Intervals need two resamples or more, and are good '
                          f'from some hundreds; got {resamples}')
     if not len(truth.image):
-        raise ValueError('The ground truth has no object to compare on')
+        raise ValueError(f'{truth.name} has no object to compare on')
     check_memory(truth, bins, resamples)
     bins = with_all_sizes(bins)
     weights = np.concatenate([

@@ -72,11 +72,14 @@ def match(truth: Truth,
         max_dets (int): Detections an image and class. Default: 100.
     """
     categories = len(truth.category_ids)
-    group = found.image.astype(np.int64) * categories + found.category
+    # COCO goes through images in the order of their ids, which tells who is
+    # first among equal scores.
+    rank = np.argsort(np.argsort(truth.image_ids))
+    group = rank[found.image] * categories + found.category
     order = np.lexsort((-found.score, group))
     order = order[_ranks(group[order]) < max_dets]
     group = group[order]
-    truth_group = truth.image.astype(np.int64) * categories + truth.category
+    truth_group = rank[truth.image] * categories + truth.category
     truth_order = np.argsort(truth_group, kind='stable')
     det, obj = _pairs(group, truth_group[truth_order])
     crowd = truth.crowd[truth_order]
@@ -123,7 +126,6 @@ def match(truth: Truth,
     np.add.at(objects, (truth.image[truth_order],
                         truth.category[truth_order]), counted)
     inside = np.column_stack([bin.holds(found.area[order]) for bin in bins])
-    # Among equal scores COCO keeps the order of the images.
     by_score = np.lexsort((-found.score[order], found.category[order]))
     order = order[by_score]
     return Matches(found.image[order], found.category[order],

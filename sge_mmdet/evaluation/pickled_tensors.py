@@ -45,6 +45,7 @@ class _StorageType(NamedTuple):
 
 class _StoredNumbers(NamedTuple):
     type: _StorageType
+    key: str
     count: int
 
 
@@ -109,8 +110,7 @@ def _read_storage(data: Any) -> np.ndarray:
     if type(machine) is not dict or machine.get('little_endian') is not True:
         raise pickle.UnpicklingError('it was written by a machine that stores '
                                      'the first byte of a number last')
-    if not isinstance(stored, _StoredNumbers) or type(keys) is not list or (
-            len(keys) != 1):
+    if not isinstance(stored, _StoredNumbers) or keys != [stored.key]:
         raise pickle.UnpicklingError('it holds something else where the '
                                      'numbers of one tensor belong')
     # Their number comes once more, in 8 bytes.
@@ -131,12 +131,13 @@ def _find_stored(stored: Any) -> _StoredNumbers:
     if type(stored) is not tuple or len(stored) != 6:
         raise pickle.UnpicklingError('it has a storage that is not described '
                                      'as PyTorch does')
-    kind, storage_type, _, _, count, view = stored
+    kind, storage_type, key, _, count, view = stored
     if kind != 'storage' or not isinstance(storage_type, _StorageType) or (
-            type(count) is not int or view is not None):
+            type(key) is not str or type(count) is not int
+            or view is not None):
         raise pickle.UnpicklingError('it has a storage that is not described '
                                      'as PyTorch does')
-    return _StoredNumbers(storage_type, count)
+    return _StoredNumbers(storage_type, key, count)
 
 
 def _view(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:

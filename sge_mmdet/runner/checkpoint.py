@@ -1,35 +1,32 @@
-"""MMEngine's checkpoints under torch >= 2.6, with ``weights_only`` left on.
+"""MMEngine's checkpoints, loaded without running anything of them.
 
-From torch 2.6 on, ``torch.load`` builds nothing but tensors and plain
-containers. MMEngine's checkpoints also hold its logs, so that its own test and
-resume fail. :func:`allow_mmengine_checkpoints` allows exactly what MMEngine
-0.10 writes: log buffers, the numpy numbers in them, and functions of a short
-list. :func:`load_local_checkpoint` says in words why a file was not loaded.
+MMEngine's own loaders call ``torch.load``, which up to torch 2.5 runs what a
+file contains, and from 2.6 on refuses the logs in MMEngine's checkpoints.
+:func:`load_local_checkpoint` takes their place. It checks how the file is laid
+out, reads it with an unpickler of its own, and defuses what MMEngine would
+execute later.
 """
 import difflib
+import io
 import os
 import os.path as osp
-import pickle
-import re
-import zipfile
-from typing import Any, Callable, Optional
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, Optional
 from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier, get_rank
-from mmengine.logging import HistoryBuffer
-from mmengine.optim.scheduler import OneCycleParamScheduler
+from mmengine.fileio import get_file_backend
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as stock
 
-from .pickled_numpy import STAND_INS
+from .archive import is_zip, read_storages
+from .checkpoint_content import check_content
+from .plain_data import check_plain
+from .refusal import CheckpointError, OtherKind, Refused
+from .unpickler import pickle_module_for
 
-# Functions that MMEngine writes into its checkpoints, which pickle stores as
-# ``getattr(class, name)``.
-PICKLED_METHODS = {
-    HistoryBuffer: ('min', 'max', 'current', 'mean'),
-    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
-}
 # MMEngine's own tables of what its nicknames stand for.
 NICKNAMES = {
     'torchvision': 'get_torchvision_models',
@@ -38,33 +35,17 @@ NICKNAMES = {
     'openmmlab': 'get_external_models',
     'mmcls': 'get_mmcls_models',
 }
-
-
-def get_pickled_method(cls: type, name: str) -> Callable:
-    """Stand in for ``getattr`` while a checkpoint is loaded.
-
-    Raises:
-        pickle.UnpicklingError: For anything but :data:`PICKLED_METHODS`; with
-            a free ``getattr`` a file could reach any function from a class.
-    """
-    if not any(cls is owner and name in names
-               for owner, names in PICKLED_METHODS.items()):
-        raise pickle.UnpicklingError(
-            f'Unsupported global: GLOBAL getattr({cls!r}, {name!r})')
-    return getattr(cls, name)
+SAVE_WEIGHTS = ('. If its source is beyond doubt, save its weights alone: '
+                'torch.save(dict(state_dict=torch.load(file, '
+                "weights_only=False)['state_dict']), new_file)")
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Let ``torch.load`` read MMEngine's checkpoints and explain refusals.
+    """Let MMEngine load checkpoints as :func:`load_local_checkpoint` does.
 
-    Does nothing with torch < 2.6, where ``weights_only`` is off by default.
+    Its loaders of files, URLs, nicknames and Ceph servers are replaced;
+    :func:`torch.load` itself, and what it allows, stay as they are.
     """
-    if not weights_only_is_default():
-        return
-    torch.serialization.add_safe_globals([
-        HistoryBuffer, OneCycleParamScheduler,
-        (get_pickled_method, 'builtins.getattr'), *STAND_INS
-    ])
     CheckpointLoader.register_scheme(
         prefixes='', loader=load_local_checkpoint, force=True)
     CheckpointLoader.register_scheme(
@@ -73,6 +54,9 @@ def allow_mmengine_checkpoints() -> None:
     CheckpointLoader.register_scheme(
         prefixes=[f'{scheme}://' for scheme in NICKNAMES],
         loader=load_from_nickname, force=True)
+    CheckpointLoader.register_scheme(
+        prefixes=[r'(\S+\:)?s3://', r'(\S+\:)?petrel://'],
+        loader=load_from_ceph, force=True)
 
 
 def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
@@ -100,6 +84,29 @@ def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
             torch.hub.download_url_to_file(url, filename)
         barrier()
     return load_local_checkpoint(filename, map_location)
+
+
+def load_from_ceph(name: str, map_location: Optional[Any] = None) -> dict:
+    """Load a checkpoint that lies on a Ceph server, such as s3://a/b.pth.
+
+    It takes the place of MMEngine's loader, which hands on config text that
+    MMEngine executes.
+
+    Args:
+        name (str): Address of the file.
+        map_location (optional): As in :func:`torch.load`. Default: None.
+
+    Returns:
+        dict: The checkpoint.
+
+    Raises:
+        RuntimeError: As :func:`load_local_checkpoint`.
+    """
+    backend = get_file_backend(name, backend_args=dict(backend='petrel'))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, osp.basename(name))
+        copy.write_bytes(backend.get(name))
+        return load_local_checkpoint(str(copy), map_location)
 
 
 def load_from_nickname(name: str,
@@ -142,16 +149,15 @@ def load_local_checkpoint(filename: str,
                           map_location: Optional[Any] = None) -> dict:
     """Load a checkpoint file without running anything that it contains.
 
-    It takes the place of MMEngine's loader of local files. With torch < 2.6,
-    which cannot be told what MMEngine writes, it loads as MMEngine does there:
-    a file may then run code.
+    It takes the place of MMEngine's loader of local files.
 
     Args:
         filename (str): Path of the file.
         map_location (optional): As in :func:`torch.load`. Default: None.
 
     Returns:
-        dict: The checkpoint.
+        dict: The checkpoint. Of its config text, what names code of others is
+        left out.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -161,76 +167,42 @@ def load_local_checkpoint(filename: str,
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
         raise FileNotFoundError(f'{filename} can not be found.')
-    try:
-        unpacked = _unpacked_size(filename)
-        if unpacked <= osp.getsize(filename):
-            checkpoint = torch.load(
-                filename, map_location=map_location,
-                weights_only=weights_only_is_default())
-    except Exception as error:
-        # torch.load answers a damaged file with any of half a dozen types.
-        refused = _refused_globals(filename, error)
-        if refused:
-            raise RuntimeError(
-                f'Refused to load {filename}: it contains '
-                f'{", ".join(refused)}, which could run code. Nothing of it '
-                'was run. If its source is beyond doubt, save its weights '
-                'alone: torch.save(dict(state_dict=torch.load(file, '
-                "weights_only=False)['state_dict']), new_file)") from error
-        if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-            raise
-        raise RuntimeError(
-            f'Cannot read {filename} ({osp.getsize(filename)} bytes): it is '
-            'truncated, damaged or no checkpoint. Copy or download it again'
-        ) from error
-    # PyTorch stores what it writes as it is. A compressed file, or one whose
-    # parts overlap, can be a thousand times as large in memory.
-    if unpacked > osp.getsize(filename):
-        raise RuntimeError(
-            f'Refused to load {filename}: it is compressed, '
-            f'{osp.getsize(filename)} bytes that unpack to {unpacked}, and '
-            'torch.save never compresses. Unpack it if it is an archive')
-    _check_structure(filename, checkpoint)
+    if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0').lower() in (
+            '1', 'y', 'yes', 'true'):
+        raise CheckpointError(
+            f'Cannot read {filename} while TORCH_FORCE_WEIGHTS_ONLY_LOAD is '
+            'set, under which PyTorch takes no other reader of pickles; unset '
+            'it: the one here runs nothing either')
+    with open(filename, 'rb') as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            checkpoint = _read(file, size, map_location)
+            check_content(filename, checkpoint)
+        except Refused as error:
+            advice = '' if isinstance(error, OtherKind) else SAVE_WEIGHTS
+            raise CheckpointError(
+                f'Refused to load {filename}: {error}. Nothing of it was run'
+                f'{advice}') from error
     return checkpoint
 
 
-def _check_structure(filename: str, checkpoint: Any) -> None:
-    """Raise unless MMEngine would find weights by their names."""
-    weights = checkpoint.get('state_dict', checkpoint) if isinstance(
-        checkpoint, dict) else checkpoint
-    if not isinstance(weights, dict):
-        where = 'state_dict' if weights is not checkpoint else 'content'
-        raise RuntimeError(
-            f'{filename} is no checkpoint: its {where} is of type '
-            f'{type(weights).__name__}, not a dict of names and tensors')
-
-
-def _unpacked_size(filename: str) -> int:
-    """Return what the parts of a zip file take in memory; else 0."""
-    with open(filename, 'rb') as file:
-        # What PyTorch tells a zip file by: one with something behind its end
-        # is none to zipfile.is_zipfile.
-        if file.read(4) != b'PK\x03\x04':
-            return 0
-    with zipfile.ZipFile(filename) as file:
-        return sum(part.file_size for part in file.infolist())
-
-
-def weights_only_is_default() -> bool:
-    """Return whether ``torch.load`` runs nothing by default: torch >= 2.6."""
-    major, minor = re.match(r'(\d+)\.(\d+)', torch.__version__).groups()
-    return (int(major), int(minor)) >= (2, 6)
-
-
-def _refused_globals(filename: str, error: Exception) -> 'list[str]':
-    """Name what ``torch.load`` refused in a file; empty if it did not."""
-    if not isinstance(error, pickle.UnpicklingError):
-        return []
-    named = re.findall(r'GLOBAL (getattr\(.*\)|[\w.]+)', str(error))
+def _read(file: BinaryIO, size: int, map_location: Any) -> Any:
+    """Return what a file holds."""
     try:
-        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(filename)
-    except Exception:
-        # Neither a file in the format before torch 1.6 nor a damaged one can
-        # be searched.
-        unsafe = []
-    return sorted({*named, *unsafe})
+        storages = read_storages(file) if is_zip(file) else None
+        file.seek(0)
+        # In memory, a file of the older format cannot be a tar archive, nor
+        # make PyTorch ask for more than it has.
+        source = io.BytesIO(file.read()) if storages is None else file
+        checkpoint = torch.load(
+            source, map_location=map_location, weights_only=False,
+            pickle_module=pickle_module_for(size, storages))
+        check_plain(checkpoint, size)
+        return checkpoint
+    except (Refused, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # torch.load answers a damaged file with any of half a dozen types.
+        raise CheckpointError(
+            f'Cannot read {file.name} ({size} bytes): it is truncated, '
+            'damaged or no checkpoint. Copy or download it again') from error

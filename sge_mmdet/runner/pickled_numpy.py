@@ -2,16 +2,18 @@
 
 Numpy's own unpickling trusts the file: a call of ``ndarray`` or a forged state
 of a ``dtype`` turns bytes into object pointers. These stand-ins take the same
-calls and build arrays and scalars of plain numbers only. Anything else raises
-a ``pickle.UnpicklingError``.
+calls and build arrays and scalars of plain numbers only. Anything else is
+refused.
 """
-import pickle
+import re
 from typing import Any, Tuple
 
 import numpy as np
 
+from .refusal import Refused
+
 # Boolean, integer, unsigned and floating point.
-NUMBER_KINDS = 'biuf'
+NUMBER_CODE = re.compile(r'[<>|=]?[biuf]\d{1,2}')
 
 
 class PickledDtype:
@@ -19,17 +21,15 @@ class PickledDtype:
 
     def __init__(self, code: str, align: Any = False,
                  copy: Any = False) -> None:
-        dtype = np.dtype(code) if isinstance(code, str) else None
-        if dtype is None or dtype.kind not in NUMBER_KINDS:
-            raise pickle.UnpicklingError(
-                f'Unsupported global: GLOBAL numpy.dtype({code!r})')
-        self.value = dtype
+        if not (isinstance(code, str) and NUMBER_CODE.fullmatch(code)):
+            raise Refused('it contains numpy.dtype of what is no number')
+        self.value = np.dtype(code)
 
     def __setstate__(self, state: Tuple) -> None:
         """Take the byte order, the one part of the state of a number."""
         order = state[1]
-        if order not in ('<', '>', '|', '='):
-            raise pickle.UnpicklingError(f'A byte order is not {order!r}')
+        if not isinstance(order, str) or order not in ('<', '>', '|', '='):
+            raise Refused('it contains numbers of no byte order')
         self.value = self.value.newbyteorder(order)
 
 
@@ -38,14 +38,13 @@ class PickledArray(np.ndarray):
 
     def __new__(cls, *args: Any) -> 'PickledArray':
         """Refuse: numpy's pickles reach arrays through ``_reconstruct``."""
-        raise pickle.UnpicklingError(
-            'Unsupported global: GLOBAL numpy.ndarray as a function')
+        raise Refused('it contains numpy.ndarray as a function')
 
     def __setstate__(self, state: Tuple) -> None:
         """Take shape, type and bytes; numpy checks that they fit."""
         version, shape, dtype, is_fortran, data = state
         if not (isinstance(dtype, PickledDtype) and isinstance(data, bytes)):
-            raise pickle.UnpicklingError('An array of numbers is expected')
+            raise Refused('it contains an array of more than numbers')
         super().__setstate__((version, shape, dtype.value, is_fortran, data))
 
     def __reduce_ex__(self, protocol: int) -> Tuple:
@@ -62,18 +61,13 @@ def new_scalar(dtype: PickledDtype, data: bytes) -> np.generic:
     """Stand in for ``scalar``: the number that the bytes are."""
     if not (isinstance(dtype, PickledDtype) and isinstance(data, bytes)
             and len(data) == dtype.value.itemsize):
-        raise pickle.UnpicklingError('One number is expected')
+        raise Refused('it contains a number of numpy that is none')
     return np.frombuffer(data, dtype.value)[0]
 
 
-def empty_bytes() -> bytes:
-    """Stand in for ``bytes()``, the data of an empty array."""
-    return b''
-
-
 # By the names that pickles call them; numpy 2 renamed one module.
-STAND_INS = [(PickledDtype, 'numpy.dtype'), (PickledArray, 'numpy.ndarray'),
-             (empty_bytes, 'builtins.bytes')]
+CLASSES = {'numpy.ndarray': PickledArray}
+FUNCTIONS = {'numpy.dtype': PickledDtype}
 for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-    STAND_INS += [(new_array, f'{_module}._reconstruct'),
-                  (new_scalar, f'{_module}.scalar')]
+    FUNCTIONS[f'{_module}._reconstruct'] = new_array
+    FUNCTIONS[f'{_module}.scalar'] = new_scalar

@@ -2,13 +2,17 @@
 import argparse
 import runpy
 import sys
+import traceback
 from pathlib import Path
+from typing import Optional
 
 from mmengine.config import DictAction
 
 from ..utils import load_config, stock_path
+from ..utils.text import printable
 from .launch import use_cpus
 from .preflight import check_config
+from .refusal import CheckpointError
 from .resume import find_whole_checkpoint
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
@@ -61,4 +65,33 @@ def run_stock_tool(name: str) -> None:
     sys.argv[0] = str(tool)
     if added:
         sys.argv += ['--cfg-options', *added]
-    runpy.run_path(str(tool), run_name='__main__')
+    _run(tool)
+
+
+def _run(tool: Path) -> None:
+    """Run a tool; a checkpoint that fails ends it in one line."""
+    try:
+        runpy.run_path(str(tool), run_name='__main__')
+    except CheckpointError as error:
+        sys.exit(f'error: {error}')
+    except (OSError, RuntimeError) as error:
+        place = _unwritten_checkpoint(error)
+        if place is None:
+            raise
+        cause = getattr(error, 'strerror', None) or str(error)
+        sys.exit(f'error: Cannot write the checkpoint {place}: '
+                 f'{printable(cause)}; make room, or name another --work-dir '
+                 'and the last whole checkpoint with --resume')
+
+
+def _unwritten_checkpoint(error: Exception) -> Optional[str]:
+    """Return which checkpoint MMEngine was writing when an error occurred.
+
+    The error of a full disk does not name the file, of which a part is left.
+    """
+    names = [frame.f_locals['filename']
+             for frame, _ in traceback.walk_tb(error.__traceback__)
+             if frame.f_code.co_name == 'save_checkpoint'
+             and 'filename' in frame.f_locals]
+    is_of_disk = isinstance(error, OSError) or 'file write' in str(error)
+    return names[-1] if names and is_of_disk else None

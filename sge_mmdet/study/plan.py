@@ -132,8 +132,8 @@ def plan_study(configs: Sequence[Union[str, Path]],
         _check_begun(run, text)
     for run, text in zip(runs, texts):
         # What is there of a run that was begun says the same.
-        Writer(overwrite or run.work_dir.is_dir(), paths, renews=True).write(
-            run.config, text)
+        replaces = overwrite or run.work_dir.is_dir()
+        Writer(replaces, paths, renews=True).write(run.config, text)
     return sorted(runs, key=lambda run: list(seeds).index(run.seed))
 
 

@@ -255,6 +255,12 @@ def _long(self: PlainPickle) -> None:
                              signed=True))
 
 
+def _frame(self: PlainPickle) -> None:
+    """Read how long a part is, which says nothing but whether it is there."""
+    if self.number(LENGTH) > len(self.data) - self.at:
+        raise IndexError
+
+
 def _stack_global(self: PlainPickle) -> None:
     attribute, module = self.stack.pop(), self.stack.pop()
     self.name(module, attribute)
@@ -264,7 +270,7 @@ def _stack_global(self: PlainPickle) -> None:
 READERS: Dict[int, Callable[[PlainPickle], None]] = {
     code[0]: reader for code, reader in {
         pickle.PROTO: lambda self: self.take(1),
-        pickle.FRAME: lambda self: self.take(8),
+        pickle.FRAME: _frame,
         pickle.NONE: _constant(None),
         pickle.NEWTRUE: _constant(True),
         pickle.NEWFALSE: _constant(False),

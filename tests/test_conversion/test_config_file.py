@@ -73,3 +73,13 @@ def test_files_that_cannot_be_used_are_refused(tmp_path, base, target, error,
 def test_missing_stock_config_is_named():
     with pytest.raises(FileNotFoundError, match='no configs/x/none'):
         find_config('mmdet::x/none.py')
+
+
+def test_config_that_the_inherited_one_inherits_is_never_replaced(tmp_path):
+    (tmp_path / 'own.py').write_text(OWN)
+    (tmp_path / 'child.py').write_text("_base_ = 'own.py'\n")
+    (tmp_path / 'grandchild.py').write_text("_base_ = ['child.py']\n")
+    with pytest.raises(FileExistsError, match=r'own\.py is an input'):
+        write_sge_config(tmp_path / 'grandchild.py', tmp_path / 'own.py',
+                         overwrite=True)
+    assert (tmp_path / 'own.py').read_text() == OWN

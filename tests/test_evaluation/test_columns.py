@@ -88,6 +88,7 @@ def test_ground_truth_with_a_fault_is_named(tmp_path, truth, words):
     ('categories', 0, dict(name=['cat']), r"name: .* got \['cat'\]"),
     ('annotations', 0, dict(area='12'), "area: could not read '12'"),
     ('annotations', 0, dict(area=True), 'area: could not read True'),
+    ('annotations', 0, dict(area=float('nan')), 'area that is not 0 or more'),
     ('annotations', 0, dict(bbox=[1, 2, '3', 4]), "could not read '3'"),
     ('annotations', 0, dict(bbox=[1, 2, False, 4]), 'could not read False'),
     ('annotations', 0, dict(bbox='1234'), "could not read '1234'"),

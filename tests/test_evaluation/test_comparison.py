@@ -153,10 +153,12 @@ def test_names_of_detectors_are_safe_to_print():
     assert result.names == ('?[2J', 'b?')
 
 
-def test_nothing_to_compare_is_said():
+def test_nothing_to_compare_is_said(tmp_path):
     truth, a, _ = sides()
     with pytest.raises(ValueError, match='got 1 and 0'):
         compare_detections(truth, [a], [], BINS)
-    empty = read_truth(dict(random_coco(1)[0], annotations=[]))
-    with pytest.raises(ValueError, match='no object'):
+    (tmp_path / 'empty.json').write_text(
+        json.dumps(dict(random_coco(1)[0], annotations=[])))
+    empty = read_truth(tmp_path / 'empty.json')
+    with pytest.raises(ValueError, match=r'empty\.json has no object'):
         compare_detections(empty, [a], [a], BINS)

@@ -41,6 +41,22 @@ def test_ap_from_the_matches_is_that_of_pycocotools(metric, ties):
             rtol=0, atol=1e-12, err_msg=f'seed {seed}')
 
 
+def test_among_equal_scores_images_go_in_the_order_of_their_ids():
+    """As in COCO, not in the order of the file."""
+    moved = 0
+    for seed in range(20):
+        truth, results = random_coco(seed, ties=True, images=5)
+        truth['images'].reverse()
+        truth, found = columns(truth, results)
+        ones = np.ones((1, len(truth.image_ids)), int)
+        np.testing.assert_allclose(
+            weighted_ap(match(truth, found, BINS), ones)[0],
+            reference(truth, found), rtol=0, atol=1e-12,
+            err_msg=f'seed {seed}')
+        moved += len(found.score) > len({*found.score.tolist()})
+    assert moved
+
+
 def test_weights_are_copies_of_images():
     """Exact against evaluating a data set with the images repeated."""
     for seed in range(40):

@@ -119,6 +119,7 @@ def test_images_are_whole_numbers(tmp_path, truth, image):
     (b'\x80\x02c_codecs\nencode\n)R.', 'other arguments'),
     (b'\x80\x02}]]s.', 'a key of a dict'), (b'\x80\x02)]]s.', 'into a tuple'),
     (b'\x80\x02]q\xff.', 'damaged'), (b'\x80\x02h\x01.', 'damaged'),
+    (b'\x80\x04\x95' + b'\x09' * 8 + b'].', 'damaged'),
     (b'\x80\x02.', 'damaged'), (b'\x80\x02X\xff\xff\xff\xffa.', 'damaged'),
     (b'\x80\x02X\x01\x00\x00\x00\xff.', 'damaged'), (b'\x80\x02].', None),
 ])
@@ -131,3 +132,16 @@ def test_what_plain_data_does_not_need_is_named(tmp_path, truth, content,
     with pytest.raises(ValueError, match=words) as caught:
         read_detections(tmp_path / 'r.pkl', truth)
     assert 'r.pkl' in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_numbers_of_another_storage_than_the_one_named_are_refused(tmp_path,
+                                                                   truth):
+    scores = torch.ones(2)
+    key = str(scores.untyped_storage()._cdata).encode()
+    content = pickle.dumps([dict(img_id=1, pred_instances=instances(
+        scores=scores))])
+    assert content.count(key) == 2
+    (tmp_path / 'r.pkl').write_bytes(content.replace(
+        key, b'x' * len(key), 1))
+    with pytest.raises(ValueError, match='where the numbers of one tensor'):
+        read_detections(tmp_path / 'r.pkl', truth)

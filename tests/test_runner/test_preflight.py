@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from mmengine.config import Config
 
@@ -87,3 +89,9 @@ def test_plugin_position_that_does_not_exist_is_named():
         check_model(Config(dict(model=model)).model)
     backbone['plugins'][0]['position'] = 'after_conv3'
     check_model(model)
+
+
+@pytest.mark.parametrize('plugin', [None, 'SGE', ['SGE']])
+def test_plugin_that_is_no_dict_is_named(plugin):
+    with pytest.raises(ValueError, match=f'got {re.escape(repr(plugin))}'):
+        check_model(dict(type='ResNet', plugins=[plugin]))

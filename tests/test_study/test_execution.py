@@ -163,3 +163,10 @@ def test_interrupted_study_ends_its_trainings(tmp_path):
     # The training held the lock as well: it is free because that has ended.
     with (tmp_path / 'lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_file_called_lock_is_not_emptied(tmp_path):
+    (tmp_path / 'lock').write_text('mine')
+    with execution._lock(tmp_path):
+        pass
+    assert (tmp_path / 'lock').read_text() == 'mine'

@@ -189,3 +189,14 @@ def test_configs_with_other_test_data_are_not_compared(data, tmp_path):
     other.write_text(one.read_text().replace('val.json', 'train.json'))
     with pytest.raises(ValueError, match='same test data'):
         plan_study([one, other], [0], tmp_path / 'study')
+
+
+def test_file_with_the_name_of_a_config_is_kept(data, tmp_path):
+    mine = tmp_path / 'configs' / f'{Path(SGE).stem}_0.py'
+    mine.parent.mkdir()
+    mine.write_text('mine')
+    with pytest.raises(FileExistsError, match=r'_0\.py is there already'):
+        plan(data, tmp_path, configs=[SGE])
+    assert mine.read_text() == 'mine'
+    plan(data, tmp_path, configs=[SGE], overwrite=True)
+    assert 'randomness' in mine.read_text()

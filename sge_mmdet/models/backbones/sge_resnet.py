@@ -188,9 +188,13 @@ def check_plugins(plugins: Sequence[dict]) -> None:
         plugins (Sequence[dict]): The ``plugins`` of a ResNet-like backbone.
 
     Raises:
-        ValueError: With the position and those that exist.
+        ValueError: With the position and those that exist, or with what is
+            no plugin.
     """
     for plugin in plugins:
+        if not isinstance(plugin, dict):
+            raise ValueError('A plugin is a dict(cfg=dict(...), position=...)'
+                             f', got {plugin!r}')
         if plugin.get('position') not in PLUGIN_POSITIONS:
             raise ValueError(f'A plugin stands at one of '
                              f'{", ".join(PLUGIN_POSITIONS)}, got '

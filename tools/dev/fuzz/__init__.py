@@ -1,0 +1,1 @@
+"""Random files and what should become of them; see ``../fuzz_files.py``."""
