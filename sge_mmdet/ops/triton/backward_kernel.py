@@ -21,7 +21,6 @@ import triton.language as tl
 from .tiles import (
     add_parts,
     apply_factor,
-    apply_norm,
     load_norm,
     load_tile,
     place,
@@ -61,25 +60,31 @@ def _load_statistics(mean, spread, image, channel, groups, first_z, eps,
 
 
 @triton.jit
-def _gate(value, within, m, centred, slope, w, b, factor, first, scale,
+def _gate(value, within, m, slope, w, b, factor, first, first_z, scale,
           BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-          BLOCK_P: tl.constexpr):
-    """Return v of a tile, t and the gate; 0 outside the map."""
+          BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr):
+    """Return v and z of a tile, t and the gate; 0 outside the map but z."""
     v = tl.where(within, value - first[:, None], 0.)
-    d = m[:, None] * (apply_factor(v, factor[:, None], scale)
-                      + centred[:, None])
+    u = apply_factor(v, factor[:, None], scale)
+    z = value
+    if scale is not None:
+        z = u + first_z[:, None]
+    if NORMALIZE:
+        d = m[:, None] * (u + (first_z - m)[:, None])
+    else:
+        d = m[:, None] * z
     t = sum_groups(d, BLOCK_G, BLOCK_C, BLOCK_P) * slope[:, None]
     # Outside the map, the gate of an infinite w would be NaN.
     t = tl.where(within, t, 0.)
     gate = tl.where(within, tl.sigmoid(w[:, None] * t + b[:, None]), 0.)
-    return v, t, gate
+    return v, z, t, gate
 
 
 @triton.jit
-def _sums(grad_y, x, y, work, start, tile, step, rows, centre, factor, offset,
-          first, scale, m, centred, slope, w, b, low, high, c: tl.constexpr,
+def _sums(grad_y, x, y, work, start, tile, step, rows, factor, first, first_z,
+          scale, m, slope, w, b, low, high, c: tl.constexpr,
           BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-          BLOCK_P: tl.constexpr):
+          BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr):
     """Write the record of sums over blocks."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
     inside = tl.arange(0, LANES) < BLOCK_G * c
@@ -99,10 +104,9 @@ def _sums(grad_y, x, y, work, start, tile, step, rows, centre, factor, offset,
         keep = inside[:, None] & within
         value = load_tile(x, at, tile, keep)
         g = _load_grad(grad_y, y, at, tile, keep)
-        z = apply_norm(value, centre[:, None], factor[:, None],
-                       offset[:, None], scale)
-        v, t, gate = _gate(value, within, m, centred, slope, w, b, factor,
-                           first, scale, BLOCK_G, BLOCK_C, BLOCK_P)
+        v, z, t, gate = _gate(value, within, m, slope, w, b, factor, first,
+                              first_z, scale, BLOCK_G, BLOCK_C, BLOCK_P,
+                              NORMALIZE)
         e = sum_groups(g * z, BLOCK_G, BLOCK_C, BLOCK_P) * gate * (1 - gate)
         e = tl.where(within, e, 0.)
         sum_e += e
@@ -162,10 +166,10 @@ def _shares(record, centred, factor, deviation, slope, w, positions,
 
 @triton.jit
 def _write_maps(grad_y, x, y, grad_x, grad_identity, start, tile, step, rows,
-                centre, factor, offset, first, scale, m, centred, slope, w, b,
-                k, level, tilt, share, low, high, c: tl.constexpr,
-                BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-                BLOCK_P: tl.constexpr):
+                factor, first, first_z, scale, m, slope, w, b, k, level, tilt,
+                share, low, high, c: tl.constexpr, BLOCK_G: tl.constexpr,
+                BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
+                NORMALIZE: tl.constexpr):
     """Write the gradients of the maps over blocks, from last to first."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
@@ -180,10 +184,9 @@ def _write_maps(grad_y, x, y, grad_x, grad_identity, start, tile, step, rows,
         if y is not None:
             tl.store(grad_identity + at + tile,
                      g.to(grad_y.dtype.element_ty), mask=keep)
-        z = apply_norm(value, centre[:, None], factor[:, None],
-                       offset[:, None], scale)
-        _, t, gate = _gate(value, within, m, centred, slope, w, b, factor,
-                           first, scale, BLOCK_G, BLOCK_C, BLOCK_P)
+        _, z, t, gate = _gate(value, within, m, slope, w, b, factor, first,
+                              first_z, scale, BLOCK_G, BLOCK_C, BLOCK_P,
+                              NORMALIZE)
         e = sum_groups(g * z, BLOCK_G, BLOCK_C, BLOCK_P) * gate * (1 - gate)
         delta = k[:, None] * (
             to_channels(e, BLOCK_G, BLOCK_C, BLOCK_P) - level[:, None]
@@ -235,7 +238,7 @@ def _write_parameters(x, weight, scale, shift, running_mean, running_var,
         if scale is not None:
             _, channel, start, _, _, rows = place(
                 task, positions, groups, c, BLOCK_G, BLOCK_C, 1, V, LAST)
-            centre, inverse, factor, _, first, first_z = load_norm(
+            centre, inverse, factor, first, first_z = load_norm(
                 x, start, scale, shift, running_mean, running_var, norm_eps,
                 channel, rows, BLOCK_G * c, LANES, LAST)
             m, deviation, slope, centred = _load_statistics(
@@ -273,7 +276,7 @@ def backward_kernel(grad_y, x, y, weight, bias, scale, shift, running_mean,
     part = program % parts
     image, channel, start, tile, step, rows = place(
         task, positions, groups, c, BLOCK_G, BLOCK_C, BLOCK_P, V, LAST)
-    centre, _, factor, offset, first, first_z = load_norm(
+    _, _, factor, first, first_z = load_norm(
         x, start, scale, shift, running_mean, running_var, norm_eps, channel,
         rows, BLOCK_G * c, LANES, LAST)
     m, deviation, slope, centred = _load_statistics(
@@ -290,8 +293,8 @@ def backward_kernel(grad_y, x, y, weight, bias, scale, shift, running_mean,
     high = tl.minimum(low + blocks, tl.cdiv(positions, BLOCK_P))
     if phase == 0:
         _sums(grad_y, x, y, work + program * (8 * LANES), start, tile, step,
-              rows, centre, factor, offset, first, scale, m, centred,
-              slope_of_groups, w, b, low, high, c, BLOCK_G, BLOCK_C, BLOCK_P)
+              rows, factor, first, first_z, scale, m, slope_of_groups, w, b,
+              low, high, c, BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE)
     else:
         record = add_parts(work, task, parts, 8 * LANES)
         of_channels = tl.load(weight + group + tl.arange(0, LANES)
@@ -300,9 +303,9 @@ def backward_kernel(grad_y, x, y, weight, bias, scale, shift, running_mean,
             record, centred, factor, deviation, slope, of_channels, positions,
             LANES, NORMALIZE)
         _write_maps(grad_y, x, y, grad_x, grad_identity, start, tile, step,
-                    rows, centre, factor, offset, first, scale, m, centred,
-                    slope_of_groups, w, b, k, level, tilt, share, low, high,
-                    c, BLOCK_G, BLOCK_C, BLOCK_P)
+                    rows, factor, first, first_z, scale, m, slope_of_groups,
+                    w, b, k, level, tilt, share, low, high, c, BLOCK_G,
+                    BLOCK_C, BLOCK_P, NORMALIZE)
         if (image == 0) & (part == 0):
             _write_parameters(
                 x, weight, scale, shift, running_mean, running_var, mean,

@@ -16,7 +16,6 @@ import triton.language as tl
 from .tiles import (
     add_parts,
     apply_factor,
-    apply_norm,
     load_norm,
     load_tile,
     place,
@@ -35,12 +34,12 @@ SIZES = ('first_phase', 'last_phase', 'positions', 'parts', 'blocks',
 def _sums(x, start, tile, step, rows, factor, first, scale, low, high,
           c: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
           BLOCK_P: tl.constexpr, MOMENTS: tl.constexpr):
-    """Sum z less its first value over blocks, and the products of channels."""
+    """Sum z less its first value over blocks, and products of channels."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
     total = tl.zeros((BLOCK_G * BLOCK_C, BLOCK_P), tl.float32)
     PRODUCTS: tl.constexpr = BLOCK_C if MOMENTS else 1
-    SPAN: tl.constexpr = BLOCK_P if MOMENTS else 1
+    SPAN: tl.constexpr = BLOCK_P // 2 if MOMENTS else 1
     products = tl.zeros((BLOCK_G, PRODUCTS, PRODUCTS, SPAN), tl.float32)
     for block in range(low, high):
         position = block * BLOCK_P
@@ -50,8 +49,10 @@ def _sums(x, start, tile, step, rows, factor, first, scale, low, high,
         u = tl.where(keep, u, 0.)
         total += u
         if MOMENTS:
-            u = tl.reshape(u, (BLOCK_G, BLOCK_C, BLOCK_P))
-            products += u[:, :, None, :] * u[:, None, :, :]
+            # In halves, so that fewer products have to be held.
+            one, other = tl.split(tl.reshape(u, (BLOCK_G, BLOCK_C, SPAN, 2)))
+            products += one[:, :, None, :] * one[:, None, :, :]
+            products += other[:, :, None, :] * other[:, None, :, :]
     return tl.sum(total, 1), tl.sum(products, 3)
 
 
@@ -95,8 +96,8 @@ def _squares_of_moments(products, mean_u, m, positions, c: tl.constexpr,
 
 
 @triton.jit
-def _result(x, weight, bias, identity, y, start, tile, step, rows, centre,
-            factor, offset, first, scale, mean_u, m, slope, group, low, high,
+def _result(x, weight, bias, identity, y, start, tile, step, rows,
+            factor, first, first_z, scale, mean_u, m, slope, group, low, high,
             c: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
             BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr):
     """Write the result over blocks."""
@@ -111,12 +112,15 @@ def _result(x, weight, bias, identity, y, start, tile, step, rows, centre,
         at = start + position.to(tl.int64) * step
         keep = inside[:, None] & (position + local < rows)[None, :]
         value = load_tile(x, at, tile, keep)
-        z = apply_norm(value, centre[:, None], factor[:, None],
-                       offset[:, None], scale)
+        u = apply_factor(value - first[:, None], factor[:, None], scale)
+        z = value
         if NORMALIZE:
-            u = apply_factor(value - first[:, None], factor[:, None], scale)
             centred = u - mean_u[:, None]
+            if scale is not None:
+                z = centred + m[:, None]
         else:
+            if scale is not None:
+                z = u + first_z[:, None]
             centred = z
         t = sum_groups(m[:, None] * centred, BLOCK_G, BLOCK_C,
                        BLOCK_P) * slope[:, None]
@@ -126,6 +130,56 @@ def _result(x, weight, bias, identity, y, start, tile, step, rows, centre,
             out += load_tile(identity, at, tile, keep)
             out = tl.where(out < 0, 0., out)
         tl.store(y + at + tile, out.to(y.dtype.element_ty), mask=keep)
+
+
+@triton.jit
+def _deviation(x, second, start, tile, step, rows, factor, first, scale,
+               mean_u, m, task, parts, positions, c: tl.constexpr,
+               BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
+               BLOCK_P: tl.constexpr, MOMENTS: tl.constexpr):
+    """Return the standard deviation of d from the second sums."""
+    if MOMENTS:
+        products = add_parts(second, task, parts, BLOCK_G * BLOCK_C * BLOCK_C)
+        total, trusted = _squares_of_moments(products, mean_u, m, positions,
+                                             c, BLOCK_G, BLOCK_C)
+        if tl.min(trusted.to(tl.int32), 0) == 0:
+            again = _squares(x, start, tile, step, rows, factor, first, scale,
+                             mean_u, m, 0, tl.cdiv(positions, BLOCK_P), c,
+                             BLOCK_G, BLOCK_C, BLOCK_P)
+            total = tl.where(trusted, total, again)
+    else:
+        total = add_parts(second, task, parts, BLOCK_G)
+    return tl.sqrt(total / tl.maximum(positions - 1, 1))
+
+
+@triton.jit
+def _finish(x, weight, bias, identity, y, mean, spread, second, image,
+            channel, start, tile, step, rows, factor, first, first_z, scale,
+            mean_u, m, task, parts, part, low, high, positions, groups, eps,
+            c: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
+            BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr,
+            MOMENTS: tl.constexpr):
+    """Write the statistics and the result."""
+    mu = tl.zeros((BLOCK_G, ), tl.float32)
+    deviation = tl.zeros((BLOCK_G, ), tl.float32)
+    if NORMALIZE:
+        mu = sum_channels(m * m, BLOCK_G, BLOCK_C)
+        deviation = _deviation(x, second, start, tile, step, rows, factor,
+                               first, scale, mean_u, m, task, parts,
+                               positions, c, BLOCK_G, BLOCK_C, BLOCK_P,
+                               MOMENTS)
+    group = channel // c
+    if part == 0:
+        lane = tl.arange(0, BLOCK_G * BLOCK_C)
+        tl.store(mean + image * groups * c + channel + lane, m,
+                 mask=lane < BLOCK_G * c)
+        at = (image * groups + group + tl.arange(0, BLOCK_G)) * 2
+        tl.store(spread + at, mu)
+        tl.store(spread + at + 1, deviation)
+    slope = slope_of(mu, deviation, eps, NORMALIZE)
+    _result(x, weight, bias, identity, y, start, tile, step, rows, factor,
+            first, first_z, scale, mean_u, m, slope, group, low, high, c,
+            BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -145,14 +199,13 @@ def forward_kernel(x, weight, bias, scale, shift, running_mean, running_var,
     part = program % parts
     image, channel, start, tile, step, rows = place(
         task, positions, groups, c, BLOCK_G, BLOCK_C, BLOCK_P, V, LAST)
-    centre, _, factor, offset, first, first_z = load_norm(
+    _, _, factor, first, first_z = load_norm(
         x, start, scale, shift, running_mean, running_var, norm_eps, channel,
         rows, BLOCK_G * c, LANES, LAST)
     # The second sums stand behind the first ones of all programs.
     second = work + tl.num_programs(0) * LANES
-    all_blocks = tl.cdiv(positions, BLOCK_P)
     low = part * blocks
-    high = tl.minimum(low + blocks, all_blocks)
+    high = tl.minimum(low + blocks, tl.cdiv(positions, BLOCK_P))
     lane = tl.arange(0, LANES)
     of_width = tl.arange(0, WIDTH)
     if first_phase == 0:
@@ -175,28 +228,8 @@ def forward_kernel(x, weight, bias, scale, shift, running_mean, running_var,
                 tl.store(second + program * WIDTH + of_width, squares)
             wait_for_parts(turns, task, parts, part, WAIT)
         if last_phase == 2:
-            mu = sum_channels(m * m, BLOCK_G, BLOCK_C)
-            deviation = tl.zeros((BLOCK_G, ), tl.float32)
-            if NORMALIZE:
-                total = add_parts(second, task, parts, WIDTH)
-                if MOMENTS:
-                    total, trusted = _squares_of_moments(
-                        total, mean_u, m, positions, c, BLOCK_G, BLOCK_C)
-                    if tl.min(trusted.to(tl.int32), 0) == 0:
-                        again = _squares(
-                            x, start, tile, step, rows, factor, first, scale,
-                            mean_u, m, 0, all_blocks, c, BLOCK_G, BLOCK_C,
-                            BLOCK_P)
-                        total = tl.where(trusted, total, again)
-                deviation = tl.sqrt(total / tl.maximum(positions - 1, 1))
-            group = channel // c
-            if part == 0:
-                tl.store(mean + image * groups * c + channel + lane, m,
-                         mask=lane < BLOCK_G * c)
-                at = (image * groups + group + tl.arange(0, BLOCK_G)) * 2
-                tl.store(spread + at, mu if NORMALIZE else deviation)
-                tl.store(spread + at + 1, deviation)
-            slope = slope_of(mu, deviation, eps, NORMALIZE)
-            _result(x, weight, bias, identity, y, start, tile, step, rows,
-                    centre, factor, offset, first, scale, mean_u, m, slope,
-                    group, low, high, c, BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE)
+            _finish(x, weight, bias, identity, y, mean, spread, second, image,
+                    channel, start, tile, step, rows, factor, first, first_z,
+                    scale, mean_u, m, task, parts, part, low, high, positions,
+                    groups, eps, c, BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE,
+                    MOMENTS)

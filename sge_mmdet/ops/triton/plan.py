@@ -17,11 +17,13 @@ PROGRAMS, PROGRAMS_LAST = 1024, 512
 # From this many groups on, one program for each of them keeps a GPU busy.
 ENOUGH = 64
 # Widest load, and what lies side by side in channels-last, in bytes.
-LOAD, SIDE_BY_SIDE = 16, 128
+LOAD, SIDE_BY_SIDE, SECTOR = 16, 128, 32
 # Up to so many channels the products of channels replace a read.
 FEW = 8
-# Products that a program holds at a time.
+# Twice the products of channels that a program holds at a time, in NCHW.
 PRODUCTS = 8192
+# Registers of a thread, so that several programs fit into a processor.
+REGISTERS = 128
 # Channels of a group that a tile can hold.
 MOST = 256
 
@@ -72,22 +74,23 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
         normalize: Whether the similarity is normalised.
     """
     c = shape[1] // groups
-    tile = _tile(shape, groups, item, last)
+    # A wide load of halves in channels-last gives each thread eight channels,
+    # and so 64 products; they do not fit its registers.
+    moments = normalize and c <= (FEW // 2 if last and item == 2 else FEW)
+    tile = _tile(shape, groups, item, last,
+                 SIDE_BY_SIDE if moments else SECTOR)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    moments = normalize and c <= FEW
     size = FORWARD_TILE
     if moments:
-        size = min(size, PRODUCTS // tile['BLOCK_C'])
+        size = min(size, PRODUCTS // (1 + last) // tile['BLOCK_C'])
     tasks = shape[0] * groups // tile['BLOCK_G']
     is_whole = not moments and tasks >= ENOUGH
-    warps = 4
     if is_whole:
-        size, warps = 4 * size, 16
-    elif lanes * 16 > size:
-        warps = 8
+        size *= 4
     block = max(size // lanes, 16)
     tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
-                WAIT=False, num_warps=warps)
+                WAIT=False, num_warps=16 if is_whole else _warps(
+                    lanes * block, FORWARD_TILE), maxnreg=REGISTERS)
     programs = 0 if is_whole else PROGRAMS_LAST if last else PROGRAMS
     parts, blocks = _parts(shape, tasks, block, programs)
     width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
@@ -103,12 +106,13 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
 def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
                   normalize: bool) -> Plan:
     """Return how a backward pass is cut; arguments as above."""
-    tile = _tile(shape, groups, item, last)
+    tile = _tile(shape, groups, item, last, SIDE_BY_SIDE)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
     block = max(BACKWARD_TILE // lanes, 16)
     tasks = shape[0] * groups // tile['BLOCK_G']
     tile.update(BLOCK_P=block, NORMALIZE=normalize,
-                num_warps=8 if lanes * block > 2 * BACKWARD_TILE else 4)
+                num_warps=_warps(lanes * block, 2 * BACKWARD_TILE),
+                maxnreg=REGISTERS)
     parts, blocks = _parts(shape, tasks, block,
                            PROGRAMS_LAST if last else PROGRAMS)
     return Plan((tasks * parts, ),
@@ -116,8 +120,21 @@ def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
                 tasks * parts * 8 * lanes, ((0, 0), (1, 1)))
 
 
-def _tile(shape: Tuple[int, ...], groups: int, item: int,
-          last: bool) -> Dict[str, Any]:
+def waits(plan: Plan, processors: int) -> bool:
+    """Return whether programs of a forward pass may wait for each other.
+
+    A processor holds at least one of them. A quarter of all leaves room for
+    other streams whose programs wait as well.
+
+    Args:
+        plan: How the pass is cut.
+        processors: Number of the GPU's streaming multiprocessors.
+    """
+    return len(plan.launches) > 1 and plan.sizes[1] <= processors // 4
+
+
+def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
+          side_by_side: int) -> Dict[str, Any]:
     """Return the sizes of a tile that layout and alignment decide."""
     c, positions = shape[1] // groups, shape[2] * shape[3]
     block_c = 1 << (c - 1).bit_length()
@@ -125,8 +142,13 @@ def _tile(shape: Tuple[int, ...], groups: int, item: int,
     if not last:
         align = _power_of_two(positions, LOAD // item)
     elif c == block_c <= FEW:
-        together = _power_of_two(groups, max(SIDE_BY_SIDE // (item * c), 1))
+        together = _power_of_two(groups, max(side_by_side // (item * c), 1))
     return dict(c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, LAST=last)
+
+
+def _warps(size: int, most: int) -> int:
+    """Return the number of warps for a tile of a size."""
+    return 8 if size > most else 4
 
 
 def _power_of_two(number: int, most: int) -> int:

@@ -44,10 +44,11 @@ def load_norm(x, start, scale, shift, running_mean, running_var, norm_eps,
               LAST: tl.constexpr):
     """Return a norm's vectors, x at the first position, and z there.
 
-    The norm is z = (x - centre) * factor + offset, and factor is its scale
-    times the inverse deviation. Sums are taken relative to the first
-    position, so that of a constant nothing is left; where that is not finite,
-    relative to 0, since a difference of infinities is NaN.
+    These are its mean, the inverse of its deviation, and its scale times that
+    inverse, which is what a difference of x is multiplied by. Sums are taken
+    relative to the first position, so that of a constant nothing is left;
+    where that is not finite, relative to 0, since a difference of infinities
+    is NaN.
     """
     lane = tl.arange(0, LANES)
     inside = lane < c
@@ -69,17 +70,7 @@ def load_norm(x, start, scale, shift, running_mean, running_var, norm_eps,
         factor = tl.load(scale + at, mask=inside,
                          other=0.).to(tl.float32) * inverse
         offset = tl.load(shift + at, mask=inside, other=0.).to(tl.float32)
-    first_z = apply_norm(first, centre, factor, offset, scale)
-    return centre, inverse, factor, offset, first, first_z
-
-
-@triton.jit
-def apply_norm(value, centre, factor, offset, scale):
-    """Return z; without a scale there is no norm."""
-    z = value
-    if scale is not None:
-        z = (value - centre) * factor + offset
-    return z
+    return centre, inverse, factor, first, (first - centre) * factor + offset
 
 
 @triton.jit
@@ -127,7 +118,8 @@ def sum_channels(vector, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr):
 @triton.jit
 def add_parts(work, task, parts, WIDTH: tl.constexpr):
     """Add up the records of a task's parts, in a fixed order."""
-    ROWS: tl.constexpr = 16 if WIDTH <= 128 else max(2048 // WIDTH, 1)
+    ROWS: tl.constexpr = 16 if WIDTH <= 128 else (
+        2048 // WIDTH if WIDTH < 2048 else 1)
     row = tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)
     total = tl.zeros((ROWS, WIDTH), tl.float32)
