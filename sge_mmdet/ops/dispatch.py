@@ -90,10 +90,11 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
                 'set TRITON_INTERPRET=1 to try them without a GPU')
         if not load_backend('triton').takes(x, groups):
             raise RuntimeError(
-                'The Triton kernels take up to 256 channels a group, and '
-                f'groups of less than 2**31 values; got {groups} groups of a '
-                f'map of shape {tuple(x.shape)}. Choose more groups, or '
-                'another backend: use_backend("torch")')
+                'The Triton kernels take up to 256 channels a group, groups '
+                'of less than 2**31 values, and less than 2**26 channels in '
+                f'all images; got {groups} groups of a map of shape '
+                f'{tuple(x.shape)}. Choose more groups, or another backend: '
+                'use_backend("torch")')
     return name
 
 

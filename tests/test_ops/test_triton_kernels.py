@@ -51,9 +51,11 @@ def test_maps_are_read_and_written_as_wide_as_rows_are_aligned(compiled):
         wide = '16'
         if line['stage'] == '4' and line['layout'] == 'NCHW':
             wide = NARROW[line['dtype']]
-        for accesses in line['map_loads'], line['map_stores']:
-            assert {access.split(':')[0]
-                    for access in accesses.split()} == {wide}, line
+        loads, stores = ({access.split(':')[0] for access in line[of].split()}
+                         for of in ('map_loads', 'map_stores'))
+        assert loads == {wide}, line
+        # Some versions of Triton do not say which line a store comes from.
+        assert stores <= {wide}, line
 
 
 def sizes_of_images(numbers, least, images=2):
@@ -131,6 +133,7 @@ def test_maps_that_no_tile_holds_are_left_to_other_backends():
             ((1, 2048, 4, 4), 1, False), ((1, 2048, 4, 4), 8, True),
             ((1, 256, 4096, 4096), 1, False),
             ((1, 256, 4096, 4096), 64, True),
-            ((64, 256, 1024, 1024), 64, True)):
+            ((64, 256, 1024, 1024), 64, True),
+            ((2**20, 64, 1, 1), 64, False)):
         x = torch.empty(shape, device='meta')
         assert triton.takes(x, groups) is taken, (shape, groups)

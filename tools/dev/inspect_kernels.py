@@ -188,10 +188,13 @@ def cases(quick: bool) -> Iterator[Dict[str, Any]]:
         return
     for dtype, last, stage, kernel in product(BYTES, (False, True),
                                               (1, 2, 3, 4), KERNELS):
-        for sm in (80, 90, 100):
-            yield dict(kernel=kernel, stage=stage, dtype=dtype, last=last,
-                       tail=True, sm=sm)
         yield dict(kernel=kernel, stage=stage, dtype=dtype, last=last,
+                   tail=True, sm=90)
+    for sm, stage, kernel in product((80, 100), (1, 2, 3, 4), KERNELS):
+        yield dict(kernel=kernel, stage=stage, dtype='fp16', last=False,
+                   tail=True, sm=sm)
+    for stage, kernel in product((1, 2, 3, 4), KERNELS):
+        yield dict(kernel=kernel, stage=stage, dtype='fp32', last=False,
                    tail=False, sm=90)
     for dtype, stage in product(BYTES, (1, 2)):
         yield dict(kernel='forward', stage=stage, dtype=dtype, last=False,

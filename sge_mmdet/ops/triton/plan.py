@@ -49,8 +49,8 @@ class Plan(NamedTuple):
 def takes(x: Tensor, groups: int) -> bool:
     """Return whether the kernels take a map.
 
-    They hold all channels of a group at a time, and count within a group in
-    32 bits.
+    They hold all channels of a group at a time, and count values within a
+    group, and sums of all groups, in 32 bits.
 
     Args:
         x: Feature map of shape (N, C, H, W).
@@ -58,7 +58,7 @@ def takes(x: Tensor, groups: int) -> bool:
     """
     c = x.shape[1] // groups
     return (c <= MOST and c * x.shape[2] * x.shape[3] < 2**31
-            and x.dtype != torch.float64)
+            and x.shape[0] * x.shape[1] < 2**26 and x.dtype != torch.float64)
 
 
 @lru_cache(maxsize=4096)
