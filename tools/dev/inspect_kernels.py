@@ -1,8 +1,8 @@
 """Compile the Triton kernels without a GPU, and say what came out.
 
-Writes registers, spilled bytes, loads and stores by width and the time of
-compilation as CSV, a line a kernel. Each line is one of what a training of
-ResNet-50 compiles, for the maps of its four stages.
+Writes registers, spilled bytes, and loads and stores of maps by width as CSV,
+a line a kernel. Each is one that a training of ResNet-50 compiles, for the
+maps of its four stages.
 
 Example:
     python tools/dev/inspect_kernels.py --out docs/benchmarks/kernels.csv
@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from functools import lru_cache
 from itertools import product
@@ -44,7 +43,7 @@ OF_TAIL = ('identity', 'grad_identity')
 OPTIONS = 'num_warps', 'maxnreg'
 FIELDS = ('triton', 'sm', 'kernel', 'stage', 'dtype', 'layout', 'tail',
           'launches', 'programs', 'warps', 'registers', 'spilled_bytes',
-          'shared_bytes', 'map_loads', 'map_stores', 'seconds')
+          'shared_bytes', 'map_loads', 'map_stores')
 
 
 def source(kernel: Any, plan: Plan, dtype: str, tail: bool,
@@ -112,11 +111,9 @@ def inspect(kernel: str, stage: int, dtype: str, last: bool, tail: bool,
     from triton.backends.compiler import GPUTarget
     function, make_plan = KERNELS[kernel]
     plan = make_plan(SHAPES[stage - 1], GROUPS, BYTES[dtype], last, True)
-    start = time.perf_counter()
     made, options = source(function, plan, dtype, tail, wait)
     built = compile(made, target=GPUTarget('cuda', sm, 32),
                     options=options)
-    seconds = time.perf_counter() - start
     registers, spilled = _resources(built.asm['ptx'])
     return dict(
         triton=triton.__version__, sm=sm,
@@ -127,8 +124,7 @@ def inspect(kernel: str, stage: int, dtype: str, last: bool, tail: bool,
         warps=options['num_warps'], registers=registers, spilled_bytes=spilled,
         shared_bytes=built.metadata.shared,
         map_loads=_widths(built.asm['llir'], 'ld'),
-        map_stores=_widths(built.asm['llir'], 'st'),
-        seconds=round(seconds, 1))
+        map_stores=_widths(built.asm['llir'], 'st'))
 
 
 def _resources(ptx: str) -> Tuple[int, int]:
