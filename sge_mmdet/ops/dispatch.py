@@ -6,7 +6,7 @@ import warnings
 from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
-from typing import Iterator, Optional
+from typing import Dict, Iterator, Optional
 
 import torch
 from torch import Tensor
@@ -67,8 +67,9 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
     if name is None:
         if native.is_able(x):
             return 'native'
-        if x.is_cuda and x.dtype != torch.float64 and _triton_works(
-                x.device.index):
+        if (x.is_cuda and x.dtype != torch.float64
+                and _triton_works(x.device.index)
+                and load_backend('triton').takes(x, groups)):
             return 'triton'
         return 'torch'
     if name == 'native' and not native.is_able(x):
@@ -87,6 +88,13 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
             raise RuntimeError(
                 f'The Triton kernels run on CUDA, got a tensor on {x.device}; '
                 'set TRITON_INTERPRET=1 to try them without a GPU')
+        if not load_backend('triton').takes(x, groups):
+            raise RuntimeError(
+                'The Triton kernels take up to 256 channels a group, groups '
+                'of less than 2**31 values, and less than 2**26 channels in '
+                f'all images; got {groups} groups of a map of shape '
+                f'{tuple(x.shape)}. Choose more groups, or another backend: '
+                'use_backend("torch")')
     return name
 
 
@@ -123,25 +131,42 @@ def _has_triton() -> bool:
     return importlib.util.find_spec('triton') is not None
 
 
-@lru_cache(maxsize=None)
+# What trying Triton on a GPU has shown.
+_tried: Dict[int, bool] = {}
+
+
 def _triton_works(device: int) -> bool:
     """Return whether Triton can build and run a kernel on a GPU; try it once.
 
-    It needs a C compiler, Python's headers and a GPU that is new enough.
+    It needs a C compiler, Python's headers and a GPU that is new enough. What
+    may be otherwise the next time, a full memory or a stream that is being
+    captured, is not remembered.
     """
-    if not _has_triton():
+    works = _tried.get(device)
+    if works is not None:
+        return works
+    if not _has_triton() or torch.cuda.is_current_stream_capturing():
         return False
-    from . import triton
-    one = torch.ones((1, 1, 1, 1), device=f'cuda:{device}')
-    outputs = Outputs(torch.empty_like(one), one.new_empty((1, 1)),
-                      one.new_empty((1, 1, 2)))
     try:
-        triton.forward(Inputs(one, one, one, None, None, 1, 1e-5, True),
-                       outputs)
-        return True
+        _try_triton(torch.device('cuda', device))
+        works = True
     except Exception as error:
         # Whatever a compiler, a driver or Triton answers.
         warnings.warn(
             'SGE runs in plain PyTorch on this GPU, since Triton fails: '
             f'{type(error).__name__}: {error}', stacklevel=2)
-        return False
+        if (isinstance(error, torch.cuda.OutOfMemoryError)
+                or 'out of memory' in str(error).lower()):
+            return False
+        works = False
+    _tried[device] = works
+    return works
+
+
+def _try_triton(device: torch.device) -> None:
+    """Run a forward pass of a single value."""
+    one = torch.ones((1, 1, 1, 1), device=device)
+    load_backend('triton').forward(
+        Inputs(one, one, one, None, None, 1, 1e-5, True),
+        Outputs(torch.empty_like(one), one.new_empty((1, 1)),
+                one.new_empty((1, 1, 2))))

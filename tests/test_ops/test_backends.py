@@ -157,9 +157,10 @@ def test_constant_maps_have_no_similarity(backend, fill):
 def test_large_constant_maps_have_no_similarity_in_triton(backend,
                                                           monkeypatch):
     """A program then sums hundreds of tiles."""
-    from sge_mmdet.ops import triton
-    monkeypatch.setattr(triton, 'TILE', 64)
-    monkeypatch.setattr(triton, 'PROGRAMS', 1)
+    from sge_mmdet.ops.triton import plan
+    for name, value in (('FORWARD_TILE', 64), ('BACKWARD_TILE', 64),
+                        ('PROGRAMS', 1)):
+        monkeypatch.setattr(plan, name, value)
     case = leaves((1, 4, 64, 128), 1, torch.float32)
     case[0] = torch.full_like(case[0], 0.7)
     _, _, grad_w, _ = run(case, 1, backend, False)
