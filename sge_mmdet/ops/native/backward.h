@@ -56,47 +56,69 @@ INLINE void find_gradient_of_gate(const Problem& p, const S* x, const S* g,
   });
 }
 
-// Fills the gradient of x, and adds up those of the norm.
+// What the gradient of x is made of, a number for each position.
+template <class A>
+struct Signals {
+  const A *gate, *delta;  // delta: the gradient of d
+  double sum_delta;
+};
+
+// Fills the gradient of x in channel c of a group, and those of its norm where
+// they are wanted; `share` is the mean of z * delta.
+template <class S, class A>
+INLINE void fill_channel(const Problem& p, const S* x, const S* g, int64_t c,
+                         int64_t first, const Signals<A>& at, A m, A scale,
+                         A share, const Parts& parts, S* grad_x) {
+  const int64_t P = p.positions;
+  const S *row = x + c * P, *grad = g + c * P;
+  S* out = grad_x + c * P;
+  const auto of_z = [&](int64_t i) ALWAYS_INLINE {
+    return load(grad[i]) * at.gate[i] + m * at.delta[i] + share;
+  };
+  if (!parts.scale) {
+#pragma omp simd
+    for (int64_t i = 0; i < P; ++i) store(out[i], scale * of_z(i));
+    return;
+  }
+  const A mean = A(Affine<A>::mean_of(p, first + c));
+  double sum_shift = 0, sum_scale = 0;
+  for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
+    A part_shift = 0, part_scale = 0;
+#pragma omp simd reduction(+ : part_shift, part_scale)
+    for (int64_t i = begin; i < end; ++i) {
+      const A v = of_z(i);
+      part_shift += v;
+      part_scale += v * (load(row[i]) - mean);
+      store(out[i], scale * v);
+    }
+    sum_shift += part_shift;
+    sum_scale += part_scale;
+  });
+  parts.shift[c] = sum_shift;
+  parts.scale[c] = sum_scale * Affine<A>::inverse_deviation(p, first + c);
+}
+
+// Fills the gradient of x, and those of the norm.
 template <bool is_affine, class S, class A>
 INLINE void find_grad_x(const Problem& p, const S* x, const S* g,
                         const Affine<A>& affine, const A* means,
-                        int64_t first, const A* gate, const A* delta,
-                        double sum_delta, const Parts& parts, S* grad_x) {
+                        int64_t first, const Signals<A>& at,
+                        const Parts& parts, S* grad_x) {
   const int64_t P = p.positions;
-  for (int64_t c = 0; c < p.channels; ++c) {
-    const Block<1, is_affine, S> b(p, x, affine, means, c);
-    const S *row = x + c * P, *grad = g + c * P;
-    S* out = grad_x + c * P;
-    const A m = means[c], scale = b.scale[0];
-    const double total = sum_of<A>(P, [&](int64_t i) ALWAYS_INLINE {
-      return b.centred(0, i) * delta[i];
-    });
-    const A share = A((total + b.centre[0] * sum_delta) / P);
-    if (!parts.scale) {
-#pragma omp simd
-      for (int64_t i = 0; i < P; ++i)
-        store(out[i],
-              scale * (load(grad[i]) * gate[i] + m * delta[i] + share));
-      continue;
-    }
-    const A mean = A(Affine<A>::mean_of(p, first + c));
-    double sum_shift = 0, sum_scale = 0;
+  for_blocks(p.channels, [&](auto size, int64_t c) ALWAYS_INLINE {
+    constexpr int K = decltype(size)::value;
+    const Block<K, is_affine, S> b(p, x, affine, means, c);
+    double totals[K] = {};
     for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
-      A part_shift = 0, part_scale = 0;
-#pragma omp simd reduction(+ : part_shift, part_scale)
-      for (int64_t i = begin; i < end; ++i) {
-        const A v = load(grad[i]) * gate[i] + m * delta[i] + share;
-        part_shift += v;
-        part_scale += v * (load(row[i]) - mean);
-        store(out[i], scale * v);
-      }
-      sum_shift += part_shift;
-      sum_scale += part_scale;
+      add_sums<K, A>(begin, end, totals, [&](int k, int64_t i) ALWAYS_INLINE {
+        return b.centred(k, i) * at.delta[i];
+      });
     });
-    parts.shift[c] = sum_shift;
-    parts.scale[c] =
-        sum_scale * Affine<A>::inverse_deviation(p, first + c);
-  }
+    for (int k = 0; k < K; ++k)
+      fill_channel(p, x, g, c + k, first, at, b.mean[k], b.scale[k],
+                   A((totals[k] + b.centre[k] * at.sum_delta) / P), parts,
+                   grad_x);
+  });
 }
 
 template <bool is_affine, class S, class A>
@@ -164,8 +186,8 @@ INLINE void backward_group(const Problem& p, int64_t task, A* buffer,
     }
     sum_delta += part;
   });
-  find_grad_x<is_affine>(p, x, g, affine, means, first, gate, delta,
-                         sum_delta, parts, grad_x);
+  find_grad_x<is_affine>(p, x, g, affine, means, first,
+                         Signals<A>{gate, delta, sum_delta}, parts, grad_x);
   rows.finish(grad_x, p.grad_x);
   rows.finish(grad_identity, p.grad_identity);
 }

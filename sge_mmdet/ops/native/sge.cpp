@@ -16,8 +16,8 @@
 // alone, and no list of features.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define WIDE __attribute__((target("avx2,fma")))
-#define HAS_WIDE (__builtin_cpu_supports("avx2") && \
-                  __builtin_cpu_supports("fma"))
+#define HAS_WIDE \
+  (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #else
 #define WIDE
 #define HAS_WIDE false
@@ -143,6 +143,9 @@ bool backward(const Problem& p) {
 
 // The version that the Python side knows.
 extern "C" int sge_version() { return 2; }
+
+// Whether this processor runs the kernels with wide vectors.
+extern "C" int sge_is_wide() { return HAS_WIDE; }
 
 // Both return 0, 1 where memory ran out, or 2 for a dtype that is none.
 extern "C" int sge_forward(const sge::Problem* problem, int dtype) {
