@@ -19,27 +19,28 @@ from torch import Tensor
 
 from ..passes import Gradients, Inputs, Outputs, sum_dtype
 
-# To be raised here and in sge.cpp whenever ``Problem`` or a result changes.
-VERSION = 1
+# To be raised here and in sge.cpp whenever ``Problem`` in group.h or a result
+# changes.
+VERSION = 2
 FOLDER = Path(__file__).parent
 # As setup.py writes them, in the format of sha256sum.
 DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
-TENSORS = ('x', 'weight', 'bias', 'scale', 'shift', 'identity', 'y', 'mean',
-           'spread')
+TENSORS = ('x', 'identity', 'weight', 'bias', 'norm_scale', 'norm_shift',
+           'norm_mean', 'norm_variance', 'y', 'mean', 'spread')
 GRADIENTS = ('grad_y', 'grad_x', 'grad_identity', 'grad_weight', 'grad_bias',
              'grad_scale', 'grad_shift')
 
 
 class _Problem(ctypes.Structure):
-    """The struct of this name in sge.cpp."""
+    """The struct of this name in group.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in
           ('images', 'groups', 'channels', 'positions')),
         *((name, ctypes.c_void_p) for name in TENSORS),
         ('team', ctypes.c_void_p),
-        ('eps', ctypes.c_double),
+        *((name, ctypes.c_double) for name in ('eps', 'norm_eps')),
         *((name, ctypes.c_int32) for name in
           ('normalize', 'relu', 'threads', 'channels_last')),
         *((name, ctypes.c_void_p) for name in GRADIENTS),
@@ -118,10 +119,8 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     Raises:
         MemoryError: If buffers cannot be allocated.
     """
-    outputs.spread.zero_()
     _call('sge_forward', inputs, inputs.identity is not None,
-          identity=inputs.identity, y=outputs.y, mean=outputs.mean,
-          spread=outputs.spread)
+          identity=inputs.identity, **outputs._asdict())
 
 
 def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
@@ -131,45 +130,32 @@ def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
     Raises:
         MemoryError: If buffers cannot be allocated.
     """
-    images = len(inputs.x)
-    parts = [None if total is None else total.new_empty((images,
-                                                         total.numel()))
-             for total in gradients[1:5]]
-    _call('sge_backward', inputs, outputs.y is not None, y=outputs.y,
-          mean=outputs.mean, spread=outputs.spread, grad_y=grad_y,
-          grad_x=gradients.x, grad_identity=gradients.identity,
-          **dict(zip(GRADIENTS[3:], parts)))
-    for total, part in zip(gradients[1:5], parts):
-        if part is not None:
-            total.copy_(part.sum(0).view_as(total))
-    norm = inputs.norm
-    if norm is not None and norm.mean is not None:
-        kind = gradients.scale.dtype
-        gradients.scale.sub_(norm.mean.to(kind) * gradients.shift).mul_(
-            torch.rsqrt(norm.variance.to(kind) + norm.eps))
+    _call('sge_backward', inputs, outputs.y is not None, **outputs._asdict(),
+          grad_y=grad_y, **{f'grad_{name}': gradient for name, gradient
+                            in gradients._asdict().items()})
 
 
 def _call(function: str, inputs: Inputs, relu: bool,
           **tensors: Optional[Tensor]) -> None:
-    """Call a kernel with members of ``Problem`` in sge.cpp.
+    """Call a kernel with members of ``Problem`` in group.h.
 
     Maps have the type and the layout of x, which is dense; the others the
     type of sums.
     """
     x, weight, bias, norm, _, groups, eps, normalize = inputs
+    tensors['x'] = x
     kind = sum_dtype(x.dtype)
-    scale, shift = (None, None) if norm is None else norm.affine(kind)
-    # Kept until the kernel has run.
-    held = dict(tensors, x=x, **{
-        name: tensor if tensor is None else tensor.to(kind).contiguous()
-        for name, tensor in dict(weight=weight, bias=bias, scale=scale,
-                                 shift=shift).items()})
+    # Conversions are kept in here until the kernel has run.
+    for name, tensor in zip(TENSORS[2:8], (weight, bias, *(norm or ())[:4])):
+        if tensor is not None:
+            tensors[name] = tensor.to(kind).contiguous()
     images, channels, height, width = x.shape
     problem = _Problem(images, groups, channels // groups, height * width,
-                       team=openmp_team(), eps=eps, normalize=normalize,
+                       team=openmp_team(), eps=eps,
+                       norm_eps=norm.eps if norm else 0, normalize=normalize,
                        relu=relu, threads=torch.get_num_threads(),
                        channels_last=not x.is_contiguous())
-    for name, tensor in held.items():
+    for name, tensor in tensors.items():
         if tensor is not None:
             setattr(problem, name, tensor.data_ptr())
     if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):
