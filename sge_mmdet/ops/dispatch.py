@@ -37,6 +37,7 @@ def wants_reference() -> bool:
     return _forced == 'reference'
 
 
+@lru_cache(maxsize=None)
 def load_backend(name: str) -> ModuleType:
     """Return the module of an implementation; see :mod:`.passes`.
 

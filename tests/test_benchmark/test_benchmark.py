@@ -130,8 +130,8 @@ def test_everything_runs_to_its_end_on_a_cpu(tmp_path):
                      for log in (tmp_path / 'out').glob('*.log'))
     assert done.returncode == 0, done.stdout + logs
     page = (tmp_path / 'out/report.md').read_text()
-    assert page.count('| done |') == 4
-    for name in 'ops', 'network', 'training':
+    assert page.count('| done |') == 5
+    for name in 'ops', 'host_time', 'network', 'training':
         assert (tmp_path / f'out/{name}.csv').stat().st_size
         assert imread(tmp_path / f'out/{name}.png').std() > 0
         assert f'({name}.png)' in page

@@ -92,6 +92,8 @@ def steps(device: str, small: bool) -> List[Step]:
             Step('ops', 'Operator and end of a block', 'ops.py',
                  [*few, '--dtype', *DTYPES, '--layout', *LAYOUTS, '--shape',
                   '1x64x12x20', '--no-compile'], 300),
+            Step('host_time', "Python's time of a call", 'host_time.py',
+                 ['--rounds', '1'], 300),
             Step('network', 'ResNet + FPN', 'network.py', [*few, *tiny], 300),
             Step('training', 'A short training', 'training.py', train, 300)]
     return [
@@ -102,6 +104,7 @@ def steps(device: str, small: bool) -> List[Step]:
         *(Step(f'ops_{dtype}', f'Operator and end of a block, {dtype}',
                'ops.py', [*on, '--dtype', dtype, '--layout', *LAYOUTS], 480)
           for dtype in DTYPES),
+        Step('host_time', "Python's time of a call", 'host_time.py', [], 120),
         *(Step(f'network_{precision}', f'ResNet + FPN, {precision}',
                'network.py', [*on, '--precision', precision, '--layout',
                               'NCHW', 'NHWC', '--compile'], 480)
