@@ -217,8 +217,10 @@ def _as_text(cfg: Config, path: Path) -> str:
         text = _spell_floats(cfg.pretty_text)
     except Exception as error:
         # Of whatever the formatter says of source that is no Python.
+        # MMEngine's error has the whole config below its first line.
+        said = str(error).partition('\n')[0]
         raise ValueError(f'{path} holds a value that no file can hold, such '
-                         f'as a function: {error}') from error
+                         f'as a function: {said}') from error
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, 'config.py')
         Writer().write(copied, text)

@@ -169,6 +169,8 @@ def test_plan_that_cannot_run_is_refused(data, tmp_path, monkeypatch, change,
     ('test_evaluator.ann_file', None, 'with ann_file'),
     ('test_evaluator.ann_file', '/no/truth.json', 'no file /no/truth.json'),
     ('val_dataloader.dataset.data_root', '/no/', 'no folder /no/'),
+    # In one line, without the whole config.
+    ('default_hooks.timer.type', len, r'sge_fpn.* a function: [^\n]*\Z'),
 ])
 def test_config_that_cannot_be_studied_is_named(data, tmp_path, option, value,
                                                 words):

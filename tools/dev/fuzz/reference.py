@@ -59,8 +59,8 @@ def load_tensors(data: bytes) -> Any:
     module = SimpleNamespace(
         __name__=__name__, Unpickler=TensorUnpickler,
         load=lambda file, **options: TensorUnpickler(file, **options).load())
-    return torch.load(io.BytesIO(data), pickle_module=module,
-                      weights_only=False)
+    return torch.load(io.BytesIO(data), map_location='cpu',
+                      pickle_module=module, weights_only=False)
 
 
 def weights_of(data: bytes) -> Dict[str, Tensor]:
