@@ -110,9 +110,10 @@ def enhance_backward(
     """
     check_backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
                    running_mean, running_var, groups)
-    return _backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
-                     running_mean, running_var, groups, eps, norm_eps,
-                     normalize)
+    # Kernels take statistics without gaps, as a forward pass returns them.
+    return _backward(grad_y, x, y, mean.contiguous(), spread.contiguous(),
+                     weight, bias, scale, shift, running_mean, running_var,
+                     groups, eps, norm_eps, normalize)
 
 
 def _backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,

@@ -117,6 +117,23 @@ def test_raw_operators_refuse_what_would_read_other_memory(operator, change,
 
 
 @registered
+@pytest.mark.parametrize('stride', [
+    lambda t: t.clone(memory_format=torch.contiguous_format).transpose(
+        0, 1).contiguous().transpose(0, 1),
+    lambda t: torch.stack([t, t], -1)[..., 0]], ids=['transposed', 'gaps'])
+def test_raw_backward_takes_statistics_of_any_strides(stride):
+    x, _, weight, bias, *_, grad = leaves((2, 6, 4, 5), 3, torch.float32)
+    options = None, None, None, None, 3, 1e-5, 1e-3, True
+    _, mean, spread = torch.ops.sge_mmdet.enhance(
+        x, weight, bias, *options[:4], None, *options[4:])
+    want, got = (torch.ops.sge_mmdet.enhance_backward(
+        grad, x, None, *statistics, weight, bias, *options)
+        for statistics in ((mean, spread), (stride(mean), stride(spread))))
+    for a, b in zip(got, want):
+        assert torch.equal(a, b)
+
+
+@registered
 @pytest.mark.parametrize('layout', [NORMAL, LAST])
 def test_compiling_does_not_break_the_graph_nor_change_results(layout):
     case = leaves((2, 12, 5, 7), 3, torch.float32)
@@ -230,6 +247,9 @@ def test_damaged_library_is_not_loaded_and_named(monkeypatch, tmp_path,
                       r'was built, .* pip install'):
         assert load() is None
     (tmp_path / built.name).write_bytes(built.read_bytes())
+    (tmp_path / digest.name).write_bytes(b'\xff')
+    with pytest.warns(UserWarning, match='not the file that was built'):
+        assert load() is None
     (tmp_path / digest.name).unlink()
     with pytest.warns(UserWarning, match='not the file that was built'):
         assert load() is None

@@ -83,8 +83,11 @@ def is_whole(path: Path) -> bool:
         path (Path): The library; its digest lies beside it.
     """
     digest = path.with_name(path.name + DIGEST_SUFFIX)
-    return digest.is_file() and digest.read_text().split()[:1] == [
-        hashlib.sha256(path.read_bytes()).hexdigest()]
+    try:
+        return digest.read_text().split()[:1] == [
+            hashlib.sha256(path.read_bytes()).hexdigest()]
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 @lru_cache(maxsize=None)
