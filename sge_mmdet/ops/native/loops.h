@@ -23,9 +23,9 @@ INLINE void for_tiles(int64_t positions, const F& run) {
     run(i, std::min(i + length, positions));
 }
 
-// Returns the sum of term(i) over all positions: over a tile in type A, in many
-// lanes that do not wait for each other, over the tiles in double. It reads a
-// row from end to end, as what is not in the cache yet should be.
+// Returns the sum of term(i) over all positions: over a tile in type A, in
+// many lanes that do not wait for each other, over the tiles in double. It
+// reads a row from end to end, as what is not in the cache yet should be.
 template <class A, class F>
 INLINE double sum_of(int64_t positions, const F& term) {
   constexpr int kLanes = 32, kFew = 8;
