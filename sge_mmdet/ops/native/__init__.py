@@ -150,8 +150,10 @@ def _call(function: str, inputs: Inputs, relu: bool,
     kind = sum_dtype(x.dtype)
     # Conversions are kept in here until the kernel has run.
     for name, tensor in zip(TENSORS[2:8], (weight, bias, *(norm or ())[:4])):
+        if tensor is not None and tensor.dtype != kind:
+            tensor = tensor.to(kind)
         if tensor is not None:
-            tensors[name] = tensor.to(kind).contiguous()
+            tensors[name] = tensor.contiguous()
     images, channels, height, width = x.shape
     problem = _Problem(images, groups, channels // groups, height * width,
                        team=openmp_team(), eps=eps,

@@ -23,12 +23,12 @@ INLINE void for_tiles(int64_t positions, const F& run) {
     run(i, std::min(i + length, positions));
 }
 
-// Returns the sum of term(i) over all positions: over a tile in type A, in many
-// lanes that do not wait for each other, over the tiles in double. It reads a
-// row from end to end, as what is not in the cache yet should be.
+// Returns the sum of term(i) over all positions: over a tile in type A, in
+// many lanes that do not wait for each other, over the tiles in double. It
+// reads a row from end to end, as what is not in the cache yet should be.
 template <class A, class F>
 INLINE double sum_of(int64_t positions, const F& term) {
-  constexpr int kLanes = 32;
+  constexpr int kLanes = 32, kFew = 8;
   double total = 0;
   for_tiles(positions, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
     A part[kLanes] = {};
@@ -37,10 +37,15 @@ INLINE double sum_of(int64_t positions, const F& term) {
 #pragma omp simd
       for (int lane = 0; lane < kLanes; ++lane) part[lane] += term(i + lane);
     }
-    for (int lane = 0; i < end; ++i, ++lane) part[lane] += term(i);
+    for (; i + kFew <= end; i += kFew) {
+#pragma omp simd
+      for (int lane = 0; lane < kFew; ++lane) part[lane] += term(i + lane);
+    }
+    A rest = 0;
+    for (; i < end; ++i) rest += term(i);
     for (int half = kLanes / 2; half; half /= 2)
       for (int lane = 0; lane < half; ++lane) part[lane] += part[lane + half];
-    total += part[0];
+    total += part[0] + rest;
   });
   return total;
 }
