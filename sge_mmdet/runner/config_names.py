@@ -40,7 +40,8 @@ SCOPE_KEYS = ('_scope_', 'default_scope', 'scope')
 FILE_READERS = ('dataset', 'runner', 'runner constructor', 'loop', 'hook',
                 'metric', 'evaluator', 'inferencer', 'strategy')
 # Names of configs, which would be executed, and of files for pickle.
-FILE_KEYS = ('teacher_config', 'tag_list_file')
+FILE_KEYS = ('teacher_config', 'tag_list_file', 'prototype',
+             'codebook_init_path')
 # Files that MMEngine would execute or unpickle.
 PROGRAMS = ('.py', '.yml', '.yaml', '.pkl', '.pickle')
 

@@ -193,6 +193,11 @@ class CheckpointUnpickler(pickle._Unpickler):
         pickle._Unpickler.load_binunicode(self)
         self.allowance.budget.spend(4 * len(self.stack[-1]))
 
+    def load_short_binunicode(self) -> None:
+        """Pay for text of protocol 4."""
+        pickle._Unpickler.load_short_binunicode(self)
+        self.allowance.budget.spend(4 * len(self.stack[-1]))
+
     def load_reduce(self) -> None:
         """Call a function of the list."""
         args, function = self.stack.pop(), self.stack[-1]
