@@ -26,7 +26,7 @@ def test_engines_agree_on_every_figure_of_random_data_sets(metric, bins,
         truth, found = columns(seed, metric, ties=bool(seed % 2))
         ours, theirs = (evaluate(truth, found, bins, metric, engine=engine)
                         for engine in ('hotcoco', 'pycocotools'))
-        for name in 'precision', 'recall':
+        for name in 'precision', 'curves', 'recall':
             np.testing.assert_allclose(getattr(ours, name),
                                        getattr(theirs, name), rtol=0,
                                        atol=1e-10, err_msg=f'seed {seed}')
