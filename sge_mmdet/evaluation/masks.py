@@ -122,9 +122,9 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
                 raise ValueError(
                     f'{name}: the outlines of the first {i + 1} of '
                     f'{len(masks)} objects are longer than '
-                    f'{FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)} pixels, '
-                    f'which are read of as many: {AVERAGE_OUTLINE} each and '
-                    f'{FREE_OUTLINE}')
+                    f'{FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)} pixels '
+                    f'together; of all at most {FREE_OUTLINE} and '
+                    f'{AVERAGE_OUTLINE} an object are drawn')
         elif isinstance(mask, dict) and isinstance(mask.get('counts'), list):
             _check_size(mask, size, where)
             runs = mask['counts']
