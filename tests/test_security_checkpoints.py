@@ -409,7 +409,7 @@ SMALL_FILES = dict(
         torch.Tensor, repeated(), None), 'a kind that is not read'),
     state_of_tensor=(lambda: Calls(np.dtype, 'f8', state=repeated()),
                      'numbers that is none'),
-    hashes=(lambda: {i * (2**61 - 1): None for i in range(1, 20_000)},
+    hashes=(lambda: {i * (2**61 - 1): None for i in range(1, 3_000)},
             'a number that is too large'),
     sizes=(lambda: [torch.Size([1] * 1000)] * 2000, TWICE),
     numbers=(lambda: {i: None for i in range(60_000)}, 'too many keys'),
