@@ -23,8 +23,8 @@ TYPE_KEYS = ('type', 'constructor', 'collate_fn', 'runner_type')
 # Ends of keys, such as resize_type, that name a type for one of their users
 # and are plain words for others.
 LOOSE_KEYS = ('_type', '_fn', '_layer', '_mode', 'act')
-# Names that MMCV and MMDetection look up in tables of their own; these are
-# all that the configs of MMDetection 3.3 use.
+# Names that MMCV and MMDetection look up in tables of their own: those that
+# MMDetection's configs use, and the other NMS and RoI operations of MMCV.
 FUNCTIONS = {
     'nms', 'soft_nms', 'nms_match', 'nms_rotated', 'nms_quadri', 'RoIAlign',
     'RoIPool', 'SimpleRoIAlign', 'DeformRoIPoolPack', 'RoIAlignRotated',

@@ -242,6 +242,8 @@ def test_damaged_library_is_not_loaded_and_named(monkeypatch, tmp_path,
     monkeypatch.setattr(native, 'FOLDER', tmp_path)
     load = native.library.__wrapped__
     assert load() is not None
+    # A new file: the process would stop at its end without the loaded one.
+    (tmp_path / built.name).unlink()
     (tmp_path / built.name).write_bytes(damage(built.read_bytes()))
     with pytest.warns(UserWarning, match=rf'{built.name} is not the file that '
                       r'was built, .* pip install'):
