@@ -199,7 +199,7 @@ def draw_rows(csv_file: Union[str, Path], out_file: Union[str, Path],
                     fontsize=8)
     axis.set_xlabel(f'times as fast as {providers[0]}, lines: quartiles; '
                     f'{about["hardware"]}, torch {about["torch"]}, '
-                    f'{about["date"]}')
+                    f'{about["date"]}', fontsize=8)
     axis.margins(x=0.1, y=0.01)
     figure.legend(loc='outside upper center', ncols=min(len(providers), 4),
                   fontsize=8)
