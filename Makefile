@@ -49,10 +49,10 @@ study: env
 	    --names none SE SGE --seeds 0 1 2 --work-dir work_dirs/study
 
 bench: env
-	@$(RUN) tools/benchmark_ops.py --device cpu --rounds 9 \
+	@$(RUN) tools/benchmark/ops.py --device cpu \
 	    --out $(BENCH_DIR)/ops_cpu.csv
-	@$(RUN) tools/benchmark_network.py --device cpu --size 256 352 \
-	    --rounds 9 --out $(BENCH_DIR)/network_cpu.csv
+	@$(RUN) tools/benchmark/network.py --device cpu --size 256 352 \
+	    --out $(BENCH_DIR)/network_cpu.csv
 	@echo "written to $(BENCH_DIR)"
 
 # One process a core, each of one thread.

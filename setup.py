@@ -12,9 +12,11 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+NATIVE = Path('sge_mmdet', 'ops', 'native')
 # Loaded by ctypes; without a compiler the package installs and works as well.
 KERNELS = Extension(
-    'sge_mmdet.ops.native._sge', ['sge_mmdet/ops/native/sge.cpp'],
+    'sge_mmdet.ops.native._sge', [str(NATIVE / 'sge.cpp')],
+    depends=sorted(map(str, NATIVE.glob('*.h'))),
     extra_compile_args=['-std=c++14', '-O3', '-fopenmp-simd',
                         '-fno-math-errno', '-fno-trapping-math', '-pthread'],
     extra_link_args=['-pthread'], language='c++', optional=True)

@@ -7,6 +7,7 @@ import torch
 from mmengine.utils import digit_version
 
 from sge_mmdet.ops import (
+    FixedNorm,
     native,
     spatial_group_enhance,
     spatial_group_enhance_residual,
@@ -62,6 +63,14 @@ def leaves(shape, groups, dtype=torch.float64, seed=0):
             draw(*shape).to(dtype)]
 
 
+def fixed_norm(scale, shift):
+    """Return a norm with statistics that its number of channels decides."""
+    generator = torch.Generator().manual_seed(len(scale))
+    mean, variance = torch.randn((2, len(scale)), generator=generator,
+                                 dtype=torch.float64).to(scale)
+    return FixedNorm(scale, shift, mean, 0.5 + variance.abs(), 1e-3)
+
+
 def run(case, groups, backend, residual, normalize=True, layout=NORMAL,
         dtype=None):
     """Return the result and all gradients, on the CPU, in float64."""
@@ -77,8 +86,8 @@ def run(case, groups, backend, residual, normalize=True, layout=NORMAL,
         if residual:
             used = [x, identity, weight, bias, scale, shift]
             y = spatial_group_enhance_residual(
-                x, identity, weight, bias, groups, 1e-5, normalize, scale,
-                shift)
+                x, identity, weight, bias, groups, 1e-5, normalize,
+                fixed_norm(scale, shift))
         else:
             used = [x, weight, bias]
             y = spatial_group_enhance(x, weight, bias, groups, 1e-5,

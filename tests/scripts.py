@@ -25,7 +25,10 @@ def run_script(name, *args):
     It is what a shell would see, without the seconds of a new process.
     """
     output, code = io.StringIO(), 0
+    # As Python does, which finds the modules beside a script.
+    folder = str((TOOLS / name).parent)
     with mock.patch('sys.argv', [name, *map(str, args)]), \
+            mock.patch('sys.path', [folder, *sys.path]), \
             contextlib.redirect_stdout(output), \
             contextlib.redirect_stderr(output):
         try:

@@ -6,6 +6,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 
 import numpy as np
@@ -196,7 +197,10 @@ def refusals(call, *paths, most=32, seconds=60):
 import json, re, time
 from mmengine.runner import CheckpointLoader
 import sge_mmdet
-from sge_mmdet.evaluation.columns import read_truth
+from sge_mmdet.evaluation.bins import size_bins
+from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.comparison import resample_figures
+from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation.result_files import read_detections
 from sge_mmdet.visualization.images import read_image
 truth = read_truth({truth()!r})
@@ -357,6 +361,19 @@ def test_damaged_masks_of_the_truth_are_refused_where_masks_count(
             read(data, found, [ALL_SIZES], metric)
 
 
+def test_outlines_are_bounded_together_as_well():
+    """Of 0.1 MB, pycocotools would draw 60 million pixels and keep them."""
+    side = 30_000
+    entry = dict(truth()['annotations'][0], segmentation=[
+        [0, side / 2, side / 2, 0, side, side / 2, side / 2, side]])
+    held = read_truth(truth(
+        images=[dict(id=1, height=side, width=side)],
+        annotations=[dict(entry, id=i) for i in range(400)]))
+    with pytest.raises(ValueError, match='the outlines of the first 201 of '
+                       '400 objects are longer than 12000000 pixels'):
+        held.masks  # noqa: B018
+
+
 @pytest.mark.parametrize('runs', [[0, 10**10], [
     0, 2**31, 0, 2**31, 0, 10**10 - 2**32]])
 def test_masks_of_more_pixels_than_pycocotools_counts_are_refused(runs):
@@ -374,6 +391,46 @@ def test_masks_of_more_pixels_than_pycocotools_counts_are_refused(runs):
                                     [mask])):
         with pytest.raises(ValueError, match='images of fewer than 4294967'):
             check()
+
+
+def test_ids_of_equal_hashes_take_no_quadratic_time(tmp_path):
+    """20,000 took 6 s; ten times as many take a hundred times as long."""
+    found = [dict(result()[0], category_id=k * (2**61 - 1))
+             for k in range(1, 20_001)]
+    (tmp_path / 'r.json').write_text(json.dumps(found))
+    for number in 3, len(found):  # Below 64 bits, and beyond.
+        (tmp_path / 'r.json').write_text(json.dumps(found[:number]))
+        begin = time.monotonic()
+        with pytest.raises(ValueError, match=r'r\.json .*category'):
+            read_detections(tmp_path / 'r.json', read_truth(truth()))
+        assert time.monotonic() - begin < 3
+
+
+def test_categories_and_images_of_nothing_take_no_memory(tmp_path):
+    """0.6 MB took 3 GB: tables of all categories by images or recalls."""
+    for name, categories, images in (('wide', 20_000, 10),
+                                     ('both', 3000, 3000)):
+        (tmp_path / f'{name}.json').write_text(json.dumps(truth(
+            images=[dict(id=i, height=9, width=9) for i in range(images)],
+            categories=[dict(id=i, name=str(i))
+                        for i in range(categories)])))
+    call = '''
+        data = read_truth(path)
+        found = detections_from_coco([dict(
+            image_id=1, category_id=1, bbox=[1, 1, 9, 9], score=1)], data, '')
+        bins = size_bins('coco')
+        for engine in 'hotcoco', 'pycocotools':
+            assert evaluate(data, found, bins, engine=engine).ap() > 0.99
+        resample_figures(data, found, bins, resamples=100)
+        raise ValueError('evaluated')'''
+    assert refusals(call, tmp_path / 'wide.json', tmp_path / 'both.json',
+                    most=150) == ['evaluated'] * 2
+
+
+def test_more_categories_than_any_data_set_has_are_refused():
+    with pytest.raises(ValueError, match='has 50001 categories; at most 5000'):
+        read_truth(truth(categories=[dict(id=i, name='a')
+                                     for i in range(50_001)]))
 
 
 @pytest.mark.parametrize('width', [10**9, -1, 10**30, 1e400, 'wide', None])

@@ -15,6 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler import OneCycleParamScheduler
 from scripts import run_script
 from tiny_run import write_tiny_run
 
@@ -25,11 +26,17 @@ from sge_mmdet.runner.refusal import Refused
 TESTS = Path(__file__).parent
 CALL = "a = 1\nb = __import__('os').mkdir({trace!r})\n"
 BUILD = "model = dict(type='os.mkdir', path={trace!r})\n"
+WARP = ("model = dict(type='StrongSORT', cmc=dict("
+        "type='CameraMotionCompensation', warp_mode={code!r}))\n")
 
 
 def write_hostile(path, text, trace, place):
     """Write a checkpoint whose config text would make a folder."""
-    text = text.format(trace=str(trace))
+    # Without a dot, at which names are divided.
+    code = f'getattr(__import__("os"), "mkdir")({str(trace)!r})'.replace(
+        '.', "' + chr(46) + '")
+    text = text.replace('{trace!r}', repr(str(trace))).replace(
+        '{code!r}', repr(code))
     info = {'cfg': text} if place == 'hub' else {}
     meta = {place: text} if place != 'hub' else {}
     torch.save(dict(
@@ -75,10 +82,21 @@ def test_a_detector_built_of_a_checkpoint_alone_calls_nothing_it_names(
     said = run_routes(tmp_path, dict(
         inferencer=(CALL, 'cfg'), inferencer_hub=(CALL, 'hub'),
         inferencer_data=(BUILD, 'cfg'),
-        inferencer_import=("custom_imports = dict(imports=['evil'])", 'cfg')))
+        inferencer_import=("custom_imports = dict(imports=['evil'])", 'cfg'),
+        inferencer_warp=(WARP, 'cfg'),
+        inferencer_run=(nms_text(tmp_path), 'cfg')))
     for route in 'inferencer', 'inferencer_hub':
         assert 'line 2 of its config is more than data' in said[route]
-    assert "no attribute 'model'" in said['inferencer_data']
+    for route in 'inferencer_data', 'inferencer_warp', 'inferencer_run':
+        assert "no attribute 'model'" in said[route]
+
+
+def nms_text(folder):
+    """Return a whole config in which the type of a NMS is code."""
+    cfg = Config.fromfile(write_tiny_run(folder))
+    cfg.model.backbone.init_cfg = None
+    cfg.model.test_cfg.rpn.nms.type = '<code>'
+    return cfg.pretty_text.replace("'<code>'", '{code!r}')
 
 
 @pytest.mark.parametrize('text', [
@@ -86,7 +104,8 @@ def test_a_detector_built_of_a_checkpoint_alone_calls_nothing_it_names(
     'def f():\n    pass', 'a.b = 1', 'a = b', "_base_ = 'x.py'", 'a = 1; b=1',
     "a = ['{{$N:x', '}}+exit()+{{$M:x', '}}']", 'a = ' + '-' * 10**5 + '1',
     'a = ' + '[' * 10**5, 'a = 1 if 2 else 3', "a = dict('x')", 'a = {1}',
-    "a = 'x' * 10**9", '#' * 10**6, 'a = 1\r__import__("os")'],
+    "a = 'x' * 10**9", '#' * 10**6, "a = b'bytes'",
+    'a = [' + '0,' * 10**5 + ']', 'a = 1\r__import__("os")'],
     ids=lambda text: text[:20])
 def test_config_text_that_is_more_than_data_is_refused(text):
     with pytest.raises(Refused, match=r'its config') as refused:
@@ -98,7 +117,7 @@ def test_config_text_that_is_more_than_data_is_refused(text):
     'os.system', 'subprocess.Popen', 'torch.hub.load', 'antigravity',
     'mmengine.fileio.load', 'mmdet.datasets.RefCocoDataset', 'antigravity.',
     'mmengine.runner.Runner', 'mmengine.config.Config.fromfile',
-    'nowhere.Model'])
+    'nowhere.Model', 'getattr(0)', 'eval', 'os', 'mmseg.a or f()', 'Nothing'])
 def test_types_that_no_registry_holds_are_left_out_of_a_config(name):
     text, left_out = harmless_text(
         f'a = 1\nmodel = dict(\n    neck=[dict(type={name!r})])\nb = 2')
@@ -107,11 +126,25 @@ def test_types_that_no_registry_holds_are_left_out_of_a_config(name):
         f'model (line 2: type {name} is not registered)']
 
 
+@pytest.mark.parametrize('value', [
+    "warp_mode='f()'", "warp_mode='cv2.MOTION_AFFINE or f()'",
+    "dtype='float or f()'", "resize_type='os.system'", "ema_type='os'",
+    'trust_remote_code=True', "policies=[('os.system', 1)]",
+    "tag_list_file='a'", "default_scope='antigravity'"])
+def test_values_that_a_package_evaluates_or_imports_are_left_out(value):
+    text, (left_out, ) = harmless_text(f'a = 1\nmodel = dict(b=dict({value}))')
+    assert text == 'a = 1\n' and left_out.startswith('model (line 2: ')
+
+
 @pytest.mark.parametrize('text', [
     "model = dict(type='mmdet.models.FasterRCNN', neck=dict(type='FPN'))",
     "optimizer = dict(type='torch.optim.sgd.SGD', lr=-1.0e-5)",
     "test_dataloader = dict(dataset=dict(type='CocoDataset', ann_file='a'))",
     "custom_imports = dict(imports=['sge_mmdet'])",
+    "a = dict(b=dict(type='RoIAlign'), nms=dict(type='soft_nms'))",
+    "a = dict(type='AmpOptimWrapper', dtype='float16', loss_type='l1')",
+    "cmc = dict(warp_mode='cv2.MOTION_EUCLIDEAN')",
+    "a = dict(resize_type='Resize', trust_remote_code=False, f='a.json')",
     "a = dict(b=(1, None, [True]), c={'x-y': inf})"])
 def test_configs_as_mmengine_writes_them_stay_as_they_are(text):
     assert harmless_text(text) == (text, [])
@@ -125,9 +158,16 @@ def test_config_of_the_demo_stays_in_its_checkpoint_as_it_is(tmp_path):
 
 
 def test_config_text_of_before_mmengine_does_not_keep_weights_back(tmp_path):
-    text = '/a/b.py\n# model\nx = 3\nmodel = dict(a=x * 2)\n'
-    torch.save(dict(state_dict={}, meta=dict(config=text)), tmp_path / 'a.pth')
-    assert load_local_checkpoint(tmp_path / 'a.pth')['meta'] == {}
+    path = tmp_path / 'a.pth'
+    text = ("/a/b.py\n# model\nimport os\nx = 3\nmodel = dict(a=x * 2)\n"
+            "b = [f'{i}' for i in range(x)]\n")
+    torch.save(dict(state_dict={}, meta=dict(config=text)), path)
+    assert load_local_checkpoint(path)['meta'] == {}
+    # What MMEngine can resume from, and whose text it therefore executes.
+    torch.save(dict(state_dict={}, meta=dict(config=text), message_hub={}),
+               path)
+    with pytest.raises(RuntimeError, match=r'line \d of its config'):
+        load_local_checkpoint(path)
 
 
 @pytest.mark.parametrize('place', ['../precious.pth', '../best_a.pth',
@@ -283,6 +323,32 @@ def test_two_parts_of_one_name_are_refused(tmp_path):
         load_local_checkpoint(tmp_path / 'a.pth')
 
 
+@pytest.mark.parametrize('is_archive', [True, False])
+@pytest.mark.parametrize('protocol', [2, 3, 4])
+def test_what_mmengine_saves_loads_in_protocols_up_to_4(tmp_path, protocol,
+                                                        is_archive):
+    content = dict(
+        state_dict=dict(a=torch.arange(5.)), names={'a', 1}, x=np.arange(3.),
+        counts=Counter(a=2), log=HistoryBuffer([1., 2.], [1, 1]), data=b'abc',
+        number=np.float64(3), method=OneCycleParamScheduler._annealing_cos)
+    path = tmp_path / 'a.pth'
+    torch.save(content, path, pickle_protocol=protocol,
+               _use_new_zipfile_serialization=is_archive)
+    loaded = load_local_checkpoint(path)
+    assert loaded['state_dict']['a'].sum() == 10
+    assert loaded['log'].statistics('max') == 2
+    assert loaded['x'].tolist() == [0, 1, 2]
+    for key in 'names', 'counts', 'data', 'number', 'method':
+        assert loaded[key] == content[key]
+
+
+def test_protocols_above_4_are_said_to_be_what_they_are(tmp_path):
+    torch.save(dict(a=1), tmp_path / 'a.pth', pickle_protocol=5)
+    with pytest.raises(RuntimeError, match=r'a\.pth: it is written with '
+                       r'pickle_protocol=5, and 2 to 4 are read'):
+        load_local_checkpoint(tmp_path / 'a.pth')
+
+
 class Calls:
     """Pickled as a call, and what it is then filled with."""
 
@@ -303,6 +369,11 @@ def nested(make, deep=60):
 
 def log(state):
     return Calls(HistoryBuffer.__new__, HistoryBuffer, state=state)
+
+
+def repeated():
+    """A tensor of one number, which is walked through for gigabytes."""
+    return torch.ones(1).expand(5_000_000)
 
 
 TWICE = 'the same lists again and again'
@@ -331,6 +402,16 @@ SMALL_FILES = dict(
     meta=(lambda: torch.empty(10**12, device='meta'), 'meta_tensor'),
     sparse=(lambda: torch.sparse_coo_tensor(
         [[0]], [1.], (10**12, )), 'sparse_tensor'),
+    set_of_tensor=(lambda: Calls(set, repeated()), 'a set that is not'),
+    counter_of_tensor=(lambda: Calls(Counter, repeated()), 'a Counter that'),
+    function_of_tensor=(lambda: Calls(
+        torch._tensor._rebuild_from_type_v2, torch._utils._rebuild_tensor_v2,
+        torch.Tensor, repeated(), None), 'a kind that is not read'),
+    state_of_tensor=(lambda: Calls(np.dtype, 'f8', state=repeated()),
+                     'numbers that is none'),
+    hashes=(lambda: {i * (2**61 - 1): None for i in range(1, 3_000)},
+            'a number that is too large'),
+    sizes=(lambda: [torch.Size([1] * 1000)] * 2000, TWICE),
     numbers=(lambda: {i: None for i in range(60_000)}, 'too many keys'),
     shared=(lambda: [Calls(
         __import__('_codecs').encode, text, 'latin1')
@@ -402,6 +483,15 @@ def test_tensors_of_more_numbers_than_a_record_are_refused(tmp_path):
     path.write_bytes(data)
     with pytest.raises(RuntimeError, match=r'Cannot read .*a\.pth'):
         load_local_checkpoint(path)
+
+
+def test_tensors_that_are_said_to_be_on_meta_are_refused(tmp_path,
+                                                        monkeypatch):
+    monkeypatch.setattr(torch.serialization, 'location_tag',
+                        lambda storage: 'meta')
+    with pytest.raises(RuntimeError, match=r'a\.pth: it has a tensor on the '
+                       'device meta'):
+        load_local_checkpoint(good(tmp_path / 'a.pth'))
 
 
 def test_statistics_of_logs_are_not_exchanged_by_a_checkpoint(tmp_path):

@@ -22,7 +22,16 @@ def test_spreadsheets_show_text_of_csv_and_do_not_compute_it(cell, shown):
 def test_tables_show_no_letters_that_a_terminal_obeys():
     table = Table(['\x1b[1m'], [['\x1b[2J\n\u202e']])
     for text in table.text(), table.markdown():
+        text = text.replace('\\', '')
         assert '?[1m' in text and '?[2J??' in text and '\x1b' not in text
+
+
+@pytest.mark.parametrize('name, shown', [
+    ('<img src=x>', r'\<img src=x\>'), ('[a](b)', r'\[a\](b)'),
+    ('`a|b`', r'\`a\|b\`'), (r'\<b>', r'\\\<b\>'), ('a b', 'a b')])
+def test_markdown_shows_html_and_links_of_names_as_text(name, shown):
+    assert Table(['class'], [[name]]).markdown().splitlines()[-1] == (
+        f'| {shown} |')
 
 
 @pytest.mark.parametrize('value, shown', [

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import (
     Any,
     Dict,
-    Iterable,
     List,
     NamedTuple,
     Optional,
-    Sequence,
     Union,
 )
 
@@ -18,7 +16,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..models.layers import SpatialGroupEnhance
-from ..utils import Writer, build_model
+from ..utils import Writer, build_model, printable_list
 from .authors import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 from .fresh_sge import with_fresh_sge
 
@@ -88,8 +86,8 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
     if not has_sge:
         if model is None:
             raise ValueError(
-                f'The weights have no SGE ({_some(state)}); name the config '
-                'of the model with SGE that they are for')
+                f'The weights have no SGE ({printable_list(state)}); name the '
+                'config of the model with SGE that they are for')
         layers = sum(isinstance(part, SpatialGroupEnhance)
                      for part in model.modules())
         if not layers:
@@ -104,7 +102,7 @@ def convert_state_dict(state_dict: Dict[str, Tensor],
     elif not is_backbone and not any(
             key.startswith('backbone.layer1.') for key in state):
         raise ValueError('These are not the weights of a ResNet-like backbone '
-                         f'or of a detector with one: {_some(state)}')
+                         f'or of a detector with one: {printable_list(state)}')
     return Conversion(state, steps or ['nothing had to be changed'])
 
 
@@ -196,19 +194,13 @@ def _check_fit(state: Dict[str, Tensor], model: nn.Module,
     if missing or fixed:
         raise ValueError(
             f'The weights do not fit the {type(model).__name__} of the '
-            f'config. {len(missing)} missing: {_some(missing) or "-"}; '
-            f'{len(left)} without a place: {_some(left) or "-"}')
+            f'config. {len(missing)} missing: '
+            f'{printable_list(missing) or "-"}; {len(left)} without a place: '
+            f'{printable_list(left) or "-"}')
     return [f'kept {len(left)} that have no place in the model: '
-            f'{_some(left)}'] if left else []
+            f'{printable_list(left)}'] if left else []
 
 
 def _is_sge(key: str, model: nn.Module) -> bool:
     return isinstance(model.get_submodule(key.rpartition('.')[0]),
                       SpatialGroupEnhance)
-
-
-def _some(keys: Union[Iterable[str], Sequence[str]]) -> str:
-    """Name the first few of many keys."""
-    keys = list(keys)
-    return ', '.join(keys[:4]) + (f' and {len(keys) - 4} more'
-                                  if len(keys) > 4 else '')

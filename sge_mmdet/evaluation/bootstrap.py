@@ -34,7 +34,7 @@ def check_memory(truth: Truth, bins: Sequence[SizeBin], resamples: int,
     Raises:
         ValueError: With how many fit.
     """
-    images, categories = len(truth.image_ids), len(truth.category_ids)
+    images, categories = len(truth.image_ids), len(np.unique(truth.category))
     figures = (categories + 1) * (len(bins) + 1)
     # Of each resample: how often each image is drawn, twice while they are
     # put together, all thresholds' figures in 4 bytes, four tables of their
@@ -83,8 +83,8 @@ def weighted_ap(matches: Matches, weights: np.ndarray, chunk: int = 128,
         np.ndarray: Shape (resamples, thresholds, categories, bins); NaN where
         there is no object.
     """
-    _, categories, bins = matches.objects.shape
-    thresholds = matches.status.shape[2]
+    _, bins, thresholds = matches.status.shape
+    categories = matches.objects.shape[0] // bins
     result = np.full((len(weights), thresholds, categories, bins), np.nan,
                      np.float32 if len(weights) > 1 else float)
     parts = list(_parts(matches))
@@ -94,27 +94,25 @@ def weighted_ap(matches: Matches, weights: np.ndarray, chunk: int = 128,
         # Rows of images: what is gathered then lies side by side.
         weight = torch.from_numpy(
             np.ascontiguousarray(weights[rows].T, np.float32))
-        for k, a, objects, part in parts:
-            number = (objects @ weight).double()
+        numbers = torch.from_numpy(matches.objects @ weight.numpy()).double()
+        for k, a, part in parts:
+            number = numbers[k * bins + a]
             ap = part.ap(weight, number)
             ap[:, number == 0] = torch.nan
             result[rows, :, k, a] = ap.T.numpy()
     return result
 
 
-def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, Tensor, _Part]]':
+def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
     """Yield the matches of each category and bin that has objects."""
-    _, categories, bins = matches.objects.shape
-    limits = np.searchsorted(matches.category, np.arange(categories + 1))
-    for k in range(categories):
-        rows = slice(limits[k], limits[k + 1])
-        for a in range(bins):
-            objects = matches.objects[:, k, a]
-            if objects.any():
-                yield k, a, torch.from_numpy(
-                    objects.astype(np.float32)), _Part(
-                        matches.image[rows], matches.inside[rows, a],
-                        matches.status[rows, a], len(matches.objects))
+    bins = matches.status.shape[1]
+    rows, images = matches.objects.shape
+    limits = np.searchsorted(matches.category, np.arange(rows // bins + 1))
+    for row in np.flatnonzero(np.diff(matches.objects.indptr)):
+        k, a = divmod(int(row), bins)
+        own = slice(limits[k], limits[k + 1])
+        yield k, a, _Part(matches.image[own], matches.inside[own, a],
+                          matches.status[own, a], images)
 
 
 class _Part:

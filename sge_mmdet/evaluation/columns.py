@@ -24,6 +24,8 @@ from .masks import check_annotated_masks, rle_areas
 # can be told apart, and masks of such images would fill any memory.
 LONGEST_SIDE = 100_000
 FARTHEST = 1e9
+# Twice as many as in the largest data set there is. Each has figures by size.
+MOST_CATEGORIES = 50_000
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ def read_truth(source: Union[str, Path, dict],
                 data.get(key), (list, tuple)):
             raise ValueError(f'{name} is not a COCO annotation file: it has no'
                              f' list "{key}"')
+    if len(data['categories']) > MOST_CATEGORIES:
+        raise ValueError(f'{name} has {len(data["categories"])} categories; '
+                         f'at most {MOST_CATEGORIES} are evaluated')
     try:
         image_ids = unique_ids(name, 'images', data['images'])
         unique_ids(name, 'annotations', data['annotations'])
@@ -308,16 +313,23 @@ def corners_to_sizes(boxes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def check_categories(truth: Truth, ids: Sequence[int], name: str) -> None:
-    """Raise a ValueError if the ground truth lacks a category.
+    """Raise if the ground truth lacks a category.
 
     Args:
         truth (Truth): The ground truth.
         ids (Sequence[int]): Ids of detections' categories.
         name (str): Of their file.
+
+    Raises:
+        TypeError: If an id is no number.
+        ValueError: If a category is lacking.
     """
-    unknown = {*ids} - {*truth.label_ids.tolist()}
-    if unknown:
-        shown = printable_list(sorted(map(printable_value, unknown)), 8)
+    # In numpy: Python takes quadratic time for a set of numbers that have
+    # the same hash, as multiples of 2^61 - 1 have.
+    ids = id_column('category_id', ids)
+    unknown = np.unique(ids[find_ids(truth.label_ids, ids) < 0])
+    if len(unknown):
+        shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(f'{name} has detections of category {shown}, which '
                          'the ground truth lacks')
 

@@ -12,6 +12,7 @@ from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
 from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 from .matching import match
+from .subsets import of_categories
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,8 @@ def resample_figures(truth: Truth,
     if not len(truth.image):
         raise ValueError(f'{truth.name} has no object to compare on')
     check_memory(truth, bins, resamples)
+    # Others have no figures.
+    truth, found = of_categories(truth, found, np.unique(truth.category))
     bins = with_all_sizes(bins)
     weights = np.concatenate([
         np.ones((1, len(truth.image_ids)), int),

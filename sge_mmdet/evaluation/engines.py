@@ -6,16 +6,31 @@ faster. That they agree to 1e-10 is tested.
 import contextlib
 import importlib.util
 import io
-from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, replace
+from typing import (
+    Any,
+    Callable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
 from .bins import SizeBin, with_all_sizes
 from .columns import Detections, Truth
+from .subsets import of_categories, of_used_images
 
 ENGINES = ('hotcoco', 'pycocotools')
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
+# What an engine looks at together, which bounds the memory that takes: curves
+# of ten times 101 numbers, of each category, bin and number of detections, and
+# cells of categories by images by bins. All of COCO is one part.
+MOST_CURVES = 2_000
+MOST_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -23,9 +38,11 @@ class Accumulated:
     """Precision and recall of an evaluation.
 
     Attributes:
-        precision: Shape (thresholds, 101 recalls, categories, bins,
+        precision: Mean over 101 recalls; shape (thresholds, categories, bins,
             max_dets); -1 where there is no object.
-        recall: Shape (thresholds, categories, bins, max_dets).
+        curves: Precision at each of them, the mean over the categories that
+            have objects; shape (thresholds, 101, bins, max_dets).
+        recall: As precision.
         thresholds: Of intersection over union.
         bins: The first is that of all sizes.
         max_dets: How many detections an image count.
@@ -35,6 +52,7 @@ class Accumulated:
     """
 
     precision: np.ndarray
+    curves: np.ndarray
     recall: np.ndarray
     thresholds: Tuple[float, ...]
     bins: List[SizeBin]
@@ -61,7 +79,7 @@ class Accumulated:
         """
         t, a, m = self._at(iou, size, max_dets)
         k = slice(None) if category is None else [category]
-        return _mean(self.precision[..., a, m][t][:, :, k])
+        return _mean(self.precision[..., a, m][t][:, k])
 
     def ar(self, size: str = 'all', category: Optional[int] = None,
            max_dets: Optional[int] = None) -> Optional[float]:
@@ -73,9 +91,8 @@ class Accumulated:
     def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
         """Return the mean precision at 101 recalls, or None; as :meth:`ap`."""
         t, a, m = self._at(iou, size, None)
-        values = self.precision[..., a, m][t][0]
-        values = values[:, values[0] > -1]
-        return values.mean(1) if values.size else None
+        values = self.curves[..., a, m][t][0]
+        return values if values[0] > -1 else None
 
     def count(self, size: str = 'all',
               category: Optional[int] = None) -> int:
@@ -132,13 +149,65 @@ def evaluate(truth: Truth,
         raise ValueError('metric is one of bbox, segm, proposal, got '
                          f'{metric!r}')
     bins = with_all_sizes(bins)
+    if metric == 'segm':
+        # Checked once, before any engine sees them.
+        truth = replace(truth, segmentation=truth.masks)
     run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
-    precision, recall = run(truth, found, bins, metric, thresholds, max_dets)
     by_category = metric != 'proposal'
     return Accumulated(
-        precision, recall, tuple(thresholds), bins, tuple(max_dets),
+        *_in_parts(run, truth, found, bins, metric, thresholds, max_dets),
+        tuple(thresholds), bins, tuple(max_dets),
         _count(truth, bins, by_category),
         truth.category_names if by_category else ['object'])
+
+
+def _in_parts(run: Callable[..., tuple], truth: Truth, found: Detections,
+              bins: Sequence[SizeBin], metric: str,
+              thresholds: Sequence[float], max_dets: Sequence[int]) -> tuple:
+    """Return precision, curves and recall, a part of the categories a time."""
+    is_proposal = metric == 'proposal'
+    categories = 1 if is_proposal else len(truth.category_ids)
+    last = len(bins), len(max_dets)
+    precision, recall = (np.full((len(thresholds), categories, *last), -1.)
+                         for _ in range(2))
+    curves = np.zeros((len(thresholds), 101, *last))
+    number = np.zeros((len(thresholds), 1, *last), int)
+    for part in _parts(truth, found, *last):
+        own = (truth, found) if is_proposal else of_categories(
+            truth, found, part)
+        rows = [0] if is_proposal else part
+        every, recall[:, rows] = run(*of_used_images(*own), bins, metric,
+                                     thresholds, max_dets)
+        precision[:, rows] = every.mean(1)
+        curves += np.where(every > -1, every, 0).sum(2)
+        number += (every[:, :1] > -1).sum(2)
+    curves = np.where(number, curves / np.maximum(number, 1), -1)
+    return precision, curves, recall
+
+
+def _parts(truth: Truth, found: Detections, bins: int,
+           max_dets: int) -> Iterator[np.ndarray]:
+    """Yield the categories that have objects, as many as fit a time.
+
+    Engines fill tables of categories by bins by recalls, and of categories by
+    images by bins.
+    """
+    entries = sum(np.bincount(columns.category,
+                              minlength=len(truth.category_ids))
+                  for columns in (truth, found))
+    images = len(np.union1d(truth.image, found.image))
+    part: List[int] = []
+    used = 0
+    for k in np.unique(truth.category).tolist():
+        used = min(images, used + entries[k])
+        if part and (
+                (len(part) + 1) * bins * max_dets > MOST_CURVES
+                or (len(part) + 1) * used * bins > MOST_CELLS):
+            yield np.array(part)
+            part, used = [], min(images, entries[k])
+        part.append(k)
+    if part:
+        yield np.array(part)
 
 
 def _count(truth: Truth, bins: Sequence[SizeBin],
@@ -198,7 +267,7 @@ def hotcoco_evaluation(truth: Truth, found: Detections,
         _images(truth), _categories(truth), truth.image_ids[truth.image],
         truth.category_ids[truth.category], truth.box, ids=ids,
         area=truth.area, iscrowd=truth.crowd.astype(int),
-        segmentation=truth.masks if is_segm else None)
+        segmentation=truth.segmentation if is_segm else None)
     dt = hotcoco.COCO.from_arrays(_images(truth), _categories(truth),
                                   [], [], np.zeros((0, 4)))
     if len(found.image):
@@ -243,9 +312,8 @@ def _annotations(truth: Truth, columns: Union[Truth, Detections],
                 columns.box.tolist(), columns.area.tolist()), start=1)
     ]
     if masks:
-        for annotation, mask in zip(
-                annotations, columns.masks if is_truth else
-                columns.segmentation):
+        for annotation, mask in zip(annotations,
+                                    columns.segmentation):
             annotation['segmentation'] = mask
     extra = columns.crowd if is_truth else columns.score
     for annotation, value in zip(annotations, extra.tolist()):

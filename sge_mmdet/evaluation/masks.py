@@ -12,6 +12,9 @@ from ..utils.text import printable_value
 
 # Of one object, in pixels; drawing it takes 40 bytes a pixel.
 LONGEST_OUTLINE = 1_000_000
+# Of all objects together, each on average and besides: small files can name
+# many long outlines, and all of them are drawn.
+AVERAGE_OUTLINE, FREE_OUTLINE = 5_000, 10_000_000
 # Masks decoded at once, and characters of their runs, each of which takes
 # some 80 bytes.
 CHUNK = 10_000
@@ -99,18 +102,29 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
 
     Raises:
         ValueError: As :func:`rle_areas`, or if polygons are not lists of x, y,
-            x, y, ... or longer around than :data:`LONGEST_OUTLINE`.
+            x, y, ... or longer around than :data:`LONGEST_OUTLINE`, or all
+            together than :data:`AVERAGE_OUTLINE` each.
     """
     compressed = []
+    left = FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)
     for i, (mask, size) in enumerate(zip(masks, sizes)):
         where = f'{name}: the mask of object {i}'
         if isinstance(mask, list):
             _check_pixels(size, where)
-            if not _outline(mask) <= LONGEST_OUTLINE:
+            outline = _outline(mask)
+            if not outline <= LONGEST_OUTLINE:
                 raise ValueError(
                     f'{where} is not a list of polygons, [x, y, x, y, ...] of '
                     f'three or more corners, around at most {LONGEST_OUTLINE} '
                     f'pixels: {printable_value(mask)}')
+            left -= outline
+            if left < 0:
+                raise ValueError(
+                    f'{name}: the outlines of the first {i + 1} of '
+                    f'{len(masks)} objects are longer than '
+                    f'{FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)} pixels '
+                    f'together; of all at most {FREE_OUTLINE} and '
+                    f'{AVERAGE_OUTLINE} an object are drawn')
         elif isinstance(mask, dict) and isinstance(mask.get('counts'), list):
             _check_size(mask, size, where)
             runs = mask['counts']

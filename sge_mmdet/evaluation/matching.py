@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Sequence, Tuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from .bins import SizeBin
 from .columns import Detections, Truth
@@ -36,8 +37,9 @@ class Matches:
             thresholds).
         partner: Position of that object among those given, or -1; as status.
         inside: Whether its own size is in the bin; shape (n, bins).
-        objects: Number of objects that are not ignored; shape (images,
-            categories, bins).
+        objects: Number of objects that are not ignored; sparse, since few
+            images have objects of a category; shape (categories * bins,
+            images).
     """
 
     image: np.ndarray
@@ -47,7 +49,7 @@ class Matches:
     status: np.ndarray
     partner: np.ndarray
     inside: np.ndarray
-    objects: np.ndarray
+    objects: csr_matrix
 
 
 def match(truth: Truth,
@@ -121,10 +123,12 @@ def match(truth: Truth,
         status[d, a, t] = np.where(ignored[o, a], IGNORED, HIT)
         partner[d, a, t] = truth_order[o]
 
-    counted = ~ignored
-    objects = np.zeros((len(truth.image_ids), categories, len(bins)), int)
-    np.add.at(objects, (truth.image[truth_order],
-                        truth.category[truth_order]), counted)
+    one, a = np.nonzero(~ignored)
+    one = truth_order[one]
+    objects = csr_matrix(
+        (np.ones(len(one), np.float32),
+         (truth.category[one] * len(bins) + a, truth.image[one])),
+        (categories * len(bins), len(truth.image_ids)))
     inside = np.column_stack([bin.holds(found.area[order]) for bin in bins])
     by_score = np.lexsort((-found.score[order], found.category[order]))
     order = order[by_score]

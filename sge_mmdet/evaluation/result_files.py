@@ -76,7 +76,10 @@ def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
         [getattr(row, name) for row in rows]
         for name in ('image_id', 'category_id', 'score', 'bbox'))
     box = np.fromiter(chain.from_iterable(box), float, 4 * len(box))
-    check_categories(truth, category, str(path))
+    try:
+        check_categories(truth, category, str(path))
+    except TypeError:  # Of numbers of more than 64 bits.
+        return None
     # As arrays, which need not be looked at for text and booleans again.
     return make_detections(truth, np.array(image), np.array(category),
                            box.reshape(-1, 4), np.array(score, float),

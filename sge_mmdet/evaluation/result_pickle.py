@@ -9,6 +9,7 @@ from ..utils import no_garbage_collection, printable
 from ..utils.plain_pickle import Budget, PlainPickle
 from .columns import Detections, Truth, corners_to_sizes, make_detections
 from .entries import LARGEST_ID
+from .pickled_arrays import pickled_array_names
 from .pickled_tensors import pickled_tensor_names
 
 # Kinds of numbers and what follows the number of detections in the shape.
@@ -63,8 +64,9 @@ def _load(path: Path) -> Any:
     budget = Budget(len(data))
     try:
         with no_garbage_collection():
-            return PlainPickle(data, pickled_tensor_names(budget),
-                               budget).load()
+            return PlainPickle(data, {
+                **pickled_tensor_names(budget), **pickled_array_names(budget)},
+                budget).load()
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{path} is not a result file of tools/test.py --out, or is '

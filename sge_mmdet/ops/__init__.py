@@ -1,14 +1,24 @@
-"""Operators of Spatial Group-wise Enhance; they need torch alone."""
-from .backends import backend_for, use_backend
+"""Operators of Spatial Group-wise Enhance; they need torch alone.
+
+- ``functional``: the two functions that users call; ``layer``: the module;
+  ``warm_up``: what compiles all kernels of a model beforehand.
+- ``reference``: the formula, which everything else is tested against.
+- ``autograd``: the operator that PyTorch knows, its gradient and its checks.
+- ``dispatch``: which backend runs where; ``passes``: what a backend is given.
+- Backends: ``native`` (C++, CPU), ``triton`` (CUDA), ``eager`` (plain PyTorch,
+  any device).
+"""
 from .checks import check_groups, largest_groups
+from .dispatch import backend_for, use_backend
+from .functional import spatial_group_enhance, spatial_group_enhance_residual
+from .layer import SpatialGroupEnhance
+from .passes import FixedNorm
 from .reference import gate_reference, spatial_group_enhance_reference
-from .spatial_group_enhance import (
-    spatial_group_enhance,
-    spatial_group_enhance_residual,
-)
+from .warm_up import warm_up
 
 __all__ = [
-    'backend_for', 'check_groups', 'gate_reference', 'largest_groups',
-    'spatial_group_enhance', 'spatial_group_enhance_reference',
-    'spatial_group_enhance_residual', 'use_backend'
+    'FixedNorm', 'SpatialGroupEnhance', 'backend_for', 'check_groups',
+    'gate_reference', 'largest_groups', 'spatial_group_enhance',
+    'spatial_group_enhance_reference', 'spatial_group_enhance_residual',
+    'use_backend', 'warm_up'
 ]

@@ -4,6 +4,8 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor
 
+from .passes import sum_dtype
+
 
 def check_groups(channels: int, groups: int) -> None:
     """Raise a ValueError unless ``groups`` equal groups make up ``channels``.
@@ -53,15 +55,19 @@ def largest_groups(channels: int, groups: int) -> int:
 
 def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
                   scale: Optional[Tensor], shift: Optional[Tensor],
-                  identity: Optional[Tensor], groups: int) -> None:
+                  running_mean: Optional[Tensor],
+                  running_var: Optional[Tensor], identity: Optional[Tensor],
+                  groups: int) -> None:
     """Raise unless the arguments of a forward pass fit one another.
 
     Args:
         x: Feature map of shape (N, C, H, W), of a real floating point type.
         weight: w of shape (1, G, 1, 1).
         bias: b of shape (1, G, 1, 1).
-        scale: Of each channel, shape (C,), or None.
-        shift: Of each channel, shape (C,); given where ``scale`` is.
+        scale: Of the norm, shape (C,), or None.
+        shift: Of the norm, shape (C,); given where ``scale`` is.
+        running_mean: Of the norm, shape (C,), or None.
+        running_var: Of the norm, shape (C,); given where its mean is.
         identity: Of the shape and type of ``x``, or None.
         groups: Number of groups G; it divides C.
 
@@ -84,29 +90,53 @@ def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
     _check_parameter('weight', weight, of_groups, x)
     _check_parameter('bias', bias, of_groups, x)
     if identity is not None:
-        check_map('identity', identity, x)
-    if (scale is None) != (shift is None):
-        raise ValueError('scale and shift are given together or not at all')
-    if scale is not None:
-        _check_parameter('scale', scale, x.shape[1:2], x)
-        _check_parameter('shift', shift, x.shape[1:2], x)
+        _check_map('identity', identity, x)
+    if (scale is None) != (shift is None) or (
+            (running_mean is None) != (running_var is None)):
+        raise ValueError('scale and shift of a norm are given together or not '
+                         'at all, and so are its mean and variance')
+    if scale is None:
+        if running_mean is not None:
+            raise ValueError('A norm without scale and shift is given ones '
+                             'and zeros in their place')
+        return
+    of_channels = x.shape[1:2]
+    _check_parameter('scale', scale, of_channels, x)
+    _check_parameter('shift', shift, of_channels, x)
+    if running_mean is not None:
+        _check_parameter('running mean', running_mean, of_channels, x)
+        _check_parameter('running variance', running_var, of_channels, x)
 
 
-def check_statistics(mean: Tensor, spread: Tensor, x: Tensor,
-                     groups: int) -> None:
-    """Raise unless statistics are those that a forward pass returns for x.
+def check_backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor],
+                   mean: Tensor, spread: Tensor, weight: Tensor, bias: Tensor,
+                   scale: Optional[Tensor], shift: Optional[Tensor],
+                   running_mean: Optional[Tensor],
+                   running_var: Optional[Tensor], groups: int) -> None:
+    """Raise unless the arguments of a backward pass fit one another.
 
     Args:
-        mean: Of shape (N, C), in the accumulator's type.
-        spread: Of shape (N, G, 2), in the accumulator's type.
-        x: Feature map of shape (N, C, H, W).
+        grad_y: Of the shape and type of ``x``.
+        x: As in :func:`check_forward`, as all that is not named here.
+        y: Of the shape and type of ``x``, or None.
+        mean: Of shape (N, C), in the type of sums.
+        spread: Of shape (N, G, 2), in the type of sums.
+        weight: w.
+        bias: b.
+        scale: Of the norm.
+        shift: Of the norm.
+        running_mean: Of the norm.
+        running_var: Of the norm.
         groups: Number of groups G.
 
     Raises:
-        TypeError: If they are of another type.
-        ValueError: If they are of another shape or on another device.
+        TypeError: If a tensor is of a wrong type.
+        ValueError: If a shape or a device is wrong, or ``groups`` does not
+            divide C.
     """
-    kind = torch.promote_types(x.dtype, torch.float32)
+    check_forward(x, weight, bias, scale, shift, running_mean, running_var,
+                  None, groups)
+    kind = sum_dtype(x.dtype)
     for name, tensor, shape in (
             ('mean', mean, x.shape[:2]),
             ('spread', spread, (x.shape[0], groups, 2))):
@@ -114,20 +144,13 @@ def check_statistics(mean: Tensor, spread: Tensor, x: Tensor,
         if tensor.dtype != kind:
             raise TypeError(f'SGE takes a {name} of type {kind}, got '
                             f'{tensor.dtype}')
+    _check_map('grad_y', grad_y, x)
+    if y is not None:
+        _check_map('y', y, x)
 
 
-def check_map(name: str, tensor: Tensor, x: Tensor) -> None:
-    """Raise unless a tensor is a map like x.
-
-    Args:
-        name: Of the argument.
-        tensor: The map.
-        x: Feature map of shape (N, C, H, W).
-
-    Raises:
-        TypeError: If it is of another type.
-        ValueError: If it is of another shape or on another device.
-    """
+def _check_map(name: str, tensor: Tensor, x: Tensor) -> None:
+    """Raise unless a tensor is a map like x."""
     if tensor.shape != x.shape:
         raise ValueError(f'SGE takes a {name} of the shape of x, '
                          f'{tuple(x.shape)}, got {tuple(tensor.shape)}')

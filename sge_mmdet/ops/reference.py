@@ -12,13 +12,20 @@ For every image and every one of the G groups of c = C / G channels, with
 
 where :math:`\mu` is the mean and s the unbiased standard deviation of d over
 the positions, and (w, b) is one pair per group. Where s is no more than the
-rounding of d, t is 0 and carries no gradient. Every faster implementation in
-this package is held against this one.
+rounding of d, t is 0 and carries no gradient.
+
+The mean of d is :math:`|m|^2`, so that :math:`d_p - \mu = m \cdot (x_p - m)`.
+This is how it is computed: of large numbers that are close to each other, d
+and :math:`\mu` would have lost the digits in which they differ.
+
+Every faster implementation in this package is held against this one.
 """
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
+
+from .passes import FixedNorm
 
 
 def spatial_group_enhance_reference(x: Tensor,
@@ -63,16 +70,45 @@ def gate_reference(
     t = d = (m * x_g).sum(2, keepdim=True)
     if normalize:
         positions = x.shape[2] * x.shape[3]
-        mu = d.mean((3, 4), keepdim=True)
+        mu = (m * m).sum(2, keepdim=True)
+        centred = (m * (x_g - m)).sum(2, keepdim=True)
         # max(positions - 1, 1), in arithmetic: a trace would keep the answer
         # to a question about the size it saw.
         freedom = positions - 1 + 2 // (positions + 1)
-        s = d.std((3, 4), correction=0, keepdim=True) * (
+        s = centred.std((3, 4), correction=0, keepdim=True) * (
             d.new_ones(()) * positions / freedom).sqrt()
         # Without spread, as in a constant map or one of a single position, t
-        # would be what rounding left of d - mu, over eps. mu is |m|^2 >= 0.
+        # would be what rounding left of d - mu, over eps.
         noise = 16 * torch.finfo(dtype).eps * mu
-        t = torch.where(s <= noise, 0., (d - mu) / (s + eps))
+        t = torch.where(s <= noise, 0., centred / (s + eps))
     w = weight.to(dtype).unsqueeze(2)
     b = bias.to(dtype).unsqueeze(2)
     return d, t, torch.sigmoid(w * t + b)
+
+
+def residual_reference(x: Tensor, weight: Tensor, bias: Tensor,
+                       norm: Optional[FixedNorm], identity: Tensor,
+                       groups: int, eps: float = 1e-5,
+                       normalize: bool = True) -> Tensor:
+    """Compute the end of a residual block, module by module.
+
+    The arguments are those of :class:`sge_mmdet.ops.passes.Inputs`,
+    unchecked.
+    """
+    y = spatial_group_enhance_reference(norm_reference(x, norm), weight, bias,
+                                        groups, eps, normalize)
+    return torch.relu(y + identity).to(x.dtype)
+
+
+def norm_reference(x: Tensor, norm: Optional[FixedNorm]) -> Tensor:
+    """Apply a norm with fixed statistics, at least in float32.
+
+    Args:
+        x: Feature map of shape (N, C, H, W).
+        norm: The norm; with None, x is returned as it is.
+    """
+    if norm is None:
+        return x
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    scale, shift = (vector.view(1, -1, 1, 1) for vector in norm.affine(dtype))
+    return torch.addcmul(shift, x.to(dtype), scale)

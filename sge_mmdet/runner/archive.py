@@ -6,6 +6,7 @@ that what is checked here is what PyTorch reads, nothing is accepted but the
 one layout in which there is nothing to disagree about.
 """
 import os
+import pickle
 import struct
 from typing import BinaryIO, Dict, List, NamedTuple, Tuple
 
@@ -58,7 +59,9 @@ def is_zip(file: BinaryIO) -> bool:
     file.seek(0)
     if head.startswith(ZIP):
         return True
-    if head[:1] == b'\x80' and head[2:].startswith(LEGACY):
+    # From pickle_protocol=4 on there is a frame around it.
+    pickled = head[11:] if head[2:3] == pickle.FRAME else head[2:]
+    if head[:1] == b'\x80' and pickled.startswith(LEGACY):
         return False
     if head[:1] == b'\x80':
         raise OtherKind('it is a bare pickle (pickle.dump), not what '

@@ -1,6 +1,7 @@
 """Detections of a checkpoint, as files."""
 import os.path as osp
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import List, NamedTuple, Tuple, Union
 
@@ -8,7 +9,13 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from ..utils import RENEWING, Writer, folder_beside, load_config
+from ..utils import (
+    RENEWING,
+    Writer,
+    folder_beside,
+    load_config,
+    printable_list,
+)
 from .preflight import check_config
 
 
@@ -53,6 +60,7 @@ def detect(config: Union[str, Path], checkpoint: str,
     check_config(cfg, ['test'])
     files = DetectionFiles(*find_test_data(cfg),
                            Path(out_dir, f'detections.{metric}.json'))
+    writer = replace(writer, inputs=[*writer.inputs, files.truth])
     writer.check(files.results)
     # MMEngine puts a config and logs beside the results, over what is there.
     with folder_beside(files.results) as folder:
@@ -87,7 +95,7 @@ def _check_weights(checkpoint: str, model: nn.Module) -> None:
     if held.isdisjoint(model.state_dict()):
         raise ValueError(
             f'{checkpoint} has no weight of the {type(model).__name__} of the '
-            f'config; it has {", ".join(sorted(held)[:4]) or "nothing"}')
+            f'config; it has {printable_list(sorted(held)) or "nothing"}')
 
 
 def find_test_data(cfg: Config) -> Tuple[Path, Path]:

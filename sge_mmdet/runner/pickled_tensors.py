@@ -78,7 +78,8 @@ def rebuild_from_type(function: Callable, cls: Any, args: Any,
                       state: Any) -> Tensor:
     """Return a tensor without attributes that somebody gave it."""
     if not any(function is known for known in TENSORS.values()) or (
-            not (cls is Tensor or cls is nn.Parameter)):
+            not (cls is Tensor or cls is nn.Parameter)) or (
+                type(args) is not tuple):
         raise Refused('it has a tensor of a kind that is not read')
     return function(*args)
 

@@ -93,6 +93,8 @@ def _leaf_steps(part: Any) -> int:
         return 1 + len(part) // 64
     if isinstance(part, np.ndarray):
         return 1 + part.nbytes // 64
+    if isinstance(part, torch.Size):
+        return 1 + len(part)
     if isinstance(part, (*PLAIN, np.number, np.bool_)) or any(
             part is function for function in FUNCTIONS):
         return 1

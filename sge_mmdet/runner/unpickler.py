@@ -26,8 +26,11 @@ METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
-# Whoever chooses numbers can make a dictionary slow; text he cannot.
+# Whoever chooses numbers can make a dictionary slow; text he cannot. Of larger
+# ones, which count nothing, as many as he likes have the same hash.
 MOST_NUMBER_KEYS = 50_000
+LARGEST_KEY = 2**53
+NEWEST_PROTOCOL = 4
 # What opcodes take at most, in bytes; others are refused.
 PRICES = {
     pickle.PROTO: 0, pickle.STOP: 0, pickle.MARK: 100, pickle.NONE: 10,
@@ -41,6 +44,10 @@ PRICES = {
     pickle.APPEND: 10, pickle.APPENDS: 0, pickle.SETITEM: 0,
     pickle.SETITEMS: 0, pickle.GLOBAL: 100, pickle.REDUCE: 500,
     pickle.NEWOBJ: 500, pickle.BUILD: 500, pickle.BINPERSID: 500,
+    # Those of protocols 3 and 4.
+    pickle.FRAME: 100, pickle.MEMOIZE: 150, pickle.STACK_GLOBAL: 100,
+    pickle.SHORT_BINUNICODE: 80, pickle.ADDITEMS: 0, pickle.BINBYTES: 80,
+    pickle.SHORT_BINBYTES: 80,
 }
 
 
@@ -82,11 +89,28 @@ def new_complex(real: Any, imaginary: Any) -> complex:
     return complex(real, imaginary)
 
 
+def new_set(items: Any = ()) -> set:
+    """Stand in for ``set``, of which pickles give a list.
+
+    A tensor, too, can be iterated, and of a few bytes without end.
+    """
+    if not isinstance(items, (list, tuple)):
+        raise Refused('it contains a set that is not of a list')
+    return set(items)
+
+
+def new_counter(items: Any = None) -> Counter:
+    """Stand in for ``Counter``, of which pickles give a dictionary."""
+    if items is not None and type(items) is not dict:
+        raise Refused('it contains a Counter that is not of a dictionary')
+    return Counter(items)
+
+
 # What may be called, by the names that pickles use.
 FUNCTIONS = {
     'builtins.getattr': get_pickled_method, 'builtins.bytes': new_bytes,
     'builtins.bytearray': new_bytearray, 'builtins.complex': new_complex,
-    'builtins.set': set, 'collections.Counter': Counter,
+    'builtins.set': new_set, 'collections.Counter': new_counter,
     '_codecs.encode': encode, **pickled_numpy.FUNCTIONS,
     **pickled_tensors.FUNCTIONS,
 }
@@ -97,6 +121,9 @@ CLASSES = {
     'torch.nn.parameter.Parameter': torch.nn.Parameter,
     'torch.storage.UntypedStorage': torch.UntypedStorage,
     **{f'{cls.__module__}.{cls.__name__}': cls for cls in METHODS},
+    # As protocol 4 writes what older ones write as a call of ``getattr``.
+    **{f'{cls.__module__}.{cls.__name__}.{name}': getattr(cls, name)
+       for cls, names in METHODS.items() for name in names},
 }
 
 
@@ -138,9 +165,37 @@ class CheckpointUnpickler(pickle._Unpickler):
             return dtype
         raise Refused(f'it contains {printable(path)}, which could run code')
 
+    def load_proto(self) -> None:
+        """Say so if a file is pickled in a way that is newer."""
+        protocol = self.read(1)[0]
+        if protocol > NEWEST_PROTOCOL:
+            raise Refused(
+                f'it is written with pickle_protocol={protocol}, and 2 to '
+                f'{NEWEST_PROTOCOL} are read; torch.save writes 2 by itself')
+
+    def load_binbytes(self) -> None:
+        """Pay for bytes."""
+        pickle._Unpickler.load_binbytes(self)
+        self.allowance.budget.spend(len(self.stack[-1]))
+
+    def load_additems(self) -> None:
+        """Fill a set and nothing else."""
+        items = self.pop_mark()
+        if type(self.stack[-1]) is not set:
+            raise Refused('it adds members to what is no set')
+        self.allowance.budget.spend(100 * len(items))
+        for key in items:
+            self.check_key(key)
+        self.stack[-1].update(items)
+
     def load_binunicode(self) -> None:
         """Pay for text, a letter of which can take four times its bytes."""
         pickle._Unpickler.load_binunicode(self)
+        self.allowance.budget.spend(4 * len(self.stack[-1]))
+
+    def load_short_binunicode(self) -> None:
+        """Pay for text of protocol 4."""
+        pickle._Unpickler.load_short_binunicode(self)
         self.allowance.budget.spend(4 * len(self.stack[-1]))
 
     def load_reduce(self) -> None:
@@ -149,8 +204,9 @@ class CheckpointUnpickler(pickle._Unpickler):
         if id(function) not in CALLABLE or type(args) is not tuple:
             raise Refused('it calls what is no function for it')
         self.allowance.budget.spend(sum(map(_price, args)))
-        if function in (set, Counter):
-            for key in (key for arg in args for key in arg):
+        if function is new_set:
+            for key in (key for arg in args if type(arg) in (list, tuple)
+                        for key in arg):
                 self.check_key(key)
         made = self.stack[-1] = function(*args)
         if isinstance(made, torch.Tensor):
@@ -171,8 +227,10 @@ class CheckpointUnpickler(pickle._Unpickler):
         state, made = self.stack.pop(), self.stack[-1]
         if type(made) in (pickled_numpy.PickledDtype,
                           pickled_numpy.PickledArray):
-            if type(state) is tuple:
-                self.allowance.budget.spend(sum(map(_price, state)))
+            if type(state) is not tuple:
+                raise Refused('it has an array or a type of numbers that is '
+                              'none')
+            self.allowance.budget.spend(sum(map(_price, state)))
             made.__setstate__(state)
         elif type(made) is OrderedDict and type(state) is dict and (
                 {*state} <= {'_metadata'}):
@@ -219,10 +277,12 @@ class CheckpointUnpickler(pickle._Unpickler):
 
     def check_key(self, key: Any) -> None:
         """Refuse what cannot be looked up in a short time."""
-        if type(key) in (int, float, bool) and key == key:
+        if type(key) in (int, float, bool) and abs(key) < LARGEST_KEY:
             self.allowance.number_keys -= 1
             if self.allowance.number_keys < 0:
                 raise Refused('it has too many keys that are numbers')
+        elif type(key) in (int, float):
+            raise Refused('it has a key of a number that is too large or none')
         elif type(key) not in (str, bytes, type(None)):
             raise Refused(f'it has a key of type {type(key).__name__}, where '
                           'text and numbers are read')
@@ -240,6 +300,9 @@ class CheckpointUnpickler(pickle._Unpickler):
                 and type(count) is int and count >= 0
                 and isinstance(dtype, torch.dtype) and _is_view(*view)):
             raise Refused('it has a tensor without numbers')
+        if place.startswith('meta'):
+            raise Refused('it has a tensor on the device meta, without '
+                          'numbers')
         self.claim(key, count * torch._utils._element_size(dtype))
         self.append(self.persistent_load(claim))
 

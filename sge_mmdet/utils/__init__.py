@@ -1,5 +1,7 @@
 """What several parts of the package need."""
-from .configs import build_model, get_model, load_config
+import importlib
+from typing import Any
+
 from .files import (
     RENEWING,
     KeptFileError,
@@ -16,9 +18,12 @@ from .json_files import (
     no_garbage_collection,
     read_json_text,
 )
-from .logs import quiet_log
-from .stock_mmdet import stock_path
 from .text import printable, printable_list
+
+# These need MMDetection, which a machine that only times the operator lacks.
+_LAZY = dict(build_model='configs', get_model='configs',
+             load_config='configs', quiet_log='logs',
+             stock_path='stock_mmdet')
 
 __all__ = [
     'RENEWING',
@@ -41,3 +46,10 @@ __all__ = [
     'read_json_text',
     'stock_path'
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module = importlib.import_module(f'.{_LAZY[name]}', __name__)
+    return getattr(module, name)

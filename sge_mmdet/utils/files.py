@@ -168,6 +168,9 @@ class Writer:
 
     def _check_inputs(self, path: Path) -> None:
         for source in map(Path, self.inputs):
+            # A home folder as "~" is resolved by those who read.
+            if str(source).startswith('~'):
+                source = source.expanduser()
             if source.exists() and path.exists() and source.samefile(path):
                 raise KeptFileError(
                     f'{path} is an input, {source}, which is never replaced; '

@@ -28,6 +28,9 @@ MOST_MARKS = 100
 OVERHEAD = 16
 # Letters of a key. Longer ones could take long to compare.
 LONGEST_KEY = 200
+# Whole numbers of a key are below this. Python gives larger ones the same hash
+# again and again, and a dict of such keys takes quadratic time.
+LARGEST_KEY = 2**53
 
 
 class Budget:
@@ -51,6 +54,14 @@ class Budget:
             raise pickle.UnpicklingError(
                 'it would take more than ten times its size in memory, since '
                 'parts of it are there many times')
+
+
+class Stateful:
+    """What a function may return for a pickle to give it a state."""
+
+    def set_state(self, state: Any) -> None:
+        """Take the state, as pickle's ``__setstate__`` does."""
+        raise NotImplementedError
 
 
 class PlainPickle:
@@ -164,11 +175,12 @@ class PlainPickle:
         before = sys.getsizeof(target)
         keys = keys_and_values[::2]
         for key in keys:
-            if type(key) is not int and not (
+            if not (type(key) is int and abs(key) < LARGEST_KEY) and not (
                     type(key) is str and len(key) <= LONGEST_KEY):
                 raise pickle.UnpicklingError(
-                    f'a key of a dict is neither a whole number nor a text '
-                    f'of {LONGEST_KEY} letters at most: {printable(key, 80)}')
+                    'a key of a dict is neither a whole number below '
+                    f'{LARGEST_KEY} nor a text of {LONGEST_KEY} letters at '
+                    f'most: {printable(key, 80)}')
         target.update(zip(keys, keys_and_values[1::2]))
         self.budget.spend(sys.getsizeof(target) - before)
 
@@ -197,8 +209,15 @@ class PlainPickle:
             self.push(function(*arguments))
         except TypeError:
             raise pickle.UnpicklingError(
-                'it calls a function with other arguments than PyTorch does'
+                'it calls a function with other arguments than belong there'
             ) from None
+
+    def build(self) -> None:
+        """Give an object its state, if it is one of those that take one."""
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], Stateful):
+            raise KeyError
+        self.stack[-1].set_state(state)
 
     def stored(self) -> None:
         """Push what a persistent id stands for."""
@@ -305,6 +324,7 @@ READERS: Dict[int, Callable[[PlainPickle], None]] = {
         pickle.GLOBAL: lambda self: self.name(self.line(), self.line()),
         pickle.STACK_GLOBAL: _stack_global,
         pickle.REDUCE: PlainPickle.call,
+        pickle.BUILD: PlainPickle.build,
         pickle.BINPERSID: PlainPickle.stored,
     }.items()
 }

@@ -38,10 +38,13 @@ class Table:
         return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
     def markdown(self) -> str:
-        """Return the table as Markdown."""
+        """Return the table as Markdown, in which cells are shown as text.
+
+        A name of a category may hold HTML or a link.
+        """
         header, *rows = self._shown()
         lines = [header, ['---'] * len(header), *rows]
-        lines = [[cell.replace('|', '\\|') for cell in line]
+        lines = [[re.sub(r'[\\|<>\[\]`]', r'\\\g<0>', cell) for cell in line]
                  for line in lines]
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 

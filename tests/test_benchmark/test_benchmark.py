@@ -1,24 +1,27 @@
 import csv
+import subprocess
+import sys
 
 import pytest
 import torch
 from matplotlib.image import imread
-from scripts import load_script
+from scripts import TOOLS, load_script
 
-from sge_mmdet.benchmark import (
-    benchmark_network,
-    benchmark_operator,
-    draw_rows,
-    rows_table,
-    write_rows,
-)
-from sge_mmdet.benchmark.timing import peak_memory, time_in_turns
-from sge_mmdet.ops import backend_for
+from sge_mmdet.ops import backend_for, spatial_group_enhance_reference
 
 CPU = torch.device('cpu')
+FOLDER = TOOLS / 'benchmark'
+
+
+@pytest.fixture(autouse=True)
+def beside(monkeypatch):
+    """The scripts find the modules beside them, as when they are run."""
+    monkeypatch.syspath_prepend(str(FOLDER))
 
 
 def test_peak_memory_is_the_most_at_any_time_and_not_the_sum():
+    from timing import peak_memory
+
     def two_after_another():
         first = torch.empty(1000, 1000)
         del first
@@ -31,31 +34,69 @@ def test_peak_memory_is_the_most_at_any_time_and_not_the_sum():
     assert peak_memory(two_together, CPU) == 12_000_000
 
 
-def test_functions_take_turns_and_the_first_two_rounds_do_not_count():
+def test_functions_take_turns_over_all_buffers_and_two_rounds_do_not_count():
+    from timing import time_in_turns
     calls = []
-    seconds = time_in_turns({name: lambda name=name: calls.append(name)
-                             for name in 'ab'}, CPU, rounds=3)
-    assert calls == ['a', 'b'] * 5
-    assert {*seconds} == {'a', 'b'} and min(seconds.values()) >= 0
+    spreads = time_in_turns(
+        {name: lambda i, name=name: calls.append((name, i)) for name in 'ab'},
+        CPU, rounds=3, buffers=2)
+    assert calls == [(name, i % 2) for i in range(5) for name in 'ab']
+    assert {*spreads} == {('a', 'wall'), ('b', 'wall')}
+    assert all(0 <= spread.lower <= spread.median <= spread.upper
+               for spread in spreads.values())
 
 
-def test_operator_is_measured_beside_its_reference_and_the_floor(tmp_path):
+def test_quartiles_are_those_of_the_times():
+    from timing import Spread
+    assert Spread.of([4., 1., 2., 3., 5.]) == (3., 2., 4.)
+    assert Spread.of([7.]) == (7., 7., 7.)
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format,
+                                    torch.channels_last])
+def test_the_baseline_computes_what_the_reference_does(layout):
+    from providers import authors_formula
+    x = torch.randn(2, 128, 9, 7).to(memory_format=layout)
+    weight, bias = torch.randn(2, 1, 64, 1, 1)
+    torch.testing.assert_close(
+        authors_formula(x, weight, bias),
+        spatial_group_enhance_reference(x, weight, bias, 64))
+
+
+def test_providers_of_a_block_compute_the_same_but_floor_and_plain():
+    from providers import block_end_providers
+    x, identity = torch.randn(2, 2, 128, 9, 7)
+    tensors = [x, identity, *torch.randn(2, 1, 64, 1, 1),
+               *torch.rand(4, 128).add(0.5)]
+    providers = block_end_providers(x, compiled=False, backends=['torch'])
+    results = {name: provider.function(tensors)
+               for name, provider in providers.items()}
+    want = results.pop("authors' formula")
+    floor, plain = results.pop('floor'), results.pop('block without SGE')
+    assert len(results) == 2 and floor.shape == plain.shape == want.shape
+    for got in results.values():
+        torch.testing.assert_close(got, want)
+
+
+def test_operator_is_measured_beside_the_formula_and_the_floor(tmp_path):
+    from report import draw_rows, read_rows, rows_table, write_rows
     shape = (1, 128, 40, 40)
-    cases = list(benchmark_operator([shape], rounds=1, compiled=False,
-                                    backends=['torch']))
+    cases = list(load_script('benchmark/ops.py').benchmark_operator(
+        ['operator'], [shape], rounds=1, compiled=False, backends=['torch']))
     assert [rows[0].case['direction'] for rows in cases] == [
         'forward', 'forward+backward']
     usual = f'ours ({backend_for(torch.ones(1))})'
     size = 4 * 128 * 40 * 40
     for rows, least in zip(cases, (1, 2)):
         by = {row.provider: row for row in rows}
-        assert {*by} == {'reference', usual, 'ours (torch)', 'floor'}
+        assert {*by} == {"authors' formula", usual, 'ours (torch)', 'floor'}
         assert by['floor'].bytes == pytest.approx(least * size, rel=1e-3)
         # Less than a tenth of a map besides the results.
         assert by['floor'].bytes <= by[usual].bytes < (least + 0.1) * size
-        assert by['reference'].bytes > 1.8 * by[usual].bytes
+        assert by["authors' formula"].bytes > 1.8 * by[usual].bytes
     rows = cases[0] + cases[1]
     write_rows(rows, tmp_path / 'new' / 'ops.csv', 'cpu')
+    assert read_rows(tmp_path / 'new' / 'ops.csv') == rows
     with (tmp_path / 'new' / 'ops.csv').open() as file:
         read = list(csv.DictReader(file))
     assert len(read) == 8 and read[0]['shape'] == '1x128x40x40'
@@ -63,39 +104,72 @@ def test_operator_is_measured_beside_its_reference_and_the_floor(tmp_path):
                for row in read)
     draw_rows(tmp_path / 'new' / 'ops.csv', tmp_path / 'ops.png')
     assert imread(tmp_path / 'ops.png').std() > 0
-    text = rows_table(cases[0]).text()
-    assert 'speed, reference = 1' in text and '1.000' in text
+    text = rows_table(cases[0], 'cpu').text()
+    assert "speed, authors' formula = 1" in text and '1.000' in text
 
 
 def test_named_backends_run_both_passes(monkeypatch):
-    from sge_mmdet.ops import blocks
+    from sge_mmdet.ops import eager
     calls = []
     for name in 'forward', 'backward':
-        real = getattr(blocks, name)
-        monkeypatch.setattr(blocks, name, lambda *args, name=name, real=real: (
+        real = getattr(eager, name)
+        monkeypatch.setattr(eager, name, lambda *args, name=name, real=real: (
             calls.append(name), real(*args)))
-    list(benchmark_operator([(1, 64, 3, 3)], rounds=1, compiled=False,
-                            backends=['torch']))
+    list(load_script('benchmark/ops.py').benchmark_operator(
+        ['operator', 'block_end'], [(1, 64, 3, 3)], rounds=1, compiled=False,
+        backends=['torch']))
     assert calls.count('backward') and calls.count('forward')
 
 
-def test_network_is_measured_in_inference_and_training():
-    cases = list(benchmark_network(18, 64, 64, 1, rounds=1))
-    assert [rows[0].case['direction'] for rows in cases] == ['inference',
-                                                             'training']
-    for rows in cases:
-        assert [row.provider for row in rows] == ['plain', 'SGE, ours',
-                                                  'SGE, reference']
-        assert all(row.seconds > 0 and row.bytes > 0 for row in rows)
+def test_everything_runs_to_its_end_on_a_cpu(tmp_path):
+    """So that nothing in it is seen for the first time on a GPU."""
+    done = subprocess.run(
+        [sys.executable, FOLDER / 'gpu.py', tmp_path / 'out', '--small',
+         '--device', 'cpu'], capture_output=True, text=True, timeout=900)
+    logs = '\n'.join(log.read_text()[-2000:]
+                     for log in (tmp_path / 'out').glob('*.log'))
+    assert done.returncode == 0, done.stdout + logs
+    page = (tmp_path / 'out/report.md').read_text()
+    assert page.count('| done |') == 5
+    for name in 'ops', 'host_time', 'network', 'training':
+        assert (tmp_path / f'out/{name}.csv').stat().st_size
+        assert imread(tmp_path / f'out/{name}.png').std() > 0
+        assert f'({name}.png)' in page
+    for word in ('block_end', 'SGE, ours', 'plain', 'floor', 'inference',
+                 'training', 'bfloat16'):
+        assert word in page
 
 
-@pytest.mark.parametrize('args, words', [
-    (['--shape', '2x3x4'], 'invalid map_shape value'),
-    (['--backend', 'fast'], "invalid choice: 'fast'"),
+def test_a_step_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch):
+    gpu = load_script('benchmark/gpu.py')
+    outcomes = [gpu.run_step(gpu.Step(name, name, 'ops.py', arguments, limit),
+                             tmp_path)
+                for name, arguments, limit in (
+                    ('failing', ['--dtype', 'none'], 100),
+                    ('hanging', ['--device', 'cpu'], 0.01))]
+    assert [one.status for one in outcomes] == ['failed', 'timed out']
+    assert "invalid choice: 'none'" in outcomes[0].last
+    page = gpu.page(outcomes, 'cpu', tmp_path)
+    assert '| failing | failed |' in page and '| hanging | timed' in page
+
+
+@pytest.mark.parametrize('name, args, words', [
+    ('ops', ['--shape', '2x3x4'], "got '2x3x4'"),
+    ('ops', ['--shape', '2x65x4x4'], 'a multiple of 64 channels'),
+    ('ops', ['--backend', 'fast'], "invalid choice: 'fast'"),
+    ('network', ['--precision', 'half'], "invalid choice: 'half'"),
 ])
-def test_tool_refuses_bad_options_before_it_measures(args, words, monkeypatch,
-                                                     capsys):
-    monkeypatch.setattr('sys.argv', ['benchmark_ops.py', *args])
+def test_tool_refuses_bad_options_before_it_measures(name, args, words,
+                                                     monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', [name, *args])
     with pytest.raises(SystemExit):
-        load_script('benchmark_ops.py').main()
+        load_script(f'benchmark/{name}.py').main()
     assert words in capsys.readouterr().err
+
+
+def test_a_gpu_is_not_measured_where_there_is_none(monkeypatch, tmp_path):
+    monkeypatch.setattr('sys.argv', ['gpu.py', str(tmp_path / 'out'),
+                                     '--device', 'cpu'])
+    with pytest.raises(SystemExit, match='there is no GPU; say --small'):
+        load_script('benchmark/gpu.py').main()
+    assert not (tmp_path / 'out').exists()

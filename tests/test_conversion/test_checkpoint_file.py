@@ -180,6 +180,13 @@ def test_weights_that_fit_nothing_are_named(tmp_path, state, backbone, words):
     assert not (tmp_path / 'b.pth').exists()
 
 
+def test_names_of_weights_are_shown_as_text(tmp_path):
+    save(tmp_path / 'a.pth', {'\x1b[2Ja': torch.ones(1)})
+    with pytest.raises(ValueError, match=r'\?\[2Ja') as refused:
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert '\x1b' not in str(refused.value)
+
+
 @pytest.mark.parametrize('meta', [
     7, torch.ones(2), [], dict(CLASSES=7), dict()], ids=str)
 def test_meta_that_is_none_is_left_behind(tmp_path, meta):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from random_coco import random_coco
 
+from sge_mmdet.evaluation import engines
 from sge_mmdet.evaluation.bins import size_bins
 from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.engines import evaluate
@@ -26,11 +27,30 @@ def test_engines_agree_on_every_figure_of_random_data_sets(metric, bins,
         truth, found = columns(seed, metric, ties=bool(seed % 2))
         ours, theirs = (evaluate(truth, found, bins, metric, engine=engine)
                         for engine in ('hotcoco', 'pycocotools'))
-        for name in 'precision', 'recall':
+        for name in 'precision', 'curves', 'recall':
             np.testing.assert_allclose(getattr(ours, name),
                                        getattr(theirs, name), rtol=0,
                                        atol=1e-10, err_msg=f'seed {seed}')
         assert (ours.objects == theirs.objects).all()
+
+
+@pytest.mark.parametrize('most', ['MOST_CURVES', 'MOST_CELLS'])
+@pytest.mark.parametrize('metric', METRICS)
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+def test_figures_are_the_same_in_however_many_parts(monkeypatch, engine,
+                                                    metric, most):
+    for seed in range(6):
+        truth, found = columns(seed, metric)
+        whole = evaluate(truth, found, size_bins('coco'), metric,
+                         engine=engine)
+        with monkeypatch.context() as patch:
+            patch.setattr(engines, most, 1)
+            parts = evaluate(truth, found, size_bins('coco'), metric,
+                             engine=engine)
+        for name in 'precision', 'curves', 'recall':
+            np.testing.assert_allclose(getattr(parts, name),
+                                       getattr(whole, name), rtol=0,
+                                       atol=1e-12, err_msg=f'seed {seed}')
 
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])

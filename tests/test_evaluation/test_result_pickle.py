@@ -81,7 +81,9 @@ def test_as_many_boxes_as_scores_in_each_image_and_not_in_all(tmp_path,
     (dict(labels=[0, 0]), "no tensor 'labels'"),
     (dict(scores=torch.zeros(2).to_sparse()), '_rebuild_sparse_tensor'),
     (dict(scores=torch.zeros(2, device='meta')), '_rebuild_meta_tensor'),
-    (dict(scores=np.ones(2)), 'it contains numpy'),
+    (dict(scores=np.ones(2)), "no tensor 'scores'"),
+    (dict(scores=np.array(['a'])), 'numpy.dtype of what is no number: U1'),
+    (dict(scores=np.array([{}])), 'numpy.dtype of what is no number: O8'),
     (dict(masks=7), "no list 'masks'"),
     (dict(masks=[[[1, 2, 3, 4, 5, 6]]] * 2), 'mask 0 is not in compressed'),
     (dict(masks=[dict(RLE, size=[True, 32])] * 2), r'of \[True, 32\] pixels'),
@@ -132,6 +134,51 @@ def test_what_plain_data_does_not_need_is_named(tmp_path, truth, content,
     with pytest.raises(ValueError, match=words) as caught:
         read_detections(tmp_path / 'r.pkl', truth)
     assert 'r.pkl' in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize('protocol', [2, 3, 4])
+def test_metadata_of_numpy_is_no_hindrance(tmp_path, truth, protocol):
+    """Pipelines note arrays; some data sets have ids of numpy."""
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([dict(
+        img_id=np.int64(2), homography_matrix=np.eye(3, dtype='>f4'),
+        scale_factor=np.array([1., 2.]), ignored=np.zeros((0, 4)),
+        flip=np.bool_(False), ratio=np.float32(0.5), one=np.array(7),
+        pred_instances=instances())], protocol))
+    found = read_detections(tmp_path / 'r.pkl', truth)
+    assert found.image.tolist() == [1, 1]
+
+
+DTYPE = b'cnumpy\ndtype\n(X\x02\x00\x00\x00u1\x89\x88tR'
+ARRAY = (b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n'
+         b'K\x00\x85C\x01btR')
+
+
+@pytest.mark.parametrize('content, words', [
+    (ARRAY + b'(K\x01J\xff\xff\xff\xff\x85' + DTYPE + b'\x89C\x01atb.',
+     'do not fit each other'),
+    (ARRAY + b'(K\x01J\xff\xff\xff\x7f\x85' + DTYPE + b'\x89C\x01atb.',
+     'do not fit each other'),
+    (ARRAY + b'Nb.', 'not written as numpy'),
+    (b'cnumpy\nndarray\n(tR.', 'calls what is no function'),
+    (b'cnumpy\ndtype\n(K\x01tR.', 'what is no number'),
+    (DTYPE + b'(K\x03NNNNtb.', 'no byte order'),
+    (b'cnumpy.core.multiarray\nscalar\n(' + DTYPE + b'C\x02abtR.',
+     'a number of numpy that is none'),
+    (b'](cnumpy\ndtype\nq\x00(X\x02\x00\x00\x00u1\x89\x88tq\x01'
+     + b'h\x00h\x01R' * 500_000 + b'e.', 'more than ten times'),
+], ids=lambda value: value if isinstance(value, str) else '')
+def test_forged_arrays_of_numpy_are_refused(tmp_path, truth, content, words):
+    (tmp_path / 'r.pkl').write_bytes(b'\x80\x04' + content)
+    with pytest.raises(ValueError, match=rf'r\.pkl .*{words}'):
+        read_detections(tmp_path / 'r.pkl', truth)
+
+
+@pytest.mark.parametrize('key', [2**61 - 1, 2**53, -2**53])
+def test_keys_that_could_share_a_hash_are_refused(tmp_path, truth, key):
+    """A dict of multiples of 2^61 - 1 takes quadratic time."""
+    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([{key: 1}], 2))
+    with pytest.raises(ValueError, match=r'r\.pkl .*a key of a dict'):
+        read_detections(tmp_path / 'r.pkl', truth)
 
 
 def test_numbers_of_another_storage_than_the_one_named_are_refused(tmp_path,

@@ -14,8 +14,10 @@ from sge_mmdet.models.backbones.sge_blocks import (
     SGEBasicBlock,
     SGEBottleneck,
     SGEResNeXtBottleneck,
-    fixed_affine,
+    fixed_norm,
 )
+from sge_mmdet.ops import SpatialGroupEnhance
+from sge_mmdet.ops.reference import norm_reference
 
 BLOCKS = {
     'basic': lambda **kwargs: SGEBasicBlock(
@@ -45,9 +47,9 @@ def count_calls(monkeypatch):
     calls = []
     real = sge_blocks.SpatialGroupEnhance.forward_residual
 
-    def forward_residual(self, x, identity, *affine):
-        calls.append(len(affine))
-        return real(self, x, identity, *affine)
+    def forward_residual(self, x, identity, norm=None):
+        calls.append(norm is not None)
+        return real(self, x, identity, norm)
 
     monkeypatch.setattr(sge_blocks.SpatialGroupEnhance, 'forward_residual',
                         forward_residual)
@@ -81,7 +83,7 @@ def test_one_pass_equals_module_after_module(name, training, with_cp,
     calls = count_calls(monkeypatch)
     got = results(block, x)
     # The norm is part of it only where its statistics stand still.
-    assert calls and {*calls} == {0 if training else 2}
+    assert calls and {*calls} == {not training}
     calls.clear()
     want = results(one_by_one(other), x)
     assert not calls
@@ -89,20 +91,20 @@ def test_one_pass_equals_module_after_module(name, training, with_cp,
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize('plugins, affine', [
-    ([], 2),
+@pytest.mark.parametrize('plugins, is_fixed', [
+    ([], True),
     ([dict(cfg=dict(type='ContextBlock', ratio=1 / 4),
-           position='after_conv3')], 0),
-    ([dict(cfg=dict(type='SE', ratio=2), position='after_conv2')], 2),
+           position='after_conv3')], False),
+    ([dict(cfg=dict(type='SE', ratio=2), position='after_conv2')], True),
 ], ids=['none', 'before SGE', 'elsewhere'])
-def test_plugins_run_where_they_stand(plugins, affine, monkeypatch):
+def test_plugins_run_where_they_stand(plugins, is_fixed, monkeypatch):
     block = drawn(BLOCKS['bottleneck'](plugins=plugins)).eval()
     other = BLOCKS['bottleneck'](plugins=plugins).double().eval()
     other.load_state_dict(block.state_dict())
     x = torch.randn(2, 32, 6, 5, dtype=torch.float64)
     calls = count_calls(monkeypatch)
     torch.testing.assert_close(block(x), one_by_one(other)(x))
-    assert calls == [affine]
+    assert calls == [is_fixed]
 
 
 @pytest.mark.parametrize('cfg', [
@@ -110,17 +112,16 @@ def test_plugins_run_where_they_stand(plugins, affine, monkeypatch):
     dict(type='IN'), dict(type='BN', requires_grad=False)], ids=str)
 def test_only_batch_norms_in_evaluation_mode_are_fixed(cfg):
     norm = drawn(build_norm_layer(cfg, 8)[1])
-    assert fixed_affine(norm.train()) is None
-    affine = fixed_affine(norm.eval())
+    assert fixed_norm(norm.train()) is None
+    fixed = fixed_norm(norm.eval())
     if cfg['type'] in ('GN', 'IN'):
-        assert affine is None
+        assert fixed is None
         return
-    scale, shift = (value.view(1, -1, 1, 1) for value in affine)
     x = torch.randn(2, 8, 3, 3, dtype=torch.float64)
     want = nn.functional.batch_norm(x, norm.running_mean, norm.running_var,
                                     norm.weight, norm.bias, eps=norm.eps)
-    torch.testing.assert_close(x * scale + shift, want)
-    assert scale.requires_grad == cfg.get('requires_grad', True)
+    torch.testing.assert_close(norm_reference(x, fixed), want)
+    assert fixed.scale.requires_grad == cfg.get('requires_grad', True)
 
 
 class DoublingNorm(nn.BatchNorm2d):
@@ -178,16 +179,18 @@ def test_norms_in_half_precision_are_folded_in_float32(dtype):
     nn.init.uniform_(norm.weight, 0.5, 1.5)
     norm.running_mean.normal_(30)
     norm = norm.to(dtype)
-    scale, shift = fixed_affine(norm)
-    assert scale.dtype == shift.dtype == torch.float32
-    exact = fixed_affine(norm.double())
-    for got, want in zip((scale, shift), exact):
-        torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=1e-5)
+    x, identity = torch.randn(2, 1, 16, 5, 5).to(dtype)
+    sge = SpatialGroupEnhance(16, 4)
+    nn.init.normal_(sge.weight)
+    got = sge.forward_residual(x, identity, fixed_norm(norm))
+    want = sge.double().forward_residual(
+        x.double(), identity.double(), fixed_norm(norm.double()))
+    torch.testing.assert_close(got, want.to(dtype))
 
 
 def test_norms_that_were_synchronised_once_are_fixed():
     norm = nn.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm2d(4))
-    assert fixed_affine(revert_sync_batchnorm(norm).eval()) is not None
+    assert fixed_norm(revert_sync_batchnorm(norm).eval()) is not None
 
 
 @pytest.mark.parametrize('depth', [18, 50])
@@ -204,17 +207,17 @@ def test_config_that_synchronises_norms_keeps_the_one_pass(depth,
     want = plain.train()(image)
     calls = count_calls(monkeypatch)
     got = model.train()(image)
-    assert calls == [2] * sum(model.stage_blocks)
+    assert calls == [True] * sum(model.stage_blocks)
     for a, b in zip(got, want):
         torch.testing.assert_close(a, b)
 
 
 def test_norms_without_statistics_or_affine_are_not_fixed():
-    assert fixed_affine(nn.BatchNorm2d(4, affine=False).eval()) is None
+    assert fixed_norm(nn.BatchNorm2d(4, affine=False).eval()) is None
     norm = nn.BatchNorm2d(4).eval()
     norm.bias = None
-    assert fixed_affine(norm) is None
-    assert fixed_affine(
+    assert fixed_norm(norm) is None
+    assert fixed_norm(
         nn.BatchNorm2d(4, track_running_stats=False).eval()) is None
 
 
@@ -228,7 +231,7 @@ def test_detection_training_runs_every_block_in_one_pass(backbone,
     model.norm_eval = True
     model.train()
     model(torch.rand(1, 3, 32, 32))
-    assert calls == [2] * sum(model.stage_blocks)
+    assert calls == [True] * sum(model.stage_blocks)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16])
@@ -242,6 +245,6 @@ def test_autocast_trains_in_one_pass_and_keeps_close_to_float32(
     calls = count_calls(monkeypatch)
     with torch.autocast('cpu', dtype=dtype):
         got = model(image)
-    assert calls == [2] * 8
+    assert calls == [True] * 8
     for a, b in zip(got, want):
         assert (a.float() - b).abs().max() < 0.05 * b.abs().max()

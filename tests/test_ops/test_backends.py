@@ -12,12 +12,14 @@ from operator_cases import (
     TOLERANCE,
     assert_agrees,
     device_of,
+    fixed_norm,
     leaves,
     run,
     takes,
 )
 
 from sge_mmdet.ops import (
+    FixedNorm,
     spatial_group_enhance,
     spatial_group_enhance_residual,
     use_backend,
@@ -97,7 +99,8 @@ def check_any_input(backend, data, most):
         x, identity, weight, bias, scale, shift = tensors
         with use_backend(backend):
             y = (spatial_group_enhance_residual(
-                x, identity, weight, bias, groups, scale=scale, shift=shift)
+                x, identity, weight, bias, groups,
+                norm=FixedNorm(scale, shift))
                 if residual else spatial_group_enhance(x, weight, bias,
                                                        groups))
             assert y.requires_grad == bool(wanting)
@@ -154,10 +157,11 @@ def test_constant_maps_have_no_similarity(backend, fill):
 def test_large_constant_maps_have_no_similarity_in_triton(backend,
                                                           monkeypatch):
     """A program then sums hundreds of tiles."""
-    from sge_mmdet.ops import triton_kernels
-    monkeypatch.setattr(triton_kernels, 'TILE', 64)
-    monkeypatch.setattr(triton_kernels, 'PROGRAMS', 1)
-    case = leaves((1, 4, 64, 128), 1, torch.float32)
+    from sge_mmdet.ops.triton import plan
+    for name, value in (('FORWARD_TILE', 64), ('BACKWARD_TILE', 64),
+                        ('PROGRAMS', 1)):
+        monkeypatch.setattr(plan, name, value)
+    case = leaves((1, 4, 64, 64), 1, torch.float32)
     case[0] = torch.full_like(case[0], 0.7)
     _, _, grad_w, _ = run(case, 1, backend, False)
     assert not grad_w.any()
@@ -217,7 +221,8 @@ def test_first_and_second_gradients_pass_gradcheck(backend, normalize):
 
     def residual(x, identity, weight, bias, scale, shift):
         return spatial_group_enhance_residual(
-            x, identity, weight, bias, 3, 1e-5, normalize, scale, shift)
+            x, identity, weight, bias, 3, 1e-5, normalize,
+            fixed_norm(scale, shift))
 
     with use_backend(backend):
         for function, args in ((plain, (x, weight, bias)),
@@ -236,7 +241,8 @@ def test_third_derivatives_are_those_of_the_reference(residual):
             tensor.requires_grad_() for tensor in tensors)
         with use_backend(backend):
             y = spatial_group_enhance_residual(
-                x, identity, weight, bias, 3, 1e-5, True, scale, shift
+                x, identity, weight, bias, 3, 1e-5, True,
+                fixed_norm(scale, shift)
             ) if residual else spatial_group_enhance(x, weight, bias, 3)
             value = (y * grad).sum()
             for _ in range(3):

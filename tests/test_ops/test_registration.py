@@ -12,11 +12,13 @@ from operator_cases import (
     LAST,
     NORMAL,
     exportable,
+    fixed_norm,
     leaves,
     registered,
 )
 
 from sge_mmdet.ops import (
+    FixedNorm,
     backend_for,
     native,
     spatial_group_enhance,
@@ -35,7 +37,8 @@ def test_no_map_is_saved_but_the_input_and_with_relu_the_output(residual):
             lambda t: saved.setdefault(t.data_ptr(), t), lambda t: t):
         if residual:
             y = spatial_group_enhance_residual(x, identity, weight, bias, 4,
-                                               1e-5, True, *affine)
+                                               1e-5, True,
+                                               fixed_norm(*affine))
         else:
             y = spatial_group_enhance(x, weight, bias, 4)
     maps = {address for address, tensor in saved.items()
@@ -50,16 +53,17 @@ def test_no_map_is_saved_but_the_input_and_with_relu_the_output(residual):
 def test_operator_keeps_the_rules_of_registered_operators(residual):
     x, identity, weight, bias, scale, shift, grad = leaves(
         (2, 6, 4, 5), 3, torch.float32)
-    extra = (scale, shift, identity) if residual else (None, ) * 3
-    args = (x, weight, bias, *extra, 3, 1e-5, True)
-    torch.library.opcheck(torch.ops.sge_mmdet.enhance.default, [
-        arg.requires_grad_() if torch.is_tensor(arg) else arg for arg in args
-    ])
+    norm = fixed_norm(scale, shift)[:4] if residual else (None, ) * 4
+    options = 3, 1e-5, 1e-3, True
+    args = (x, weight, bias, *norm, identity if residual else None, *options)
+    for tensor in x, weight, bias, scale, shift, identity:
+        tensor.requires_grad_()
+    torch.library.opcheck(torch.ops.sge_mmdet.enhance.default, args)
     y, mean, spread = torch.ops.sge_mmdet.enhance(*args)
     torch.library.opcheck(torch.ops.sge_mmdet.enhance_backward.default, [
         tensor.detach() if torch.is_tensor(tensor) else tensor
         for tensor in (grad, x, y if residual else None, mean, spread, weight,
-                       bias, *extra[:2], 3, 1e-5, True)])
+                       bias, *norm, *options)])
 
 
 FORWARD = [
@@ -99,7 +103,8 @@ def test_raw_operators_refuse_what_would_read_other_memory(operator, change,
     x, identity, weight, bias, scale, shift, grad = leaves(
         (2, 6, 4, 5), 3, torch.float32)
     arguments = dict(x=x, weight=weight, bias=bias, scale=scale, shift=shift,
-                     groups=3, eps=1e-5, normalize=True)
+                     running_mean=scale, running_var=scale, groups=3,
+                     eps=1e-5, norm_eps=1e-3, normalize=True)
     if operator == 'enhance':
         arguments['identity'] = identity
     else:
@@ -112,14 +117,33 @@ def test_raw_operators_refuse_what_would_read_other_memory(operator, change,
 
 
 @registered
+@pytest.mark.parametrize('stride', [
+    lambda t: t.clone(memory_format=torch.contiguous_format).transpose(
+        0, 1).contiguous().transpose(0, 1),
+    lambda t: torch.stack([t, t], -1)[..., 0]], ids=['transposed', 'gaps'])
+def test_raw_backward_takes_statistics_of_any_strides(stride):
+    x, _, weight, bias, *_, grad = leaves((2, 6, 4, 5), 3, torch.float32)
+    options = None, None, None, None, 3, 1e-5, 1e-3, True
+    _, mean, spread = torch.ops.sge_mmdet.enhance(
+        x, weight, bias, *options[:4], None, *options[4:])
+    want, got = (torch.ops.sge_mmdet.enhance_backward(
+        grad, x, None, *statistics, weight, bias, *options)
+        for statistics in ((mean, spread), (stride(mean), stride(spread))))
+    for a, b in zip(got, want):
+        assert torch.equal(a, b)
+
+
+@registered
 @pytest.mark.parametrize('layout', [NORMAL, LAST])
 def test_compiling_does_not_break_the_graph_nor_change_results(layout):
     case = leaves((2, 12, 5, 7), 3, torch.float32)
+    statistics = fixed_norm(*case[4:6])[2:]
 
     def function(x, identity, weight, bias, scale, shift):
         y = spatial_group_enhance(x.relu(), weight, bias, 3)
         return spatial_group_enhance_residual(
-            y, identity, weight, bias, 3, 1e-5, True, scale, shift).sin()
+            y, identity, weight, bias, 3, 1e-5, True,
+            FixedNorm(scale, shift, *statistics)).sin()
 
     results = []
     for call in function, torch.compile(function, fullgraph=True,
@@ -218,11 +242,16 @@ def test_damaged_library_is_not_loaded_and_named(monkeypatch, tmp_path,
     monkeypatch.setattr(native, 'FOLDER', tmp_path)
     load = native.library.__wrapped__
     assert load() is not None
+    # A new file: the process would stop at its end without the loaded one.
+    (tmp_path / built.name).unlink()
     (tmp_path / built.name).write_bytes(damage(built.read_bytes()))
     with pytest.warns(UserWarning, match=rf'{built.name} is not the file that '
                       r'was built, .* pip install'):
         assert load() is None
     (tmp_path / built.name).write_bytes(built.read_bytes())
+    (tmp_path / digest.name).write_bytes(b'\xff')
+    with pytest.warns(UserWarning, match='not the file that was built'):
+        assert load() is None
     (tmp_path / digest.name).unlink()
     with pytest.warns(UserWarning, match='not the file that was built'):
         assert load() is None
@@ -272,9 +301,13 @@ def test_environment_variable_names_the_backend(value, words):
      'identity on the device of x'),
     (dict(identity=torch.zeros(1, 6, 4, 5)), ValueError, r'\(1, 6, 4, 5\)'),
     (dict(identity=torch.zeros(1, 6, 4, 4).half()), TypeError, 'float16'),
-    (dict(scale=torch.ones(6)), ValueError, 'together'),
-    (dict(scale=torch.ones(5), shift=torch.ones(5)), ValueError,
+    (dict(norm=FixedNorm(torch.ones(6), None)), ValueError, 'together'),
+    (dict(norm=FixedNorm(torch.ones(5), torch.ones(5))), ValueError,
      r'scale of shape \(6,\), got \(5,\)'),
+    (dict(norm=FixedNorm(*torch.ones(3, 6), torch.ones(5))), ValueError,
+     r'running variance of shape \(6,\), got \(5,\)'),
+    (dict(norm=FixedNorm(*torch.ones(2, 6), torch.ones(6))), ValueError,
+     'mean and variance'),
 ])
 def test_bad_arguments_of_the_residual_are_refused(change, error, words):
     arguments = dict(x=torch.zeros(1, 6, 4, 4), groups=3,

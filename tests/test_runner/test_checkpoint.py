@@ -199,8 +199,9 @@ def test_checkpoints_on_ceph_servers_are_read_as_files_are(tmp_path,
     monkeypatch.setattr('sge_mmdet.runner.checkpoint.get_file_backend',
                         lambda name, backend_args: Backend)
     torch.save(dict(state_dict=dict(a=torch.ones(3))), tmp_path / 'good.pth')
-    torch.save(dict(state_dict={}, meta=dict(config='exit()')),
-               tmp_path / 'evil.pth')
+    # As MMEngine writes it, which would execute the text.
+    torch.save(dict(state_dict={}, meta=dict(config='exit()'),
+                    message_hub={}), tmp_path / 'evil.pth')
     assert load('s3://bucket/good.pth')['state_dict']['a'].sum() == 3
     with pytest.raises(RuntimeError, match=r'Refused to load .*evil\.pth'):
         load('petrel://bucket/evil.pth')

@@ -1,5 +1,6 @@
 """What every tool says where it cannot write, before it begins to work."""
 import json
+import logging
 import resource
 from pathlib import Path
 
@@ -14,8 +15,8 @@ STOCK = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 @pytest.mark.parametrize('command', [
     ['add_sge.py', STOCK, '-o', 'file/new.py'],
-    ['benchmark_network.py', '--out', 'file/new.csv'],
-    ['benchmark_ops.py', '--out', 'file/new.csv'],
+    ['benchmark/network.py', '--out', 'file/new.csv'],
+    ['benchmark/ops.py', '--out', 'file/new.csv'],
     ['compare.py', 'a', 'b', '--truth', 'c', '--out-dir', 'file'],
     ['convert_checkpoint.py', 'a', '-o', 'file/new.pth'],
     ['detect_onnx.py', CONFIG, 'file', '--out', 'file/new.json'],
@@ -43,12 +44,15 @@ def test_place_that_cannot_be_written_is_named_in_a_line(tmp_path, command,
 def test_full_disk_ends_a_tool_in_a_line_and_leaves_nothing(tmp_path):
     torch.save({'layer1.0.sge.weight': torch.ones(10**5)}, tmp_path / 'a.pth')
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Logs of trainings in this process could not be written either.
+    logging.disable()
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
         code, shown = run_script('convert_checkpoint.py', tmp_path / 'a.pth',
                                  '-o', tmp_path / 'b.pth')
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        logging.disable(logging.NOTSET)
     assert code == 1 and 'Traceback' not in shown
     assert shown.splitlines()[-1] == (
         f'error: cannot write {tmp_path}/b.pth: File too large')
@@ -56,7 +60,7 @@ def test_full_disk_ends_a_tool_in_a_line_and_leaves_nothing(tmp_path):
 
 
 def test_benchmark_renews_its_files_and_keeps_those_of_others(tmp_path):
-    command = ['benchmark_ops.py', '--device', 'cpu', '--shape', '1x64x4x4',
+    command = ['benchmark/ops.py', '--device', 'cpu', '--shape', '1x64x4x4',
                '--rounds', 1, '--no-compile', '--out', tmp_path / 'ops.csv']
     for _ in range(2):
         assert run_script(*command)[0] == 0

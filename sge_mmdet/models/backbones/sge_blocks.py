@@ -1,13 +1,13 @@
 """Residual blocks that end with SGE, the addition and ReLU in one pass."""
 from typing import Any, List, Optional, Tuple
 
-import torch
 import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...ops import FixedNorm
 from ..layers import SpatialGroupEnhance
 
 
@@ -105,37 +105,33 @@ def end_block(out: Tensor, identity: Tensor, norm: nn.Module,
         for module in (norm, *plugins):
             out = module(out)
         return relu(out + identity)
-    affine = None
+    fixed = None
     if not others and out.dtype == identity.dtype:
-        affine = fixed_affine(norm)
-    if affine is None:
+        fixed = fixed_norm(norm)
+    if fixed is None:
         for module in (norm, *others):
             out = module(out)
         if out.dtype != identity.dtype:
             return relu(sge(out) + identity)
-    return sge.forward_residual(out, identity, *(affine or ()))
+    return sge.forward_residual(out, identity, fixed)
 
 
-def fixed_affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
-    """Return scale and shift of a norm that no longer depends on its input.
+def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
+    """Return a norm as the operator takes it, if its statistics are fixed.
 
     Args:
         norm (nn.Module): A norm.
 
     Returns:
-        tuple[Tensor, Tensor] or None: Of shape (C,) each, at least in
-        float32, for a batch norm in evaluation mode; None for any other.
+        FixedNorm or None: For a batch norm in evaluation mode; None for any
+        other.
     """
     tensors = [getattr(norm, name, None) for name in
                ('weight', 'bias', 'running_mean', 'running_var')]
     if norm.training or any(tensor is None for tensor in tensors) or not any(
             _runs_as(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)):
         return None
-    # As a batch norm computes, whatever its own type is.
-    kind = torch.promote_types(tensors[0].dtype, torch.float32)
-    weight, bias, mean, variance = (tensor.to(kind) for tensor in tensors)
-    scale = weight * torch.rsqrt(variance + norm.eps)
-    return scale, bias - mean * scale
+    return FixedNorm(*tensors, norm.eps)
 
 
 def _runs_as(module: nn.Module, kind: type) -> bool:

@@ -17,27 +17,30 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-# To be raised here and in sge.cpp whenever ``Problem`` or a result changes.
-VERSION = 1
+from ..passes import Gradients, Inputs, Outputs, sum_dtype
+
+# To be raised here and in sge.cpp whenever ``Problem`` in group.h or a result
+# changes.
+VERSION = 2
 FOLDER = Path(__file__).parent
 # As setup.py writes them, in the format of sha256sum.
 DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
-TENSORS = ('x', 'weight', 'bias', 'scale', 'shift', 'identity', 'y', 'mean',
-           'spread')
+TENSORS = ('x', 'identity', 'weight', 'bias', 'norm_scale', 'norm_shift',
+           'norm_mean', 'norm_variance', 'y', 'mean', 'spread')
 GRADIENTS = ('grad_y', 'grad_x', 'grad_identity', 'grad_weight', 'grad_bias',
              'grad_scale', 'grad_shift')
 
 
 class _Problem(ctypes.Structure):
-    """The struct of this name in sge.cpp."""
+    """The struct of this name in group.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in
           ('images', 'groups', 'channels', 'positions')),
         *((name, ctypes.c_void_p) for name in TENSORS),
         ('team', ctypes.c_void_p),
-        ('eps', ctypes.c_double),
+        *((name, ctypes.c_double) for name in ('eps', 'norm_eps')),
         *((name, ctypes.c_int32) for name in
           ('normalize', 'relu', 'threads', 'channels_last')),
         *((name, ctypes.c_void_p) for name in GRADIENTS),
@@ -80,8 +83,11 @@ def is_whole(path: Path) -> bool:
         path (Path): The library; its digest lies beside it.
     """
     digest = path.with_name(path.name + DIGEST_SUFFIX)
-    return digest.is_file() and digest.read_text().split()[:1] == [
-        hashlib.sha256(path.read_bytes()).hexdigest()]
+    try:
+        return digest.read_text().split()[:1] == [
+            hashlib.sha256(path.read_bytes()).hexdigest()]
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 @lru_cache(maxsize=None)
@@ -110,30 +116,51 @@ def is_able(x: Tensor) -> bool:
             and library() is not None)
 
 
-def call(function: str, x: Tensor, groups: int, eps: float, normalize: bool,
-         relu: bool, **tensors: Optional[Tensor]) -> None:
-    """Call a kernel.
-
-    Args:
-        function (str): "sge_forward" or "sge_backward".
-        x (Tensor): Feature map of shape (N, C, H, W).
-        groups (int): Number of groups.
-        eps (float): Added to the standard deviation.
-        normalize (bool): Whether to normalise the similarity.
-        relu (bool): Whether ReLU ends the operator.
-        **tensors (Tensor, optional): Members of ``Problem`` in sge.cpp. Maps
-            have the type and the layout of x, which is dense, in NCHW or
-            channels-last; the others the type of its accumulator.
+def forward(inputs: Inputs, outputs: Outputs) -> None:
+    """Fill the outputs; see :mod:`sge_mmdet.ops.passes`.
 
     Raises:
-        MemoryError: If there is none for the kernel's buffers.
+        MemoryError: If buffers cannot be allocated.
     """
+    _call('sge_forward', inputs, inputs.identity is not None,
+          identity=inputs.identity, **outputs._asdict())
+
+
+def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
+             gradients: Gradients) -> None:
+    """Fill the gradients; see :mod:`sge_mmdet.ops.passes`.
+
+    Raises:
+        MemoryError: If buffers cannot be allocated.
+    """
+    _call('sge_backward', inputs, outputs.y is not None, **outputs._asdict(),
+          grad_y=grad_y, **{f'grad_{name}': gradient for name, gradient
+                            in gradients._asdict().items()})
+
+
+def _call(function: str, inputs: Inputs, relu: bool,
+          **tensors: Optional[Tensor]) -> None:
+    """Call a kernel with members of ``Problem`` in group.h.
+
+    Maps have the type and the layout of x, which is dense; the others the
+    type of sums.
+    """
+    x, weight, bias, norm, _, groups, eps, normalize = inputs
+    tensors['x'] = x
+    kind = sum_dtype(x.dtype)
+    # Conversions are kept in here until the kernel has run.
+    for name, tensor in zip(TENSORS[2:8], (weight, bias, *(norm or ())[:4])):
+        if tensor is not None and tensor.dtype != kind:
+            tensor = tensor.to(kind)
+        if tensor is not None:
+            tensors[name] = tensor.contiguous()
     images, channels, height, width = x.shape
     problem = _Problem(images, groups, channels // groups, height * width,
-                       team=openmp_team(), eps=eps, normalize=normalize,
+                       team=openmp_team(), eps=eps,
+                       norm_eps=norm.eps if norm else 0, normalize=normalize,
                        relu=relu, threads=torch.get_num_threads(),
                        channels_last=not x.is_contiguous())
-    for name, tensor in dict(tensors, x=x).items():
+    for name, tensor in tensors.items():
         if tensor is not None:
             setattr(problem, name, tensor.data_ptr())
     if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):

@@ -1,497 +1,167 @@
 // SGE on the CPU: each group of channels of an image is read from memory
 // once, and what is computed of it stays in the cache.
 //
-// The formulas and their names stand in ops/reference.py. The functions at the
-// end have a C interface and know nothing of PyTorch, so that one build serves
-// all of its versions.
-#include <algorithm>
-#include <atomic>
-#include <cmath>
+// The functions at the end have a C interface and know nothing of PyTorch, so
+// that one build serves all of its versions.
 #include <cstdint>
-#include <cstring>
-#include <exception>
-#include <limits>
 #include <memory>
 #include <new>
-#include <thread>
-#include <type_traits>
-#include <vector>
 
-// One binary runs on any x86 and uses the widest vectors that it finds.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && \
-    !defined(__clang__)
-#define FOR_EACH_CPU \
-  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", \
-                               "default")))
+#include "backward.h"
+#include "forward.h"
+#include "pages.h"
+
+// One binary runs on any x86, and uses wide vectors where it finds them. Not
+// by target_clones, which takes "haswell" for Intel's processor of that name
+// alone, and no list of features.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define WIDE __attribute__((target("avx2,fma")))
+#define HAS_WIDE \
+  (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #else
-#define FOR_EACH_CPU
+#define WIDE
+#define HAS_WIDE false
 #endif
-// What is not inlined into a function above is not built for its CPU.
-#define INLINE inline __attribute__((always_inline))
 
+namespace sge {
 namespace {
 
-// Positions at a time: what is computed of them stays in the first cache.
-constexpr int64_t kTile = 2048;
-
-struct bfloat16 {
-  uint16_t bits;
-};
-
-template <class S>
-struct Accumulator {
-  using type = S;
-};
-template <>
-struct Accumulator<bfloat16> {
-  using type = float;
-};
-
-INLINE float load(float v) { return v; }
-INLINE double load(double v) { return v; }
-INLINE float load(bfloat16 v) {
-  uint32_t bits = uint32_t(v.bits) << 16;
-  float out;
-  std::memcpy(&out, &bits, 4);
-  return out;
-}
-INLINE void store(float& to, float v) { to = v; }
-INLINE void store(double& to, double v) { to = v; }
-INLINE void store(bfloat16& to, float v) {
-  uint32_t bits;
-  std::memcpy(&bits, &v, 4);
-  // To nearest, ties to even; a NaN must not round to infinity.
-  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  to.bits = uint16_t(v != v ? (bits >> 16) | 0x40 : rounded);
-}
-
-INLINE double exponential(double v) { return std::exp(v); }
-// e^v to 2 units in the last place for |v| <= 87, in steps that vectorise:
-// 2^n e^r with |r| <= ln(2) / 2. Adding 1.5 * 2^23 rounds to a whole number n
-// and leaves it in the lowest bits; NaN, which no conversion to an integer
-// takes, goes through it to the result.
-INLINE float exponential(float v) {
-  constexpr float kRound = 12582912.f;
-  const float shifted = v * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  float r = v - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1;
-  uint32_t bits;
-  std::memcpy(&bits, &shifted, 4);
-  bits = (bits + 127) << 23;
-  float power;
-  std::memcpy(&power, &bits, 4);
-  return p * power;
-}
-// Of the largest number.
-template <class A>
-constexpr A kLargestLog() {
-  return A(std::is_same<A, float>::value ? 88.7228394 : 709.782712893384);
-}
-template <class A>
-INLINE A sigmoid(A v) {
-  const A most = std::is_same<A, float>::value ? 87 : 700;
-  // Written so that NaN stays NaN.
-  A low = v < -most ? -most : v;
-  A both = low > most ? most : low;
-  A gate = 1 / (1 + exponential(-both));
-  // As PyTorch's, whose e^-v is infinite there; infinity times 0 is NaN.
-  return v < -kLargestLog<A>() ? 0 : gate;
-}
-
-// GOMP_parallel of the OpenMP that PyTorch has loaded: runs a function in each
-// thread of its team. Threads of our own would share the cores with that team,
-// whose threads go on spinning for milliseconds after PyTorch's last operator.
-using Team = void (*)(void (*)(void*), void*, unsigned, unsigned);
-
-template <class Work>
-void call_work(void* work) {
-  (*static_cast<Work*>(work))();
-}
-
-// Runs all tasks, each thread with a buffer of its own; false where memory ran
-// out.
-template <class A, class F>
-bool parallel(Team team, int64_t tasks, int threads, int64_t length,
-              const F& run) {
-  std::atomic<int64_t> next{0};
-  auto work = [&] {
-    std::unique_ptr<A[]> buffer(new (std::nothrow) A[length]);
-    if (!buffer) return;
-    for (int64_t i; (i = next.fetch_add(1)) < tasks;) run(i, buffer.get());
-  };
-  threads = int(std::min<int64_t>(threads, tasks));
-  if (threads > 1 && team) {
-    team(call_work<decltype(work)>, &work, threads, 0);
-  } else {
-    std::vector<std::thread> others;
-    try {
-      for (int i = 1; i < threads; ++i) others.emplace_back(work);
-    } catch (const std::exception&) {
-      // Those that did start, and this one, do it all.
-    }
-    work();
-    for (auto& other : others) other.join();
-  }
-  // A task that nobody took is left where no thread had a buffer.
-  return next.load() >= tasks;
-}
-
-// What one call is about. Pointers are null where there is no such tensor.
-struct Problem {
-  int64_t images, groups, channels, positions;  // channels: of one group
-  const void *x, *weight, *bias, *scale, *shift, *identity;
-  void *y, *mean, *spread;  // mean: (images, channels); spread: (., 2)
-  Team team;  // or null
-  double eps;
-  int32_t normalize, relu, threads, channels_last;
-  // Of the backward pass alone.
-  const void* grad_y;
-  void *grad_x, *grad_identity;
-  void *grad_weight, *grad_bias;   // (images, groups)
-  void *grad_scale, *grad_shift;   // (images, channels)
-};
-
-// One group of channels of one image as rows of positions. In channels-last
-// layout it is copied from and to a buffer, which stays in the cache.
-template <class S>
-struct Rows {
+// The gradients of parameters from each image.
+struct Images {
   const Problem& p;
-  int64_t offset;  // of the group's first value
-  S* buffer;       // of channels * positions values, for channels-last alone
+  const int64_t channels;  // of which the norm's gradients are wanted
+  std::unique_ptr<double[]> memory;
 
-  Rows(const Problem& problem, int64_t task, S* memory)
+  explicit Images(const Problem& problem)
       : p(problem),
-        offset(problem.channels_last
-                   ? (task / p.groups * p.positions * p.groups +
-                      task % p.groups) * p.channels
-                   : task * p.channels * p.positions),
-        buffer(memory) {}
-
-  INLINE const S* in(const void* tensor) {
-    if (!tensor) return nullptr;
-    const S* from = static_cast<const S*>(tensor) + offset;
-    if (!p.channels_last) return from;
-    S* to = next();
-    const int64_t step = p.groups * p.channels;
-    for (int64_t i = 0; i < p.positions; ++i)
-      for (int64_t c = 0; c < p.channels; ++c)
-        to[c * p.positions + i] = from[i * step + c];
-    return to;
+        channels(problem.grad_scale ? problem.channels : 0),
+        memory(new (std::nothrow)
+                   double[p.images * p.groups * (2 + 2 * channels)]) {}
+  Parts of(int64_t task) const {
+    double* at = memory.get() + task * (2 + 2 * channels);
+    if (!channels) return {at, at + 1, nullptr, nullptr};
+    return {at, at + 1, at + 2, at + 2 + channels};
   }
-  INLINE S* out(void* tensor) {
-    if (!tensor) return nullptr;
-    return p.channels_last ? next() : static_cast<S*>(tensor) + offset;
-  }
-  INLINE void finish(const S* rows, void* tensor) const {
-    if (!tensor || !p.channels_last) return;
-    S* to = static_cast<S*>(tensor) + offset;
-    const int64_t step = p.groups * p.channels;
-    for (int64_t i = 0; i < p.positions; ++i)
-      for (int64_t c = 0; c < p.channels; ++c)
-        to[i * step + c] = rows[c * p.positions + i];
+  // Always in the same order, whichever thread made the parts.
+  template <class A>
+  void add_up() const {
+    for (int64_t group = 0; group < p.groups; ++group) {
+      sum<A>(of(group).weight, p.grad_weight, group, 1);
+      sum<A>(of(group).bias, p.grad_bias, group, 1);
+      sum<A>(of(group).scale, p.grad_scale, group, channels);
+      sum<A>(of(group).shift, p.grad_shift, group, channels);
+    }
   }
 
  private:
-  INLINE S* next() {
-    S* rows = buffer;
-    buffer += p.channels * p.positions;
-    return rows;
+  template <class A>
+  void sum(const double* parts, void* to, int64_t group,
+           int64_t length) const {
+    for (int64_t c = 0; c < length; ++c) {
+      double total = 0;
+      for (int64_t n = 0; n < p.images; ++n)
+        total += parts[n * p.groups * (2 + 2 * channels) + c];
+      static_cast<A*>(to)[group * length + c] = A(total);
+    }
   }
 };
 
-// z = scale * x + shift of one channel.
 template <bool is_affine, class S>
-struct Channel {
-  using A = typename Accumulator<S>::type;
-  const S* x;
-  A scale, shift;
+struct Forward {
+  using A = Sum<S>;
+  const Problem& p;
 
-  INLINE Channel(const Problem& p, const S* rows, int64_t first, int64_t c)
-      : x(rows + c * p.positions), scale(1), shift(0) {
-    if (!is_affine) return;
-    scale = static_cast<const A*>(p.scale)[first + c];
-    shift = static_cast<const A*>(p.shift)[first + c];
-  }
-  INLINE A operator[](int64_t i) const {
-    return is_affine ? scale * load(x[i]) + shift : load(x[i]);
+  INLINE void run(int64_t task, A* buffer) const {
+    forward_group<is_affine, S, A>(p, task, buffer);
   }
 };
 
-// What z_c is multiplied by: the same number everywhere, or one a position.
-template <class A>
-struct Constant {
-  const A value;
-  INLINE A operator[](int64_t) const { return value; }
-};
-template <class S>
-struct Row {
-  const S* values;
-  INLINE typename Accumulator<S>::type operator[](int64_t i) const {
-    return load(values[i]);
+template <bool is_affine, class S>
+struct Backward {
+  using A = Sum<S>;
+  const Problem& p;
+  const Images& images;
+
+  INLINE void run(int64_t task, A* buffer) const {
+    backward_group<is_affine, S, A>(p, task, buffer, images.of(task));
   }
 };
 
-// to[i] = sum over channels c of factor(c)[i] * z_c[i] from begin to end, four
-// channels at a time, so that `to` is seldom read and written.
-template <bool is_affine, class S, class A, class F>
-INLINE void sum_channels(const Problem& p, const S* x, int64_t first,
-                         int64_t begin, int64_t end, A* __restrict to,
-                         const F& factor) {
-  using Z = Channel<is_affine, S>;
-  for (int64_t i = begin; i < end; ++i) to[i] = 0;
-  int64_t c = 0;
-  for (; c + 4 <= p.channels; c += 4) {
-    const Z z0(p, x, first, c), z1(p, x, first, c + 1);
-    const Z z2(p, x, first, c + 2), z3(p, x, first, c + 3);
-    const auto f0 = factor(c), f1 = factor(c + 1);
-    const auto f2 = factor(c + 2), f3 = factor(c + 3);
-    for (int64_t i = begin; i < end; ++i)
-      to[i] += (f0[i] * z0[i] + f1[i] * z1[i]) +
-               (f2[i] * z2[i] + f3[i] * z3[i]);
-  }
-  for (; c < p.channels; ++c) {
-    const Z z(p, x, first, c);
-    const auto f = factor(c);
-    for (int64_t i = begin; i < end; ++i) to[i] += f[i] * z[i];
-  }
+template <class Pass>
+void run_anywhere(const Pass& pass, int64_t task, typename Pass::A* buffer) {
+  pass.run(task, buffer);
+}
+template <class Pass>
+WIDE void run_wide(const Pass& pass, int64_t task, typename Pass::A* buffer) {
+  pass.run(task, buffer);
 }
 
-// The normalisation t = (d - mu) * slope of a group; slope 0 where t is 0.
-template <class A>
-struct Normalization {
-  A mu, slope, deviation;
-};
-template <class A>
-INLINE Normalization<A> normalization(const Problem& p, A mu, A deviation) {
-  if (!p.normalize) return {0, 1, 1};
-  const A noise = 16 * std::numeric_limits<A>::epsilon() * mu;
-  // Not "<=": with NaN there is spread, and NaN comes out.
-  const bool is_flat = deviation <= noise;
-  return {mu, is_flat ? 0 : 1 / (deviation + A(p.eps)), deviation};
-}
-
-template <bool is_affine, class S, class A>
-FOR_EACH_CPU void forward_group(const Problem& p, int64_t task, A* d) {
-  const int64_t P = p.positions, group = task % p.groups;
-  const int64_t first = group * p.channels;
-  Rows<S> rows(p, task, reinterpret_cast<S*>(d + P));
-  const S* x = rows.in(p.x);
-  const S* identity = rows.in(p.identity);
-  S* y = rows.out(p.y);
-  A* mean = static_cast<A*>(p.mean) + task * p.channels;
-  A* spread = static_cast<A*>(p.spread) + task * 2;
-
-  for (int64_t c = 0; c < p.channels; ++c) {
-    const Channel<is_affine, S> z(p, x, first, c);
-    double total = 0;
-    for (int64_t i = 0; i < P; i += kTile) {
-      const S* row = x + c * P + i;
-      const int64_t n = std::min(kTile, P - i);
-      A part = 0;
-#pragma omp simd reduction(+ : part)
-      for (int64_t j = 0; j < n; ++j) part += load(row[j]);
-      total += part;
-    }
-    mean[c] = A(z.scale * (total / P) + z.shift);
-    if (is_affine && !std::isfinite(mean[c])) {
-      // Infinity of both signs has no mean, which an infinite scale would.
-      double sum = 0;
-      for (int64_t i = 0; i < P; ++i) sum += z[i];
-      mean[c] = A(sum / P);
-    }
-  }
-  double total = 0;
-  for (int64_t i = 0; i < P; i += kTile) {
-    const int64_t end = std::min(i + kTile, P);
-    sum_channels<is_affine>(p, x, first, i, end, d,
-                            [&](int64_t c) { return Constant<A>{mean[c]}; });
-    // Less the first, so that of a constant nothing is left.
-    double part = 0;
-#pragma omp simd reduction(+ : part)
-    for (int64_t j = i; j < end; ++j) part += d[j] - d[0];
-    total += part;
-  }
-  const double mu = d[0] + total / P;
-  double squares = 0;
-#pragma omp simd reduction(+ : squares)
-  for (int64_t i = 0; i < P; ++i) squares += (d[i] - mu) * (d[i] - mu);
-  spread[0] = A(mu);
-  spread[1] = A(std::sqrt(squares / std::max<int64_t>(P - 1, 1)));
-
-  const auto norm = normalization(p, spread[0], spread[1]);
-  const A w = static_cast<const A*>(p.weight)[group];
-  const A b = static_cast<const A*>(p.bias)[group];
-  for (int64_t i = 0; i < P; ++i)
-    d[i] = sigmoid(w * ((d[i] - norm.mu) * norm.slope) + b);
-  for (int64_t c = 0; c < p.channels; ++c) {
-    const Channel<is_affine, S> z(p, x, first, c);
-    S* out = y + c * P;
-    if (identity) {
-      const S* add = identity + c * P;
-      for (int64_t i = 0; i < P; ++i) {
-        const A v = z[i] * d[i] + load(add[i]);
-        store(out[i], v < 0 ? 0 : v);
-      }
-    } else {
-      for (int64_t i = 0; i < P; ++i) store(out[i], z[i] * d[i]);
-    }
-  }
-  rows.finish(y, p.y);
-}
-
-template <bool is_affine, class S, class A>
-FOR_EACH_CPU void backward_group(const Problem& p, int64_t task, A* buffer) {
-  const int64_t P = p.positions, group = task % p.groups;
-  const int64_t first = group * p.channels;
-  Rows<S> rows(p, task, reinterpret_cast<S*>(buffer + 3 * P));
-  const S* x = rows.in(p.x);
-  const S* grad_y = rows.in(p.grad_y);
-  const S* y = p.relu ? rows.in(p.y) : nullptr;
-  S* grad_x = rows.out(p.grad_x);
-  S* grad_identity = rows.out(p.grad_identity);
-  const S* grad_z = y ? grad_identity : grad_y;
-  const A* mean = static_cast<const A*>(p.mean) + task * p.channels;
-  const A* spread = static_cast<const A*>(p.spread) + task * 2;
-  const auto norm = normalization(p, spread[0], spread[1]);
-  const A w = static_cast<const A*>(p.weight)[group];
-  const A b = static_cast<const A*>(p.bias)[group];
-  A *t = buffer, *gate = buffer + P, *delta = buffer + 2 * P;
-
-  // delta: first the gradient of the gate, then of the sigmoid's argument.
-  double sum_e = 0, sum_et = 0;
-  for (int64_t i = 0; i < P; i += kTile) {
-    const int64_t end = std::min(i + kTile, P);
-    // With ReLU the gradient of the identity is also that of z times the gate.
-    for (int64_t c = 0; y && c < p.channels; ++c)
-      for (int64_t j = c * P + i; j < c * P + end; ++j)
-        store(grad_identity[j], load(y[j]) <= 0 ? 0 : load(grad_y[j]));
-    sum_channels<is_affine>(p, x, first, i, end, t,
-                            [&](int64_t c) { return Constant<A>{mean[c]}; });
-    sum_channels<is_affine>(
-        p, x, first, i, end, delta,
-        [&](int64_t c) { return Row<S>{grad_z + c * P}; });
-    A part_e = 0, part_et = 0;
-#pragma omp simd reduction(+ : part_e, part_et)
-    for (int64_t j = i; j < end; ++j) {
-      t[j] = (t[j] - norm.mu) * norm.slope;
-      gate[j] = sigmoid(w * t[j] + b);
-      delta[j] *= gate[j] * (1 - gate[j]);
-      part_e += delta[j];
-      part_et += delta[j] * t[j];
-    }
-    sum_e += part_e;
-    sum_et += part_et;
-  }
-  static_cast<A*>(p.grad_weight)[task] = A(sum_et);
-  static_cast<A*>(p.grad_bias)[task] = A(sum_e);
-
-  // delta: now the gradient of d.
-  const A slope = w * norm.slope;
-  const A level = p.normalize ? A(sum_e / P) : 0;
-  const A tilt = p.normalize && norm.slope != 0
-                     ? A(sum_et / (std::max<int64_t>(P - 1, 1) *
-                                   double(norm.deviation) * norm.slope))
-                     : 0;
-  double sum_delta = 0;
-  for (int64_t i = 0; i < P; i += kTile) {
-    const int64_t n = std::min(kTile, P - i);
-    A part = 0;
-#pragma omp simd reduction(+ : part)
-    for (int64_t j = i; j < i + n; ++j) {
-      delta[j] = slope * (delta[j] - level - tilt * t[j]);
-      part += delta[j];
-    }
-    sum_delta += part;
-  }
-  for (int64_t c = 0; c < p.channels; ++c) {
-    const Channel<is_affine, S> z(p, x, first, c);
-    const S* row = x + c * P;
-    double total = 0;
-    for (int64_t i = 0; i < P; i += kTile) {
-      const int64_t end = std::min(i + kTile, P);
-      A part = 0;
-#pragma omp simd reduction(+ : part)
-      for (int64_t j = i; j < end; ++j) part += load(row[j]) * delta[j];
-      total += part;
-    }
-    const A m = mean[c];
-    const A share = A((z.scale * total + z.shift * sum_delta) / P);
-    const S* grad = grad_z + c * P;
-    S* out = grad_x + c * P;
-    if (!p.grad_scale) {
-      for (int64_t i = 0; i < P; ++i)
-        store(out[i],
-              z.scale * (load(grad[i]) * gate[i] + m * delta[i] + share));
-      continue;
-    }
-    double sum_shift = 0, sum_scale = 0;
-    for (int64_t i = 0; i < P; i += kTile) {
-      const int64_t end = std::min(i + kTile, P);
-      A part_shift = 0, part_scale = 0;
-#pragma omp simd reduction(+ : part_shift, part_scale)
-      for (int64_t j = i; j < end; ++j) {
-        const A g = load(grad[j]) * gate[j] + m * delta[j] + share;
-        part_shift += g;
-        part_scale += g * load(row[j]);
-        store(out[j], z.scale * g);
-      }
-      sum_shift += part_shift;
-      sum_scale += part_scale;
-    }
-    static_cast<A*>(p.grad_shift)[task * p.channels + c] = A(sum_shift);
-    static_cast<A*>(p.grad_scale)[task * p.channels + c] = A(sum_scale);
-  }
-  rows.finish(grad_x, p.grad_x);
-  rows.finish(grad_identity, p.grad_identity);
-}
-
-template <bool is_backward, bool is_affine, class S>
-bool run_all(const Problem& p) {
-  using A = typename Accumulator<S>::type;
-  const int64_t vectors = is_backward ? 3 : 1;
-  const int64_t maps = !p.channels_last ? 0 : is_backward ? 5 : 3;
-  return parallel<A>(p.team, p.images * p.groups, p.threads,
-                     (vectors + maps * p.channels) * p.positions,
+// `vectors`: of numbers, a position; `maps`: of a group, in channels-last.
+template <class Pass>
+bool run_all(const Problem& p, const Pass& pass, int64_t vectors,
+             int64_t maps) {
+  using A = typename Pass::A;
+  const bool is_wide = HAS_WIDE;
+  const int64_t length =
+      (vectors + (p.channels_last ? maps * p.channels : 0)) * p.positions +
+      2 * p.channels;
+  return parallel<A>(p.team, p.images * p.groups, p.threads, length,
                      [&](int64_t task, A* buffer) {
-                       if (is_backward)
-                         backward_group<is_affine, S, A>(p, task, buffer);
+                       if (is_wide)
+                         run_wide(pass, task, buffer);
                        else
-                         forward_group<is_affine, S, A>(p, task, buffer);
+                         run_anywhere(pass, task, buffer);
                      });
 }
 
-template <bool is_backward, class S>
-bool run(const Problem& p) {
-  return p.scale ? run_all<is_backward, true, S>(p)
-                 : run_all<is_backward, false, S>(p);
+template <class S>
+bool forward(const Problem& p) {
+  const int64_t bytes =
+      p.images * p.groups * p.channels * p.positions * int64_t(sizeof(S));
+  prefer_large_pages(p.y, bytes);
+  return p.norm_scale ? run_all(p, Forward<true, S>{p}, 1, 3)
+                      : run_all(p, Forward<false, S>{p}, 1, 3);
 }
 
-template <bool is_backward>
-int run_dtype(const Problem& p, int dtype) {
+template <class S>
+bool backward(const Problem& p) {
+  const int64_t bytes =
+      p.images * p.groups * p.channels * p.positions * int64_t(sizeof(S));
+  prefer_large_pages(p.grad_x, bytes);
+  prefer_large_pages(p.grad_identity, bytes);
+  const Images images(p);
+  if (!images.memory) return false;
+  const bool is_done =
+      p.norm_scale ? run_all(p, Backward<true, S>{p, images}, 3, 5)
+                   : run_all(p, Backward<false, S>{p, images}, 3, 5);
+  if (is_done) images.add_up<Sum<S>>();
+  return is_done;
+}
+
+}  // namespace
+}  // namespace sge
+
+// The version that the Python side knows.
+extern "C" int sge_version() { return 2; }
+
+// Whether this processor runs the kernels with wide vectors.
+extern "C" int sge_is_wide() { return HAS_WIDE; }
+
+// Both return 0, 1 where memory ran out, or 2 for a dtype that is none.
+extern "C" int sge_forward(const sge::Problem* problem, int dtype) {
   switch (dtype) {
-    case 0: return !run<is_backward, float>(p);
-    case 1: return !run<is_backward, double>(p);
-    case 2: return !run<is_backward, bfloat16>(p);
+    case 0: return !sge::forward<float>(*problem);
+    case 1: return !sge::forward<double>(*problem);
+    case 2: return !sge::forward<sge::bfloat16>(*problem);
   }
   return 2;
 }
 
-}  // namespace
-
-// The version that the Python side knows.
-extern "C" int sge_version() { return 1; }
-// Both return 0, 1 where memory ran out, or 2 for a dtype that is none.
-extern "C" int sge_forward(const Problem* problem, int dtype) {
-  return run_dtype<false>(*problem, dtype);
-}
-extern "C" int sge_backward(const Problem* problem, int dtype) {
-  return run_dtype<true>(*problem, dtype);
+extern "C" int sge_backward(const sge::Problem* problem, int dtype) {
+  switch (dtype) {
+    case 0: return !sge::backward<float>(*problem);
+    case 1: return !sge::backward<double>(*problem);
+    case 2: return !sge::backward<sge::bfloat16>(*problem);
+  }
+  return 2;
 }

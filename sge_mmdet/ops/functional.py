@@ -1,17 +1,19 @@
 """The SGE operator, alone and as the end of a residual block.
 
-The formula stands in :mod:`sge_mmdet.ops.reference`; what computes it is
-chosen in :mod:`sge_mmdet.ops.backends`. The operator checks its arguments.
+The formula stands in :mod:`sge_mmdet.ops.reference`. What computes it is
+chosen in :mod:`sge_mmdet.ops.dispatch`; arguments are checked and gradients
+defined in :mod:`sge_mmdet.ops.autograd`.
 """
 from typing import Optional
 
 import torch
 from torch import Tensor
 
-from .backends import wants_reference
+from .autograd import is_compiling, run_operator
 from .checks import check_forward
-from .operator import run
-from .reference import spatial_group_enhance_reference
+from .dispatch import wants_reference
+from .passes import FixedNorm, Inputs
+from .reference import residual_reference, spatial_group_enhance_reference
 
 
 def spatial_group_enhance(x: Tensor,
@@ -56,12 +58,8 @@ def spatial_group_enhance(x: Tensor,
         >>> bool((y == x * torch.sigmoid(torch.tensor(1.))).all())
         True
     """
-    # A number of groups of another type would end in PyTorch's dispatcher.
-    if _takes_reference() or not isinstance(groups, int):
-        check_forward(x, weight, bias, None, None, None, groups)
-        return spatial_group_enhance_reference(x, weight, bias, groups, eps,
-                                               normalize)
-    return run(x, weight, bias, None, None, None, groups, eps, normalize)
+    return _enhance(Inputs(x, weight, bias, None, None, groups, eps,
+                           normalize))
 
 
 def spatial_group_enhance_residual(x: Tensor,
@@ -71,23 +69,23 @@ def spatial_group_enhance_residual(x: Tensor,
                                    groups: int,
                                    eps: float = 1e-5,
                                    normalize: bool = True,
-                                   scale: Optional[Tensor] = None,
-                                   shift: Optional[Tensor] = None) -> Tensor:
+                                   norm: Optional[FixedNorm] = None
+                                   ) -> Tensor:
     """Compute the end of a residual block, in one pass over its maps.
 
-    It is ``relu(SGE(scale * x + shift) + identity)``: a norm with fixed
-    statistics, SGE, the addition and ReLU.
+    It is ``relu(SGE(norm(x)) + identity)``: a norm with fixed statistics,
+    SGE, the addition and ReLU.
 
     Args:
         x: Feature map of shape (N, C, H, W).
-        identity: What is added; shape and type of ``x``.
+        identity: Added before ReLU; shape and type of ``x``.
         weight: Scale w of shape (1, G, 1, 1).
         bias: Shift b of shape (1, G, 1, 1).
         groups: Number of groups G; it divides C.
         eps: Added to the standard deviation. Default: 1e-5.
         normalize: Whether to normalise the similarity. Default: True.
-        scale: Of each channel, shape (C,). Default: None, that is 1.
-        shift: Of each channel, shape (C,); given where ``scale`` is.
+        norm: The norm before SGE. Its scale and shift get gradients, its
+            statistics none. Default: None.
 
     Returns:
         The result, with the shape, type and layout of ``x``.
@@ -106,19 +104,23 @@ def spatial_group_enhance_residual(x: Tensor,
         >>> bool(y.min() >= 0)
         True
     """
+    return _enhance(Inputs(x, weight, bias, norm, identity, groups, eps,
+                           normalize))
+
+
+def _enhance(inputs: Inputs) -> Tensor:
+    """Run the operator, or the formula step by step."""
+    x, weight, bias, norm, identity, groups, eps, normalize = inputs
     # A number of groups of another type would end in PyTorch's dispatcher.
-    if _takes_reference() or not isinstance(groups, int):
-        check_forward(x, weight, bias, scale, shift, identity, groups)
-        z = x
-        if scale is not None:
-            kind = torch.promote_types(x.dtype, torch.float32)
-            z = torch.addcmul(shift.to(kind).view(1, -1, 1, 1), x.to(kind),
-                              scale.to(kind).view(1, -1, 1, 1))
-        y = spatial_group_enhance_reference(z, weight, bias, groups, eps,
-                                            normalize)
-        return torch.relu(y + identity).to(x.dtype)
-    return run(x, weight, bias, scale, shift, identity, groups, eps,
-               normalize)
+    if isinstance(groups, int) and not _takes_reference():
+        return run_operator(inputs)
+    check_forward(x, weight, bias, *(norm or (None, ) * 5)[:4], identity,
+                  groups)
+    if identity is None:
+        return spatial_group_enhance_reference(x, weight, bias, groups, eps,
+                                               normalize)
+    return residual_reference(x, weight, bias, norm, identity, groups, eps,
+                              normalize)
 
 
 def _takes_reference() -> bool:
@@ -131,11 +133,6 @@ def _takes_reference() -> bool:
     if (wants_reference() or torch.jit.is_tracing()
             or torch.onnx.is_in_onnx_export()):
         return True
-    return not _is_compiling() and (
+    return not is_compiling() and (
         torch.autograd.forward_ad._current_level >= 0
         or torch._C._functorch.peek_interpreter_stack() is not None)
-
-
-def _is_compiling() -> bool:
-    return hasattr(torch, 'compiler') and hasattr(
-        torch.compiler, 'is_compiling') and torch.compiler.is_compiling()

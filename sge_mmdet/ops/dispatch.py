@@ -1,17 +1,22 @@
 """Which implementation of SGE runs: chosen by device and type, or by name."""
+import importlib
 import importlib.util
 import os
 import warnings
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Iterator, Optional
+from types import ModuleType
+from typing import Dict, Iterator, Optional
 
 import torch
 from torch import Tensor
 
 from . import native
+from .passes import Inputs, Outputs
 
 BACKENDS = ('native', 'triton', 'torch', 'reference')
+# Modules of this package that have a forward and a backward pass.
+MODULES = dict(native='native', triton='triton', torch='eager')
 VARIABLE = 'SGE_MMDET_BACKEND'
 
 
@@ -32,11 +37,22 @@ def wants_reference() -> bool:
     return _forced == 'reference'
 
 
-def backend_for(x: Tensor) -> str:
+@lru_cache(maxsize=None)
+def load_backend(name: str) -> ModuleType:
+    """Return the module of an implementation; see :mod:`.passes`.
+
+    Args:
+        name (str): "native", "triton" or "torch".
+    """
+    return importlib.import_module(f'.{MODULES[name]}', __package__)
+
+
+def backend_for(x: Tensor, groups: int = 1) -> str:
     """Return the implementation that runs for a feature map.
 
     Args:
         x (Tensor): The feature map.
+        groups (int): Number of groups of its channels. Default: 1.
 
     Returns:
         str: "native", the C++ kernels, on a CPU where they are built;
@@ -52,8 +68,9 @@ def backend_for(x: Tensor) -> str:
     if name is None:
         if native.is_able(x):
             return 'native'
-        if x.is_cuda and x.dtype != torch.float64 and _triton_works(
-                x.device.index):
+        if (x.is_cuda and x.dtype != torch.float64
+                and _triton_works(x.device.index)
+                and load_backend('triton').takes(x, groups)):
             return 'triton'
         return 'torch'
     if name == 'native' and not native.is_able(x):
@@ -72,6 +89,13 @@ def backend_for(x: Tensor) -> str:
             raise RuntimeError(
                 f'The Triton kernels run on CUDA, got a tensor on {x.device}; '
                 'set TRITON_INTERPRET=1 to try them without a GPU')
+        if not load_backend('triton').takes(x, groups):
+            raise RuntimeError(
+                'The Triton kernels take up to 256 channels a group, groups '
+                'of less than 2**31 values, and less than 2**26 channels in '
+                f'all images; got {groups} groups of a map of shape '
+                f'{tuple(x.shape)}. Choose more groups, or another backend: '
+                'use_backend("torch")')
     return name
 
 
@@ -108,25 +132,42 @@ def _has_triton() -> bool:
     return importlib.util.find_spec('triton') is not None
 
 
-@lru_cache(maxsize=None)
+# What trying Triton on a GPU has shown.
+_tried: Dict[int, bool] = {}
+
+
 def _triton_works(device: int) -> bool:
     """Return whether Triton can build and run a kernel on a GPU; try it once.
 
-    It needs a C compiler, Python's headers and a GPU that is new enough.
+    It needs a C compiler, Python's headers and a GPU that is new enough. What
+    may be otherwise the next time, a full memory or a stream that is being
+    captured, is not remembered.
     """
-    if not _has_triton():
+    works = _tried.get(device)
+    if works is not None:
+        return works
+    if not _has_triton() or torch.cuda.is_current_stream_capturing():
         return False
-    from . import triton_kernels
-    one = torch.ones((1, 1, 1, 1), device=f'cuda:{device}')
-    results = [torch.empty_like(one), one.new_empty((1, 1)),
-               one.new_empty((1, 1, 2))]
     try:
-        triton_kernels.forward(one, one, one, None, None, None, 1, 1e-5, True,
-                               *results)
-        return True
+        _try_triton(torch.device('cuda', device))
+        works = True
     except Exception as error:
         # Whatever a compiler, a driver or Triton answers.
         warnings.warn(
             'SGE runs in plain PyTorch on this GPU, since Triton fails: '
             f'{type(error).__name__}: {error}', stacklevel=2)
-        return False
+        if (isinstance(error, torch.cuda.OutOfMemoryError)
+                or 'out of memory' in str(error).lower()):
+            return False
+        works = False
+    _tried[device] = works
+    return works
+
+
+def _try_triton(device: torch.device) -> None:
+    """Run a forward pass of a single value."""
+    one = torch.ones((1, 1, 1, 1), device=device)
+    load_backend('triton').forward(
+        Inputs(one, one, one, None, None, 1, 1e-5, True),
+        Outputs(torch.empty_like(one), one.new_empty((1, 1)),
+                one.new_empty((1, 1, 2))))

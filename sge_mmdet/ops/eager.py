@@ -1,0 +1,157 @@
+"""SGE in plain PyTorch, on any device, with the least memory that this takes.
+
+On a CPU it walks over blocks of groups that fit into the cache. The formulas
+and their names stand in :mod:`sge_mmdet.ops.reference`, the gradient in
+:func:`backward`.
+"""
+from typing import Iterator, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .passes import FixedNorm, Gradients, Inputs, Outputs, sum_dtype
+
+# Small enough for the last cache, large enough to outweigh Python.
+BLOCK_BYTES = 4 * 1024 * 1024
+
+
+def forward(inputs: Inputs, outputs: Outputs) -> None:
+    """Fill the outputs; see :mod:`sge_mmdet.ops.passes`."""
+    x, identity, groups = inputs.x, inputs.identity, inputs.groups
+    outputs.spread.zero_()
+    for at, w, b, a in _blocks(inputs):
+        z = _affine(_rows(x, at, groups).to(w.dtype), a)
+        m = z.mean(-1, keepdim=True)
+        t = _similarity(m, z, inputs.normalize)
+        if inputs.normalize:
+            mu = (m * m).sum(-2, keepdim=True)
+            s = (t.square().sum(-1, keepdim=True)
+                 / max(t.shape[-1] - 1, 1)).sqrt_()
+            t.mul_(_slope(mu, s, inputs))
+            outputs.spread[at].copy_(torch.cat([mu, s], -1)[..., 0, :])
+        gate = t.mul_(w).add_(b).sigmoid_()
+        out = z * gate if a is None else z.mul_(gate)
+        if identity is not None:
+            out.add_(_rows(identity, at, groups)).relu_()
+        _rows(outputs.y, at, groups).copy_(out)
+        _rows(outputs.mean, at, groups).copy_(m[..., 0])
+
+
+def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
+             gradients: Gradients) -> None:
+    r"""Fill the gradients; see :mod:`sge_mmdet.ops.passes`.
+
+    With g the gradient of z times the gate q (that of y, where ReLU let it
+    pass), and sums over the c channels of a group or its P positions p:
+
+    .. math::
+        e_p      &= q_p (1 - q_p) \sum_c g_{cp} z_{cp} \\
+        \delta_p &= \frac{w}{s + \epsilon} \Big(e_p - \frac{1}{P} \sum_k e_k
+            - t_p \frac{s + \epsilon}{(P - 1) s} \sum_k e_k t_k\Big) \\
+        \partial z_{cp} &= g_{cp} q_p + m_c \delta_p
+            + \frac{1}{P} \sum_k \delta_k z_{ck}
+
+    The gradients of w and b are the sums of :math:`e_p t_p` and
+    :math:`e_p`.
+    """
+    x, y, groups = inputs.x, outputs.y, inputs.groups
+    positions = x.shape[2] * x.shape[3]
+    for parameter in gradients[1:5]:
+        if parameter is not None:
+            parameter.zero_()
+    of_weight, of_bias, *of_norm = (
+        parameter if parameter is None else parameter.view(groups, -1)
+        for parameter in gradients[1:5])
+    for at, w, b, a in _blocks(inputs):
+        rows = _rows(x, at, groups).to(w.dtype)
+        z = _affine(rows, a)
+        g = _rows(grad_y, at, groups).to(w.dtype)
+        if y is not None:
+            # Not a product, in which NaN and infinity would remain.
+            g = g.masked_fill(_rows(y, at, groups) <= 0, 0)
+            _rows(gradients.identity, at, groups).copy_(g)
+        m = _rows(outputs.mean, at, groups)[..., None]
+        mu, s = outputs.spread[at][..., None, None].unbind(-3)
+        slope = _slope(mu, s, inputs)
+        t = _similarity(m, z, inputs.normalize).mul_(slope)
+        gate = (t * w).add_(b).sigmoid_()
+        e = (g * z).sum(-2, keepdim=True)
+        e = e.mul_(gate).mul_(1 - gate)
+        sum_et = (e * t).sum(-1, keepdim=True)
+        sum_e = e.sum(-1, keepdim=True)
+        of_weight[at[1]] += sum_et[..., 0].sum(0)
+        of_bias[at[1]] += sum_e[..., 0].sum(0)
+        delta = e
+        if inputs.normalize:
+            tilt = sum_et / (max(positions - 1, 1) * s * slope)
+            tilt = torch.where(slope > 0, tilt, 0.)
+            delta = e.sub_(sum_e / positions).sub_(t.mul_(tilt))
+        delta = delta.mul_(w * slope)
+        grad_z = g * gate
+        grad_z.add_((z * delta).mean(-1, keepdim=True)).add_(m * delta)
+        if a is not None:
+            scale, mean, deviation = a[0], a[2], a[3]
+            of_norm[0][at[1]] += (grad_z * ((rows - mean) * deviation)).sum(
+                (0, -1))
+            of_norm[1][at[1]] += grad_z.sum((0, -1))
+            grad_z.mul_(scale)
+        _rows(gradients.x, at, groups).copy_(grad_z)
+
+
+def _blocks(inputs: Inputs) -> Iterator[Tuple]:
+    """Yield slices of images and groups, and the parameters of these.
+
+    Those of the norm are its scale and shift, and what its own scale is
+    multiplied by: x less a mean, times a factor.
+    """
+    x, groups = inputs.x, inputs.groups
+    images, channels, height, width = x.shape
+    step, images_at_once = groups, images
+    if x.device.type == 'cpu':
+        images_at_once = 1
+        group_bytes = x.element_size() * height * width * channels // groups
+        step = max(1, BLOCK_BYTES // max(group_bytes, 1))
+    kind = sum_dtype(x.dtype)
+    w, b = (parameter.to(kind).view(groups, 1, 1)
+            for parameter in (inputs.weight, inputs.bias))
+    a = None
+    if inputs.norm is not None:
+        a = [vector.view(groups, -1, 1) for vector in
+             (*inputs.norm.affine(kind), *_standard(inputs.norm, kind))]
+    for n in range(0, images, images_at_once):
+        for g in range(0, groups, step):
+            rows = slice(g, g + step)
+            yield ((slice(n, n + images_at_once), rows), w[rows], b[rows],
+                   a and [vector[rows] for vector in a])
+
+
+def _standard(norm: FixedNorm, kind: torch.dtype) -> Tuple[Tensor, Tensor]:
+    """Return a norm's mean and the inverse of its deviation."""
+    if norm.mean is None:
+        return norm.scale.new_zeros(len(norm.scale), dtype=kind), (
+            norm.scale.new_ones(len(norm.scale), dtype=kind))
+    return norm.mean.to(kind), torch.rsqrt(norm.variance.to(kind) + norm.eps)
+
+
+def _rows(maps: Tensor, at: Tuple[slice, slice], groups: int) -> Tensor:
+    """Return a block of shape (images, groups, channels[, positions])."""
+    rows = maps[at[0]].unflatten(1, (groups, -1))[:, at[1]]
+    return rows.flatten(3) if maps.dim() == 4 else rows
+
+
+def _affine(x: Tensor, a: 'Optional[list[Tensor]]') -> Tensor:
+    return x if a is None else torch.addcmul(a[1], x, a[0])
+
+
+def _similarity(m: Tensor, z: Tensor, normalize: bool) -> Tensor:
+    """Return d, less its mean where it is to be normalised."""
+    # Not a matrix product, which autocast would turn into half precision.
+    return (m * (z - m if normalize else z)).sum(-2, keepdim=True)
+
+
+def _slope(mu: Tensor, s: Tensor, inputs: Inputs) -> Tensor:
+    """Return what d less its mean is multiplied by to give t."""
+    if not inputs.normalize:
+        return torch.ones_like(s)
+    noise = 16 * torch.finfo(s.dtype).eps * mu
+    return torch.where(s <= noise, 0., 1 / (s + inputs.eps))

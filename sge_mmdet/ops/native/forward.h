@@ -1,0 +1,90 @@
+// The forward pass over one group of one image; the formulas and their names
+// stand in ops/reference.py.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "similarity.h"
+
+namespace sge {
+
+template <bool is_affine, class S, class A>
+INLINE A mean_of(const Problem& p, const S* row, A scale, A shift) {
+  const int64_t P = p.positions;
+  const double mean =
+      sum_of<A>(P, [&](int64_t i) ALWAYS_INLINE { return load(row[i]); }) / P;
+  if (!is_affine) return A(mean);
+  const A moved = A(scale * mean + shift);
+  if (std::isfinite(moved)) return moved;
+  // Infinity of both signs has no mean, which an infinite scale would.
+  double sum = 0;
+  for (int64_t i = 0; i < P; ++i) sum += scale * load(row[i]) + shift;
+  return A(sum / P);
+}
+
+template <bool is_affine, class S, class A>
+INLINE void forward_group(const Problem& p, int64_t task, A* buffer) {
+  const int64_t P = p.positions, group = task % p.groups;
+  A* d = buffer;
+  const Affine<A> affine(p, group * p.channels, d + P);
+  Rows<S> rows(p, task, reinterpret_cast<S*>(d + P + 2 * p.channels));
+  const S* x = rows.in(p.x);
+  const S* identity = rows.in(p.identity);
+  S* y = rows.out(p.y);
+  A* means = static_cast<A*>(p.mean) + task * p.channels;
+  A* spread = static_cast<A*>(p.spread) + task * 2;
+  for (int64_t c = 0; c < p.channels; ++c)
+    means[c] = mean_of<is_affine>(p, x + c * P, affine.scale_of(c),
+                                  affine.shift_of(c));
+
+  double sum = 0, squares = 0;
+  for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
+    find_similarity<is_affine>(p, x, affine, means, begin, end, d);
+    if (!p.normalize) return;
+#pragma omp simd reduction(+ : sum, squares)
+    for (int64_t i = begin; i < end; ++i) {
+      const double v = d[i];
+      sum += v;
+      squares += v * v;
+    }
+  });
+  spread[0] = spread[1] = 0;
+  if (p.normalize) {
+    double mu = 0;
+    for (int64_t c = 0; c < p.channels; ++c) mu += double(means[c]) * means[c];
+    const double rest = squares - sum / P * sum;
+    spread[0] = A(mu);
+    // Written so that NaN stays NaN.
+    spread[1] = A(std::sqrt((rest < 0 ? 0 : rest) /
+                            std::max<int64_t>(P - 1, 1)));
+  }
+
+  const Normalization<A> norm(p, A(sum / P), spread[0], spread[1]);
+  const A w = static_cast<const A*>(p.weight)[group];
+  const A b = static_cast<const A*>(p.bias)[group];
+  for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
+    for (int64_t i = begin; i < end; ++i)
+      d[i] = sigmoid(w * ((d[i] - norm.level) * norm.slope) + b);
+    for (int64_t c = 0; c < p.channels; ++c) {
+      const Block<1, is_affine, S> z(p, x, affine, means, c);
+      S* out = y + c * P;
+      if (identity) {
+        const S* add = identity + c * P;
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) {
+          const A v = z.z(0, i) * d[i] + load(add[i]);
+          store(out[i], v < 0 ? 0 : v);
+        }
+      } else {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i)
+          store(out[i], z.z(0, i) * d[i]);
+      }
+    }
+  });
+  rows.finish(y, p.y);
+}
+
+}  // namespace sge

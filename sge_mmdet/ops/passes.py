@@ -1,0 +1,110 @@
+"""What the two passes of SGE take and return; every backend has both.
+
+A backend is a module with ``forward(inputs, outputs)``, which fills the
+outputs, and ``backward(inputs, outputs, grad_y, gradients)``, which fills the
+gradients. Maps that it is given are dense, all in one layout: NCHW or
+channels-last.
+"""
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+
+class FixedNorm(NamedTuple):
+    r"""A norm whose statistics are fixed, as a batch norm's in evaluation.
+
+    It is :math:`z = (x - \mathrm{mean}) / \sqrt{\mathrm{variance} +
+    \mathrm{eps}} \cdot \mathrm{scale} + \mathrm{shift}`, or without
+    statistics :math:`z = x \cdot \mathrm{scale} + \mathrm{shift}`.
+
+    Attributes:
+        scale: Per-channel scale of shape (C,).
+        shift: Per-channel shift of shape (C,).
+        mean: Running mean of shape (C,), or None.
+        variance: Running variance of shape (C,); given where the mean is.
+        eps: Added to the variance.
+    """
+
+    scale: Tensor
+    shift: Tensor
+    mean: Optional[Tensor] = None
+    variance: Optional[Tensor] = None
+    eps: float = 1e-5
+
+    def affine(self, dtype: torch.dtype) -> 'tuple[Tensor, Tensor]':
+        """Return the norm as one scale and one shift of each channel.
+
+        Args:
+            dtype: The type to compute in.
+        """
+        scale, shift = self.scale.to(dtype), self.shift.to(dtype)
+        if self.mean is None:
+            return scale, shift
+        scale = scale * torch.rsqrt(self.variance.to(dtype) + self.eps)
+        return scale, shift - self.mean.to(dtype) * scale
+
+
+class Inputs(NamedTuple):
+    """What SGE is computed from.
+
+    Attributes:
+        x: Feature map of shape (N, C, H, W).
+        weight: w of shape (1, G, 1, 1).
+        bias: b of shape (1, G, 1, 1).
+        norm: The norm before SGE, or None.
+        identity: What is added before ReLU, of the shape and type of x; None
+            without addition and ReLU. The backward pass does without it.
+        groups: Number of groups G.
+        eps: Added to the standard deviation.
+        normalize: Whether to normalise the similarity.
+    """
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor
+    norm: Optional[FixedNorm]
+    identity: Optional[Tensor]
+    groups: int
+    eps: float
+    normalize: bool
+
+
+class Outputs(NamedTuple):
+    """What a forward pass returns and a backward pass takes.
+
+    Attributes:
+        y: The result, as x; for the backward pass None without ReLU.
+        mean: Mean of each channel behind the norm; shape (N, C).
+        spread: Mean and unbiased standard deviation of the similarity of
+            each group; shape (N, G, 2). Zeros without normalisation.
+    """
+
+    y: Optional[Tensor]
+    mean: Tensor
+    spread: Tensor
+
+
+class Gradients(NamedTuple):
+    """Gradients of the inputs; those of parameters are summed over images.
+
+    Attributes:
+        x: As x.
+        weight: Of G values, in the type of sums.
+        bias: Likewise.
+        scale: Of the norm's scale, of C values in the type of sums, or None.
+        shift: Of the norm's shift, or None.
+        identity: As x, or None.
+    """
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor
+    scale: Optional[Tensor]
+    shift: Optional[Tensor]
+    identity: Optional[Tensor]
+
+
+def sum_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the type of sums over maps of a type: float32 or float64."""
+    return torch.float64 if dtype == torch.float64 else torch.float32

@@ -1,0 +1,164 @@
+"""How the work of a pass is cut into programs; decided on the host.
+
+What a kernel is compiled for depends on the type, the layout, c and the
+alignment of a map's rows, never on the size of a map.
+"""
+from functools import lru_cache
+from typing import Any, Dict, NamedTuple, Tuple
+
+import torch
+from torch import Tensor
+
+# Values that a program holds at a time, by pass.
+FORWARD_TILE, BACKWARD_TILE = 2048, 1024
+# Programs that keep a GPU busy; fewer in channels-last, where the parts of a
+# task are many and each program adds all of them up.
+PROGRAMS, PROGRAMS_LAST = 1024, 512
+# From this many groups on, one program for each of them keeps a GPU busy.
+ENOUGH = 64
+# Widest load, and what lies side by side in channels-last, in bytes.
+LOAD, SIDE_BY_SIDE, SECTOR = 16, 128, 32
+# Up to so many channels the products of channels replace a read.
+FEW = 8
+# Twice the products of channels that a program holds at a time, in NCHW.
+PRODUCTS = 8192
+# Registers of a thread, so that several programs fit into a processor.
+REGISTERS = 128
+# Channels of a group that a tile can hold.
+MOST = 256
+
+
+class Plan(NamedTuple):
+    """How a pass is cut.
+
+    Attributes:
+        grid: Number of programs, as a launch takes it.
+        sizes: Positions, parts of a task, blocks of a part and groups.
+        constants: What the kernel is compiled for.
+        work: Size of the workspace, in numbers.
+        launches: First and last phase of each launch.
+    """
+
+    grid: Tuple[int]
+    sizes: Tuple[int, int, int, int]
+    constants: Dict[str, Any]
+    work: int
+    launches: Tuple[Tuple[int, int], ...]
+
+
+def takes(x: Tensor, groups: int) -> bool:
+    """Return whether the kernels take a map.
+
+    They hold all channels of a group at a time, and count values within a
+    group, and sums of all groups, in 32 bits.
+
+    Args:
+        x: Feature map of shape (N, C, H, W).
+        groups: Number of groups.
+    """
+    c = x.shape[1] // groups
+    return (c <= MOST and c * x.shape[2] * x.shape[3] < 2**31
+            and x.shape[0] * x.shape[1] < 2**26 and x.dtype != torch.float64)
+
+
+@lru_cache(maxsize=4096)
+def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
+                 normalize: bool) -> Plan:
+    """Return how a forward pass is cut.
+
+    Args:
+        shape: Shape of the map, (N, C, H, W).
+        groups: Number of groups.
+        item: Bytes of a value.
+        last: Whether the layout is channels-last.
+        normalize: Whether the similarity is normalised.
+    """
+    c = shape[1] // groups
+    # A wide load of halves in channels-last gives each thread eight channels,
+    # and so 64 products; they do not fit its registers.
+    moments = normalize and c <= (FEW // 2 if last and item == 2 else FEW)
+    tile = _tile(shape, groups, item, last,
+                 SIDE_BY_SIDE if moments else SECTOR)
+    lanes = tile['BLOCK_G'] * tile['BLOCK_C']
+    size = FORWARD_TILE
+    if moments:
+        size = min(size, PRODUCTS // (1 + last) // tile['BLOCK_C'])
+    tasks = shape[0] * groups // tile['BLOCK_G']
+    is_whole = not moments and tasks >= ENOUGH
+    if is_whole:
+        size *= 4
+    block = max(size // lanes, 16)
+    tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
+                WAIT=False, num_warps=16 if is_whole else _warps(
+                    lanes * block, FORWARD_TILE), maxnreg=REGISTERS)
+    programs = 0 if is_whole else PROGRAMS_LAST if last else PROGRAMS
+    parts, blocks = _parts(shape, tasks, block, programs)
+    width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
+    launches = ((0, 2), ) if parts == 1 else (
+        (0, 0), (1, 1), (2, 2)) if normalize and not moments else (
+        (0, 0), (2, 2))
+    return Plan((tasks * parts, ),
+                (shape[2] * shape[3], parts, blocks, groups), tile,
+                tasks * parts * (lanes + width), launches)
+
+
+@lru_cache(maxsize=4096)
+def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
+                  normalize: bool) -> Plan:
+    """Return how a backward pass is cut; arguments as above."""
+    tile = _tile(shape, groups, item, last, SIDE_BY_SIDE)
+    lanes = tile['BLOCK_G'] * tile['BLOCK_C']
+    block = max(BACKWARD_TILE // lanes, 16)
+    tasks = shape[0] * groups // tile['BLOCK_G']
+    tile.update(BLOCK_P=block, NORMALIZE=normalize,
+                num_warps=_warps(lanes * block, 2 * BACKWARD_TILE),
+                maxnreg=REGISTERS)
+    parts, blocks = _parts(shape, tasks, block,
+                           PROGRAMS_LAST if last else PROGRAMS)
+    return Plan((tasks * parts, ),
+                (shape[2] * shape[3], parts, blocks, groups), tile,
+                tasks * parts * 8 * lanes, ((0, 0), (1, 1)))
+
+
+def waits(plan: Plan, processors: int) -> bool:
+    """Return whether programs of a forward pass may wait for each other.
+
+    A processor holds at least one of them. A quarter of all leaves room for
+    other streams whose programs wait as well.
+
+    Args:
+        plan: How the pass is cut.
+        processors: Number of the GPU's streaming multiprocessors.
+    """
+    return len(plan.launches) > 1 and plan.sizes[1] <= processors // 4
+
+
+def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
+          side_by_side: int) -> Dict[str, Any]:
+    """Return the sizes of a tile that layout and alignment decide."""
+    c, positions = shape[1] // groups, shape[2] * shape[3]
+    block_c = 1 << (c - 1).bit_length()
+    together = align = 1
+    if not last:
+        align = _power_of_two(positions, LOAD // item)
+    elif c == block_c <= FEW:
+        together = _power_of_two(groups, max(side_by_side // (item * c), 1))
+    return dict(c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, LAST=last)
+
+
+def _warps(size: int, most: int) -> int:
+    """Return the number of warps for a tile of a size."""
+    return 8 if size > most else 4
+
+
+def _power_of_two(number: int, most: int) -> int:
+    """Return the largest power of two that divides a number, up to one."""
+    return min(number & -number, most)
+
+
+def _parts(shape: Tuple[int, ...], tasks: int, block: int,
+           programs: int) -> Tuple[int, int]:
+    """Return the parts of a task, and the blocks of positions of a part."""
+    all_blocks = -(-shape[2] * shape[3] // block)
+    blocks = -(-all_blocks // max(1, programs // tasks))
+    return -(-all_blocks // blocks), blocks

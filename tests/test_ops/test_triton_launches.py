@@ -1,0 +1,207 @@
+"""How the Triton backend launches its kernels, and what it launches beside."""
+from collections import Counter
+
+import pytest
+import torch
+from operator_cases import (
+    HAS_TRITON,
+    LAST,
+    NORMAL,
+    assert_agrees,
+    fixed_norm,
+    leaves,
+    run,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sge_mmdet.ops import (
+    SpatialGroupEnhance,
+    dispatch,
+    spatial_group_enhance,
+    spatial_group_enhance_residual,
+    use_backend,
+    warm_up,
+)
+
+pytestmark = pytest.mark.skipif(not HAS_TRITON,
+                                reason='Triton 3 is not installed')
+STAGES = ((2, 256, 8, 16), (2, 512, 8, 8), (2, 1024, 5, 4), (2, 2048, 5, 3))
+
+
+class Stub:
+    """Stands for a kernel; notes with which constants it is launched."""
+
+    def __init__(self):
+        self.launches = []
+
+    def __getitem__(self, grid):
+        return lambda *args, **constants: self.launches.append(constants)
+
+
+@pytest.fixture
+def stubs(monkeypatch):
+    from sge_mmdet.ops.triton import launch
+    stubs = Stub(), Stub()
+    monkeypatch.setattr(launch, 'forward_kernel', stubs[0])
+    monkeypatch.setattr(launch, 'backward_kernel', stubs[1])
+    return stubs
+
+
+class Counting(TorchDispatchMode):
+    """Counts PyTorch's operators that are no views."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace != 'sge_mmdet' and not func.is_view:
+            self.found[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('shape', STAGES)
+@pytest.mark.parametrize('layout', [NORMAL, LAST])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_a_pass_is_two_launches_and_nothing_beside(stubs, shape, layout,
+                                                   dtype):
+    from sge_mmdet.ops import triton
+    from sge_mmdet.ops.passes import Gradients, Inputs, Outputs
+    x = torch.zeros(shape, dtype=dtype).to(memory_format=layout)
+    w, ones = torch.ones(1, 64, 1, 1), torch.ones(shape[1])
+    inputs = Inputs(x, w, w, fixed_norm(ones, ones), x, 64, 1e-5, True)
+    outputs = Outputs(x, x.new_zeros(shape[:2], dtype=torch.float32),
+                      x.new_zeros((shape[0], 64, 2), dtype=torch.float32))
+    with Counting() as counting:
+        triton.forward(inputs, outputs)
+        # The workspace.
+        assert counting.found == {'new_empty': 1}
+        triton.backward(inputs, outputs, x, Gradients(x, w, w, ones, ones, x))
+    assert counting.found == {'new_empty': 2}
+    assert len(stubs[0].launches) <= 2
+    assert len(stubs[1].launches) == 2
+
+
+def test_both_passes_of_a_tail_only_allocate_beside_their_launches(stubs):
+    *tensors, grad = leaves((2, 64, 5, 6), 16, torch.float32)
+    x, identity, weight, bias, scale, shift = (
+        tensor.requires_grad_() for tensor in tensors)
+    norm = fixed_norm(scale, shift)
+    with use_backend('triton'), Counting() as counting:
+        y = spatial_group_enhance_residual(x, identity, weight, bias, 16,
+                                           norm=norm)
+        torch.autograd.grad(y, (x, identity, weight, bias, scale, shift),
+                            grad)
+    assert set(counting.found) <= {'empty_like', 'new_empty', 'detach'}
+
+
+@pytest.mark.parametrize('dtype, count', [(torch.float32, 3),
+                                          (torch.float16, 4)])
+def test_warm_up_compiles_every_alignment_of_rows(stubs, capsys, dtype,
+                                                  count):
+    model = torch.nn.Sequential(SpatialGroupEnhance(256),
+                                SpatialGroupEnhance(1024),
+                                SpatialGroupEnhance(256))
+    with use_backend('triton'):
+        made = warm_up(model, [dtype], [NORMAL, LAST], tails=['norm'])
+    assert made == 2 * (5 + 1)
+    for stub in stubs:
+        kernels = {tuple(constants.items()) for constants in stub.launches}
+        assert len(kernels) == 2 * (count + 1)
+    assert '12 of 12' in capsys.readouterr().err
+    assert model[0].weight.grad is None
+
+
+def test_warm_up_names_the_tails_that_it_knows():
+    with pytest.raises(ValueError, match='alone, residual, norm'):
+        warm_up(SpatialGroupEnhance(8, 2), tails=['plain'])
+
+
+def test_a_map_too_wide_for_a_tile_is_refused_by_name():
+    x, w = torch.zeros(1, 512, 2, 2), torch.ones(1, 1, 1, 1)
+    with use_backend('triton'), pytest.raises(RuntimeError,
+                                              match='up to 256 channels'):
+        spatial_group_enhance(x, w, w, 1)
+
+
+@pytest.mark.filterwarnings('ignore:SGE runs in plain PyTorch')
+@pytest.mark.parametrize('error, tries', [
+    (torch.cuda.OutOfMemoryError('no memory'), 2),
+    (RuntimeError('Triton Error [CUDA]: out of memory'), 2),
+    (RuntimeError('no C compiler'), 1)])
+def test_a_full_memory_is_no_reason_to_give_triton_up(monkeypatch, error,
+                                                      tries):
+    calls = []
+
+    def fail(device):
+        calls.append(device)
+        raise error
+
+    monkeypatch.setattr(dispatch, '_try_triton', fail)
+    monkeypatch.setattr(dispatch, '_tried', {})
+    monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing',
+                        lambda: False)
+    assert not dispatch._triton_works(0)
+    assert not dispatch._triton_works(0)
+    assert len(calls) == tries
+
+
+def test_triton_is_not_tried_while_a_stream_is_captured(monkeypatch):
+    monkeypatch.setattr(dispatch, '_tried', {})
+    monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing',
+                        lambda: True)
+    assert not dispatch._triton_works(0)
+    assert not dispatch._tried
+
+
+def test_programs_wait_only_where_a_quarter_of_the_gpu_holds_a_group():
+    from sge_mmdet.ops.triton.plan import forward_plan, waits
+    plan = forward_plan((2, 256, 200, 336), 64, 4, False, True)
+    parts = plan.sizes[1]
+    assert parts > 1
+    assert waits(plan, 4 * parts) and not waits(plan, 4 * parts - 1)
+    # One program a group has nobody to wait for.
+    assert not waits(forward_plan((2, 1024, 50, 84), 64, 4, False, True), 132)
+
+
+def spread_across(c, along):
+    """Return a map whose similarity varies by ``along`` of the rest."""
+    x = leaves((1, c, 12, 12), 1)[0]
+    m = torch.linspace(1, 2, c, dtype=torch.float64).view(1, c, 1, 1)
+    m /= m.norm()
+    rest = x - m * (m * x).sum(1, keepdim=True)
+    rest -= rest.mean((2, 3), keepdim=True)
+    wave = torch.linspace(-1, 1, 144, dtype=torch.float64).view(1, 1, 12, 12)
+    return (5 * m + rest + along * m * wave).float()
+
+
+@pytest.mark.parametrize('c', [4, 8])
+@pytest.mark.parametrize('along', [1., 1e-2])
+def test_moments_are_not_trusted_where_they_would_lose_digits(c, along):
+    case = leaves((1, c, 12, 12), 1, torch.float32)
+    case[0] = spread_across(c, along)
+    assert_agrees(case, 1, 'triton', False, 2e-5 if along == 1 else 5e-4)
+
+
+@pytest.mark.parametrize('c', [4, 16])
+def test_large_means_keep_the_digits_of_what_differs(c):
+    case = leaves((1, c, 9, 9), 1, torch.float32)
+    case[0] = 1000 + case[0] / 10
+    got, want = (run(case, 1, backend, False, dtype=dtype) for backend, dtype
+                 in (('triton', None), ('reference', torch.float64)))
+    torch.testing.assert_close(got[0], want[0], rtol=2e-5, atol=0)
+
+
+@pytest.mark.parametrize('shape', [(1, 8, 9, 31), (1, 16, 9, 31)])
+def test_every_cut_gives_what_float64_gives(monkeypatch, shape):
+    """Phases in launches of their own: what programs that wait would do."""
+    from sge_mmdet.ops.triton import plan
+    case = leaves(shape, 1, torch.float32)
+    monkeypatch.setattr(plan, 'FORWARD_TILE', 256)
+    for enough, launches in ((64, 2 + (shape[1] > 8)), (1, None)):
+        monkeypatch.setattr(plan, 'ENOUGH', enough)
+        plan.forward_plan.cache_clear()
+        made = plan.forward_plan(shape, 1, 4, False, True)
+        assert launches is None or len(made.launches) == launches
+        assert_agrees(case, 1, 'triton', True, 2e-5)
+    plan.forward_plan.cache_clear()
