@@ -36,9 +36,9 @@ def check_memory(truth: Truth, bins: Sequence[SizeBin], resamples: int,
     """
     images, categories = len(truth.image_ids), len(np.unique(truth.category))
     figures = (categories + 1) * (len(bins) + 1)
-    # Of each resample: how often each image is drawn, twice while they are
-    # put together, all thresholds' figures in 4 bytes, four tables of their
-    # means while they are made, and the figures that are kept of each result.
+    # A resample holds how often each image is drawn (twice while these counts
+    # are put together), all thresholds' figures in 4 bytes, four tables of
+    # their means while they are made, and the figures kept of each result.
     each = (16 * images + 4 * len(COCO_THRESHOLDS) * figures
             + 8 * (4 + results) * figures)
     # A chunk's arrays, of images and of detections, are small beside these.

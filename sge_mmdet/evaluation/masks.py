@@ -10,10 +10,10 @@ import numpy as np
 
 from ..utils.text import printable_value
 
-# Of one object, in pixels; drawing it takes 40 bytes a pixel.
+# Longest outline of one object, in pixels; drawing takes 40 bytes a pixel.
 LONGEST_OUTLINE = 1_000_000
-# Of all objects together, each on average and besides: small files can name
-# many long outlines, and all of them are drawn.
+# The outlines of a file may be this long on average, and this much longer in
+# all: a small file can name many long ones, and all of them are drawn.
 AVERAGE_OUTLINE, FREE_OUTLINE = 5_000, 10_000_000
 # Masks decoded at once, and characters of their runs, each of which takes
 # some 80 bytes.
