@@ -12,7 +12,7 @@ import warnings
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -21,15 +21,16 @@ from ..passes import Gradients, Inputs, Outputs, sum_dtype
 
 # To be raised here and in sge.cpp whenever ``Problem`` in group.h or a result
 # changes.
-VERSION = 2
+VERSION = 3
 FOLDER = Path(__file__).parent
 # As setup.py writes them, in the format of sha256sum.
 DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 TENSORS = ('x', 'identity', 'weight', 'bias', 'norm_scale', 'norm_shift',
            'norm_mean', 'norm_variance', 'y', 'mean', 'spread')
-GRADIENTS = ('grad_y', 'grad_x', 'grad_identity', 'grad_weight', 'grad_bias',
-             'grad_scale', 'grad_shift')
+GRADIENTS = ('grad_y', 'grad_x', 'grad_weight', 'grad_bias', 'grad_scale',
+             'grad_shift', 'grad_identity')
+_NO_NORM = (None, None, None, None, 0.)
 
 
 class _Problem(ctypes.Structure):
@@ -122,8 +123,7 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     Raises:
         MemoryError: If buffers cannot be allocated.
     """
-    _call('sge_forward', inputs, inputs.identity is not None,
-          identity=inputs.identity, **outputs._asdict())
+    _call('sge_forward', inputs, inputs.identity is not None, outputs)
 
 
 def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
@@ -133,35 +133,32 @@ def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
     Raises:
         MemoryError: If buffers cannot be allocated.
     """
-    _call('sge_backward', inputs, outputs.y is not None, **outputs._asdict(),
-          grad_y=grad_y, **{f'grad_{name}': gradient for name, gradient
-                            in gradients._asdict().items()})
+    _call('sge_backward', inputs, outputs.y is not None, outputs,
+          (grad_y, *gradients))
 
 
-def _call(function: str, inputs: Inputs, relu: bool,
-          **tensors: Optional[Tensor]) -> None:
-    """Call a kernel with members of ``Problem`` in group.h.
+def _call(function: str, inputs: Inputs, relu: bool, outputs: Outputs,
+          gradients: Sequence[Optional[Tensor]] = ()) -> None:
+    """Call a kernel with the members of ``Problem`` in their order.
 
     Maps have the type and the layout of x, which is dense; the others the
     type of sums.
     """
-    x, weight, bias, norm, _, groups, eps, normalize = inputs
-    tensors['x'] = x
+    x, weight, bias, norm, identity, groups, eps, normalize = inputs
+    *vectors, norm_eps = norm or _NO_NORM
     kind = sum_dtype(x.dtype)
     # Conversions are kept in here until the kernel has run.
-    for name, tensor in zip(TENSORS[2:8], (weight, bias, *(norm or ())[:4])):
-        if tensor is not None and tensor.dtype != kind:
-            tensor = tensor.to(kind)
-        if tensor is not None:
-            tensors[name] = tensor.contiguous()
+    parameters = [vector if vector is None else vector.to(kind).contiguous()
+                  for vector in (weight, bias, *vectors)]
     images, channels, height, width = x.shape
-    problem = _Problem(images, groups, channels // groups, height * width,
-                       team=openmp_team(), eps=eps,
-                       norm_eps=norm.eps if norm else 0, normalize=normalize,
-                       relu=relu, threads=torch.get_num_threads(),
-                       channels_last=not x.is_contiguous())
-    for name, tensor in tensors.items():
-        if tensor is not None:
-            setattr(problem, name, tensor.data_ptr())
+    problem = _Problem(
+        images, groups, channels // groups, height * width,
+        *map(_address, (x, identity, *parameters, *outputs)), openmp_team(),
+        eps, norm_eps, normalize, relu, torch.get_num_threads(),
+        not x.is_contiguous(), *map(_address, gradients))
     if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):
         raise MemoryError(f'{function} has no memory for its buffers')
+
+
+def _address(tensor: Optional[Tensor]) -> Optional[int]:
+    return None if tensor is None else tensor.data_ptr()

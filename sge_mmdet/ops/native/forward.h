@@ -10,6 +10,10 @@
 
 namespace sge {
 
+// Up to so many channels a group, gates are so large a part of the work that
+// it helps to fetch maps meanwhile.
+constexpr int64_t kFewChannels = 8;
+
 template <bool is_affine, class S, class A>
 INLINE A mean_of(const Problem& p, const S* row, A scale, A shift) {
   const int64_t P = p.positions;
@@ -22,6 +26,45 @@ INLINE A mean_of(const Problem& p, const S* row, A scale, A shift) {
   double sum = 0;
   for (int64_t i = 0; i < P; ++i) sum += scale * load(row[i]) + shift;
   return A(sum / P);
+}
+
+// Turns the similarity into the gate. `fetch` is told which positions the
+// result is going to need: reading maps from memory and computing gates then
+// go on at the same time.
+template <class A, class F>
+INLINE void find_gate(const Normalization<A>& norm, A w, A b, int64_t begin,
+                      int64_t end, A* d, const F& fetch) {
+  constexpr int64_t kLine = 64 / sizeof(A);
+  for (int64_t i = begin; i < end; i += kLine) {
+    fetch(i);
+    const int64_t stop = std::min(i + kLine, end);
+#pragma omp simd
+    for (int64_t j = i; j < stop; ++j)
+      d[j] = sigmoid(w * ((d[j] - norm.level) * norm.slope) + b);
+  }
+}
+
+// Writes z times the gate, and adds the identity before ReLU.
+template <bool is_affine, class S, class A>
+INLINE void write_result(const Problem& p, const S* x, const S* identity,
+                         const Affine<A>& affine, const A* means,
+                         int64_t begin, int64_t end, const A* gate, S* y) {
+  for (int64_t c = 0; c < p.channels; ++c) {
+    const Block<1, is_affine, S> z(p, x, affine, means, c);
+    S* out = y + c * p.positions;
+    if (identity) {
+      const S* add = identity + c * p.positions;
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        const A v = z.z(0, i) * gate[i] + load(add[i]);
+        store(out[i], v < 0 ? 0 : v);
+      }
+    } else {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i)
+        store(out[i], z.z(0, i) * gate[i]);
+    }
+  }
 }
 
 template <bool is_affine, class S, class A>
@@ -65,24 +108,12 @@ INLINE void forward_group(const Problem& p, int64_t task, A* buffer) {
   const A w = static_cast<const A*>(p.weight)[group];
   const A b = static_cast<const A*>(p.bias)[group];
   for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
-    for (int64_t i = begin; i < end; ++i)
-      d[i] = sigmoid(w * ((d[i] - norm.level) * norm.slope) + b);
-    for (int64_t c = 0; c < p.channels; ++c) {
-      const Block<1, is_affine, S> z(p, x, affine, means, c);
-      S* out = y + c * P;
-      if (identity) {
-        const S* add = identity + c * P;
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) {
-          const A v = z.z(0, i) * d[i] + load(add[i]);
-          store(out[i], v < 0 ? 0 : v);
-        }
-      } else {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i)
-          store(out[i], z.z(0, i) * d[i]);
-      }
-    }
+    find_gate(norm, w, b, begin, end, d, [&](int64_t i) ALWAYS_INLINE {
+      if (!identity || p.channels > kFewChannels) return;
+      for (int64_t c = 0; c < p.channels; ++c)
+        __builtin_prefetch(identity + c * P + i);
+    });
+    write_result<is_affine>(p, x, identity, affine, means, begin, end, d, y);
   });
   rows.finish(y, p.y);
 }

@@ -21,8 +21,9 @@ struct Problem {
   int32_t normalize, relu, threads, channels_last;
   // Of the backward pass alone; those of parameters are sums over images.
   const void* grad_y;
-  void *grad_x, *grad_identity;
+  void *grad_x;
   void *grad_weight, *grad_bias, *grad_scale, *grad_shift;
+  void *grad_identity;
 };
 
 // One group of channels of one image as rows of positions. In channels-last

@@ -142,7 +142,7 @@ bool backward(const Problem& p) {
 }  // namespace sge
 
 // The version that the Python side knows.
-extern "C" int sge_version() { return 2; }
+extern "C" int sge_version() { return 3; }
 
 // Whether this processor runs the kernels with wide vectors.
 extern "C" int sge_is_wide() { return HAS_WIDE; }
