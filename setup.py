@@ -3,6 +3,7 @@
 The wheel carries ``configs/``, ``tools/`` and ``model-index.yml`` in
 ``sge_mmdet/.mim``, where MIM looks for them; an editable install links them.
 """
+
 import hashlib
 import shutil
 from pathlib import Path
@@ -15,11 +16,21 @@ ROOT = Path(__file__).resolve().parent
 NATIVE = Path('sge_mmdet', 'ops', 'native')
 # Loaded by ctypes; without a compiler the package installs and works as well.
 KERNELS = Extension(
-    'sge_mmdet.ops.native._sge', [str(NATIVE / 'sge.cpp')],
+    'sge_mmdet.ops.native._sge',
+    [str(NATIVE / 'sge.cpp')],
     depends=sorted(map(str, NATIVE.glob('*.h'))),
-    extra_compile_args=['-std=c++14', '-O3', '-fopenmp-simd',
-                        '-fno-math-errno', '-fno-trapping-math', '-pthread'],
-    extra_link_args=['-pthread'], language='c++', optional=True)
+    extra_compile_args=[
+        '-std=c++14',
+        '-O3',
+        '-fopenmp-simd',
+        '-fno-math-errno',
+        '-fno-trapping-math',
+        '-pthread',
+    ],
+    extra_link_args=['-pthread'],
+    language='c++',
+    optional=True,
+)
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
 
@@ -40,8 +51,11 @@ class BuildWithMim(build_py):
             elif (ROOT / name).is_file():
                 shutil.copy(ROOT / name, target / name)
             else:
-                shutil.copytree(ROOT / name, target / name,
-                                ignore=shutil.ignore_patterns('__pycache__'))
+                shutil.copytree(
+                    ROOT / name,
+                    target / name,
+                    ignore=shutil.ignore_patterns('__pycache__'),
+                )
 
 
 class BuildKernels(build_ext):
@@ -58,7 +72,8 @@ class BuildKernels(build_ext):
             if built.is_file():
                 digest = hashlib.sha256(built.read_bytes()).hexdigest()
                 built.with_name(f'{built.name}.sha256').write_text(
-                    f'{digest}  {built.name}\n')
+                    f'{digest}  {built.name}\n'
+                )
 
 
 def requirements(name: str) -> 'list[str]':
@@ -69,8 +84,10 @@ def requirements(name: str) -> 'list[str]':
 
 version = {}
 exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
-extras = {name: requirements(name)
-          for name in ('demo', 'deployment', 'imagenet', 'tests')}
+extras = {
+    name: requirements(name)
+    for name in ('demo', 'deployment', 'imagenet', 'tests')
+}
 extras['all'] = [line for lines in extras.values() for line in lines]
 setup(
     version=version['__version__'],

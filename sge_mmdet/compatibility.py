@@ -1,4 +1,5 @@
 """Which packages sge_mmdet works with."""
+
 import importlib.util
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -14,13 +15,15 @@ SUPPORTED = {
 
 def missing_packages() -> 'list[str]':
     """Return the packages of :data:`SUPPORTED` that cannot be imported."""
-    return [name for name in SUPPORTED
-            if importlib.util.find_spec(name) is None]
+    return [
+        name for name in SUPPORTED if importlib.util.find_spec(name) is None
+    ]
 
 
 def warn_of_unsupported_versions() -> None:
     """Warn of each installed package whose version is not supported."""
     from mmengine.utils import digit_version
+
     for name, (first, end) in SUPPORTED.items():
         try:
             found = version(name)
@@ -32,4 +35,6 @@ def warn_of_unsupported_versions() -> None:
             wanted = f'>={first}' + (f',<{end}' if end else '')
             warnings.warn(
                 f'sge_mmdet supports {name}{wanted}, found {name} {found}; '
-                'it may fail or give other results', stacklevel=3)
+                'it may fail or give other results',
+                stacklevel=3,
+            )

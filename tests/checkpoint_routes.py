@@ -3,6 +3,7 @@
 ``python checkpoint_routes.py CONFIG FOLDER ROUTE ...`` takes FOLDER/ROUTE.pth
 through each route and prints, as JSON, what each route ended with.
 """
+
 import json
 import shutil
 import sys
@@ -40,8 +41,14 @@ def resume_work_dir(config, path):
 
 
 def resume_flexible(config, path):
-    train(config, path, '--resume', path, '--cfg-options',
-          'runner_type=FlexibleRunner')
+    train(
+        config,
+        path,
+        '--resume',
+        path,
+        '--cfg-options',
+        'runner_type=FlexibleRunner',
+    )
 
 
 def load_from(config, path):
@@ -72,7 +79,8 @@ def inferencer(config, path):
 
 def inferencer_run(config, path):
     DetInferencer(None, str(path), device='cpu')(
-        np.zeros((64, 64, 3), np.uint8), out_dir='')
+        np.zeros((64, 64, 3), np.uint8), out_dir=''
+    )
 
 
 inferencer_hub = inferencer_data = inferencer_import = inferencer
@@ -89,8 +97,14 @@ def evaluate(config, path):
 
 def visualize(config, path):
     image = next(Path(config).parent.glob('digits/val/*'))
-    script('visualize_sge.py', config, path, image, '--out-dir',
-           path.with_suffix(''))
+    script(
+        'visualize_sge.py',
+        config,
+        path,
+        image,
+        '--out-dir',
+        path.with_suffix(''),
+    )
 
 
 def onnx(config, path):

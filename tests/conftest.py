@@ -14,9 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_addoption(parser):
-    parser.addoption('--data-sets', type=int, default=75,
-                     help='how many random data sets the engines of '
-                     'evaluation are compared on, of each kind')
+    parser.addoption(
+        '--data-sets',
+        type=int,
+        default=75,
+        help='how many random data sets the engines of '
+        'evaluation are compared on, of each kind',
+    )
 
 
 @pytest.fixture
@@ -27,15 +31,19 @@ def data_sets(request, record_property):
 
 
 def pytest_terminal_summary(terminalreporter):
-    number = sum(dict(report.user_properties).get('data_sets', 0)
-                 for report in terminalreporter.getreports('passed'))
+    number = sum(
+        dict(report.user_properties).get('data_sets', 0)
+        for report in terminalreporter.getreports('passed')
+    )
     if number:
         terminalreporter.write_line(
-            f'{number} random data sets: both engines found the same')
+            f'{number} random data sets: both engines found the same'
+        )
 
 
 @pytest.fixture(autouse=True)
 def seeded():
     """Let every test draw the same random numbers each time."""
     import torch
+
     torch.manual_seed(0)

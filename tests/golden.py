@@ -1,4 +1,5 @@
 """The authors' figures, and the weights that they were computed with."""
+
 import json
 import zlib
 from pathlib import Path
@@ -16,8 +17,10 @@ def golden_keys(depth):
 
 def golden_weights(depth):
     """Return the weights behind the golden stage outputs."""
-    return {key: torch.from_numpy(_weight(key, shape))
-            for key, shape in golden_keys(depth).items()}
+    return {
+        key: torch.from_numpy(_weight(key, shape))
+        for key, shape in golden_keys(depth).items()
+    }
 
 
 def golden_stages(depth):

@@ -2,6 +2,7 @@
 
 Written group by group and apart from the package, to hold it against.
 """
+
 import numpy as np
 
 
@@ -11,7 +12,8 @@ def forward(x, weight, bias, groups, eps=1e-5, normalize=True):
     for index, part in _groups(x, groups):
         g, _, _ = _gate(part, weight, bias, index[1], eps, normalize)
         y[index[0], _channels(x, groups, index[1])] = (part * g).reshape(
-            -1, *x.shape[2:])
+            -1, *x.shape[2:]
+        )
     return y
 
 
@@ -34,12 +36,14 @@ def backward(x, weight, bias, grad_y, groups, eps=1e-5, normalize=True):
             # One position or a constant map: t is 0 by definition.
             f = np.zeros_like(e)
         else:
-            f = ((e - e.mean()) / (s + eps) - t * (e * t).sum() /
-                 ((positions - 1) * s))
+            f = (e - e.mean()) / (s + eps) - t * (e * t).sum() / (
+                (positions - 1) * s
+            )
         m = part.mean(1, keepdims=True)
         total = (f * part).sum(1, keepdims=True)
         grad_x[n, channels] = (g * u + f * m + total / positions).reshape(
-            -1, *x.shape[2:])
+            -1, *x.shape[2:]
+        )
     return grad_x, grad_w.reshape(1, -1, 1, 1), grad_b.reshape(1, -1, 1, 1)
 
 
@@ -58,7 +62,10 @@ def _groups(x, groups):
 def _gate(part, weight, bias, k, eps, normalize):
     d = part.mean(1) @ part
     # A constant map has no spread, whatever rounding leaves of it.
-    s = d.std(ddof=1) if len(d) > 1 and np.ptp(part, 1).any() else 0.
-    t = d if not normalize else (
-        (d - d.mean()) / (s + eps) if s else np.zeros_like(d))
+    s = d.std(ddof=1) if len(d) > 1 and np.ptp(part, 1).any() else 0.0
+    t = (
+        d
+        if not normalize
+        else ((d - d.mean()) / (s + eps) if s else np.zeros_like(d))
+    )
     return 1 / (1 + np.exp(-(weight.flat[k] * t + bias.flat[k]))), t, s

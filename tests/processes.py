@@ -1,4 +1,5 @@
 """Several processes that talk to each other."""
+
 import socket
 
 

@@ -1,4 +1,5 @@
 """Small random data sets with everything that COCO's evaluation minds."""
+
 import numpy as np
 from pycocotools import mask as mask_utils
 
@@ -21,61 +22,84 @@ def random_coco(seed, masks=False, ties=False, images=None):
     images = images or int(random.integers(1, 6))
     categories = int(random.integers(1, 4))
     objects = int(random.integers(0, 8 * images))
-    found = int(random.integers(0, 20 * images))
+    detections = int(random.integers(0, 20 * images))
     truth_box = _boxes(random, objects, ties)
-    box = _boxes(random, found, ties)
+    box = _boxes(random, detections, ties)
     image = random.integers(0, images, objects)
     category = random.integers(0, categories, objects)
-    found_image = random.integers(0, images, found)
-    found_category = random.integers(0, categories, found)
-    if objects and found:
-        near = random.random(found) < 0.7
-        of = random.integers(0, objects, found)
-        noise = random.normal(0, random.choice([0.3, 1, 2]), (found, 4))
+    found_image = random.integers(0, images, detections)
+    found_category = random.integers(0, categories, detections)
+    if objects and detections:
+        near = random.random(detections) < 0.7
+        of = random.integers(0, objects, detections)
+        noise = random.normal(0, random.choice([0.3, 1, 2]), (detections, 4))
         box[near] = abs(truth_box[of] + noise)[near]
         if ties:
             box = box.round()
-        found_image[near], found_category[near] = image[of][near], category[
-            of][near]
-    score = random.random(found).round(1 if ties else 9)
-    truth = dict(
-        images=[dict(id=3 * i + 2, height=HEIGHT, width=WIDTH,
-                     file_name=f'{i}.png') for i in range(images)],
-        categories=[dict(id=2 * k + 5, name=f'class {k}')
-                    for k in range(categories)],
+        found_image[near], found_category[near] = (
+            image[of][near],
+            category[of][near],
+        )
+    score = random.random(detections).round(1 if ties else 9)
+    ground_truth = dict(
+        images=[
+            dict(
+                id=3 * i + 2, height=HEIGHT, width=WIDTH, file_name=f'{i}.png'
+            )
+            for i in range(images)
+        ],
+        categories=[
+            dict(id=2 * k + 5, name=f'class {k}') for k in range(categories)
+        ],
         annotations=[
-            dict(id=i + 1, image_id=int(3 * image[i] + 2),
-                 category_id=int(2 * category[i] + 5),
-                 bbox=truth_box[i].tolist(),
-                 area=float(0.8 * truth_box[i, 2] * truth_box[i, 3]),
-                 iscrowd=int(random.random() < 0.1)) for i in range(objects)
-        ])
+            dict(
+                id=i + 1,
+                image_id=int(3 * image[i] + 2),
+                category_id=int(2 * category[i] + 5),
+                bbox=truth_box[i].tolist(),
+                area=float(0.8 * truth_box[i, 2] * truth_box[i, 3]),
+                iscrowd=int(random.random() < 0.1),
+            )
+            for i in range(objects)
+        ],
+    )
     results = [
-        dict(image_id=int(3 * found_image[i] + 2),
-             category_id=int(2 * found_category[i] + 5),
-             bbox=box[i].tolist(), score=float(score[i]))
-        for i in range(found)
+        dict(
+            image_id=int(3 * found_image[i] + 2),
+            category_id=int(2 * found_category[i] + 5),
+            bbox=box[i].tolist(),
+            score=float(score[i]),
+        )
+        for i in range(detections)
     ]
     if masks:
-        for entry in truth['annotations'] + results:
+        for entry in ground_truth['annotations'] + results:
             entry['segmentation'] = _mask(entry['bbox'])
-    return truth, results
+    return ground_truth, results
 
 
-def repeated(truth, results, counts):
+def repeated(ground_truth, results, counts):
     """Return a data set in which image i stands ``counts[i]`` times."""
     images, annotations, new_results = [], [], []
-    for image, count in zip(truth['images'], counts):
+    for image, count in zip(ground_truth['images'], counts):
         for _ in range(count):
             new_id = len(images) + 1
             images.append(dict(image, id=new_id))
-            for old, new in ((truth['annotations'], annotations),
-                             (results, new_results)):
-                new += [dict(entry, image_id=new_id) for entry in old
-                        if entry['image_id'] == image['id']]
-    annotations = [dict(entry, id=i + 1)
-                   for i, entry in enumerate(annotations)]
-    return dict(truth, images=images, annotations=annotations), new_results
+            for old, new in (
+                (ground_truth['annotations'], annotations),
+                (results, new_results),
+            ):
+                new += [
+                    dict(entry, image_id=new_id)
+                    for entry in old
+                    if entry['image_id'] == image['id']
+                ]
+    annotations = [
+        dict(entry, id=i + 1) for i, entry in enumerate(annotations)
+    ]
+    return dict(
+        ground_truth, images=images, annotations=annotations
+    ), new_results
 
 
 def _boxes(random, number, ties):
@@ -88,7 +112,7 @@ def _boxes(random, number, ties):
 def _mask(box):
     x, y, width, height = (int(value) for value in box)
     mask = np.zeros((HEIGHT, WIDTH), np.uint8, order='F')
-    mask[y:y + height + 1, x:x + width + 1] = 1
-    mask[y:y + height // 2, x:x + width // 3] = 0
+    mask[y : y + height + 1, x : x + width + 1] = 1
+    mask[y : y + height // 2, x : x + width // 3] = 0
     encoded = mask_utils.encode(mask)
     return dict(size=encoded['size'], counts=encoded['counts'].decode())

@@ -1,4 +1,5 @@
 """The scripts below ``tools``, imported as modules or run in this process."""
+
 import contextlib
 import importlib.util
 import io
@@ -27,10 +28,9 @@ def run_script(name, *args):
     output, code = io.StringIO(), 0
     # As Python does, which finds the modules beside a script.
     folder = str((TOOLS / name).parent)
-    with mock.patch('sys.argv', [name, *map(str, args)]), \
-            mock.patch('sys.path', [folder, *sys.path]), \
-            contextlib.redirect_stdout(output), \
-            contextlib.redirect_stderr(output):
+    with mock.patch('sys.argv', [name, *map(str, args)]), mock.patch(
+        'sys.path', [folder, *sys.path]
+    ), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             runpy.run_path(str(TOOLS / name), run_name='__main__')
         except SystemExit as stop:

@@ -1,10 +1,11 @@
 """Detectors with SGE that are small enough to be exported in a second."""
+
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from sge_mmdet.utils import stock_path
+from sge_mmdet.utils import upstream_path
 
 CONFIGS = {
     'retinanet': 'retinanet/retinanet_r50_fpn_1x_coco.py',
@@ -14,13 +15,18 @@ CONFIGS = {
     'cascade mask': 'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
     'rpn': 'rpn/rpn_r50_fpn_1x_coco.py',
 }
-BACKBONE = dict(type='SGEResNet', depth=18, base_channels=16,
-                stem_channels=16, sge=dict(groups=8))
+BACKBONE = dict(
+    type='SGEResNet',
+    depth=18,
+    base_channels=16,
+    stem_channels=16,
+    sge=dict(groups=8),
+)
 
 
 def small_config(name, **neck):
     """Return MMDetection's config, narrower, with three classes."""
-    cfg = Config.fromfile(stock_path('configs', CONFIGS[name]))
+    cfg = Config.fromfile(upstream_path('configs', CONFIGS[name]))
     model = cfg.model
     model.backbone = Config(BACKBONE)._cfg_dict
     model.neck.update(in_channels=[16, 32, 64, 128], out_channels=32, **neck)
@@ -47,8 +53,12 @@ def small_config(name, **neck):
         for head in heads if isinstance(heads, list) else [heads]:
             head.update(in_channels=32, fc_out_channels=32, num_classes=3)
         if 'mask_head' in roi:
-            roi.mask_head.update(in_channels=32, conv_out_channels=16,
-                                 num_convs=1, num_classes=3)
+            roi.mask_head.update(
+                in_channels=32,
+                conv_out_channels=16,
+                num_convs=1,
+                num_classes=3,
+            )
     return cfg
 
 
@@ -64,7 +74,7 @@ def with_weights(model):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1 and '.sge.' not in f'.{name}':
-                gain = (2 / parameter[0].numel())**0.5
+                gain = (2 / parameter[0].numel()) ** 0.5
                 parameter.normal_(0, gain, generator=generator)
             else:
                 parameter.uniform_(0, 0.5, generator=generator)

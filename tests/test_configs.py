@@ -14,12 +14,15 @@ from mmengine.optim import build_optim_wrapper
 
 from sge_mmdet import SGEResNet, SpatialGroupEnhance
 from sge_mmdet.datasets import DigitsOptions, make_digits
-from sge_mmdet.utils import stock_path
+from sge_mmdet.utils import upstream_path
 
 ROOT = Path(__file__).parents[1]
 # Those of detectors; tests/test_imagenet.py has the classifiers'.
-CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py')
-                 if not {'_base_', 'imagenet'} & {*path.parts})
+CONFIGS = sorted(
+    path
+    for path in (ROOT / 'configs').rglob('*.py')
+    if not {'_base_', 'imagenet'} & {*path.parts}
+)
 FAMILIES = ['imagenet', 'sge']
 COCO = [path for path in CONFIGS if path.name.endswith('_coco.py')]
 
@@ -29,24 +32,42 @@ def batch(tmp_path_factory):
     """Two images of the demo's data with boxes and masks."""
     register_all_modules()
     root = tmp_path_factory.mktemp('data') / 'digits'
-    make_digits(root, DigitsOptions(train_images=2, val_images=1,
-                                    image_size=128, max_objects=6))
-    dataset = DATASETS.build(dict(
-        type='CocoDataset', data_root=str(root),
-        ann_file='annotations/train.json', data_prefix=dict(img='train/'),
-        metainfo=dict(classes=tuple('0123456789')),
-        pipeline=[dict(type='LoadImageFromFile'),
-                  dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-                  dict(type='Resize', scale=(128, 128), keep_ratio=True),
-                  dict(type='PackDetInputs')]))
+    make_digits(
+        root,
+        DigitsOptions(
+            train_images=2, val_images=1, image_size=128, max_objects=6
+        ),
+    )
+    dataset = DATASETS.build(
+        dict(
+            type='CocoDataset',
+            data_root=str(root),
+            ann_file='annotations/train.json',
+            data_prefix=dict(img='train/'),
+            metainfo=dict(classes=tuple('0123456789')),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+                dict(type='Resize', scale=(128, 128), keep_ratio=True),
+                dict(type='PackDetInputs'),
+            ],
+        )
+    )
     return pseudo_collate([dataset[0], dataset[1]])
 
 
 # What differs in more than depth, recipe and starting weights is trained.
-RUN = [path for path in CONFIGS
-       if 'digits' in path.name or 'x101-32x4d-sge_fpn_1x' in path.name
-       or ('_r50' in path.name and path.parent.name != 'ablation'
-           and ('1x_' in path.name or 'legacy' in path.name))]
+RUN = [
+    path
+    for path in CONFIGS
+    if 'digits' in path.name
+    or 'x101-32x4d-sge_fpn_1x' in path.name
+    or (
+        '_r50' in path.name
+        and path.parent.name != 'ablation'
+        and ('1x_' in path.name or 'legacy' in path.name)
+    )
+]
 
 
 @functools.lru_cache(maxsize=None)
@@ -79,7 +100,8 @@ def check_ablation(layer, name):
         assert layer.groups == (int(groups[1]) if groups else 64)
     assert layer.normalize == (name != 'no-norm')
     assert (layer.weight_init, layer.bias_init) == (
-        tuple(map(float, start.groups())) if start else (0, 1))
+        tuple(map(float, start.groups())) if start else (0, 1)
+    )
 
 
 @pytest.mark.parametrize('path', RUN, ids=lambda path: path.stem)
@@ -87,19 +109,24 @@ def test_config_trains_and_predicts(path, batch):
     cfg, model = build(path)
     # Mixed precision needs a GPU.
     optimizer = build_optim_wrapper(
-        model, {**cfg.optim_wrapper, 'type': 'OptimWrapper'})
+        model, {**cfg.optim_wrapper, 'type': 'OptimWrapper'}
+    )
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     losses = model.train().train_step(batch, optimizer)
     assert torch.isfinite(losses['loss'])
-    changed = {name for name, p in model.named_parameters()
-               if not torch.equal(p, before[name])}
+    changed = {
+        name
+        for name, p in model.named_parameters()
+        if not torch.equal(p, before[name])
+    }
     assert any('.sge.' in name for name in changed) == ('sge' in path.stem)
     results = model.eval().test_step(batch)
     assert len(results) == 2
     for result in results:
         assert torch.isfinite(result.pred_instances.bboxes).all()
         assert ('masks' in result.pred_instances) == path.stem.startswith(
-            'mask-rcnn')
+            'mask-rcnn'
+        )
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -112,22 +139,33 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
     for layer in filter(is_sge, model.backbone.modules()):
         check_ablation(layer, backbone.rpartition('-sge-')[2])
     for name, kind in ATTENTION.items():
-        assert any(type(part).__name__ == kind for part in
-                   model.backbone.modules()) == backbone.endswith(f'-{name}')
+        assert any(
+            type(part).__name__ == kind for part in model.backbone.modules()
+        ) == backbone.endswith(f'-{name}')
     assert has_sge(model.neck) == ('sge-' in neck)
     depth = int(backbone.split('-')[0][1:])
     assert model.backbone.depth == depth
     assert cfg.get('custom_imports') == (
-        dict(imports=['sge_mmdet']) if 'sge' in path.stem
-        or backbone.rpartition('-')[2] in ATTENTION else None)
+        dict(imports=['sge_mmdet'])
+        if 'sge' in path.stem or backbone.rpartition('-')[2] in ATTENTION
+        else None
+    )
 
 
-@pytest.mark.parametrize('name, stages, position', [
-    ('c5', '4', None), ('c4-c5', '34', None), ('c3-c5', '234', None),
-    ('conv1', '1234', 'after_conv1'), ('conv2', '1234', 'after_conv2')])
+@pytest.mark.parametrize(
+    'name, stages, position',
+    [
+        ('c5', '4', None),
+        ('c4-c5', '34', None),
+        ('c3-c5', '234', None),
+        ('conv1', '1234', 'after_conv1'),
+        ('conv2', '1234', 'after_conv2'),
+    ],
+)
 def test_ablation_has_sge_where_its_name_says(name, stages, position):
-    path = ROOT / ('configs/sge/ablation/'
-                   f'faster-rcnn_r50-sge-{name}_fpn_1x_coco.py')
+    path = ROOT / (
+        f'configs/sge/ablation/faster-rcnn_r50-sge-{name}_fpn_1x_coco.py'
+    )
     with torch.device('meta'):
         backbone = MODELS.build(copy.deepcopy(load(path)).model.backbone)
     for stage in '1234':
@@ -138,30 +176,46 @@ def test_ablation_has_sge_where_its_name_says(name, stages, position):
 
 
 # What the paper compares with, as its configs' names have it.
-ATTENTION = {'se': 'SqueezeExcitation', 'sk': 'SelectiveKernel', 'bam': 'BAM',
-             'cbam': 'CBAM', 'gc': 'ContextBlock'}
+ATTENTION = {
+    'se': 'SqueezeExcitation',
+    'sk': 'SelectiveKernel',
+    'bam': 'BAM',
+    'cbam': 'CBAM',
+    'gc': 'ContextBlock',
+}
 
 # What may differ between a config with SGE and its plain counterpart.
-SGE_KEYS = {'custom_imports.imports', 'model.backbone.type',
-            'model.backbone.plugins', 'model.backbone.sge',
-            'model.neck.type'}
+SGE_KEYS = {
+    'custom_imports.imports',
+    'model.backbone.type',
+    'model.backbone.plugins',
+    'model.backbone.sge',
+    'model.neck.type',
+}
 
 
-@pytest.mark.parametrize('path', [
-    path for path in COCO if 'sge' in path.stem and 'legacy' not in path.stem
-], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path',
+    [
+        path
+        for path in COCO
+        if 'sge' in path.stem and 'legacy' not in path.stem
+    ],
+    ids=lambda path: path.stem,
+)
 def test_config_differs_from_its_plain_counterpart_in_sge_alone(path):
     name = re.sub(r'-sge[\w-]*?_', '_', path.stem).replace('sge-fpn', 'fpn')
     plain = path.with_name(f'{name}.py')
     is_recipe = plain.is_file()  # else it is one of MMDetection's own
     if not is_recipe:
         family = name.split('_')[0].replace('-', '_')
-        plain = stock_path('configs', family, f'{name}.py')
-    ours, theirs = (flat(load(file).to_dict())
-                    for file in (path, plain))
-    different = {re.sub(r'(model.backbone.sge).*', r'\1', key)
-                 for key in {*ours, *theirs}
-                 if ours.get(key) != theirs.get(key)}
+        plain = upstream_path('configs', family, f'{name}.py')
+    ours, theirs = (flat(load(file).to_dict()) for file in (path, plain))
+    different = {
+        re.sub(r'(model.backbone.sge).*', r'\1', key)
+        for key in {*ours, *theirs}
+        if ours.get(key) != theirs.get(key)
+    }
     # The paper's recipe starts from ImageNet weights of the same backbone.
     weights = 'model.backbone.init_cfg.checkpoint'
     assert different <= SGE_KEYS | {weights}
@@ -169,54 +223,81 @@ def test_config_differs_from_its_plain_counterpart_in_sge_alone(path):
     assert different & SGE_KEYS > {'custom_imports.imports'}
 
 
-@pytest.mark.parametrize('path', [
-    path for path in COCO if '_clip-' in path.stem
-], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path',
+    [path for path in COCO if '_clip-' in path.stem],
+    ids=lambda path: path.stem,
+)
 def test_recipe_is_that_of_the_authors(path):
     cfg = load(path)
-    epochs, steps = ((20, [16, 19]) if path.stem.startswith('cascade')
-                     else (24, [16, 22]))
+    epochs, steps = (
+        (20, [16, 19]) if path.stem.startswith('cascade') else (24, [16, 22])
+    )
     warmup, decay = cfg.param_scheduler
     assert cfg.train_cfg.max_epochs == decay.end == epochs
     assert (decay.milestones, decay.gamma) == (steps, 0.1)
-    assert (warmup.start_factor, warmup.end, warmup.by_epoch) == (1 / 3, 500,
-                                                                  False)
+    assert (warmup.start_factor, warmup.end, warmup.by_epoch) == (
+        1 / 3,
+        500,
+        False,
+    )
     assert cfg.optim_wrapper.clip_grad == dict(max_norm=35, norm_type=2)
     assert flat(cfg.optim_wrapper.optimizer) == dict(
-        type='SGD', momentum=0.9, weight_decay=1e-4,
-        lr=0.01 if path.stem.startswith('retinanet') else 0.02)
+        type='SGD',
+        momentum=0.9,
+        weight_decay=1e-4,
+        lr=0.01 if path.stem.startswith('retinanet') else 0.02,
+    )
     assert cfg.auto_scale_lr.base_batch_size == 16
     backbone = cfg.model.backbone
     assert (backbone.style, backbone.norm_eval, backbone.frozen_stages) == (
-        'pytorch', True, 1)
+        'pytorch',
+        True,
+        1,
+    )
     if 'retinanet' not in path.stem:
         test = cfg.model.test_cfg
         assert test.rpn.nms_pre == test.rpn.max_per_img == 2000
-        assert (test.rcnn.score_thr, test.rcnn.nms.iou_threshold,
-                test.rcnn.max_per_img) == (0.05, 0.5, 100)
+        assert (
+            test.rcnn.score_thr,
+            test.rcnn.nms.iou_threshold,
+            test.rcnn.max_per_img,
+        ) == (0.05, 0.5, 100)
     resize, flip = cfg.train_pipeline[-3:-1]
-    assert (resize.scale, resize.keep_ratio, flip.prob) == ((1333, 800), True,
-                                                            0.5)
+    assert (resize.scale, resize.keep_ratio, flip.prob) == (
+        (1333, 800),
+        True,
+        0.5,
+    )
 
 
 def test_family_has_every_detector_depth_and_schedule():
     names = {path.stem for path in COCO}
-    for detector, epochs in (('faster-rcnn', '2x'), ('mask-rcnn', '2x'),
-                             ('cascade-rcnn', '20e'), ('retinanet', '2x')):
+    for detector, epochs in (
+        ('faster-rcnn', '2x'),
+        ('mask-rcnn', '2x'),
+        ('cascade-rcnn', '20e'),
+        ('retinanet', '2x'),
+    ):
         for depth in 'r50', 'r101':
-            assert {f'{detector}_{depth}-sge_fpn_1x_coco',
-                    f'{detector}_{depth}-sge_fpn_clip-{epochs}_coco',
-                    f'{detector}_{depth}_fpn_clip-{epochs}_coco',
-                    f'{detector}_{depth}-sge_fpn_clip-{epochs}_legacy_coco',
-                    } <= names
+            assert {
+                f'{detector}_{depth}-sge_fpn_1x_coco',
+                f'{detector}_{depth}-sge_fpn_clip-{epochs}_coco',
+                f'{detector}_{depth}_fpn_clip-{epochs}_coco',
+                f'{detector}_{depth}-sge_fpn_clip-{epochs}_legacy_coco',
+            } <= names
 
 
 def flat(value, prefix=''):
     """Return {path: value} of nested dicts, without their scopes."""
     if not isinstance(value, dict):
         return {prefix[:-1]: unscoped(value)}
-    return {path: item for key, part in value.items() if key != '_scope_'
-            for path, item in flat(part, f'{prefix}{key}.').items()}
+    return {
+        path: item
+        for key, part in value.items()
+        if key != '_scope_'
+        for path, item in flat(part, f'{prefix}{key}.').items()
+    }
 
 
 def unscoped(value):
@@ -227,57 +308,68 @@ def unscoped(value):
 
 def metafile(family):
     return yaml.safe_load(
-        (ROOT / 'configs' / family / 'metafile.yml').read_text())
+        (ROOT / 'configs' / family / 'metafile.yml').read_text()
+    )
 
 
 def test_index_names_every_family():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    assert index == dict(Import=[f'configs/{family}/metafile.yml'
-                                 for family in FAMILIES])
-    names = {metafile(family)['Collections'][0]['Name']
-             for family in FAMILIES}
+    assert index == dict(
+        Import=[f'configs/{family}/metafile.yml' for family in FAMILIES]
+    )
+    names = {metafile(family)['Collections'][0]['Name'] for family in FAMILIES}
     assert len(names) == len(FAMILIES)
 
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_metafile_lists_every_config_with_its_epochs(family):
     if family == 'imagenet':
-        pytest.importorskip('mmpretrain', reason='its configs inherit '
-                            "MMPretrain's, which is not installed")
+        pytest.importorskip(
+            'mmpretrain',
+            reason="its configs inherit MMPretrain's, which is not installed",
+        )
     meta = metafile(family)
-    (collection, ) = meta['Collections']
+    (collection,) = meta['Collections']
     assert (ROOT / collection['README']).is_file()
     listed = {model['Config']: model for model in meta['Models']}
     assert {ROOT / name for name in listed} == {
-        *(ROOT / 'configs' / family).rglob('*.py')}
+        *(ROOT / 'configs' / family).rglob('*.py')
+    }
     for name, model in listed.items():
         assert model['Name'] == Path(name).stem
         assert model['In Collection'] == collection['Name']
-        assert model['Metadata']['Epochs'] == load(
-            ROOT / name).train_cfg.max_epochs
+        assert (
+            model['Metadata']['Epochs']
+            == load(ROOT / name).train_cfg.max_epochs
+        )
         for result in model.get('Results', ()):
             assert 'paper' in result['Source'].lower()
 
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_readme_of_the_family_lists_every_config_and_the_papers_figures(
-        family):
+    family,
+):
     folder = ROOT / 'configs' / family
     text = (folder / 'README.md').read_text()
     for path in folder.rglob('*.py'):
         assert f']({path.relative_to(folder)})' in text
     for model in metafile(family)['Models']:
         for result in model.get('Results', ()):
-            row = next(line for line in text.splitlines()
-                       if f'{model["Name"]}.py)' in line)
-            (figure, ) = result['Metrics'].values()
+            row = next(
+                line
+                for line in text.splitlines()
+                if f'{model["Name"]}.py)' in line
+            )
+            (figure,) = result['Metrics'].values()
             assert float(row.partition('.py) |')[2].split('|')[0]) == figure
 
 
 @pytest.mark.parametrize('name', ['SGEResNet', 'sge_mmdet.SGEResNet'])
-def test_type_alone_turns_a_stock_config_into_one_with_sge(name):
+def test_type_alone_turns_a_upstream_config_into_one_with_sge(name):
     cfg = Config.fromfile(
-        stock_path('configs', 'retinanet', 'retinanet_r18_fpn_1x_coco.py'))
+        upstream_path('configs', 'retinanet', 'retinanet_r18_fpn_1x_coco.py')
+    )
     cfg.merge_from_dict({'model.backbone.type': name})
     cfg.model.backbone.init_cfg = None
     register_all_modules()

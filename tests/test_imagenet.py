@@ -1,4 +1,5 @@
 """ImageNet pre-training with MMPretrain, from images to a detector."""
+
 import copy
 import os
 import subprocess
@@ -16,16 +17,17 @@ from torch.nn import BatchNorm2d
 
 from sge_mmdet import SpatialGroupEnhance
 from sge_mmdet.conversion import convert_checkpoint
-from sge_mmdet.runner import load_local_checkpoint
+from sge_mmdet.engine import load_local_checkpoint
 
 pytest.importorskip(
-    'mmpretrain', reason='MMPretrain is not installed: pip install '
-    "-e '.[imagenet]'")
+    'mmpretrain',
+    reason="MMPretrain is not installed: pip install -e '.[imagenet]'",
+)
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / 'configs' / 'imagenet'
 DETECTOR = ROOT / 'configs/sge/faster-rcnn_r50-sge_fpn_clip-2x_coco.py'
-SMALL = '''
+SMALL = """
 _base_ = {base!r}
 model = dict(backbone=dict(base_channels=16),
              head=dict(num_classes=2, in_channels=512, topk=(1, )))
@@ -36,7 +38,7 @@ train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
 val_dataloader = train_dataloader
 val_evaluator = dict(topk=(1, ))
 train_cfg = dict(max_epochs=1)
-'''
+"""
 
 
 @pytest.fixture(scope='module')
@@ -50,13 +52,26 @@ def trained(tmp_path_factory):
             image = random.integers(256, size=(64, 64, 3), dtype=np.uint8)
             cv2.imwrite(str(root / folder / f'{i}.jpg'), image)
     config = root / 'small.py'
-    config.write_text(SMALL.format(
-        base=str(FOLDER / 'sge-resnet50_8xb32_in1k.py'), data=str(root)))
+    config.write_text(
+        SMALL.format(
+            base=str(FOLDER / 'sge-resnet50_8xb32_in1k.py'), data=str(root)
+        )
+    )
     done = subprocess.run(
-        [sys.executable, 'tests/without_torchvision.py', 'tools/train.py',
-         config, '--auto-scale-lr', '--work-dir', root / 'work'], cwd=ROOT,
-        capture_output=True, text=True,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
+        [
+            sys.executable,
+            'tests/without_torchvision.py',
+            'tools/train.py',
+            config,
+            '--auto-scale-lr',
+            '--work-dir',
+            root / 'work',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
+    )
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     return config, root / 'work' / 'epoch_1.pth', output
@@ -81,16 +96,26 @@ def test_training_moves_sge_and_reports_the_accuracy(trained):
 @pytest.mark.parametrize('way', ['as it is', 'converted', 'prefix'])
 def test_detector_starts_from_the_classifier(trained, tmp_path, way):
     config, checkpoint, _ = trained
-    classifier = build(Config.fromfile(config).model.backbone,
-                       out_indices=(0, 1, 2, 3))
-    classifier.load_state_dict({
-        key.partition('.')[2]: value for key, value in
-        load_local_checkpoint(checkpoint)['state_dict'].items()
-        if key.startswith('backbone.')}, strict=True)
+    classifier = build(
+        Config.fromfile(config).model.backbone, out_indices=(0, 1, 2, 3)
+    )
+    classifier.load_state_dict(
+        {
+            key.partition('.')[2]: value
+            for key, value in load_local_checkpoint(checkpoint)[
+                'state_dict'
+            ].items()
+            if key.startswith('backbone.')
+        },
+        strict=True,
+    )
     cfg = Config.fromfile(DETECTOR)
-    cfg.merge_from_dict({'model.backbone.base_channels': 16,
-                         'model.backbone.init_cfg.checkpoint': str(checkpoint)
-                         })
+    cfg.merge_from_dict(
+        {
+            'model.backbone.base_channels': 16,
+            'model.backbone.init_cfg.checkpoint': str(checkpoint),
+        }
+    )
     if way == 'converted':
         cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'sge.pth')
         convert_checkpoint(str(checkpoint), tmp_path / 'sge.pth')
@@ -107,18 +132,24 @@ def test_detector_starts_from_the_classifier(trained, tmp_path, way):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.py')),
-                         ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path', sorted(FOLDER.glob('*.py')), ids=lambda path: path.stem
+)
 def test_recipe_is_that_of_the_authors(path):
     cfg = Config.fromfile(path)
     optimizer = dict(cfg.optim_wrapper.optimizer)
     optimizer.pop('_scope_')
-    assert optimizer == dict(type='SGD', lr=0.1, momentum=0.9,
-                             weight_decay=1e-4)
+    assert optimizer == dict(
+        type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4
+    )
     assert cfg.optim_wrapper.get('paramwise_cfg') is None
     decay = cfg.param_scheduler
     assert (decay.type, decay.milestones, decay.gamma, decay.by_epoch) == (
-        'MultiStepLR', [30, 60, 90], 0.1, True)
+        'MultiStepLR',
+        [30, 60, 90],
+        0.1,
+        True,
+    )
     assert cfg.train_cfg.max_epochs == 100
     gpus, images = 8, cfg.train_dataloader.batch_size
     assert gpus * images == cfg.auto_scale_lr.base_batch_size == 256
@@ -135,7 +166,8 @@ def test_recipe_is_that_of_the_authors(path):
 def test_classifier_differs_from_the_plain_one_in_sge_alone(depth):
     plain, ours = (
         Config.fromfile(FOLDER / f'{prefix}resnet{depth}_8xb32_in1k.py')
-        for prefix in ('', 'sge-'))
+        for prefix in ('', 'sge-')
+    )
     ours = copy.deepcopy(ours.to_dict())
     assert ours.pop('custom_imports') == dict(imports=['sge_mmdet'])
     backbone = ours['model']['backbone']
@@ -156,8 +188,11 @@ def test_all_of_the_backbone_is_trained_from_the_authors_start(depth):
     assert all(p.requires_grad for p in backbone.parameters())
     norms = [m for m in backbone.modules() if isinstance(m, BatchNorm2d)]
     assert all(norm.training and (norm.weight == 1).all() for norm in norms)
-    layers = [m for m in backbone.modules()
-              if isinstance(m, SpatialGroupEnhance)]
+    layers = [
+        m for m in backbone.modules() if isinstance(m, SpatialGroupEnhance)
+    ]
     assert len(layers) == sum(backbone.stage_blocks)
-    assert all((sge.bias == 1).all() and not sge.weight.any()
-               and sge.groups == 64 for sge in layers)
+    assert all(
+        (sge.bias == 1).all() and not sge.weight.any() and sge.groups == 64
+        for sge in layers
+    )

@@ -18,14 +18,30 @@ def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp('wheel')
     files = subprocess.run(
         ['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
-        cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     for name in files.splitlines():
         if (ROOT / name).is_file():
             (out / 'src' / name).parent.mkdir(parents=True, exist_ok=True)
             (out / 'src' / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--no-deps',
-                    '--no-build-isolation', '-w', out, out / 'src'],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'pip',
+            'wheel',
+            '--no-deps',
+            '--no-build-isolation',
+            '-w',
+            out,
+            out / 'src',
+        ],
+        check=True,
+        capture_output=True,
+    )
     return zipfile.ZipFile(next(out.glob('*.whl')))
 
 
@@ -52,21 +68,42 @@ def test_wheel_holds_every_module_and_no_test(wheel):
 
 
 def test_installing_the_wheel_can_replace_neither_torch_nor_openmmlab(wheel):
-    required = [line.split()[1] for line in metadata(wheel).splitlines()
-                if line.startswith('Requires-Dist') and 'extra ==' not in line]
+    required = [
+        line.split()[1]
+        for line in metadata(wheel).splitlines()
+        if line.startswith('Requires-Dist') and 'extra ==' not in line
+    ]
     assert sorted(required) == ['hotcoco>=1.3;', 'msgspec', 'numpy', 'tqdm']
 
 
-@pytest.mark.parametrize('name, found, warns', [
-    ('mmcv', '2.2.0', True), ('mmcv', '2.0.0rc4', False),
-    ('mmdet', '2.28.0', True), ('mmdet', '3.1.0', False),
-    ('torch', '1.13.1+cu117', True), ('torch', '2.13.0+cpu', False)])
+@pytest.mark.parametrize(
+    'name, found, warns',
+    [
+        ('mmcv', '2.2.0', True),
+        ('mmcv', '2.0.0rc4', False),
+        ('mmdet', '2.28.0', True),
+        ('mmdet', '3.1.0', False),
+        ('torch', '1.13.1+cu117', True),
+        ('torch', '2.13.0+cpu', False),
+    ],
+)
 def test_unsupported_version_warns_with_what_is_supported(
-        monkeypatch, name, found, warns):
-    monkeypatch.setattr(compatibility, 'version',
-                        lambda asked: found if asked == name else
-                        {'torch': '2.13.0', 'mmengine': '0.10.7',
-                         'mmcv': '2.1.0', 'mmdet': '3.3.0'}[asked])
+    monkeypatch, name, found, warns
+):
+    monkeypatch.setattr(
+        compatibility,
+        'version',
+        lambda asked: (
+            found
+            if asked == name
+            else {
+                'torch': '2.13.0',
+                'mmengine': '0.10.7',
+                'mmcv': '2.1.0',
+                'mmdet': '3.3.0',
+            }[asked]
+        ),
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         compatibility.warn_of_unsupported_versions()
@@ -82,7 +119,8 @@ def test_mim_installs_the_versions_that_do_not_warn():
     assert [line for line in lines if not line.startswith('#')] == [
         f'{name}>={first},<{end}'
         for name, (first, end) in sorted(compatibility.SUPPORTED.items())
-        if end]
+        if end
+    ]
 
 
 def test_version_is_that_of_the_wheel(wheel):

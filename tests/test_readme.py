@@ -1,4 +1,5 @@
 """The three ways of plugging SGE in, run from the README's own text."""
+
 import re
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from sge_mmdet import SpatialGroupEnhance
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()
-WAYS = re.findall(r'```python\n(.*?)```', README.split(
-    '## Plug it into your config')[1].split('\n## ')[0], re.DOTALL)
+WAYS = re.findall(
+    r'```python\n(.*?)```',
+    README.split('## Plug it into your config')[1].split('\n## ')[0],
+    re.DOTALL,
+)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -22,8 +26,9 @@ def registered():
 
 def has_sge(cfg):
     backbone = MODELS.build(cfg.model.backbone)
-    return any(isinstance(part, SpatialGroupEnhance)
-               for part in backbone.modules())
+    return any(
+        isinstance(part, SpatialGroupEnhance) for part in backbone.modules()
+    )
 
 
 def test_there_are_three_ways_of_at_most_five_lines():
@@ -39,7 +44,8 @@ def test_config_in_the_readme_builds_with_sge(way, tmp_path):
 
 def test_python_in_the_readme_adds_sge(tmp_path, monkeypatch):
     (tmp_path / 'my_config.py').write_text(
-        "model = dict(backbone=dict(type='ResNeSt', depth=50))")
+        "model = dict(backbone=dict(type='ResNeSt', depth=50))"
+    )
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(WAYS[2], names)
@@ -48,5 +54,6 @@ def test_python_in_the_readme_adds_sge(tmp_path, monkeypatch):
 
 def test_files_and_folders_in_the_readme_exist():
     names = re.findall(r'\]\(([^)#:]+)\)', README) + re.findall(
-        r'\b((?:tools|tests|configs|docs|sge_mmdet)/[\w./-]*\w)', README)
+        r'\b((?:tools|tests|configs|docs|sge_mmdet)/[\w./-]*\w)', README
+    )
     assert names and all((ROOT / name).exists() for name in names)

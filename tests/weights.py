@@ -1,4 +1,5 @@
 """Weights for tests: drawn, so that they do not depend on stale memory."""
+
 import torch
 from torch import nn
 
@@ -13,5 +14,5 @@ def draw_weights(module: nn.Module, seed: int = 0) -> None:
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.dim() > 1 and '.sge.' not in f'.{name}':
-                gain = (2 / parameter[0].numel())**0.5
+                gain = (2 / parameter[0].numel()) ** 0.5
                 parameter.normal_(0, gain, generator=generator)

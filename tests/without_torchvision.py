@@ -6,13 +6,19 @@ MMPretrain imports torchvision for transforms that no config here uses, and
 torchvision's package on PyPI imports with PyTorch for CUDA alone. Where it
 cannot be imported, empty modules stand in for it.
 """
+
 import runpy
 import sys
 from types import ModuleType
 
-MODULES = ('torchvision', 'torchvision.transforms', 'torchvision.ops',
-           'torchvision.transforms.functional', 'torchvision.ops.boxes',
-           'torchvision.transforms.transforms')
+MODULES = (
+    'torchvision',
+    'torchvision.transforms',
+    'torchvision.ops',
+    'torchvision.transforms.functional',
+    'torchvision.ops.boxes',
+    'torchvision.transforms.transforms',
+)
 
 
 class StandIn(ModuleType):

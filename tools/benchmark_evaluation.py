@@ -7,6 +7,7 @@ summary, this package on all of its tables, and the comparison of two results.
 Each does so several times in turn. Seconds are medians of this run on this
 machine, without imports; memory is the process's peak.
 """
+
 import argparse
 import contextlib
 import io
@@ -30,14 +31,14 @@ from sge_mmdet.evaluation import (
     compare_detections,
     evaluate,
     read_detections,
-    read_truth,
+    read_ground_truth,
     size_bins,
     size_table,
 )
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
-    synthetic_truth,
+    synthetic_ground_truth,
     to_coco,
 )
 from sge_mmdet.utils import Writer
@@ -49,10 +50,10 @@ def run_pycocotools(folder: Path, resamples: int) -> Dict[str, float]:
     """Load and evaluate as COCO's own example does."""
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(folder / 'truth.json'))
-        found = truth.loadRes(str(folder / 'a.json'))
+        ground_truth = COCO(str(folder / 'truth.json'))
+        detections = ground_truth.loadRes(str(folder / 'a.json'))
         loaded = time.perf_counter()
-        run = COCOeval(truth, found, 'bbox')
+        run = COCOeval(ground_truth, detections, 'bbox')
         run.evaluate()
         run.accumulate()
         run.summarize()
@@ -62,10 +63,10 @@ def run_pycocotools(folder: Path, resamples: int) -> Dict[str, float]:
 def run_tables(folder: Path, resamples: int) -> Dict[str, float]:
     """Load and evaluate by size and class, seven sizes in all."""
     start = time.perf_counter()
-    truth = read_truth(folder / 'truth.json')
-    found = read_detections(folder / 'a.json', truth)
+    ground_truth = read_ground_truth(folder / 'truth.json')
+    detections = read_detections(folder / 'a.json', ground_truth)
     loaded = time.perf_counter()
-    result = evaluate(truth, found, size_bins(BINS))
+    result = evaluate(ground_truth, detections, size_bins(BINS))
     size_table(result).text()
     class_table(result).text()
     return dict(load=loaded - start, run=time.perf_counter() - loaded)
@@ -74,26 +75,33 @@ def run_tables(folder: Path, resamples: int) -> Dict[str, float]:
 def run_comparison(folder: Path, resamples: int) -> Dict[str, float]:
     """Load two results and compare them."""
     start = time.perf_counter()
-    truth = read_truth(folder / 'truth.json')
-    a, b = (read_detections(folder / f'{name}.json', truth) for name in 'ab')
+    ground_truth = read_ground_truth(folder / 'truth.json')
+    a, b = (
+        read_detections(folder / f'{name}.json', ground_truth) for name in 'ab'
+    )
     loaded = time.perf_counter()
-    compare_detections(truth, [a], [b], size_bins('coco'),
-                       resamples=resamples)
+    compare_detections(
+        ground_truth, [a], [b], size_bins('coco'), resamples=resamples
+    )
     return dict(load=loaded - start, run=time.perf_counter() - loaded)
 
 
-PROGRAMS = {'pycocotools': run_pycocotools, 'tables': run_tables,
-            'comparison': run_comparison}
+PROGRAMS = {
+    'pycocotools': run_pycocotools,
+    'tables': run_tables,
+    'comparison': run_comparison,
+}
 
 
 def write_data(folder: Path, images: int, objects: int, boxes: int) -> None:
     """Write ground truth and two results of about so many boxes."""
-    truth = synthetic_truth(images, objects, 80)
+    ground_truth = synthetic_ground_truth(images, objects, 80)
     false = max(0, boxes - objects) / images
     for name, seed, shift in (('a', 1, 0.11), ('b', 2, 0.10)):
-        found = synthetic_detections(
-            truth, Skill(shift=shift, false=false), seed)
-        data, results = to_coco(truth, found)
+        detections = synthetic_detections(
+            ground_truth, Skill(shift=shift, false=false), seed
+        )
+        data, results = to_coco(ground_truth, detections)
         Writer().write(folder / f'{name}.json', json.dumps(results))
     Writer().write(folder / 'truth.json', json.dumps(data))
 
@@ -106,9 +114,22 @@ def measure(args: argparse.Namespace) -> Dict[str, List[dict]]:
         figures = {name: [] for name in PROGRAMS}
         for name in tqdm([*PROGRAMS] * args.repeat, desc='runs'):
             done = subprocess.run(
-                [sys.executable, '-W', 'ignore', __file__, '--program', name,
-                 '--folder', folder, '--resamples', str(args.resamples)],
-                stdout=subprocess.PIPE, text=True, check=True)
+                [
+                    sys.executable,
+                    '-W',
+                    'ignore',
+                    __file__,
+                    '--program',
+                    name,
+                    '--folder',
+                    folder,
+                    '--resamples',
+                    str(args.resamples),
+                ],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
             figures[name].append(json.loads(done.stdout.splitlines()[-1]))
     return figures
 
@@ -121,30 +142,40 @@ def main() -> None:
     parser.add_argument('--boxes', type=int, default=500000)
     parser.add_argument('--resamples', type=int, default=1000)
     parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--program', choices=PROGRAMS,
-                        help='run one of them on --folder, for this script')
+    parser.add_argument(
+        '--program',
+        choices=PROGRAMS,
+        help='run one of them on --folder, for this script',
+    )
     parser.add_argument('--folder', type=Path)
     args = parser.parse_args()
     if args.program:
         figures = PROGRAMS[args.program](args.folder, args.resamples)
         # Kilobytes on Linux.
-        figures['memory'] = resource.getrusage(
-            resource.RUSAGE_SELF).ru_maxrss / 1e6
+        figures['memory'] = (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        )
         print(json.dumps(figures))
         return
     try:
         figures = measure(args)
     except OSError as error:
         sys.exit(f'error: {error}')
-    print(f'medians of {args.repeat} runs\n{"program":14} {"load s":>8} '
-          f'{"run s":>8} {"GB":>6} {"pycocotools / it":>17}')
+    print(
+        f'medians of {args.repeat} runs\n{"program":14} {"load s":>8} '
+        f'{"run s":>8} {"GB":>6} {"pycocotools / it":>17}'
+    )
     slowest = None
     for name, runs in figures.items():
-        load, run, memory = (median(figure[key] for figure in runs)
-                             for key in ('load', 'run', 'memory'))
+        load, run, memory = (
+            median(figure[key] for figure in runs)
+            for key in ('load', 'run', 'memory')
+        )
         slowest = slowest or load + run
-        print(f'{name:14} {load:8.2f} {run:8.2f} {memory:6.2f} '
-              f'{slowest / (load + run):16.1f}x')
+        print(
+            f'{name:14} {load:8.2f} {run:8.2f} {memory:6.2f} '
+            f'{slowest / (load + run):16.1f}x'
+        )
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ CHECKPOINT is one of these; which one is seen from its keys:
   - any plain backbone or detector: --config names the config with SGE that it
     is for, and the result computes exactly what the plain model does.
 """
+
 import argparse
 import sys
 
@@ -20,22 +21,27 @@ def main() -> None:
     """Convert the checkpoint and say what was done."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        'checkpoint', help='file or address, such as torchvision://resnet50')
+        'checkpoint', help='file or address, such as torchvision://resnet50'
+    )
+    parser.add_argument('-o', '--out', required=True, help='the file to write')
     parser.add_argument(
-        '-o', '--out', required=True, help='the file to write')
+        '--config', help='config of the model with SGE that it is for'
+    )
     parser.add_argument(
-        '--config', help='config of the model with SGE that it is for')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace the file if it '
-        'exists')
+        '--overwrite',
+        action='store_true',
+        help='replace the file if it exists',
+    )
     args = parser.parse_args()
     register_all_modules()
     try:
         cfg = args.config and load_config(find_config(args.config))
-        steps = convert_checkpoint(args.checkpoint, args.out, cfg or None,
-                                   args.overwrite)
+        steps = convert_checkpoint(
+            args.checkpoint, args.out, cfg or None, args.overwrite
+        )
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
     print(f'{args.out}: ' + '; '.join(steps))

@@ -5,6 +5,7 @@ MODEL is a config (a file, or mmdet::retinanet/retinanet_r50_fpn_1x_coco.py) or
 a backbone's type, such as SGEResNet with --cfg-options depth=50. GFLOPs are
 counted as the paper's authors do, and beside it as MMEngine does.
 """
+
 import argparse
 import sys
 
@@ -26,29 +27,45 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('model', nargs='?', help='config or backbone type')
     parser.add_argument(
-        '--shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
-        help='default: 800 1333, with --classifier 224 224')
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='default: 800 1333, with --classifier 224 224',
+    )
     parser.add_argument(
-        '--classifier', action='store_true',
-        help="add ImageNet's classifier to the backbone")
+        '--classifier',
+        action='store_true',
+        help="add ImageNet's classifier to the backbone",
+    )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help="changes of the config, or the backbone's options")
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help="changes of the config, or the backbone's options",
+    )
     parser.add_argument(
-        '--paper', action='store_true',
+        '--paper',
+        action='store_true',
         help="the paper's rows for ResNet, SGE and what it compares with, "
-        'and what it says; exit status 1 if a digit differs unexpectedly')
+        'and what it says; exit status 1 if a digit differs unexpectedly',
+    )
     args = parser.parse_args()
     if not (args.model or args.paper):
         parser.error('name a config or a backbone, or ask for --paper')
     if args.shape and min(args.shape) < 1:
-        parser.error(f'--shape is a height and a width in pixels, got '
-                     f'{args.shape[0]} {args.shape[1]}')
-    image = tuple(args.shape or ((224, 224) if args.classifier else
-                                 (800, 1333)))
+        parser.error(
+            f'--shape is a height and a width in pixels, got '
+            f'{args.shape[0]} {args.shape[1]}'
+        )
+    image = tuple(
+        args.shape or ((224, 224) if args.classifier else (800, 1333))
+    )
     register_all_modules()
     try:
         if args.paper:
@@ -62,8 +79,15 @@ def main() -> None:
             backbone = dict(type=args.model, **args.cfg_options)
             stats = backbone_stats(backbone, image, args.classifier)
             print(f'{HEADER}\n{stats.line()}')
-    except (AttributeError, ImportError, KeyError, OSError, RuntimeError,
-            TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        ImportError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         sys.exit(f'error: {error}')
 
 
@@ -75,8 +99,11 @@ def print_paper() -> None:
         is_same = stats.agrees_with(row)
         agree &= is_same != bool(row.difference)
         word = 'same' if is_same else f'DIFFERENT {row.difference}'
-        print(f'{stats.line()}   {"":7} {row.params:>6}M {row.gflops:>7}  '
-              f'{word}', flush=True)
+        print(
+            f'{stats.line()}   {"":7} {row.params:>6}M {row.gflops:>7}  '
+            f'{word}',
+            flush=True,
+        )
     sys.exit(not agree)
 
 

@@ -5,6 +5,7 @@ For every SGE layer that is asked for it writes a sheet of its most telling
 groups, those whose gates vary most over the image, and a histogram of the
 similarity before and after normalisation.
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from sge_mmdet.visualization import (
     GateMaps,
     choose_layers,
     gates_figure,
-    look_at_gates,
+    record_gates,
     similarity_figure,
 )
 
@@ -31,12 +32,20 @@ from sge_mmdet.visualization import (
 def main() -> None:
     """Draw the sheets."""
     args = parse_args()
-    writer = Writer(args.overwrite, [
-        args.config, args.checkpoint, args.image,
-        *filter(None, [args.before])], renews=True)
+    writer = Writer(
+        args.overwrite,
+        [
+            args.config,
+            args.checkpoint,
+            args.image,
+            *filter(None, [args.before]),
+        ],
+        renews=True,
+    )
     try:
-        image, after = look(args.config, args.checkpoint, args.image,
-                            args.device)
+        image, after = look(
+            args.config, args.checkpoint, args.image, args.device
+        )
         layers = choose_layers(after, args.layers)
         for name in layers:
             writer.check(*picture_files(args.out_dir, name))
@@ -44,12 +53,17 @@ def main() -> None:
         for name in layers:
             groups = after[name].choose_groups(args.groups, args.number)
             files = picture_files(args.out_dir, name)
-            gates = {f'gate {when} training': maps[name] for when, maps in
-                     (('before', before), ('after', after)) if maps}
-            save_figure(gates_figure(image, gates, name, groups), files[0],
-                        writer)
-            save_figure(similarity_figure(after[name], name, groups),
-                        files[1], writer)
+            gates = {
+                f'gate {when} training': maps[name]
+                for when, maps in (('before', before), ('after', after))
+                if maps
+            }
+            save_figure(
+                gates_figure(image, gates, name, groups), files[0], writer
+            )
+            save_figure(
+                similarity_figure(after[name], name, groups), files[1], writer
+            )
             print(*files)
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f'error: {error}')
@@ -59,28 +73,41 @@ def parse_args() -> argparse.Namespace:
     """Return the arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='config of a detector with SGE')
     parser.add_argument('checkpoint', help='its weights after training')
     parser.add_argument('image')
     parser.add_argument(
-        '--before', metavar='CHECKPOINT',
+        '--before',
+        metavar='CHECKPOINT',
         help='weights before training, to draw beside; default: those that '
-        'the config starts from')
+        'the config starts from',
+    )
     parser.add_argument(
-        '--layers', nargs='+', metavar='NAME',
+        '--layers',
+        nargs='+',
+        metavar='NAME',
         help='layers whose names hold one of these, such as layer4 or '
-        'layer2.0.sge; default: the last one of each stage')
-    parser.add_argument('--groups', nargs='+', type=int,
-                        help='default: the most telling ones')
-    parser.add_argument('--number', type=int, default=4,
-                        help='how many groups where none is named; '
-                        'default: 4')
+        'layer2.0.sge; default: the last one of each stage',
+    )
+    parser.add_argument(
+        '--groups', nargs='+', type=int, help='default: the most telling ones'
+    )
+    parser.add_argument(
+        '--number',
+        type=int,
+        default=4,
+        help='how many groups where none is named; default: 4',
+    )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--out-dir', type=Path, default='sge_maps')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace files that are '
-        'there, also those that this tool did not write')
+        '--overwrite',
+        action='store_true',
+        help='replace files that are '
+        'there, also those that this tool did not write',
+    )
     return parser.parse_args()
 
 
@@ -99,26 +126,33 @@ def look_before(args: argparse.Namespace) -> Dict[str, GateMaps]:
         # What a config starts from may be on another machine.
         if args.before:
             raise
-        print('note: drawn without the gates before training, since the '
-              f'weights that the config starts from cannot be loaded ({error})'
-              '; --before names others', file=sys.stderr)
+        print(
+            'note: drawn without the gates before training, since the '
+            f'weights that the config starts from cannot be loaded ({error})'
+            '; --before names others',
+            file=sys.stderr,
+        )
         return {}
 
 
-def look(config: str, checkpoint: Optional[str], image: str,
-         device: str) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
+def look(
+    config: str, checkpoint: Optional[str], image: str, device: str
+) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
     """Return an image and what a detector's SGE layers do to it."""
     if not Path(image).is_file():
         raise FileNotFoundError(f'There is no image {image}')
     torch.manual_seed(0)
     # Without a palette MMDetection would look for one in the data set.
     model = init_detector(
-        config, checkpoint or Config.fromfile(config).get('load_from'),
-        palette='random', device=device)
+        config,
+        checkpoint or Config.fromfile(config).get('load_from'),
+        palette='random',
+        device=device,
+    )
     if not checkpoint and not model.cfg.get('load_from'):
         model.init_weights()
     pipeline = Compose(get_test_pipeline_cfg(model.cfg))
-    return look_at_gates(model, pipeline(dict(img_path=image, img_id=0)))
+    return record_gates(model, pipeline(dict(img_path=image, img_id=0)))
 
 
 if __name__ == '__main__':

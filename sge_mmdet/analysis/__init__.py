@@ -1,4 +1,5 @@
 """What a model costs."""
+
 from .complexity import (
     add_classifier,
     count_flops,
@@ -17,8 +18,17 @@ from .stats import (
 )
 
 __all__ = [
-    'HEADER', 'PAPER_HEADER', 'PAPER_ROWS', 'ModelStats', 'PaperRow',
-    'add_classifier', 'backbone_stats', 'config_stats', 'count_flops',
-    'count_flops_as_mmengine', 'count_parameters', 'detector_taking_image',
-    'paper_stats'
+    'HEADER',
+    'PAPER_HEADER',
+    'PAPER_ROWS',
+    'ModelStats',
+    'PaperRow',
+    'add_classifier',
+    'backbone_stats',
+    'config_stats',
+    'count_flops',
+    'count_flops_as_mmengine',
+    'count_parameters',
+    'detector_taking_image',
+    'paper_stats',
 ]

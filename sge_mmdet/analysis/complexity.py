@@ -1,4 +1,5 @@
 """Parameters and GFLOPs of models, as the paper's authors count them."""
+
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional, Tuple
 
@@ -20,8 +21,16 @@ from ..models import SpatialGroupEnhance
 from ..utils import quiet_log
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
-ONE_PER_INPUT = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, _MaxPoolNd, _AvgPoolNd,
-                 _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, SpatialGroupEnhance)
+ONE_PER_INPUT = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    _MaxPoolNd,
+    _AvgPoolNd,
+    _AdaptiveAvgPoolNd,
+    _AdaptiveMaxPoolNd,
+    SpatialGroupEnhance,
+)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -76,14 +85,17 @@ def count_flops_as_mmengine(model: nn.Module, image: Tensor) -> int:
     # It warns of every kind of operation that it does not count.
     with torch.no_grad(), quiet_log():
         model.eval()
-        return int(get_model_complexity_info(
-            model, inputs=(image, ), show_table=False,
-            show_arch=False)['flops'])
+        return int(
+            get_model_complexity_info(
+                model, inputs=(image,), show_table=False, show_arch=False
+            )['flops']
+        )
 
 
 @contextmanager
-def detector_taking_image(detector: nn.Module, height: int,
-                          width: int) -> Iterator[Tensor]:
+def detector_taking_image(
+    detector: nn.Module, height: int, width: int
+) -> Iterator[Tensor]:
     """Let a detector of MMDetection take an image alone, and yield one.
 
     Its forward pass is then that of the mode "tensor", which
@@ -95,22 +107,30 @@ def detector_taking_image(detector: nn.Module, height: int,
         height (int): Height of the image before padding.
         width (int): Width of the image before padding.
     """
-    meta = dict(ori_shape=(height, width), img_shape=(height, width),
-                scale_factor=(1., 1.))
+    meta = dict(
+        ori_shape=(height, width),
+        img_shape=(height, width),
+        scale_factor=(1.0, 1.0),
+    )
     sample = DetDataSample(metainfo=meta)
     # Some detectors ask for the objects even where they do not use them.
     sample.gt_instances = InstanceData(
-        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
+    )
     data = detector.data_preprocessor(
-        dict(inputs=[torch.zeros(3, height, width, dtype=torch.uint8)],
-             data_samples=[sample]))
+        dict(
+            inputs=[torch.zeros(3, height, width, dtype=torch.uint8)],
+            data_samples=[sample],
+        )
+    )
     image = data['inputs']
     if isinstance(image, list):
         # The detector of a tracking model leaves the batch to that model.
         image = torch.stack(image).float()
     forward = detector.forward
-    detector.forward = lambda inputs: forward(inputs, data['data_samples'],
-                                              'tensor')
+    detector.forward = lambda inputs: forward(
+        inputs, data['data_samples'], 'tensor'
+    )
     try:
         yield image
     finally:
@@ -124,18 +144,23 @@ def add_classifier(backbone: nn.Module, classes: int = 1000) -> nn.Module:
         backbone (nn.Module): Backbone with a ``feat_dim``, such as a ResNet.
         classes (int): Number of classes. Default: 1000, ImageNet's.
     """
-    return nn.Sequential(backbone, _LastStage(), nn.AdaptiveAvgPool2d(1),
-                         nn.Flatten(), nn.Linear(backbone.feat_dim, classes))
+    return nn.Sequential(
+        backbone,
+        _LastStage(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(backbone.feat_dim, classes),
+    )
 
 
 class _LastStage(nn.Module):
-
     def forward(self, stages: Tuple[Tensor, ...]) -> Tensor:
         return stages[-1]
 
 
-def _module_flops(module: nn.Module, inputs: Tuple[Any, ...],
-                  output: Any) -> int:
+def _module_flops(
+    module: nn.Module, inputs: Tuple[Any, ...], output: Any
+) -> int:
     """Return what a module itself costs, its children not included."""
     weight: Optional[Tensor] = getattr(module, 'weight', None)
     if isinstance(module, NORMS):

@@ -1,4 +1,5 @@
 """Tables of what models cost."""
+
 from typing import Iterator, NamedTuple, Tuple
 
 import torch
@@ -17,8 +18,10 @@ from .complexity import (
 )
 from .paper import PAPER_ROWS, PaperRow
 
-HEADER = (f'{"model":26} {"input":>10} {"params":>10} {"GFLOPs":>9} '
-          f'{"by MMEngine":>12}')
+HEADER = (
+    f'{"model":26} {"input":>10} {"params":>10} {"GFLOPs":>9} '
+    f'{"by MMEngine":>12}'
+)
 PAPER_HEADER = f'{HEADER}   {"paper:":7} {"params":>7} {"GFLOPs":>7}'
 
 
@@ -43,26 +46,35 @@ class ModelStats(NamedTuple):
     def line(self) -> str:
         """Return the model's line below :data:`HEADER`."""
         height, width = self.image
-        return (f'{self.name:26} {f"{width}x{height}":>10} '
-                f'{self.params / 1e6:9.2f}M {self.flops / 1e9:9.3f} '
-                f'{self.mmengine_flops / 1e9:12.3f}')
+        return (
+            f'{self.name:26} {f"{width}x{height}":>10} '
+            f'{self.params / 1e6:9.2f}M {self.flops / 1e9:9.3f} '
+            f'{self.mmengine_flops / 1e9:12.3f}'
+        )
 
     def agrees_with(self, row: PaperRow) -> bool:
         """Tell whether the paper's digits are those of this model."""
         digits = len(row.gflops.partition('.')[2])
-        return (f'{self.params / 1e6:.2f}' == row.params
-                and f'{self.flops / 1e9:.{digits}f}' == row.gflops)
+        return (
+            f'{self.params / 1e6:.2f}' == row.params
+            and f'{self.flops / 1e9:.{digits}f}' == row.gflops
+        )
 
 
 def measure(name: str, model: nn.Module, image: Tensor) -> ModelStats:
     """Count a model that takes an image of shape (1, 3, H, W) alone."""
-    return ModelStats(name, tuple(image.shape[2:]), count_parameters(model),
-                      count_flops(model, image),
-                      count_flops_as_mmengine(model, image))
+    return ModelStats(
+        name,
+        tuple(image.shape[2:]),
+        count_parameters(model),
+        count_flops(model, image),
+        count_flops_as_mmengine(model, image),
+    )
 
 
-def backbone_stats(backbone: dict, image: Tuple[int, int],
-                   classifier: bool = False) -> ModelStats:
+def backbone_stats(
+    backbone: dict, image: Tuple[int, int], classifier: bool = False
+) -> ModelStats:
     """Count a backbone at an image that is not padded.
 
     Args:
@@ -76,12 +88,17 @@ def backbone_stats(backbone: dict, image: Tuple[int, int],
     model = revert_sync_batchnorm(MODELS.build(backbone))
     if classifier:
         if not hasattr(model, 'feat_dim'):
-            raise ValueError(f'{backbone["type"]} does not say its number of '
-                             'channels (feat_dim); a classifier can be added '
-                             'to a ResNet')
+            raise ValueError(
+                f'{backbone["type"]} does not say its number of '
+                'channels (feat_dim); a classifier can be added '
+                'to a ResNet'
+            )
         model = add_classifier(model)
-    name = f'{type(model).__name__}' if not classifier else (
-        f'{type(model[0]).__name__} classifier')
+    name = (
+        f'{type(model).__name__}'
+        if not classifier
+        else (f'{type(model[0]).__name__} classifier')
+    )
     return measure(name, model, torch.rand(1, 3, *image))
 
 
@@ -103,8 +120,11 @@ def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
     model = revert_sync_batchnorm(build_model(cfg))
     # Semi-supervised and tracking models hold their detector.
     detector = getattr(model, 'student', getattr(model, 'detector', model))
-    yield measure(f'backbone {type(detector.backbone).__name__}',
-                  detector.backbone, torch.rand(1, 3, *image))
+    yield measure(
+        f'backbone {type(detector.backbone).__name__}',
+        detector.backbone,
+        torch.rand(1, 3, *image),
+    )
     name = type(detector).__name__
     try:
         with detector_taking_image(detector, *image) as padded:
@@ -114,7 +134,8 @@ def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
         # texts that it waits for.
         raise ValueError(
             f'{name} cannot be counted as a whole, since it does not run on '
-            f'an image alone: {type(error).__name__}: {error}') from error
+            f'an image alone: {type(error).__name__}: {error}'
+        ) from error
     yield stats
 
 

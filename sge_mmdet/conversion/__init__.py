@@ -1,12 +1,26 @@
 """SGE in configs and checkpoints that exist already."""
+
+from ..utils.moved import moved
 from .add_sge import NotApplicableError, add_sge
-from .authors import upgrade_legacy_detector
-from .checkpoint_file import convert_checkpoint, convert_state_dict
-from .config_file import find_config, write_sge_config
-from .fresh_sge import with_fresh_sge
+from .checkpoint import convert_checkpoint, convert_state_dict
+from .config import find_config, write_sge_config
+from .function_preserving import with_function_preserving_sge
+from .legacy import upgrade_legacy_detector
 
 __all__ = [
-    'NotApplicableError', 'add_sge', 'convert_checkpoint',
-    'convert_state_dict', 'find_config', 'upgrade_legacy_detector',
-    'with_fresh_sge', 'write_sge_config'
+    'NotApplicableError',
+    'add_sge',
+    'convert_checkpoint',
+    'convert_state_dict',
+    'find_config',
+    'upgrade_legacy_detector',
+    'with_function_preserving_sge',
+    'write_sge_config',
 ]
+
+__getattr__ = moved(
+    __name__,
+    {
+        'with_fresh_sge': 'sge_mmdet.conversion.with_function_preserving_sge',
+    },
+)

@@ -1,4 +1,5 @@
 """SGE in the config of any detector whose backbone is a kind of ResNet."""
+
 import math
 from copy import deepcopy
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
@@ -28,11 +29,13 @@ class NotApplicableError(ValueError):
     """A part of a model is of a kind that cannot have SGE."""
 
 
-def add_sge(cfg: Config,
-            groups: int = 64,
-            stages: Sequence[bool] = (True, ) * 4,
-            position: str = 'after_conv3',
-            where: str = 'backbone') -> Config:
+def add_sge(
+    cfg: Config,
+    groups: int = 64,
+    stages: Sequence[bool] = (True,) * 4,
+    position: str = 'after_conv3',
+    where: str = 'backbone',
+) -> Config:
     """Return a config with SGE in its backbone (arXiv 1905.09646).
 
     Every backbone of the model that is a ResNet of MMDetection (ResNet,
@@ -65,8 +68,9 @@ def add_sge(cfg: Config,
     Examples:
         >>> from mmengine.config import Config
         >>> from sge_mmdet import add_sge
-        >>> cfg = Config(dict(model=dict(backbone=dict(
-        ...     type='ResNeSt', depth=50))))
+        >>> cfg = Config(
+        ...     dict(model=dict(backbone=dict(type='ResNeSt', depth=50)))
+        ... )
         >>> add_sge(cfg).model.backbone.plugins
         [{'cfg': {'type': 'SGE', 'groups': 64}, 'position': 'after_conv3'}]
     """
@@ -78,39 +82,55 @@ def add_sge(cfg: Config,
     return new
 
 
-def sge_changes(cfg: Config,
-                groups: int = 64,
-                stages: Sequence[bool] = (True, ) * 4,
-                position: str = 'after_conv3',
-                where: str = 'backbone') -> dict:
+def sge_changes(
+    cfg: Config,
+    groups: int = 64,
+    stages: Sequence[bool] = (True,) * 4,
+    position: str = 'after_conv3',
+    where: str = 'backbone',
+) -> dict:
     """Return what :func:`add_sge` changes, as the body of a derived config.
 
     Args and errors are those of :func:`add_sge`.
     """
-    for name, value, choices in (('position', position, PLUGIN_POSITIONS),
-                                 ('where', where, PLACES)):
+    for name, value, choices in (
+        ('position', position, PLUGIN_POSITIONS),
+        ('where', where, PLACES),
+    ):
         if value not in choices:
             raise ValueError(
-                f'{name} is one of {", ".join(choices)}, got {value!r}')
+                f'{name} is one of {", ".join(choices)}, got {value!r}'
+            )
     largest_groups(1, groups)
     model = get_model(cfg)
     changes: dict = {}
     if where != 'neck':
         _change_parts(
-            changes, find_parts(model, BACKBONE_KEYS),
-            lambda backbone: _backbone_change(backbone, groups, stages,
-                                              position),
-            'backbone')
+            changes,
+            find_parts(model, BACKBONE_KEYS),
+            lambda backbone: _backbone_change(
+                backbone, groups, stages, position
+            ),
+            'backbone',
+        )
     if where != 'backbone':
-        _change_parts(changes, find_parts(model, ('neck', )),
-                      lambda neck: _neck_change(neck, groups), 'neck')
+        _change_parts(
+            changes,
+            find_parts(model, ('neck',)),
+            lambda neck: _neck_change(neck, groups),
+            'neck',
+        )
     imports = dict(cfg.get('custom_imports') or {})
     imports['imports'] = [*_as_list(imports.get('imports')), 'sge_mmdet']
     return dict(custom_imports=imports, model=changes)
 
 
-def _change_parts(changes: dict, parts: 'List[Tuple[Tuple[str, ...], Any]]',
-                  change: Any, kind: str) -> None:
+def _change_parts(
+    changes: dict,
+    parts: 'List[Tuple[Tuple[str, ...], Any]]',
+    change: Any,
+    kind: str,
+) -> None:
     """Fill in the change of each part; raise if not one can be changed."""
     refused = []
     for path, part in parts:
@@ -128,21 +148,23 @@ def _change_parts(changes: dict, parts: 'List[Tuple[Tuple[str, ...], Any]]',
             target = target.setdefault(key, {})
         target[path[-1]] = changed
     if len(refused) == len(parts):
-        raise NotApplicableError('\n'.join(refused) or
-                                 f'The model has no part named {kind}')
+        raise NotApplicableError(
+            '\n'.join(refused) or f'The model has no part named {kind}'
+        )
     for reason in refused:
         print_log(f'Left without SGE: {reason}', 'current')
 
 
 def find_parts(
-        model: dict,
-        keys: Sequence[str]) -> 'List[Tuple[Tuple[str, ...], Any]]':
+    model: dict, keys: Sequence[str]
+) -> 'List[Tuple[Tuple[str, ...], Any]]':
     """Return the parts of a model with such names, and their paths."""
     return list(_walk(model, keys, ()))
 
 
-def _walk(model: dict, keys: Sequence[str],
-          path: 'Tuple[str, ...]') -> 'Iterator[Tuple[Tuple[str, ...], Any]]':
+def _walk(
+    model: dict, keys: Sequence[str], path: 'Tuple[str, ...]'
+) -> 'Iterator[Tuple[Tuple[str, ...], Any]]':
     for key, value in model.items():
         if key in keys and isinstance(value, (dict, list, tuple)):
             yield (*path, key), value
@@ -150,8 +172,9 @@ def _walk(model: dict, keys: Sequence[str],
             yield from _walk(value, keys, (*path, key))
 
 
-def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
-                     position: str) -> Tuple[dict, str]:
+def _backbone_change(
+    backbone: dict, groups: int, stages: Sequence[bool], position: str
+) -> Tuple[dict, str]:
     """Return the change of a backbone's config and what to say about it."""
     cls = _get_class(backbone)
     if not (isinstance(cls, type) and issubclass(cls, ResNet)):
@@ -159,17 +182,22 @@ def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
             f'{_type_name(backbone)} is not a ResNet of MMDetection; SGE goes '
             'into ResNet, ResNeXt, Res2Net, RegNet, ResNeSt, DetectoRS_ResNet,'
             " DetectoRS_ResNeXt and TridentResNet. where='neck' puts it behind"
-            ' the outputs of the neck')
+            ' the outputs of the neck'
+        )
     plain = _build_without_weights(backbone)
     if _has_sge(plain):
-        raise ValueError(f'{_type_name(backbone)} has SGE already; change its '
-                         'options instead')
+        raise ValueError(
+            f'{_type_name(backbone)} has SGE already; change its '
+            'options instead'
+        )
     layers = [getattr(plain, name) for name in plain.res_layers]
     stages = tuple(bool(stage) for stage in stages)
     if len(stages) < len(layers):
-        raise ValueError(f'stages needs a value for each of the {len(layers)} '
-                         f'stages, got {stages}')
-    stages = stages[:len(layers)]
+        raise ValueError(
+            f'stages needs a value for each of the {len(layers)} '
+            f'stages, got {stages}'
+        )
+    stages = stages[: len(layers)]
     if not any(stages):
         raise ValueError(f'stages={stages} leaves no stage with SGE')
     channels = [_channels(layer[-1], position) for layer in layers]
@@ -181,21 +209,24 @@ def _backbone_change(backbone: dict, groups: int, stages: Sequence[bool],
         raise NotApplicableError(
             f'{cls.__name__} of depth {plain.depth} has blocks of two '
             'convolutions, which take no plugins; SGE can stand at their end '
-            "alone, position='after_conv3' of a ResNet")
+            "alone, position='after_conv3' of a ResNet"
+        )
     else:
         change = _change_by_plugin(backbone, fitting, stages, position)
     # What cannot be built should fail here, not when training starts.
     _build_without_weights(_merged(backbone, change))
     odd = [
         f'stage {i + 1}: {fitting[i]} groups for {channels[i]} channels'
-        for i in range(len(layers)) if stages[i] and fitting[i] != groups
+        for i in range(len(layers))
+        if stages[i] and fitting[i] != groups
     ]
     note = f'{groups} groups do not fit; {", ".join(odd)}' if odd else ''
     return change, note
 
 
-def _change_by_type(cls: type, fitting: 'List[int]',
-                    stages: 'Tuple[bool, ...]') -> dict:
+def _change_by_type(
+    cls: type, fitting: 'List[int]', stages: 'Tuple[bool, ...]'
+) -> dict:
     change: dict = dict(type=SGE_BACKBONES[cls].__name__)
     used = {groups for groups, stage in zip(fitting, stages) if stage}
     if used != {64}:
@@ -205,8 +236,12 @@ def _change_by_type(cls: type, fitting: 'List[int]',
     return change
 
 
-def _change_by_plugin(backbone: dict, fitting: 'List[int]',
-                      stages: 'Tuple[bool, ...]', position: str) -> dict:
+def _change_by_plugin(
+    backbone: dict,
+    fitting: 'List[int]',
+    stages: 'Tuple[bool, ...]',
+    position: str,
+) -> dict:
     """Add a plugin for each number of groups to those that are there."""
     plugins = list(deepcopy(backbone.get('plugins') or ()))
     used = [g if stage else 0 for g, stage in zip(fitting, stages)]
@@ -214,7 +249,8 @@ def _change_by_plugin(backbone: dict, fitting: 'List[int]',
         plugin = dict(
             cfg=dict(type='SGE', groups=groups),
             stages=tuple(g == groups for g in used),
-            position=position)
+            position=position,
+        )
         if all(plugin['stages']):
             del plugin['stages']
         plugins.append(plugin)
@@ -243,23 +279,28 @@ def _neck_change(neck: Any, groups: int) -> Tuple[Any, str]:
                 return parts, note
         raise NotApplicableError(
             f'none of {", ".join(map(_type_name, neck))} is one of '
-            f'{_neck_names()}, behind which SGE can stand')
+            f'{_neck_names()}, behind which SGE can stand'
+        )
     cls = _get_class(neck)
     if isinstance(cls, type) and issubclass(cls, SGEOutputs):
-        raise ValueError(f'{cls.__name__} has SGE already; change its options '
-                         'instead')
+        raise ValueError(
+            f'{cls.__name__} has SGE already; change its options instead'
+        )
     if cls not in SGE_NECKS:
         raise NotApplicableError(
             f'{_type_name(neck)} is not one of {_neck_names()}, behind which '
-            'SGE can stand')
+            'SGE can stand'
+        )
     channels = _build_without_weights(
-        dict(neck, type=SGE_NECKS[cls], sge=dict(groups=1))).out_channels
+        dict(neck, type=SGE_NECKS[cls], sge=dict(groups=1))
+    ).out_channels
     fitting = largest_groups(channels, groups)
     change = dict(type=SGE_NECKS[cls].__name__)
     if fitting != 64:
         change['sge'] = dict(groups=fitting)
     return change, '' if fitting == groups else (
-        f'{groups} groups do not fit; {fitting} for {channels} channels')
+        f'{groups} groups do not fit; {fitting} for {channels} channels'
+    )
 
 
 def _neck_names() -> str:
@@ -283,13 +324,16 @@ def _build_without_weights(cfg: dict) -> nn.Module:
             return MODELS.build(deepcopy(cfg))
     except Exception as error:
         # A constructor answers bad options with any type of error.
-        raise ValueError(f'{_type_name(cfg)} cannot be built: '
-                         f'{type(error).__name__}: {error}') from error
+        raise ValueError(
+            f'{_type_name(cfg)} cannot be built: '
+            f'{type(error).__name__}: {error}'
+        ) from error
 
 
 def _has_sge(module: nn.Module) -> bool:
-    return any(isinstance(part, SpatialGroupEnhance)
-               for part in module.modules())
+    return any(
+        isinstance(part, SpatialGroupEnhance) for part in module.modules()
+    )
 
 
 def _merged(old: Any, change: Any) -> Any:
@@ -306,4 +350,3 @@ def _as_list(imports: Union[str, Sequence[str], None]) -> 'List[str]':
     if not imports:
         return []
     return [imports] if isinstance(imports, str) else list(imports)
-

@@ -5,6 +5,7 @@ ink), pasted at 8 to 110 pixels onto photographs that scikit-image and
 scikit-learn ship. Boxes, masks and areas come from each digit's own pixels.
 The scans and the photographs of training and validation are disjoint.
 """
+
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,11 +64,13 @@ class DigitsOptions:
             raise ValueError(
                 'The smallest digit, the largest and the image must be in '
                 f'that order of size, got {self.min_digit}, {self.max_digit} '
-                f'and {self.image_size} pixels')
+                f'and {self.image_size} pixels'
+            )
 
 
-def make_digits(out_dir: Union[str, Path],
-                options: DigitsOptions = DigitsOptions()) -> bool:
+def make_digits(
+    out_dir: Union[str, Path], options: DigitsOptions = DigitsOptions()
+) -> bool:
     """Write the data set in COCO format.
 
     ``out_dir`` gets ``annotations/{train,val}.json`` and
@@ -94,7 +97,8 @@ def make_digits(out_dir: Union[str, Path],
         raise FileExistsError(
             f'{out_dir} already holds other files or a data set of other '
             'options, and nothing was written. Name another folder or remove '
-            'this one')
+            'this one'
+        )
     scans, photos = _load_scans(options.seed), _load_photos()
     with new_folder(out_dir) as root:
         for split in SPLITS:
@@ -106,7 +110,8 @@ def _info(options: DigitsOptions) -> dict:
     return dict(
         description='Handwritten digits on photographs, by sge_mmdet',
         version=VERSION,
-        options=asdict(options))
+        options=asdict(options),
+    )
 
 
 def _is_complete(out_dir: Path, options: DigitsOptions) -> bool:
@@ -120,6 +125,7 @@ def _is_complete(out_dir: Path, options: DigitsOptions) -> bool:
 def _load_scans(seed: int) -> 'dict[str, list[tuple[np.ndarray, int]]]':
     """Return the scans of each split with the digit that each shows."""
     from sklearn.datasets import load_digits
+
     digits = load_digits()
     order = np.random.default_rng(seed).permutation(len(digits.target))
     n_val = len(order) // 4
@@ -132,7 +138,7 @@ def _load_scans(seed: int) -> 'dict[str, list[tuple[np.ndarray, int]]]':
 def _crop(scan: np.ndarray) -> np.ndarray:
     """Cut a scan to its ink and one empty pixel around it, in [0, 1]."""
     rows, columns = np.nonzero(scan)
-    ink = scan[rows.min():rows.max() + 1, columns.min():columns.max() + 1]
+    ink = scan[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     return np.pad(ink / INK_LEVELS, 1).astype(np.float32)
 
 
@@ -140,20 +146,27 @@ def _load_photos() -> 'dict[str, list[np.ndarray]]':
     """Return the photographs of each split, RGB."""
     from skimage import data
     from sklearn.datasets import load_sample_image
+
     train = [
-        data.astronaut(), data.coffee(), data.rocket(), data.retina(),
-        data.hubble_deep_field(), data.immunohistochemistry(),
-        load_sample_image('china.jpg')
+        data.astronaut(),
+        data.coffee(),
+        data.rocket(),
+        data.retina(),
+        data.hubble_deep_field(),
+        data.immunohistochemistry(),
+        load_sample_image('china.jpg'),
     ]
     val = [
-        data.chelsea(), data.stereo_motorcycle()[0],
-        load_sample_image('flower.jpg')
+        data.chelsea(),
+        data.stereo_motorcycle()[0],
+        load_sample_image('flower.jpg'),
     ]
     return dict(train=train, val=val)
 
 
-def _write_split(root: Path, split: str, scans: list, photos: list,
-                 options: DigitsOptions) -> None:
+def _write_split(
+    root: Path, split: str, scans: list, photos: list, options: DigitsOptions
+) -> None:
     (root / split).mkdir(parents=True)
     (root / 'annotations').mkdir(exist_ok=True)
     rng = np.random.default_rng((options.seed, SPLITS.index(split)))
@@ -163,47 +176,71 @@ def _write_split(root: Path, split: str, scans: list, photos: list,
         image = _random_background(photos, options.image_size, rng)
         name = f'{image_id:06d}.jpg'
         images.append(
-            dict(id=image_id, file_name=name, width=options.image_size,
-                 height=options.image_size))
+            dict(
+                id=image_id,
+                file_name=name,
+                width=options.image_size,
+                height=options.image_size,
+            )
+        )
         for label, mask in _paste_digits(image, scans, options, rng):
             annotations.append(
-                dict(id=len(annotations) + 1, image_id=image_id,
-                     category_id=label + 1, iscrowd=0, **_describe(mask)))
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image_id,
+                    category_id=label + 1,
+                    iscrowd=0,
+                    **_describe(mask),
+                )
+            )
         # OpenCV's own writing says nothing of a full disk.
-        _, jpeg = cv2.imencode('.jpg', image[..., ::-1],
-                               [cv2.IMWRITE_JPEG_QUALITY, 95])
+        _, jpeg = cv2.imencode(
+            '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
+        )
         (root / split / name).write_bytes(jpeg)
-    categories = [dict(id=i + 1, name=str(i), supercategory='digit')
-                  for i in range(10)]
-    content = dict(info=_info(options), images=images,
-                   annotations=annotations, categories=categories)
+    categories = [
+        dict(id=i + 1, name=str(i), supercategory='digit') for i in range(10)
+    ]
+    content = dict(
+        info=_info(options),
+        images=images,
+        annotations=annotations,
+        categories=categories,
+    )
     (root / 'annotations' / f'{split}.json').write_text(json.dumps(content))
 
 
-def _random_background(photos: list, size: int,
-                       rng: np.random.Generator) -> np.ndarray:
+def _random_background(
+    photos: list, size: int, rng: np.random.Generator
+) -> np.ndarray:
     """Cut a random square out of a random photograph."""
     photo = photos[rng.integers(len(photos))]
     height, width = photo.shape[:2]
     side = int(rng.uniform(0.5, 1) * min(height, width))
     top = rng.integers(height - side + 1)
     left = rng.integers(width - side + 1)
-    square = np.ascontiguousarray(photo[top:top + side, left:left + side, :3])
+    square = np.ascontiguousarray(
+        photo[top : top + side, left : left + side, :3]
+    )
     if rng.random() < 0.5:
         square = square[:, ::-1]
     return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _paste_digits(image: np.ndarray, scans: list, options: DigitsOptions,
-                  rng: np.random.Generator
-                  ) -> Iterator[Tuple[int, np.ndarray]]:
+def _paste_digits(
+    image: np.ndarray,
+    scans: list,
+    options: DigitsOptions,
+    rng: np.random.Generator,
+) -> Iterator[Tuple[int, np.ndarray]]:
     """Draw digits into an image; yield the label and the mask of each."""
     size = options.image_size
     taken = np.zeros((size, size), bool)
-    count = rng.integers((options.max_objects + 1) // 2,
-                         options.max_objects + 1)
+    count = rng.integers(
+        (options.max_objects + 1) // 2, options.max_objects + 1
+    )
     ratio = options.max_digit / options.min_digit
-    heights = options.min_digit * ratio**rng.beta(2, 2, size=count)
+    heights = options.min_digit * ratio ** rng.beta(2, 2, size=count)
     # The largest first, while there is room for it.
     for height in sorted(heights, reverse=True):
         scan, label = scans[rng.integers(len(scans))]
@@ -213,7 +250,7 @@ def _paste_digits(image: np.ndarray, scans: list, options: DigitsOptions,
             continue
         for _ in range(PLACEMENT_TRIES):
             top, left = rng.integers(size - h + 1), rng.integers(size - w + 1)
-            place = np.s_[top:top + h, left:left + w]
+            place = np.s_[top : top + h, left : left + w]
             if not taken[place].any():
                 break
         else:
@@ -231,8 +268,9 @@ def _paste_digits(image: np.ndarray, scans: list, options: DigitsOptions,
 def _resize(scan: np.ndarray, height: int) -> np.ndarray:
     """Resize a scan so that its ink is ``height`` pixels high, in [0, 1]."""
     scale = height / (scan.shape[0] - 2)
-    ink = cv2.resize(scan, None, fx=scale, fy=scale,
-                     interpolation=cv2.INTER_CUBIC)
+    ink = cv2.resize(
+        scan, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC
+    )
     # The eight pixels of a scan blur when they are enlarged; a steeper ramp
     # from background to ink gives the stroke an edge again.
     return np.clip((ink / ink.max() - 0.2) / 0.6, 0, 1)
@@ -244,4 +282,5 @@ def _describe(mask: np.ndarray) -> dict:
     return dict(
         segmentation=dict(size=rle['size'], counts=rle['counts'].decode()),
         area=float(coco_mask.area(rle)),
-        bbox=coco_mask.toBbox(rle).tolist())
+        bbox=coco_mask.toBbox(rle).tolist(),
+    )

@@ -1,4 +1,6 @@
 """Detectors with SGE outside PyTorch: ONNX files and their check."""
+
+from ..utils.moved import moved
 from .check import (
     TOLERANCE,
     OutputCheck,
@@ -7,20 +9,34 @@ from .check import (
     make_batch,
     sizes_to_check,
 )
-from .detect import detect_with_onnx
 from .export import export_onnx, load_detector
 from .graph import PARTS, DeployedPart
-from .packages import need
-from .quantization import (
-    MODES,
-    agreement_table,
-    disagreements,
-    quantize_onnx,
-)
+from .inference import detect_with_onnx
+from .packages import require_package
+from .quantization import MODES, agreement_table, disagreements, quantize_onnx
 
 __all__ = [
-    'MODES', 'PARTS', 'TOLERANCE', 'DeployedPart', 'OutputCheck',
-    'agreement_table', 'check_onnx', 'check_table', 'detect_with_onnx',
-    'disagreements', 'export_onnx', 'load_detector', 'make_batch', 'need',
-    'quantize_onnx', 'sizes_to_check'
+    'MODES',
+    'PARTS',
+    'TOLERANCE',
+    'DeployedPart',
+    'OutputCheck',
+    'agreement_table',
+    'check_onnx',
+    'check_table',
+    'detect_with_onnx',
+    'disagreements',
+    'export_onnx',
+    'load_detector',
+    'make_batch',
+    'quantize_onnx',
+    'require_package',
+    'sizes_to_check',
 ]
+
+__getattr__ = moved(
+    __name__,
+    {
+        'need': 'sge_mmdet.deployment.require_package',
+    },
+)

@@ -1,4 +1,5 @@
 """Whether an ONNX file does what MMDetection does."""
+
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from ..utils.tables import Table
 from .graph import DeployedPart
-from .packages import need
+from .packages import require_package
 
 TOLERANCE = 1e-4
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
@@ -45,10 +46,12 @@ class OutputCheck:
     difference: float
 
 
-def check_onnx(file: Union[str, Path], deployed: DeployedPart,
-               shapes: Sequence[Tuple[int, int, int]],
-               images: Optional[Union[str, Path]] = None
-               ) -> List[OutputCheck]:
+def check_onnx(
+    file: Union[str, Path],
+    deployed: DeployedPart,
+    shapes: Sequence[Tuple[int, int, int]],
+    images: Optional[Union[str, Path]] = None,
+) -> List[OutputCheck]:
     """Run an ONNX file beside MMDetection.
 
     Args:
@@ -72,15 +75,21 @@ def check_onnx(file: Union[str, Path], deployed: DeployedPart,
         batch = make_batch(deployed, shape, images)
         expected = expected_outputs(deployed, batch)
         found = run_session(session, batch)
-        difference = (_detection_differences if deployed.part == 'detector'
-                      else _map_differences)(found, expected, shape[1:])
-        checks += [OutputCheck(tuple(batch.shape), name, count, value)
-                   for name, count, value in difference]
+        difference = (
+            _detection_differences
+            if deployed.part == 'detector'
+            else _map_differences
+        )(found, expected, shape[1:])
+        checks += [
+            OutputCheck(tuple(batch.shape), name, count, value)
+            for name, count, value in difference
+        ]
     return checks
 
 
-def sizes_to_check(deployed: DeployedPart,
-                   size: Sequence[int]) -> List[Tuple[int, int, int]]:
+def sizes_to_check(
+    deployed: DeployedPart, size: Sequence[int]
+) -> List[Tuple[int, int, int]]:
     """Return numbers of images, heights and widths other than those traced.
 
     Without pixels they are padded, as MMDetection would: networks such as
@@ -93,18 +102,30 @@ def sizes_to_check(deployed: DeployedPart,
     steps = deployed.model.data_preprocessor
     divisor = 1 if deployed.pixels else steps.pad_size_divisor
     height, width = size
-    sides = ((height + 64, max(width - 32, 32)),
-             (max(height - 19, 32), width + 45))
-    return [(number, *(-(-side // divisor) * divisor for side in pair))
-            for number, pair in zip((1, 3), sides)]
+    sides = (
+        (height + 64, max(width - 32, 32)),
+        (max(height - 19, 32), width + 45),
+    )
+    return [
+        (number, *(-(-side // divisor) * divisor for side in pair))
+        for number, pair in zip((1, 3), sides)
+    ]
 
 
 def check_table(checks: Sequence[OutputCheck]) -> Table:
     """Return the checks as a table."""
-    return Table(('input', 'output', 'values', 'difference'),
-                 [('x'.join(map(str, check.shape)), check.output,
-                   check.values, f'{check.difference:.1e}')
-                  for check in checks])
+    return Table(
+        ('input', 'output', 'values', 'difference'),
+        [
+            (
+                'x'.join(map(str, check.shape)),
+                check.output,
+                check.values,
+                f'{check.difference:.1e}',
+            )
+            for check in checks
+        ],
+    )
 
 
 def open_session(file: Union[str, Path]) -> Any:
@@ -114,12 +135,13 @@ def open_session(file: Union[str, Path]) -> Any:
         ImportError: If onnxruntime is not installed.
         ValueError: If it cannot run the file.
     """
-    runtime = need('onnxruntime')
+    runtime = require_package('onnxruntime')
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     with _naming(file):
-        return runtime.InferenceSession(str(file), options,
-                                        providers=['CPUExecutionProvider'])
+        return runtime.InferenceSession(
+            str(file), options, providers=['CPUExecutionProvider']
+        )
 
 
 def run_session(session: Any, batch: Tensor) -> Dict[str, np.ndarray]:
@@ -129,8 +151,9 @@ def run_session(session: Any, batch: Tensor) -> Dict[str, np.ndarray]:
         ValueError: If the file does not take the batch.
     """
     names = [output.name for output in session.get_outputs()]
-    with _naming(f'The ONNX file, given {batch.dtype} of shape '
-                 f'{tuple(batch.shape)}'):
+    with _naming(
+        f'The ONNX file, given {batch.dtype} of shape {tuple(batch.shape)}'
+    ):
         return dict(zip(names, session.run(names, {'image': batch.numpy()})))
 
 
@@ -143,8 +166,9 @@ def _naming(subject: object) -> Iterator[None]:
         raise ValueError(f'{subject}: onnxruntime says: {error}') from error
 
 
-def expected_outputs(deployed: DeployedPart,
-                     batch: Tensor) -> Dict[str, np.ndarray]:
+def expected_outputs(
+    deployed: DeployedPart, batch: Tensor
+) -> Dict[str, np.ndarray]:
     """Return what MMDetection itself makes of a batch.
 
     Masks are the exception: they are those of ``deployed``, since
@@ -155,28 +179,46 @@ def expected_outputs(deployed: DeployedPart,
         batch (Tensor): Images, as ``deployed`` takes them.
     """
     model, size = deployed.model, tuple(batch.shape[2:])
-    samples = [DetDataSample(metainfo=dict(
-        img_shape=size, ori_shape=size, pad_shape=size, scale_factor=(1, 1),
-        batch_input_shape=size)) for _ in batch]
+    samples = [
+        DetDataSample(
+            metainfo=dict(
+                img_shape=size,
+                ori_shape=size,
+                pad_shape=size,
+                scale_factor=(1, 1),
+                batch_input_shape=size,
+            )
+        )
+        for _ in batch
+    ]
     with torch.no_grad():
         image = batch
         if deployed.pixels:
             image = model.data_preprocessor(
-                dict(inputs=list(batch), data_samples=samples))['inputs']
+                dict(inputs=list(batch), data_samples=samples)
+            )['inputs']
         if deployed.part == 'backbone':
             outputs = model.backbone(image)
         elif deployed.part == 'heads':
-            outputs = [level for output in model(image, mode='tensor')
-                       for level in output]
+            outputs = [
+                level
+                for output in model(image, mode='tensor')
+                for level in output
+            ]
         else:
             return _predictions(deployed, batch, image, samples)
-    return {name: output.numpy() for name, output
-            in zip(deployed.output_names(outputs), outputs)}
+    return {
+        name: output.numpy()
+        for name, output in zip(deployed.output_names(outputs), outputs)
+    }
 
 
-def make_batch(deployed: DeployedPart, shape: Tuple[int, int, int],
-               images: Optional[Union[str, Path]] = None,
-               first: int = 0) -> Tensor:
+def make_batch(
+    deployed: DeployedPart,
+    shape: Tuple[int, int, int],
+    images: Optional[Union[str, Path]] = None,
+    first: int = 0,
+) -> Tensor:
     """Return images as a deployed part takes them.
 
     Args:
@@ -194,22 +236,33 @@ def make_batch(deployed: DeployedPart, shape: Tuple[int, int, int],
     number, height, width = shape
     if images is None:
         generator = torch.Generator().manual_seed(first)
-        noise = torch.rand(number, 3, height // 8 + 1, width // 8 + 1,
-                           generator=generator) * 255
+        noise = (
+            torch.rand(
+                number, 3, height // 8 + 1, width // 8 + 1, generator=generator
+            )
+            * 255
+        )
         pixels = torch.nn.functional.interpolate(
-            noise, (height, width), mode='bilinear').byte()
+            noise, (height, width), mode='bilinear'
+        ).byte()
     else:
-        pixels = torch.stack([
-            _read_image(file, height, width)
-            for file in _files(images, first, number)])
+        pixels = torch.stack(
+            [
+                _read_image(file, height, width)
+                for file in _files(images, first, number)
+            ]
+        )
     if deployed.pixels:
         return pixels.contiguous()
     return deployed.normalize(pixels)
 
 
 def _files(folder: Union[str, Path], first: int, number: int) -> List[str]:
-    files = sorted(str(path) for path in Path(folder).glob('*')
-                   if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(
+        str(path)
+        for path in Path(folder).glob('*')
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    )
     if not files:
         raise FileNotFoundError(f'There is no image in {folder}')
     return [files[i % len(files)] for i in range(first, first + number)]
@@ -220,44 +273,71 @@ def _read_image(file: str, height: int, width: int) -> Tensor:
     if image is None:
         raise ValueError(f'{file} is no image that can be read')
     return torch.from_numpy(mmcv.imresize(image, (width, height))).permute(
-        2, 0, 1)
+        2, 0, 1
+    )
 
 
-def _predictions(deployed: DeployedPart, batch: Tensor, image: Tensor,
-                 samples: List[DetDataSample]) -> Dict[str, np.ndarray]:
-    found = [sample.pred_instances for sample in deployed.model.predict(
-        image, samples, rescale=False)]
-    columns = [torch.cat([getattr(rows, name) for rows in found])
-               for name in ('bboxes', 'scores', 'labels')]
-    columns.append(torch.cat([torch.full((len(rows), ), i)
-                              for i, rows in enumerate(found)]))
-    columns += deployed(batch)[len(columns):]
-    return {name: column.numpy() for name, column
-            in zip(deployed.output_names(columns), columns)}
+def _predictions(
+    deployed: DeployedPart,
+    batch: Tensor,
+    image: Tensor,
+    samples: List[DetDataSample],
+) -> Dict[str, np.ndarray]:
+    found = [
+        sample.pred_instances
+        for sample in deployed.model.predict(image, samples, rescale=False)
+    ]
+    columns = [
+        torch.cat([getattr(rows, name) for rows in found])
+        for name in ('bboxes', 'scores', 'labels')
+    ]
+    columns.append(
+        torch.cat(
+            [torch.full((len(rows),), i) for i, rows in enumerate(found)]
+        )
+    )
+    columns += deployed(batch)[len(columns) :]
+    return {
+        name: column.numpy()
+        for name, column in zip(deployed.output_names(columns), columns)
+    }
 
 
-def _map_differences(found: Dict[str, np.ndarray],
-                     expected: Dict[str, np.ndarray],
-                     size: Sequence[int]) -> List[Tuple[str, int, float]]:
+def _map_differences(
+    found: Dict[str, np.ndarray],
+    expected: Dict[str, np.ndarray],
+    size: Sequence[int],
+) -> List[Tuple[str, int, float]]:
     """Return name, number of values and difference of every output."""
     tiny = np.finfo(np.float32).tiny  # Of a map that is zero everywhere.
-    return [(name, found[name].size, float(
-        np.abs(found[name] - array).max() / max(np.abs(array).max(), tiny)))
-        for name, array in expected.items()]
+    return [
+        (
+            name,
+            found[name].size,
+            float(
+                np.abs(found[name] - array).max()
+                / max(np.abs(array).max(), tiny)
+            ),
+        )
+        for name, array in expected.items()
+    ]
 
 
-def _detection_differences(found: Dict[str, np.ndarray],
-                           expected: Dict[str, np.ndarray],
-                           size: Sequence[int]
-                           ) -> List[Tuple[str, int, float]]:
+def _detection_differences(
+    found: Dict[str, np.ndarray],
+    expected: Dict[str, np.ndarray],
+    size: Sequence[int],
+) -> List[Tuple[str, int, float]]:
     """Compare each detection with its nearest of the same label and image.
 
     Rows may change places where scores are equal up to their rounding. One
     that has no counterpart at all is infinitely far away, and so are all where
     there are more or fewer, or in another order.
     """
-    a, b = (np.column_stack([rows['boxes'] / max(size), rows['scores']])
-            for rows in (found, expected))
+    a, b = (
+        np.column_stack([rows['boxes'] / max(size), rows['scores']])
+        for rows in (found, expected)
+    )
     apart = np.abs(a[:, None] - b).max(-1)
     for name in ('labels', 'images'):
         apart[found[name][:, None] != expected[name]] = np.inf
@@ -267,7 +347,7 @@ def _detection_differences(found: Dict[str, np.ndarray],
         difference = np.inf
     rows = [('boxes, scores, labels', len(a), difference)]
     if 'masks' in expected:
-        difference = np.inf if len(a) and not len(b) else 0.
+        difference = np.inf if len(a) and not len(b) else 0.0
         if len(a) and len(b):
             masks = expected['masks'][apart.argmin(1)]
             difference = float(np.abs(found['masks'] - masks).max())

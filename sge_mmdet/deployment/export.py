@@ -1,4 +1,5 @@
 """ONNX files of detectors with SGE."""
+
 import inspect
 import json
 import warnings
@@ -11,10 +12,10 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from ..runner import check_model
+from ..engine import check_model
 from ..utils import Writer, build_model, get_model, load_config, quiet_log
 from .graph import DeployedPart
-from .packages import need
+from .packages import require_package
 
 # The newest one that every supported PyTorch writes; NMS, RoIAlign with its
 # half pixels and TopK of a computed number need 16.
@@ -23,8 +24,9 @@ OPSET = 17
 CLASSES = 'classes'
 
 
-def load_detector(config: Union[str, Path],
-                  checkpoint: Optional[str] = None) -> nn.Module:
+def load_detector(
+    config: Union[str, Path], checkpoint: Optional[str] = None
+) -> nn.Module:
     """Build a detector for inference on the CPU.
 
     Args:
@@ -38,8 +40,11 @@ def load_detector(config: Union[str, Path],
         ValueError: If the config cannot be loaded, or has no model that can
             be built.
     """
-    if checkpoint and '://' not in checkpoint and not Path(
-            checkpoint).is_file():
+    if (
+        checkpoint
+        and '://' not in checkpoint
+        and not Path(checkpoint).is_file()
+    ):
         raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
     register_all_modules()
     cfg = load_config(config)
@@ -47,18 +52,23 @@ def load_detector(config: Union[str, Path],
     detector = revert_sync_batchnorm(build_model(cfg))
     if checkpoint:
         with quiet_log():
-            loaded = load_checkpoint(detector, checkpoint, map_location='cpu',
-                                     strict=True)
+            loaded = load_checkpoint(
+                detector, checkpoint, map_location='cpu', strict=True
+            )
         # Where MMDetection's init_detector puts it.
         detector.dataset_meta = loaded.get('meta', {}).get('dataset_meta', {})
     detector.eval()
     return detector
 
 
-def export_onnx(detector: nn.Module, out_file: Union[str, Path],
-                part: str = 'detector', pixels: bool = False,
-                size: Sequence[int] = (256, 320),
-                overwrite: bool = False) -> DeployedPart:
+def export_onnx(
+    detector: nn.Module,
+    out_file: Union[str, Path],
+    part: str = 'detector',
+    pixels: bool = False,
+    size: Sequence[int] = (256, 320),
+    overwrite: bool = False,
+) -> DeployedPart:
     """Write a detector, or a part of it, as an ONNX file.
 
     Batch, height and width are free. The names of the classes, where the
@@ -95,31 +105,46 @@ def export_onnx(detector: nn.Module, out_file: Union[str, Path],
     writer = Writer(overwrite)
     writer.check(out_file)
     if len(size) != 2 or min(size) < 32:
-        raise ValueError('size is a height and a width of at least 32 '
-                         f'pixels, got {tuple(size)}')
-    need('onnx')
+        raise ValueError(
+            'size is a height and a width of at least 32 '
+            f'pixels, got {tuple(size)}'
+        )
+    require_package('onnx')
     deployed = DeployedPart(detector, part, pixels).eval()
     image = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
-    image = image if pixels else image / 64. - 2
+    image = image if pixels else image / 64.0 - 2
     with torch.no_grad():
         names = deployed.output_names(deployed(image))
     axes = {'image': {0: 'batch', 2: 'height', 3: 'width'}}
     for name in names:
-        axes[name] = ({0: 'detections'} if part == 'detector' else
-                      {0: 'batch', 2: f'{name}_height', 3: f'{name}_width'})
+        axes[name] = (
+            {0: 'detections'}
+            if part == 'detector'
+            else {0: 'batch', 2: f'{name}_height', 3: f'{name}_width'}
+        )
     # Without inlining, or NMS would be looked into instead of written. Older
     # versions of PyTorch know neither option.
     known = inspect.signature(torch.onnx.export).parameters
-    options = {name: False for name in ('dynamo', 'autograd_inlining')
-               if name in known}
+    options = {
+        name: False
+        for name in ('dynamo', 'autograd_inlining')
+        if name in known
+    }
     with warnings.catch_warnings(), torch.no_grad(), writer.replacing(
-            out_file) as file:
+        out_file
+    ) as file:
         # That Python saw sizes: what depends on them is tested at others.
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            deployed, (image, ), file.name, opset_version=OPSET,
-            input_names=['image'], output_names=names, dynamic_axes=axes,
-            **options)
+            deployed,
+            (image,),
+            file.name,
+            opset_version=OPSET,
+            input_names=['image'],
+            output_names=names,
+            dynamic_axes=axes,
+            **options,
+        )
         _write_classes(file.name, detector)
     return deployed
 
@@ -128,7 +153,7 @@ def _write_classes(file: str, detector: nn.Module) -> None:
     """Write the names of a detector's classes into its file, if known."""
     names = getattr(detector, 'dataset_meta', {}).get('classes')
     if names:
-        onnx = need('onnx')
+        onnx = require_package('onnx')
         graph = onnx.load(file)
         onnx.helper.set_model_props(graph, {CLASSES: json.dumps(names)})
         onnx.save(graph, file)

@@ -1,4 +1,5 @@
 """The parts of a detector as modules that take an image and return tensors."""
+
 from typing import List, Tuple
 
 import torch
@@ -7,7 +8,7 @@ from mmcv.ops import RoIAlign
 from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from torch import Tensor, nn
 
-from .detections import (
+from .postprocessing import (
     check_dense_head,
     check_roi_head,
     detect_densely,
@@ -39,17 +40,20 @@ class DeployedPart(nn.Module):
             exported.
     """
 
-    def __init__(self, model: nn.Module, part: str = 'detector',
-                 pixels: bool = False) -> None:
+    def __init__(
+        self, model: nn.Module, part: str = 'detector', pixels: bool = False
+    ) -> None:
         super().__init__()
         if part not in PARTS:
-            raise ValueError(f'part is one of {", ".join(PARTS)}, got '
-                             f'{part!r}')
+            raise ValueError(
+                f'part is one of {", ".join(PARTS)}, got {part!r}'
+            )
         self.model, self.part, self.pixels = model, part, pixels
         if not isinstance(getattr(model, 'backbone', None), nn.Module):
             raise NotImplementedError(
                 f'A {type(model).__name__} has no backbone of its own; export '
-                'the detector inside it')
+                'the detector inside it'
+            )
         if part != 'backbone':
             _check_detector(model, part)
         _check_operators(model.backbone if part == 'backbone' else model)
@@ -71,18 +75,25 @@ class DeployedPart(nn.Module):
             return found.boxes, found.scores, found.labels, found.images
         proposals = detect_densely(self.model.rpn_head, features, border)
         head = self.model.roi_head
-        found = detect_in_rois(head, features, proposals.rois,
-                               torch.arange(image.shape[0]).to(image), border)
-        masks = (masks_of(head, features, found), ) if head.with_mask else ()
+        found = detect_in_rois(
+            head,
+            features,
+            proposals.rois,
+            torch.arange(image.shape[0]).to(image),
+            border,
+        )
+        masks = (masks_of(head, features, found),) if head.with_mask else ()
         return found.boxes, found.scores, found.labels, found.images, *masks
 
     def output_names(self, outputs: Tuple[Tensor, ...]) -> List[str]:
         """Return a name for each of the outputs."""
         if self.part == 'detector':
             names = ['boxes', 'scores', 'labels', 'images', 'masks']
-            return names[:len(outputs)]
-        return [f'{"feature" if self.part == "backbone" else "output"}_{i}'
-                for i in range(len(outputs))]
+            return names[: len(outputs)]
+        return [
+            f'{"feature" if self.part == "backbone" else "output"}_{i}'
+            for i in range(len(outputs))
+        ]
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Return pixels, uint8 of shape (N, 3, H, W), as the model sees them.
@@ -100,21 +111,36 @@ class DeployedPart(nn.Module):
     def _pad(self, image: Tensor, height: Tensor, width: Tensor) -> Tensor:
         steps = self.model.data_preprocessor
         divisor = steps.pad_size_divisor
-        return F.pad(image, (0, -width % divisor, 0, -height % divisor),
-                     value=float(steps.pad_value))
+        return F.pad(
+            image,
+            (0, -width % divisor, 0, -height % divisor),
+            value=float(steps.pad_value),
+        )
 
 
 def _check_detector(model: nn.Module, part: str) -> None:
     """Raise unless the heads of a detector, or all of it, are exported."""
-    owner = next((owner for owner, head in (
-        (SingleStageDetector, 'bbox_head'), (TwoStageDetector, 'rpn_head'))
-        if isinstance(model, owner)
-        and isinstance(getattr(model, head, None), nn.Module)), None)
-    if owner is None or type(model).predict is not owner.predict or (
-            part == 'heads' and owner is TwoStageDetector):
+    owner = next(
+        (
+            owner
+            for owner, head in (
+                (SingleStageDetector, 'bbox_head'),
+                (TwoStageDetector, 'rpn_head'),
+            )
+            if isinstance(model, owner)
+            and isinstance(getattr(model, head, None), nn.Module)
+        ),
+        None,
+    )
+    if (
+        owner is None
+        or type(model).predict is not owner.predict
+        or (part == 'heads' and owner is TwoStageDetector)
+    ):
         raise NotImplementedError(
             f'The part "{part}" of a {type(model).__name__} is not exported; '
-            'the part "backbone" is')
+            'the part "backbone" is'
+        )
     if part == 'detector' and owner is SingleStageDetector:
         check_dense_head(model.bbox_head)
     elif part == 'detector':
@@ -129,4 +155,5 @@ def _check_operators(model: nn.Module) -> None:
         if kind.__module__.startswith('mmcv.ops.') and kind is not RoIAlign:
             raise NotImplementedError(
                 f"{name} is mmcv's {kind.__name__}, which ONNX has no "
-                'operator for: such a part is not exported')
+                'operator for: such a part is not exported'
+            )

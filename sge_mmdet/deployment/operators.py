@@ -3,6 +3,7 @@
 mmcv's NMS cannot be exported, and its RoIAlign only to versions of ONNX that
 PyTorch no longer writes. Both run mmcv's kernels in PyTorch.
 """
+
 from typing import Any
 
 import torch
@@ -20,8 +21,13 @@ class NonMaxSuppression(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, boxes: Tensor, scores: Tensor,
-                iou_threshold: float, max_per_image: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        boxes: Tensor,
+        scores: Tensor,
+        iou_threshold: float,
+        max_per_image: int,
+    ) -> Tensor:
         """Run mmcv's NMS on every image."""
         rows = []
         for image, (box, score) in enumerate(zip(boxes, scores)):
@@ -33,15 +39,26 @@ class NonMaxSuppression(torch.autograd.Function):
         return torch.cat(rows)
 
     @staticmethod
-    def symbolic(g: Any, boxes: Any, scores: Any, iou_threshold: float,
-                 max_per_image: int) -> Any:
+    def symbolic(
+        g: Any,
+        boxes: Any,
+        scores: Any,
+        iou_threshold: float,
+        max_per_image: int,
+    ) -> Any:
         """Return ONNX's operator."""
-        limits = [torch.tensor([max_per_image]),
-                  torch.tensor([iou_threshold]), torch.tensor([0.])]
+        limits = [
+            torch.tensor([max_per_image]),
+            torch.tensor([iou_threshold]),
+            torch.tensor([0.0]),
+        ]
         axis = g.op('Constant', value_t=torch.tensor([1]))
-        return g.op('NonMaxSuppression', boxes,
-                    g.op('Unsqueeze', scores, axis),
-                    *(g.op('Constant', value_t=limit) for limit in limits))
+        return g.op(
+            'NonMaxSuppression',
+            boxes,
+            g.op('Unsqueeze', scores, axis),
+            *(g.op('Constant', value_t=limit) for limit in limits),
+        )
 
 
 class RoIAlign(torch.autograd.Function):
@@ -52,25 +69,56 @@ class RoIAlign(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, rois: Tensor, height: int,
-                width: int, scale: float, sampling_ratio: int,
-                aligned: bool) -> Tensor:
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        rois: Tensor,
+        height: int,
+        width: int,
+        scale: float,
+        sampling_ratio: int,
+        aligned: bool,
+    ) -> Tensor:
         """Run mmcv's RoIAlign."""
-        return roi_align(features, rois, (height, width), scale,
-                         sampling_ratio, 'avg', aligned)
+        return roi_align(
+            features,
+            rois,
+            (height, width),
+            scale,
+            sampling_ratio,
+            'avg',
+            aligned,
+        )
 
     @staticmethod
-    def symbolic(g: Any, features: Any, rois: Any, height: int, width: int,
-                 scale: float, sampling_ratio: int, aligned: bool) -> Any:
+    def symbolic(
+        g: Any,
+        features: Any,
+        rois: Any,
+        height: int,
+        width: int,
+        scale: float,
+        sampling_ratio: int,
+        aligned: bool,
+    ) -> Any:
         """Return ONNX's operator."""
+
         def columns(index: Any) -> Any:
             index = g.op('Constant', value_t=torch.tensor(index))
             return g.op('Gather', rois, index, axis_i=1)
 
         images = g.op('Cast', columns(0), to_i=7)  # int64
         return g.op(
-            'RoiAlign', features, columns([1, 2, 3, 4]), images, mode_s='avg',
-            output_height_i=height, output_width_i=width,
-            spatial_scale_f=scale, sampling_ratio_i=sampling_ratio,
-            coordinate_transformation_mode_s='half_pixel' if aligned else
-            'output_half_pixel')
+            'RoiAlign',
+            features,
+            columns([1, 2, 3, 4]),
+            images,
+            mode_s='avg',
+            output_height_i=height,
+            output_width_i=width,
+            spatial_scale_f=scale,
+            sampling_ratio_i=sampling_ratio,
+            coordinate_transformation_mode_s='half_pixel'
+            if aligned
+            else 'output_half_pixel',
+        )

@@ -1,9 +1,10 @@
 """Packages that only deployment needs."""
+
 import importlib
 from types import ModuleType
 
 
-def need(package: str) -> ModuleType:
+def require_package(package: str) -> ModuleType:
     """Import a package, or a module, of the extra "deployment".
 
     Args:
@@ -17,4 +18,5 @@ def need(package: str) -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f'{package.split(".")[0]} is not installed: pip install '
-            '-e .[deployment]') from error
+            '-e .[deployment]'
+        ) from error

@@ -1,4 +1,5 @@
 """Sizes that objects are counted by."""
+
 import math
 from dataclasses import dataclass
 from typing import List, Sequence, Tuple, Union
@@ -9,8 +10,12 @@ import numpy as np
 UNBOUNDED_AREA = 1e5**2
 NAMED_BINS = {
     'coco': (('small', 0, 32), ('medium', 32, 96), ('large', 96, math.inf)),
-    'aitod': (('very_tiny', 2, 8), ('tiny', 8, 16), ('small', 16, 32),
-              ('medium', 32, 64)),
+    'aitod': (
+        ('very_tiny', 2, 8),
+        ('tiny', 8, 16),
+        ('small', 16, 32),
+        ('medium', 32, 64),
+    ),
 }
 
 
@@ -47,8 +52,11 @@ class SizeBin:
         """str: The range of areas, for tables."""
         if self.high == math.inf:
             return f'area > {self.low:g}^2' if self.low else 'all sizes'
-        return (f'{self.low:g}^2 to {self.high:g}^2' if self.low else
-                f'area < {self.high:g}^2')
+        return (
+            f'{self.low:g}^2 to {self.high:g}^2'
+            if self.low
+            else f'area < {self.high:g}^2'
+        )
 
 
 ALL_SIZES = SizeBin('all', 0, math.inf)
@@ -79,18 +87,23 @@ def size_bins(spec: Union[str, Sequence[float]]) -> List[SizeBin]:
     """
     if isinstance(spec, str):
         if spec not in NAMED_BINS:
-            raise ValueError(f'Size bins are {", ".join(NAMED_BINS)} or a list'
-                             f' of limits in pixels, got {spec!r}')
+            raise ValueError(
+                f'Size bins are {", ".join(NAMED_BINS)} or a list'
+                f' of limits in pixels, got {spec!r}'
+            )
         return [SizeBin(*bin) for bin in NAMED_BINS[spec]]
     try:
         limits = [float(limit) for limit in spec]
     except (TypeError, ValueError) as error:
-        raise ValueError('Limits of size bins are numbers of pixels, got '
-                         f'{spec!r}') from error
+        raise ValueError(
+            f'Limits of size bins are numbers of pixels, got {spec!r}'
+        ) from error
     pairs = list(zip(limits, limits[1:]))
     if not pairs or limits[0] < 0 or not all(a < b for a, b in pairs):
-        raise ValueError('Limits of size bins are two or more numbers of '
-                         f'pixels that ascend from 0 or more, got {spec!r}')
+        raise ValueError(
+            'Limits of size bins are two or more numbers of '
+            f'pixels that ascend from 0 or more, got {spec!r}'
+        )
     return [SizeBin(f'{low:g}-{high:g}', low, high) for low, high in pairs]
 
 

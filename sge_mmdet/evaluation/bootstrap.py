@@ -4,6 +4,7 @@ A resample draws as many images as there are, with replacement. An image that
 is drawn three times counts three times, so that resampling is a matter of
 weighing each detection and object by its image.
 """
+
 from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,19 +15,23 @@ from tqdm import tqdm
 
 from ..utils.json_files import available_memory
 from .bins import SizeBin
-from .columns import Truth
 from .engines import COCO_THRESHOLDS
 from .matching import HIT, IGNORED, Matches
+from .structures import GroundTruth
 
 RECALLS = torch.from_numpy(np.linspace(0, 1, 101))
 
 
-def check_memory(truth: Truth, bins: Sequence[SizeBin], resamples: int,
-                 results: int = 1) -> None:
+def check_memory(
+    ground_truth: GroundTruth,
+    bins: Sequence[SizeBin],
+    resamples: int,
+    results: int = 1,
+) -> None:
     """Raise if resamples do not fit into the memory that is free.
 
     Args:
-        truth (Truth): The ground truth.
+        ground_truth (GroundTruth): The ground truth.
         bins (Sequence[SizeBin]): Sizes, "all" counted or not.
         resamples (int): How many.
         results (int): How many results are resampled. Default: 1.
@@ -34,13 +39,19 @@ def check_memory(truth: Truth, bins: Sequence[SizeBin], resamples: int,
     Raises:
         ValueError: With how many fit.
     """
-    images, categories = len(truth.image_ids), len(np.unique(truth.category))
+    images, categories = (
+        len(ground_truth.image_ids),
+        len(np.unique(ground_truth.category)),
+    )
     figures = (categories + 1) * (len(bins) + 1)
     # A resample holds how often each image is drawn (twice while these counts
     # are put together), all thresholds' figures in 4 bytes, four tables of
     # their means while they are made, and the figures kept of each result.
-    each = (16 * images + 4 * len(COCO_THRESHOLDS) * figures
-            + 8 * (4 + results) * figures)
+    each = (
+        16 * images
+        + 4 * len(COCO_THRESHOLDS) * figures
+        + 8 * (4 + results) * figures
+    )
     # A chunk's arrays, of images and of detections, are small beside these.
     available = available_memory()
     if resamples * each > available:
@@ -48,7 +59,8 @@ def check_memory(truth: Truth, bins: Sequence[SizeBin], resamples: int,
             f'{resamples} resamples of {images} images and {categories} '
             f'categories take up to {resamples * each / 1e9:.1f} GB of '
             f'memory, of which {available / 1e9:.1f} GB are free; '
-            f'{available // each} resamples fit')
+            f'{available // each} resamples fit'
+        )
 
 
 def resample_weights(images: int, resamples: int, seed: int) -> np.ndarray:
@@ -66,8 +78,12 @@ def resample_weights(images: int, resamples: int, seed: int) -> np.ndarray:
     return random.multinomial(images, np.full(images, 1 / images), resamples)
 
 
-def weighted_ap(matches: Matches, weights: np.ndarray, chunk: int = 128,
-                progress: bool = False) -> np.ndarray:
+def weighted_ap(
+    matches: Matches,
+    weights: np.ndarray,
+    chunk: int = 128,
+    progress: bool = False,
+) -> np.ndarray:
     """Return average precision under weights of the images.
 
     With weights of 1 it is COCO's; with counts it is that of a data set in
@@ -85,15 +101,20 @@ def weighted_ap(matches: Matches, weights: np.ndarray, chunk: int = 128,
     """
     _, bins, thresholds = matches.status.shape
     categories = matches.objects.shape[0] // bins
-    result = np.full((len(weights), thresholds, categories, bins), np.nan,
-                     np.float32 if len(weights) > 1 else float)
+    result = np.full(
+        (len(weights), thresholds, categories, bins),
+        np.nan,
+        np.float32 if len(weights) > 1 else float,
+    )
     parts = list(_parts(matches))
-    for begin in tqdm(range(0, len(weights), chunk), desc='resampling',
-                      disable=not progress):
+    for begin in tqdm(
+        range(0, len(weights), chunk), desc='resampling', disable=not progress
+    ):
         rows = slice(begin, begin + chunk)
         # Rows of images: what is gathered then lies side by side.
         weight = torch.from_numpy(
-            np.ascontiguousarray(weights[rows].T, np.float32))
+            np.ascontiguousarray(weights[rows].T, np.float32)
+        )
         numbers = torch.from_numpy(matches.objects @ weight.numpy()).double()
         for k, a, part in parts:
             number = numbers[k * bins + a]
@@ -111,8 +132,16 @@ def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
     for row in np.flatnonzero(np.diff(matches.objects.indptr)):
         k, a = divmod(int(row), bins)
         own = slice(limits[k], limits[k + 1])
-        yield k, a, _Part(matches.image[own], matches.inside[own, a],
-                          matches.status[own, a], images)
+        yield (
+            k,
+            a,
+            _Part(
+                matches.image[own],
+                matches.inside[own, a],
+                matches.status[own, a],
+                images,
+            ),
+        )
 
 
 class _Part:
@@ -125,42 +154,64 @@ class _Part:
     matrix that takes the weights of images to those sums.
     """
 
-    def __init__(self, image: np.ndarray, inside: np.ndarray,
-                 status: np.ndarray, images: int) -> None:
+    def __init__(
+        self,
+        image: np.ndarray,
+        inside: np.ndarray,
+        status: np.ndarray,
+        images: int,
+    ) -> None:
         stops = np.flatnonzero((status == HIT).any(1))
         rows = np.flatnonzero(inside)
         rows = rows[rows <= (stops[-1] if len(stops) else -1)]
         # Each detection belongs to the first stop that it is not behind.
         stop = np.searchsorted(stops, rows)
         self.between = csr_matrix(
-            (np.ones(len(rows), np.float32), image[rows],
-             np.searchsorted(stop, np.arange(len(stops) + 1))),
-            (len(stops), images))
+            (
+                np.ones(len(rows), np.float32),
+                image[rows],
+                np.searchsorted(stop, np.arange(len(stops) + 1)),
+            ),
+            (len(stops), images),
+        )
         self.thresholds = []
         for t in range(status.shape[1]):
             hits = np.flatnonzero(status[:, t] == HIT)
             void = np.flatnonzero((status[:, t] == IGNORED) & inside)
-            self.thresholds.append((
-                torch.from_numpy(image[hits]),
-                torch.from_numpy(np.searchsorted(stops, hits)),
-                torch.from_numpy(~inside[hits])[:, None],
-                torch.from_numpy(image[void]),
-                torch.from_numpy(np.searchsorted(void, hits))))
+            self.thresholds.append(
+                (
+                    torch.from_numpy(image[hits]),
+                    torch.from_numpy(np.searchsorted(stops, hits)),
+                    torch.from_numpy(~inside[hits])[:, None],
+                    torch.from_numpy(image[void]),
+                    torch.from_numpy(np.searchsorted(void, hits)),
+                )
+            )
 
     def ap(self, weight: Tensor, objects: Tensor) -> Tensor:
         """Return AP of shape (thresholds, resamples)."""
-        total = torch.cumsum(torch.from_numpy(
-            self.between @ weight.numpy()), 0)
+        total = torch.cumsum(
+            torch.from_numpy(self.between @ weight.numpy()), 0
+        )
         needed = _hits_needed(objects)
-        return torch.stack([
-            self._threshold_ap(weight, needed, total, *threshold)
-            for threshold in self.thresholds
-        ])
+        return torch.stack(
+            [
+                self._threshold_ap(weight, needed, total, *threshold)
+                for threshold in self.thresholds
+            ]
+        )
 
     @staticmethod
-    def _threshold_ap(weight: Tensor, needed: Tensor, total: Tensor,
-                      image: Tensor, stop: Tensor, is_outside: Tensor,
-                      void: Tensor, voids_before: Tensor) -> Tensor:
+    def _threshold_ap(
+        weight: Tensor,
+        needed: Tensor,
+        total: Tensor,
+        image: Tensor,
+        stop: Tensor,
+        is_outside: Tensor,
+        void: Tensor,
+        voids_before: Tensor,
+    ) -> Tensor:
         if not len(image):
             return weight.new_zeros(weight.shape[1], dtype=torch.float64)
         hits = weight[image]
@@ -194,14 +245,12 @@ def _hits_needed(objects: Tensor) -> Tensor:
     """
     objects = objects[:, None].clamp(min=1)
     needed = (RECALLS * objects).ceil()
-    needed = torch.where((needed - 1) / objects >= RECALLS, needed - 1,
-                         needed)
+    needed = torch.where((needed - 1) / objects >= RECALLS, needed - 1, needed)
     needed = torch.where(needed / objects < RECALLS, needed + 1, needed)
     return needed.float()
 
 
-def mean_ap(ap: np.ndarray,
-            thresholds: Optional[slice] = None) -> np.ndarray:
+def mean_ap(ap: np.ndarray, thresholds: Optional[slice] = None) -> np.ndarray:
     """Return the mean over thresholds and the categories that have objects.
 
     Args:

@@ -1,4 +1,5 @@
 """Whether one detector is better than another, where, and beyond chance."""
+
 from dataclasses import asdict, dataclass, fields
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -9,9 +10,9 @@ from ..utils import printable
 from ..utils.tables import Table, points
 from .bins import SizeBin, with_all_sizes
 from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
-from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
 from .matching import match
+from .structures import Detections, GroundTruth
 from .subsets import of_categories
 
 
@@ -75,17 +76,20 @@ class Comparison:
 
     def findings(self) -> str:
         """Return what can be said of small objects and of all."""
-        return ' '.join(map(self._sentence, dict.fromkeys([self.small,
-                                                           'AP'])))
+        return ' '.join(map(self._sentence, dict.fromkeys([self.small, 'AP'])))
 
     def method(self) -> str:
         """Return what the intervals are."""
-        text = (f'Intervals are of {self.resamples} paired bootstrap '
-                f'resamples of {self.images} images')
+        text = (
+            f'Intervals are of {self.resamples} paired bootstrap '
+            f'resamples of {self.images} images'
+        )
         if min(self.seeds) > 1:
             a, b = self.seeds
-            return (f'{text} and of the spread over '
-                    f'{a if a == b else f"{a} and {b}"} seeds.')
+            return (
+                f'{text} and of the spread over '
+                f'{a if a == b else f"{a} and {b}"} seeds.'
+            )
         return f'{text} and do not hold what another training would change.'
 
     def table(self, classes: bool = False) -> Table:
@@ -94,18 +98,32 @@ class Comparison:
         header = ['figure', *self.names, 'difference', '95 % interval', 'p']
         if has_spread:
             header += [f'sd of {name}' for name in self.names]
-        return Table(header, [
-            [row.name, row.a, row.b, points(row.difference),
-             f'{points(row.low)} to {points(row.high)}', row.p]
-            + ([row.spread_a, row.spread_b] if has_spread else [])
-            for row in (self.classes if classes else self.sizes)
-        ])
+        return Table(
+            header,
+            [
+                [
+                    row.name,
+                    row.a,
+                    row.b,
+                    points(row.difference),
+                    f'{points(row.low)} to {points(row.high)}',
+                    row.p,
+                ]
+                + ([row.spread_a, row.spread_b] if has_spread else [])
+                for row in (self.classes if classes else self.sizes)
+            ],
+        )
 
     def csv(self) -> str:
         """Return all differences with all digits, one a line."""
         names = [field.name for field in fields(Difference)]
-        return Table(names, [[getattr(row, name) for name in names]
-                             for row in (*self.sizes, *self.classes)]).csv()
+        return Table(
+            names,
+            [
+                [getattr(row, name) for name in names]
+                for row in (*self.sizes, *self.classes)
+            ],
+        ).csv()
 
     def to_dict(self) -> dict:
         """Return everything in plain containers, for JSON."""
@@ -114,17 +132,23 @@ class Comparison:
     def _sentence(self, name: str) -> str:
         row = self[name]
         first, second = self.names
-        interval = (f'95 % interval {points(row.low)} to {points(row.high)}, '
-                    f'p = {row.p:.3g}')
+        interval = (
+            f'95 % interval {points(row.low)} to {points(row.high)}, '
+            f'p = {row.p:.3g}'
+        )
         if row.low <= 0 <= row.high:
             seeds = ' and seeds' if min(self.seeds) > 1 else ''
-            return (f'Whether {second} differs from {first} in {name} cannot '
-                    f'be told from these images{seeds}: '
-                    f'{points(row.difference)} points ({interval}).')
+            return (
+                f'Whether {second} differs from {first} in {name} cannot '
+                f'be told from these images{seeds}: '
+                f'{points(row.difference)} points ({interval}).'
+            )
         word = 'better' if row.difference > 0 else 'worse'
-        return (f'{second} is {word} than {first} in {name}: '
-                f'{100 * row.a:.1f} to {100 * row.b:.1f}, '
-                f'{points(row.difference)} points ({interval}).')
+        return (
+            f'{second} is {word} than {first} in {name}: '
+            f'{100 * row.a:.1f} to {100 * row.b:.1f}, '
+            f'{points(row.difference)} points ({interval}).'
+        )
 
 
 @dataclass(frozen=True)
@@ -146,15 +170,17 @@ class ResampledFigures:
     small: str
 
 
-def compare_detections(truth: Truth,
-                       a: Sequence[Detections],
-                       b: Sequence[Detections],
-                       bins: Sequence[SizeBin],
-                       names: Tuple[str, str] = ('A', 'B'),
-                       metric: str = 'bbox',
-                       resamples: int = 1000,
-                       seed: int = 0,
-                       progress: bool = False) -> Comparison:
+def compare_detections(
+    ground_truth: GroundTruth,
+    a: Sequence[Detections],
+    b: Sequence[Detections],
+    bins: Sequence[SizeBin],
+    names: Tuple[str, str] = ('A', 'B'),
+    metric: str = 'bbox',
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Comparison:
     """Compare two detectors by a paired bootstrap over images.
 
     Every resample draws images with replacement, the same for both, and an
@@ -162,7 +188,7 @@ def compare_detections(truth: Truth,
     detector, one a seed, their mean is compared.
 
     Args:
-        truth (Truth): The ground truth.
+        ground_truth (GroundTruth): The ground truth.
         a (Sequence[Detections]): Results of the first, one or more.
         b (Sequence[Detections]): Results of the second.
         bins (Sequence[SizeBin]): Sizes.
@@ -176,26 +202,42 @@ def compare_detections(truth: Truth,
         ValueError: If there is nothing to compare, or the resamples take more
             memory than there is.
     """
-    check_memory(truth, bins, resamples, len(a) + len(b))
+    check_memory(ground_truth, bins, resamples, len(a) + len(b))
     first, second = map(printable, names)
-    return compare_figures(*(
-        [resample_figures(truth, found, bins, metric, resamples, seed,
-                          progress) for found in side]
-        for side in (a, b)), (first, second))
+    return compare_figures(
+        *(
+            [
+                resample_figures(
+                    ground_truth,
+                    detections,
+                    bins,
+                    metric,
+                    resamples,
+                    seed,
+                    progress,
+                )
+                for detections in side
+            ]
+            for side in (a, b)
+        ),
+        (first, second),
+    )
 
 
-def resample_figures(truth: Truth,
-                     found: Detections,
-                     bins: Sequence[SizeBin],
-                     metric: str = 'bbox',
-                     resamples: int = 1000,
-                     seed: int = 0,
-                     progress: bool = False) -> ResampledFigures:
+def resample_figures(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str = 'bbox',
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> ResampledFigures:
     """Compute the figures of one result, for :func:`compare_figures`.
 
     Args:
-        truth (Truth): The ground truth.
-        found (Detections): What was detected.
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): What was detected.
         bins (Sequence[SizeBin]): Sizes.
         metric (str): "bbox" or "segm". Default: "bbox".
         resamples (int): Default: 1000.
@@ -207,31 +249,44 @@ def resample_figures(truth: Truth,
             few for an interval, or take more memory than there is.
     """
     if resamples < 2:
-        raise ValueError('Intervals need two resamples or more, and are good '
-                         f'from some hundreds; got {resamples}')
-    if not len(truth.image):
-        raise ValueError(f'{truth.name} has no object to compare on')
-    check_memory(truth, bins, resamples)
+        raise ValueError(
+            'Intervals need two resamples or more, and are good '
+            f'from some hundreds; got {resamples}'
+        )
+    if not len(ground_truth.image):
+        raise ValueError(f'{ground_truth.name} has no object to compare on')
+    check_memory(ground_truth, bins, resamples)
     # Others have no figures.
-    truth, found = of_categories(truth, found, np.unique(truth.category))
+    ground_truth, detections = of_categories(
+        ground_truth, detections, np.unique(ground_truth.category)
+    )
     bins = with_all_sizes(bins)
-    weights = np.concatenate([
-        np.ones((1, len(truth.image_ids)), int),
-        resample_weights(len(truth.image_ids), resamples, seed)
-    ])
-    ap = weighted_ap(match(truth, found, bins, metric), weights,
-                     progress=progress)
+    weights = np.concatenate(
+        [
+            np.ones((1, len(ground_truth.image_ids)), int),
+            resample_weights(len(ground_truth.image_ids), resamples, seed),
+        ]
+    )
+    ap = weighted_ap(
+        match(ground_truth, detections, bins, metric),
+        weights,
+        progress=progress,
+    )
     names = [bin.name for bin in bins[1:]]
     small = 'small' if 'small' in names else (names or [None])[0]
     return ResampledFigures(
         dict(_by_size(ap, names)),
-        dict(_by_class(ap, names, truth.category_names)),
-        len(truth.image_ids), f'AP_{small}' if small else 'AP')
+        dict(_by_class(ap, names, ground_truth.category_names)),
+        len(ground_truth.image_ids),
+        f'AP_{small}' if small else 'AP',
+    )
 
 
-def compare_figures(a: Sequence[ResampledFigures],
-                    b: Sequence[ResampledFigures],
-                    names: Tuple[str, str] = ('A', 'B')) -> Comparison:
+def compare_figures(
+    a: Sequence[ResampledFigures],
+    b: Sequence[ResampledFigures],
+    names: Tuple[str, str] = ('A', 'B'),
+) -> Comparison:
     """Compare two detectors of which the figures are there.
 
     Args:
@@ -244,23 +299,38 @@ def compare_figures(a: Sequence[ResampledFigures],
         ValueError: If there is nothing to compare.
     """
     if not a or not b:
-        raise ValueError('A comparison needs one result or more of each '
-                         f'detector, got {len(a)} and {len(b)}')
+        raise ValueError(
+            'A comparison needs one result or more of each '
+            f'detector, got {len(a)} and {len(b)}'
+        )
 
     def rows(of: str) -> List[Difference]:
-        found = (_difference(name, *([getattr(run, of)[name] for run in side]
-                                     for side in (a, b)))
-                 for name in getattr(a[0], of))
-        return [row for row in found if row]
+        detections = (
+            _difference(
+                name,
+                *([getattr(run, of)[name] for run in side] for side in (a, b)),
+            )
+            for name in getattr(a[0], of)
+        )
+        return [row for row in detections if row]
 
     sizes = rows('sizes')
     small = a[0].small if a[0].small in {row.name for row in sizes} else 'AP'
-    return Comparison(sizes, rows('classes'), names, a[0].images,
-                      len(a[0].sizes['AP']) - 1, (len(a), len(b)), small)
+    return Comparison(
+        sizes,
+        rows('classes'),
+        names,
+        a[0].images,
+        len(a[0].sizes['AP']) - 1,
+        (len(a), len(b)),
+        small,
+    )
 
 
-def _by_size(ap: np.ndarray, sizes: Sequence[str],
-             ) -> 'Iterator[Tuple[str, np.ndarray]]':
+def _by_size(
+    ap: np.ndarray,
+    sizes: Sequence[str],
+) -> 'Iterator[Tuple[str, np.ndarray]]':
     """Yield names and values of the figures of all classes.
 
     Args:
@@ -277,17 +347,19 @@ def _by_size(ap: np.ndarray, sizes: Sequence[str],
         yield f'AP_{size}', by_size[:, i]
 
 
-def _by_class(ap: np.ndarray, sizes: Sequence[str],
-              categories: Sequence[str],
-              ) -> 'Iterator[Tuple[str, np.ndarray]]':
+def _by_class(
+    ap: np.ndarray,
+    sizes: Sequence[str],
+    categories: Sequence[str],
+) -> 'Iterator[Tuple[str, np.ndarray]]':
     for i, size in enumerate(['', *(f'_{size}' for size in sizes)]):
         for k, name in enumerate(categories):
-            yield (f'AP{size} of {name}',
-                   ap[:, :, k, i].mean(1, dtype=float))
+            yield (f'AP{size} of {name}', ap[:, :, k, i].mean(1, dtype=float))
 
 
-def _difference(name: str, a: Sequence[np.ndarray],
-                b: Sequence[np.ndarray]) -> Optional[Difference]:
+def _difference(
+    name: str, a: Sequence[np.ndarray], b: Sequence[np.ndarray]
+) -> Optional[Difference]:
     """Return a figure's difference, or None where there is no object."""
     mean_a, mean_b = np.mean(a, 0), np.mean(b, 0)
     difference = float(mean_b[0] - mean_a[0])
@@ -302,15 +374,28 @@ def _difference(name: str, a: Sequence[np.ndarray],
         low, high = np.percentile(drawn, [2.5, 97.5])
         tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
         p = min(1, 2 * (tail + 1) / (len(drawn) + 1))
-    spreads = (float(np.std(side, ddof=1)) if len(side) > 1 else None
-               for side in seeds)
-    return Difference(name, float(mean_a[0]), float(mean_b[0]), difference,
-                      float(low), float(high), float(p), *spreads)
+    spreads = (
+        float(np.std(side, ddof=1)) if len(side) > 1 else None
+        for side in seeds
+    )
+    return Difference(
+        name,
+        float(mean_a[0]),
+        float(mean_b[0]),
+        difference,
+        float(low),
+        float(high),
+        float(p),
+        *spreads,
+    )
 
 
-def seeded_interval(difference: float, drawn: np.ndarray,
-                    a: Sequence[float], b: Sequence[float],
-                    ) -> 'Tuple[float, float, float]':
+def seeded_interval(
+    difference: float,
+    drawn: np.ndarray,
+    a: Sequence[float],
+    b: Sequence[float],
+) -> 'Tuple[float, float, float]':
     """Return the 95 % interval of a difference over images and seeds.
 
     Images and seeds are drawn independently of each other, so that the
@@ -332,9 +417,13 @@ def seeded_interval(difference: float, drawn: np.ndarray,
     error = np.sqrt(np.var(drawn, ddof=1) + sum(over_seeds))
     if not error > 0:
         return difference, difference, float(difference == 0)
-    uncertain = sum(part**2 / (len(side) - 1)
-                    for part, side in zip(over_seeds, (a, b)))
+    uncertain = sum(
+        part**2 / (len(side) - 1) for part, side in zip(over_seeds, (a, b))
+    )
     freedom = error**4 / uncertain if uncertain else np.inf
     reach = error * student_t.ppf(0.975, freedom)
-    return (difference - reach, difference + reach,
-            2 * student_t.sf(abs(difference) / error, freedom))
+    return (
+        difference - reach,
+        difference + reach,
+        2 * student_t.sf(abs(difference) / error, freedom),
+    )

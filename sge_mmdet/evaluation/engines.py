@@ -3,6 +3,7 @@
 Both give the arrays of COCO's own evaluation; hotcoco is a hundred times
 faster. That they agree to 1e-10 is tested.
 """
+
 import contextlib
 import importlib.util
 import io
@@ -21,7 +22,7 @@ from typing import (
 import numpy as np
 
 from .bins import SizeBin, with_all_sizes
-from .columns import Detections, Truth
+from .structures import Detections, GroundTruth
 from .subsets import of_categories, of_used_images
 
 ENGINES = ('hotcoco', 'pycocotools')
@@ -60,9 +61,13 @@ class Accumulated:
     objects: np.ndarray
     category_names: List[str]
 
-    def ap(self, iou: Optional[float] = None, size: str = 'all',
-           category: Optional[int] = None,
-           max_dets: Optional[int] = None) -> Optional[float]:
+    def ap(
+        self,
+        iou: Optional[float] = None,
+        size: str = 'all',
+        category: Optional[int] = None,
+        max_dets: Optional[int] = None,
+    ) -> Optional[float]:
         """Return an average precision.
 
         Args:
@@ -81,8 +86,12 @@ class Accumulated:
         k = slice(None) if category is None else [category]
         return _mean(self.precision[..., a, m][t][:, k])
 
-    def ar(self, size: str = 'all', category: Optional[int] = None,
-           max_dets: Optional[int] = None) -> Optional[float]:
+    def ar(
+        self,
+        size: str = 'all',
+        category: Optional[int] = None,
+        max_dets: Optional[int] = None,
+    ) -> Optional[float]:
         """Return the average recall; arguments as of :meth:`ap`."""
         _, a, m = self._at(None, size, max_dets)
         k = slice(None) if category is None else [category]
@@ -94,8 +103,7 @@ class Accumulated:
         values = self.curves[..., a, m][t][0]
         return values if values[0] > -1 else None
 
-    def count(self, size: str = 'all',
-              category: Optional[int] = None) -> int:
+    def count(self, size: str = 'all', category: Optional[int] = None) -> int:
         """Return the number of objects of a size, and of a category."""
         column = self.objects[:, self._names().index(size)]
         return int(column.sum() if category is None else column[category])
@@ -103,8 +111,9 @@ class Accumulated:
     def _names(self) -> 'List[str]':
         return [bin.name for bin in self.bins]
 
-    def _at(self, iou: Optional[float], size: str,
-            max_dets: Optional[int]) -> tuple:
+    def _at(
+        self, iou: Optional[float], size: str, max_dets: Optional[int]
+    ) -> tuple:
         t = slice(None) if iou is None else np.isclose(self.thresholds, iou)
         m = -1 if max_dets is None else self.max_dets.index(max_dets)
         return t, self._names().index(size), m
@@ -115,18 +124,20 @@ def default_engine() -> str:
     return ENGINES[importlib.util.find_spec('hotcoco') is None]
 
 
-def evaluate(truth: Truth,
-             found: Detections,
-             bins: Sequence[SizeBin],
-             metric: str = 'bbox',
-             thresholds: Sequence[float] = COCO_THRESHOLDS,
-             max_dets: Sequence[int] = (100, ),
-             engine: Optional[str] = None) -> Accumulated:
+def evaluate(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str = 'bbox',
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
+    max_dets: Sequence[int] = (100,),
+    engine: Optional[str] = None,
+) -> Accumulated:
     """Evaluate detections as COCO does, for objects of several sizes.
 
     Args:
-        truth (Truth): The ground truth.
-        found (Detections): What was detected.
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): What was detected.
         bins (Sequence[SizeBin]): Sizes besides "all".
         metric (str): "bbox", "segm", or "proposal", which knows no
             categories. Default: "bbox".
@@ -143,41 +154,59 @@ def evaluate(truth: Truth,
     """
     engine = engine or default_engine()
     if engine not in ENGINES:
-        raise ValueError(f'engine is one of {", ".join(ENGINES)}, got '
-                         f'{engine!r}')
+        raise ValueError(
+            f'engine is one of {", ".join(ENGINES)}, got {engine!r}'
+        )
     if metric not in ('bbox', 'segm', 'proposal'):
-        raise ValueError('metric is one of bbox, segm, proposal, got '
-                         f'{metric!r}')
+        raise ValueError(
+            f'metric is one of bbox, segm, proposal, got {metric!r}'
+        )
     bins = with_all_sizes(bins)
     if metric == 'segm':
         # Checked once, before any engine sees them.
-        truth = replace(truth, segmentation=truth.masks)
+        ground_truth = replace(ground_truth, segmentation=ground_truth.masks)
     run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
     by_category = metric != 'proposal'
     return Accumulated(
-        *_in_parts(run, truth, found, bins, metric, thresholds, max_dets),
-        tuple(thresholds), bins, tuple(max_dets),
-        _count(truth, bins, by_category),
-        truth.category_names if by_category else ['object'])
+        *_in_parts(
+            run, ground_truth, detections, bins, metric, thresholds, max_dets
+        ),
+        tuple(thresholds),
+        bins,
+        tuple(max_dets),
+        _count(ground_truth, bins, by_category),
+        ground_truth.category_names if by_category else ['object'],
+    )
 
 
-def _in_parts(run: Callable[..., tuple], truth: Truth, found: Detections,
-              bins: Sequence[SizeBin], metric: str,
-              thresholds: Sequence[float], max_dets: Sequence[int]) -> tuple:
+def _in_parts(
+    run: Callable[..., tuple],
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str,
+    thresholds: Sequence[float],
+    max_dets: Sequence[int],
+) -> tuple:
     """Return precision, curves and recall, a part of the categories a time."""
     is_proposal = metric == 'proposal'
-    categories = 1 if is_proposal else len(truth.category_ids)
+    categories = 1 if is_proposal else len(ground_truth.category_ids)
     last = len(bins), len(max_dets)
-    precision, recall = (np.full((len(thresholds), categories, *last), -1.)
-                         for _ in range(2))
+    precision, recall = (
+        np.full((len(thresholds), categories, *last), -1.0) for _ in range(2)
+    )
     curves = np.zeros((len(thresholds), 101, *last))
     number = np.zeros((len(thresholds), 1, *last), int)
-    for part in _parts(truth, found, *last):
-        own = (truth, found) if is_proposal else of_categories(
-            truth, found, part)
+    for part in _parts(ground_truth, detections, *last):
+        own = (
+            (ground_truth, detections)
+            if is_proposal
+            else of_categories(ground_truth, detections, part)
+        )
         rows = [0] if is_proposal else part
-        every, recall[:, rows] = run(*of_used_images(*own), bins, metric,
-                                     thresholds, max_dets)
+        every, recall[:, rows] = run(
+            *of_used_images(*own), bins, metric, thresholds, max_dets
+        )
         precision[:, rows] = every.mean(1)
         curves += np.where(every > -1, every, 0).sum(2)
         number += (every[:, :1] > -1).sum(2)
@@ -185,24 +214,27 @@ def _in_parts(run: Callable[..., tuple], truth: Truth, found: Detections,
     return precision, curves, recall
 
 
-def _parts(truth: Truth, found: Detections, bins: int,
-           max_dets: int) -> Iterator[np.ndarray]:
+def _parts(
+    ground_truth: GroundTruth, detections: Detections, bins: int, max_dets: int
+) -> Iterator[np.ndarray]:
     """Yield the categories that have objects, as many as fit a time.
 
     Engines fill tables of categories by bins by recalls, and of categories by
     images by bins.
     """
-    entries = sum(np.bincount(columns.category,
-                              minlength=len(truth.category_ids))
-                  for columns in (truth, found))
-    images = len(np.union1d(truth.image, found.image))
+    entries = sum(
+        np.bincount(columns.category, minlength=len(ground_truth.category_ids))
+        for columns in (ground_truth, detections)
+    )
+    images = len(np.union1d(ground_truth.image, detections.image))
     part: List[int] = []
     used = 0
-    for k in np.unique(truth.category).tolist():
+    for k in np.unique(ground_truth.category).tolist():
         used = min(images, used + entries[k])
         if part and (
-                (len(part) + 1) * bins * max_dets > MOST_CURVES
-                or (len(part) + 1) * used * bins > MOST_CELLS):
+            (len(part) + 1) * bins * max_dets > MOST_CURVES
+            or (len(part) + 1) * used * bins > MOST_CELLS
+        ):
             yield np.array(part)
             part, used = [], min(images, entries[k])
         part.append(k)
@@ -210,35 +242,45 @@ def _parts(truth: Truth, found: Detections, bins: int,
         yield np.array(part)
 
 
-def _count(truth: Truth, bins: Sequence[SizeBin],
-           by_category: bool) -> np.ndarray:
-    counts = np.zeros((len(truth.category_ids), len(bins)), int)
+def _count(
+    ground_truth: GroundTruth, bins: Sequence[SizeBin], by_category: bool
+) -> np.ndarray:
+    counts = np.zeros((len(ground_truth.category_ids), len(bins)), int)
     for i, bin in enumerate(bins):
-        inside = ~truth.crowd & bin.holds(truth.area)
-        counts[:, i] = np.bincount(truth.category[inside],
-                                   minlength=len(counts))
+        inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
+        counts[:, i] = np.bincount(
+            ground_truth.category[inside], minlength=len(counts)
+        )
     return counts if by_category else counts.sum(0, keepdims=True)
 
 
-def _run_pycocotools(truth: Truth, found: Detections,
-                     bins: Sequence[SizeBin], metric: str,
-                     thresholds: Sequence[float],
-                     max_dets: Sequence[int]) -> tuple:
+def _run_pycocotools(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str,
+    thresholds: Sequence[float],
+    max_dets: Sequence[int],
+) -> tuple:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):
         sides = []
-        for columns in truth, found:
+        for columns in ground_truth, detections:
             side = COCO()
-            side.dataset = dict(images=_images(truth),
-                                categories=_categories(truth),
-                                annotations=_annotations(
-                                    truth, columns, metric == 'segm'))
+            side.dataset = dict(
+                images=_images(ground_truth),
+                categories=_categories(ground_truth),
+                annotations=_annotations(
+                    ground_truth, columns, metric == 'segm'
+                ),
+            )
             side.createIndex()
             sides.append(side)
         run = COCOeval(*sides, 'segm' if metric == 'segm' else 'bbox')
-        run.params.imgIds = truth.image_ids.tolist()
-        run.params.catIds = truth.category_ids.tolist()
+        run.params.imgIds = ground_truth.image_ids.tolist()
+        run.params.catIds = ground_truth.category_ids.tolist()
         run.params.useCats = int(metric != 'proposal')
         run.params.iouThrs = np.array(thresholds)
         run.params.maxDets = list(max_dets)
@@ -255,32 +297,55 @@ def _run_hotcoco(*args: Any) -> tuple:
     return run.eval['precision'], run.eval['recall']
 
 
-def hotcoco_evaluation(truth: Truth, found: Detections,
-                       bins: Sequence[SizeBin], metric: str,
-                       thresholds: Sequence[float],
-                       max_dets: Sequence[int]) -> Any:
+def hotcoco_evaluation(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str,
+    thresholds: Sequence[float],
+    max_dets: Sequence[int],
+) -> Any:
     """Return hotcoco's ``COCOeval``, evaluated; as :func:`evaluate`."""
     import hotcoco
+
     is_segm = metric == 'segm'
-    ids = np.arange(1, len(truth.image) + 1)
+    ids = np.arange(1, len(ground_truth.image) + 1)
     gt = hotcoco.COCO.from_arrays(
-        _images(truth), _categories(truth), truth.image_ids[truth.image],
-        truth.category_ids[truth.category], truth.box, ids=ids,
-        area=truth.area, iscrowd=truth.crowd.astype(int),
-        segmentation=truth.segmentation if is_segm else None)
-    dt = hotcoco.COCO.from_arrays(_images(truth), _categories(truth),
-                                  [], [], np.zeros((0, 4)))
-    if len(found.image):
+        _images(ground_truth),
+        _categories(ground_truth),
+        ground_truth.image_ids[ground_truth.image],
+        ground_truth.category_ids[ground_truth.category],
+        ground_truth.box,
+        ids=ids,
+        area=ground_truth.area,
+        iscrowd=ground_truth.crowd.astype(int),
+        segmentation=ground_truth.segmentation if is_segm else None,
+    )
+    dt = hotcoco.COCO.from_arrays(
+        _images(ground_truth),
+        _categories(ground_truth),
+        [],
+        [],
+        np.zeros((0, 4)),
+    )
+    if len(detections.image):
         dt = gt.load_res(
-            np.column_stack([
-                truth.image_ids[found.image], found.box, found.score,
-                truth.category_ids[found.category]
-            ]), segmentation=found.segmentation if is_segm else None)
-        dt.update_anns(ids=np.arange(1, len(found.image) + 1),
-                       area=found.area)
+            np.column_stack(
+                [
+                    ground_truth.image_ids[detections.image],
+                    detections.box,
+                    detections.score,
+                    ground_truth.category_ids[detections.category],
+                ]
+            ),
+            segmentation=detections.segmentation if is_segm else None,
+        )
+        dt.update_anns(
+            ids=np.arange(1, len(detections.image) + 1), area=detections.area
+        )
     run = hotcoco.COCOeval(gt, dt, 'segm' if is_segm else 'bbox')
-    run.params.img_ids = truth.image_ids.tolist()
-    run.params.cat_ids = truth.category_ids.tolist()
+    run.params.img_ids = ground_truth.image_ids.tolist()
+    run.params.cat_ids = ground_truth.category_ids.tolist()
     run.params.use_cats = metric != 'proposal'
     run.params.iou_thrs = [float(value) for value in thresholds]
     run.params.max_dets = list(max_dets)
@@ -290,30 +355,44 @@ def hotcoco_evaluation(truth: Truth, found: Detections,
     return run
 
 
-def _images(truth: Truth) -> 'List[dict]':
-    return [dict(id=int(key), height=int(height), width=int(width))
-            for key, (height, width) in zip(truth.image_ids,
-                                            truth.image_sizes)]
+def _images(ground_truth: GroundTruth) -> 'List[dict]':
+    return [
+        dict(id=int(key), height=int(height), width=int(width))
+        for key, (height, width) in zip(
+            ground_truth.image_ids, ground_truth.image_sizes
+        )
+    ]
 
 
-def _categories(truth: Truth) -> 'List[dict]':
-    return [dict(id=int(key), name=name) for key, name in
-            zip(truth.category_ids, truth.category_names)]
+def _categories(ground_truth: GroundTruth) -> 'List[dict]':
+    return [
+        dict(id=int(key), name=name)
+        for key, name in zip(
+            ground_truth.category_ids, ground_truth.category_names
+        )
+    ]
 
 
-def _annotations(truth: Truth, columns: Union[Truth, Detections],
-                 masks: bool) -> 'List[dict]':
-    is_truth = isinstance(columns, Truth)
+def _annotations(
+    ground_truth: GroundTruth,
+    columns: Union[GroundTruth, Detections],
+    masks: bool,
+) -> 'List[dict]':
+    is_truth = isinstance(columns, GroundTruth)
     annotations = [
         dict(id=i, image_id=image, category_id=category, bbox=box, area=area)
         for i, (image, category, box, area) in enumerate(
-            zip(truth.image_ids[columns.image].tolist(),
-                truth.category_ids[columns.category].tolist(),
-                columns.box.tolist(), columns.area.tolist()), start=1)
+            zip(
+                ground_truth.image_ids[columns.image].tolist(),
+                ground_truth.category_ids[columns.category].tolist(),
+                columns.box.tolist(),
+                columns.area.tolist(),
+            ),
+            start=1,
+        )
     ]
     if masks:
-        for annotation, mask in zip(annotations,
-                                    columns.segmentation):
+        for annotation, mask in zip(annotations, columns.segmentation):
             annotation['segmentation'] = mask
     extra = columns.crowd if is_truth else columns.score
     for annotation, value in zip(annotations, extra.tolist()):

@@ -1,4 +1,5 @@
 """Numbers, ids and names of annotations and results, checked one by one."""
+
 import contextlib
 from collections import Counter
 from itertools import chain
@@ -23,15 +24,24 @@ def unique_ids(name: str, key: str, entries: Sequence[dict]) -> np.ndarray:
         entries (Sequence[dict]): Each with an id.
     """
     ids = [entry['id'] for entry in entries]
-    odd = [value for value in ids if not isinstance(value, int)
-           or isinstance(value, bool) or abs(value) > LARGEST_ID]
+    odd = [
+        value
+        for value in ids
+        if not isinstance(value, int)
+        or isinstance(value, bool)
+        or abs(value) > LARGEST_ID
+    ]
     if odd:
-        raise ValueError(f'{name}: ids of {key} are whole numbers, got '
-                         f'{printable_value(odd[0])}')
+        raise ValueError(
+            f'{name}: ids of {key} are whole numbers, got '
+            f'{printable_value(odd[0])}'
+        )
     twice = [value for value, count in Counter(ids).items() if count > 1]
     if twice:
-        raise ValueError(f'{name}: {len(twice)} ids of {key} are there more '
-                         f'than once, such as {twice[0]}')
+        raise ValueError(
+            f'{name}: {len(twice)} ids of {key} are there more '
+            f'than once, such as {twice[0]}'
+        )
     return np.array(ids, int)
 
 
@@ -58,8 +68,10 @@ def id_column(what: str, values: Any) -> np.ndarray:
         ids = np.asarray(values if len(values) else np.zeros(0, int))
         if not odd and ids.ndim == 1 and ids.dtype.kind in 'iuf':
             return ids
-    raise TypeError(f'{what}: each is a whole number, got '
-                    f'{printable_value(odd[0] if odd else values)}')
+    raise TypeError(
+        f'{what}: each is a whole number, got '
+        f'{printable_value(odd[0] if odd else values)}'
+    )
 
 
 def number_table(what: str, values: Any, columns: int) -> np.ndarray:
@@ -67,20 +79,28 @@ def number_table(what: str, values: Any, columns: int) -> np.ndarray:
     if len(values) == 0:
         return np.zeros((0, columns))
     if columns > 1 and not isinstance(values, np.ndarray):
-        rows = (row for row in values if not isinstance(
-            row, (list, tuple, np.ndarray)) or len(row) != columns)
+        rows = (
+            row
+            for row in values
+            if not isinstance(row, (list, tuple, np.ndarray))
+            or len(row) != columns
+        )
         for row in rows:
             raise TypeError(f'{what}: could not read {printable_value(row)}')
-    odd = _no_numbers(values if columns == 1 or isinstance(
-        values, np.ndarray) else chain.from_iterable(values))
+    odd = _no_numbers(
+        values
+        if columns == 1 or isinstance(values, np.ndarray)
+        else chain.from_iterable(values)
+    )
     if odd:
-        raise TypeError(f'{what}: could not read {printable_value(odd[0])} as '
-                        'a number')
+        raise TypeError(
+            f'{what}: could not read {printable_value(odd[0])} as a number'
+        )
     try:
         table = np.asarray(values, float)
     except (OverflowError, ValueError):
         raise TypeError(f'{what}: a number is too large') from None
-    if table.shape != (len(table), columns)[:min(2, columns)]:
+    if table.shape != (len(table), columns)[: min(2, columns)]:
         raise TypeError(f'{what}: of shape {table.shape}')
     return table.reshape(-1, columns)
 
@@ -94,21 +114,27 @@ def _no_numbers(values: Any) -> list:
         good = not values.size or values.dtype.kind in 'iuf'
         return [] if good else values.ravel()[:1].tolist()
     values = list(values)
-    bad = {kind for kind in {*map(type, values)} if kind is bool
-           or not issubclass(kind, (int, float, np.integer, np.floating))}
+    bad = {
+        kind
+        for kind in {*map(type, values)}
+        if kind is bool
+        or not issubclass(kind, (int, float, np.integer, np.floating))
+    }
     return next(([value] for value in values if type(value) in bad), [])
 
 
 def checked_text(name: Any) -> str:
     """Return a name; a TypeError where it is none or holds half a letter."""
     if type(name) not in (str, int):
-        raise TypeError(f'name: a text is expected, got '
-                        f'{printable_value(name)}')
+        raise TypeError(
+            f'name: a text is expected, got {printable_value(name)}'
+        )
     try:
         return str(name).encode().decode()
     except UnicodeError:
-        raise TypeError(f'name: {printable_value(name)} holds half a letter'
-                        ) from None
+        raise TypeError(
+            f'name: {printable_value(name)} holds half a letter'
+        ) from None
 
 
 def file_name(image: dict) -> str:

@@ -1,4 +1,5 @@
 """COCO evaluation of detectors that were trained with MMDetection 0.6."""
+
 from typing import List
 
 import numpy as np

@@ -4,6 +4,7 @@ That code trusts a mask: runs that do not add up to the image make it loop
 without end, a text that breaks off lets it read past its memory, and polygons
 of absurd coordinates make it ask for hundreds of gigabytes.
 """
+
 from typing import Any, Sequence, Tuple
 
 import numpy as np
@@ -27,8 +28,9 @@ MOST_PIXELS = 2**32
 LONGEST_RUN = 7
 
 
-def rle_areas(masks: Sequence[Any], sizes: np.ndarray,
-              name: str) -> np.ndarray:
+def rle_areas(
+    masks: Sequence[Any], sizes: np.ndarray, name: str
+) -> np.ndarray:
     """Return the areas of masks in COCO's compressed RLE.
 
     Args:
@@ -45,8 +47,10 @@ def rle_areas(masks: Sequence[Any], sizes: np.ndarray,
         ValueError: If one is not of that kind, not of its image's size, its
             runs do not add up to the image, or that has 2^32 pixels or more.
     """
-    texts = [_runs_of(mask, sizes[i], f'{name}: mask {i}')
-             for i, mask in enumerate(masks)]
+    texts = [
+        _runs_of(mask, sizes[i], f'{name}: mask {i}')
+        for i, mask in enumerate(masks)
+    ]
     parts = [np.zeros(0)]
     begin = 0
     while begin < len(texts):
@@ -57,8 +61,10 @@ def rle_areas(masks: Sequence[Any], sizes: np.ndarray,
             raise ValueError(
                 f'{name}: mask {first} has damaged counts, whose runs do not '
                 'add up to its image: '
-                + printable_value(texts[first][:100].decode('ascii',
-                                                            'replace')))
+                + printable_value(
+                    texts[first][:100].decode('ascii', 'replace')
+                )
+            )
         parts.append(areas)
         begin = end
     return np.concatenate(parts)
@@ -70,28 +76,35 @@ def _runs_of(mask: Any, size: np.ndarray, where: str) -> bytes:
     if not isinstance(counts, (str, bytes)):
         raise ValueError(
             f'{where} is not in compressed RLE, dict(size=[height, width], '
-            f'counts=text): {printable_value(mask)}')
+            f'counts=text): {printable_value(mask)}'
+        )
     _check_size(mask, size, where)
     if len(counts) > MOST_CHARACTERS:
         raise ValueError(
             f'{where} has counts of {len(counts)} characters; at most '
-            f'{MOST_CHARACTERS} are read')
-    return counts.encode('ascii', 'replace') if isinstance(
-        counts, str) else counts
+            f'{MOST_CHARACTERS} are read'
+        )
+    return (
+        counts.encode('ascii', 'replace')
+        if isinstance(counts, str)
+        else counts
+    )
 
 
 def _chunk_end(texts: Sequence[bytes], begin: int) -> int:
     """Return where the masks end that are decoded together."""
     end, characters = begin, 0
     while end < min(begin + CHUNK, len(texts)) and (
-            end == begin or characters < CHUNK_CHARACTERS):
+        end == begin or characters < CHUNK_CHARACTERS
+    ):
         characters += len(texts[end])
         end += 1
     return end
 
 
-def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
-                          name: str) -> None:
+def check_annotated_masks(
+    masks: Sequence[Any], sizes: np.ndarray, name: str
+) -> None:
     """Raise if a mask of the ground truth cannot be evaluated.
 
     Args:
@@ -116,7 +129,8 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
                 raise ValueError(
                     f'{where} is not a list of polygons, [x, y, x, y, ...] of '
                     f'three or more corners, around at most {LONGEST_OUTLINE} '
-                    f'pixels: {printable_value(mask)}')
+                    f'pixels: {printable_value(mask)}'
+                )
             left -= outline
             if left < 0:
                 raise ValueError(
@@ -124,14 +138,19 @@ def check_annotated_masks(masks: Sequence[Any], sizes: np.ndarray,
                     f'{len(masks)} objects are longer than '
                     f'{FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)} pixels '
                     f'together; of all at most {FREE_OUTLINE} and '
-                    f'{AVERAGE_OUTLINE} an object are drawn')
+                    f'{AVERAGE_OUTLINE} an object are drawn'
+                )
         elif isinstance(mask, dict) and isinstance(mask.get('counts'), list):
             _check_size(mask, size, where)
             runs = mask['counts']
-            if not (all(type(run) is int and run >= 0 for run in runs)
-                    and sum(runs) == size.prod()):
-                raise ValueError(f'{where} has counts that do not add up to '
-                                 f'its image: {printable_value(runs)}')
+            if not (
+                all(type(run) is int and run >= 0 for run in runs)
+                and sum(runs) == size.prod()
+            ):
+                raise ValueError(
+                    f'{where} has counts that do not add up to '
+                    f'its image: {printable_value(runs)}'
+                )
         else:
             compressed.append(i)
     rle_areas([masks[i] for i in compressed], sizes[compressed], name)
@@ -141,29 +160,39 @@ def _check_pixels(size: np.ndarray, where: str) -> None:
     if size.prod() >= MOST_PIXELS:
         raise ValueError(
             f'{where} is in an image of {tuple(size.tolist())} pixels; masks '
-            f'are evaluated in images of fewer than {MOST_PIXELS}')
+            f'are evaluated in images of fewer than {MOST_PIXELS}'
+        )
 
 
 def _check_size(mask: dict, size: np.ndarray, where: str) -> None:
     _check_pixels(size, where)
     found = mask.get('size')
     # Exactly two whole numbers: pycocotools takes True and 24.0 as well.
-    if not (isinstance(found, (list, tuple)) and len(found) == 2
-            and [*found] == size.tolist() and all(
-                isinstance(x, (int, np.integer)) and not isinstance(x, bool)
-                for x in found)):
+    if not (
+        isinstance(found, (list, tuple))
+        and len(found) == 2
+        and [*found] == size.tolist()
+        and all(
+            isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+            for x in found
+        )
+    ):
         raise ValueError(
             f'{where} is of {printable_value(found)} pixels (height, width) '
-            f'in an image of {tuple(size.tolist())}')
+            f'in an image of {tuple(size.tolist())}'
+        )
 
 
 def _outline(polygons: list) -> float:
     """Return the pixels around polygons; NaN if they are none."""
-    total = 0.
+    total = 0.0
     for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(
-                polygon) % 2 or not all(
-                    type(x) in (int, float) for x in polygon):
+        if (
+            not isinstance(polygon, list)
+            or len(polygon) < 6
+            or len(polygon) % 2
+            or not all(type(x) in (int, float) for x in polygon)
+        ):
             return np.nan
         try:
             corners = np.array(polygon, float).reshape(-1, 2)
@@ -173,8 +202,9 @@ def _outline(polygons: list) -> float:
     return total if polygons else np.nan
 
 
-def _decode(texts: 'Sequence[bytes]',
-            pixels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _decode(
+    texts: 'Sequence[bytes]', pixels: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Return masks' areas, and which are whole.
 
     A character holds 5 bits of a run, the lowest first, and whether more
@@ -193,14 +223,15 @@ def _decode(texts: 'Sequence[bytes]',
     # What is damaged is left out of the arithmetic.
     data, owner, is_last = (x[good[owner]] for x in (data, owner, is_last))
     ends = np.flatnonzero(is_last)
-    begins = np.r_[0, ends[:-1] + 1][:len(ends)]
+    begins = np.r_[0, ends[:-1] + 1][: len(ends)]
     digits = ends - begins + 1
     place = np.arange(len(data)) - np.repeat(begins, digits)
     good[owner[place >= LONGEST_RUN]] = False
     bits = (data & 31) << (5 * np.minimum(place, LONGEST_RUN))
     runs = np.add.reduceat(bits, begins) if len(begins) else bits
-    runs -= ((data[ends] & 16) > 0) * (1 << 5 * np.minimum(
-        digits, LONGEST_RUN))
+    runs -= ((data[ends] & 16) > 0) * (
+        1 << 5 * np.minimum(digits, LONGEST_RUN)
+    )
     owner = owner[ends]
     position = _places(owner)
     # The odd runs and the even ones behind the first each add up.

@@ -5,6 +5,7 @@ errors need: which detection hit which object. Written over whole arrays, the
 detections of all images and classes being taken rank by rank, so that a data
 set of COCO's size takes seconds.
 """
+
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
@@ -12,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .bins import SizeBin
-from .columns import Detections, Truth
 from .engines import COCO_THRESHOLDS
+from .structures import Detections, GroundTruth
 
 MISSED, HIT, IGNORED = 0, 1, 2
 # Looked at together, which bounds the memory that takes.
@@ -52,12 +53,14 @@ class Matches:
     objects: csr_matrix
 
 
-def match(truth: Truth,
-          found: Detections,
-          bins: Sequence[SizeBin],
-          metric: str = 'bbox',
-          thresholds: Sequence[float] = COCO_THRESHOLDS,
-          max_dets: int = 100) -> Matches:
+def match(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str = 'bbox',
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
+    max_dets: int = 100,
+) -> Matches:
     """Match detections to objects as COCO's evaluation does.
 
     Within an image and class, detections choose in the order of their scores;
@@ -65,34 +68,37 @@ def match(truth: Truth,
     where there is no other. A crowd can be taken by many.
 
     Args:
-        truth (Truth): The ground truth.
-        found (Detections): What was detected.
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): What was detected.
         bins (Sequence[SizeBin]): Sizes; objects outside are ignored.
         metric (str): "bbox" or "segm". Default: "bbox".
         thresholds (Sequence[float]): Of intersection over union. Default:
             COCO's.
         max_dets (int): Detections an image and class. Default: 100.
     """
-    categories = len(truth.category_ids)
+    categories = len(ground_truth.category_ids)
     # COCO goes through images in the order of their ids, which tells who is
     # first among equal scores.
-    rank = np.argsort(np.argsort(truth.image_ids))
-    group = rank[found.image] * categories + found.category
-    order = np.lexsort((-found.score, group))
+    rank = np.argsort(np.argsort(ground_truth.image_ids))
+    group = rank[detections.image] * categories + detections.category
+    order = np.lexsort((-detections.score, group))
     order = order[_ranks(group[order]) < max_dets]
     group = group[order]
-    truth_group = rank[truth.image] * categories + truth.category
+    truth_group = rank[ground_truth.image] * categories + ground_truth.category
     truth_order = np.argsort(truth_group, kind='stable')
     det, obj = _pairs(group, truth_group[truth_order])
-    crowd = truth.crowd[truth_order]
-    overlap = _overlaps(truth, found, truth_order[obj], order[det], metric)
+    crowd = ground_truth.crowd[truth_order]
+    overlap = _overlaps(
+        ground_truth, detections, truth_order[obj], order[det], metric
+    )
     least = np.minimum(thresholds, 1 - 1e-10)
     near = overlap >= least.min()
     det, obj, overlap = det[near], obj[near], overlap[near]
 
-    area = truth.area[truth_order]
-    ignored = crowd[:, None] | ~np.column_stack([
-        bin.holds(area) for bin in bins])
+    area = ground_truth.area[truth_order]
+    ignored = crowd[:, None] | ~np.column_stack(
+        [bin.holds(area) for bin in bins]
+    )
     shape = (len(bins), len(least))
     taken = np.zeros((len(truth_order), *shape), bool)
     status = np.zeros((len(order), *shape), np.uint8)
@@ -126,25 +132,46 @@ def match(truth: Truth,
     one, a = np.nonzero(~ignored)
     one = truth_order[one]
     objects = csr_matrix(
-        (np.ones(len(one), np.float32),
-         (truth.category[one] * len(bins) + a, truth.image[one])),
-        (categories * len(bins), len(truth.image_ids)))
-    inside = np.column_stack([bin.holds(found.area[order]) for bin in bins])
-    by_score = np.lexsort((-found.score[order], found.category[order]))
+        (
+            np.ones(len(one), np.float32),
+            (
+                ground_truth.category[one] * len(bins) + a,
+                ground_truth.image[one],
+            ),
+        ),
+        (categories * len(bins), len(ground_truth.image_ids)),
+    )
+    inside = np.column_stack(
+        [bin.holds(detections.area[order]) for bin in bins]
+    )
+    by_score = np.lexsort(
+        (-detections.score[order], detections.category[order])
+    )
     order = order[by_score]
-    return Matches(found.image[order], found.category[order],
-                   found.score[order], order, status[by_score],
-                   partner[by_score], inside[by_score], objects)
+    return Matches(
+        detections.image[order],
+        detections.category[order],
+        detections.score[order],
+        order,
+        status[by_score],
+        partner[by_score],
+        inside[by_score],
+        objects,
+    )
 
 
 def overlapping_pairs(
-        truth: Truth, found: Detections, chosen: np.ndarray, least: float,
-        metric: str = 'bbox') -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ground_truth: GroundTruth,
+    detections: Detections,
+    chosen: np.ndarray,
+    least: float,
+    metric: str = 'bbox',
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return detections and objects that overlap, whatever their classes.
 
     Args:
-        truth (Truth): The ground truth.
-        found (Detections): What was detected.
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): What was detected.
         chosen (np.ndarray): Positions of the detections to look at.
         least (float): The smallest overlap.
         metric (str): "bbox" or "segm". Default: "bbox".
@@ -153,18 +180,20 @@ def overlapping_pairs(
         tuple[np.ndarray, np.ndarray, np.ndarray]: Positions of detections, of
         objects, and their intersections over union; shape (pairs,) each.
     """
-    truth_order = np.argsort(truth.image, kind='stable')
-    images = truth.image[truth_order]
-    objects = np.bincount(truth.image, minlength=len(truth.image_ids))
-    pairs = np.cumsum(objects[found.image[chosen]])
+    truth_order = np.argsort(ground_truth.image, kind='stable')
+    images = ground_truth.image[truth_order]
+    objects = np.bincount(
+        ground_truth.image, minlength=len(ground_truth.image_ids)
+    )
+    pairs = np.cumsum(objects[detections.image[chosen]])
     total = pairs[-1] if len(pairs) else 0
     # In parts: of all pairs in crowded images few overlap.
     cuts = np.searchsorted(pairs, np.arange(MOST_PAIRS, total, MOST_PAIRS))
     parts = []
     for part in np.split(chosen, cuts):
-        det, obj = _pairs(found.image[part], images)
+        det, obj = _pairs(detections.image[part], images)
         det, obj = part[det], truth_order[obj]
-        overlap = _overlaps(truth, found, obj, det, metric)
+        overlap = _overlaps(ground_truth, detections, obj, det, metric)
         near = overlap >= least
         parts.append((det[near], obj[near], overlap[near]))
     return tuple(map(np.concatenate, zip(*parts)))
@@ -177,43 +206,59 @@ def _ranks(sorted_keys: np.ndarray) -> np.ndarray:
     return np.arange(len(sorted_keys)) - np.repeat(starts, lengths)
 
 
-def _pairs(left: np.ndarray,
-           right: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _pairs(
+    left: np.ndarray, right: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Return all pairs of positions with equal keys; ``right`` is sorted."""
     begin = np.searchsorted(right, left, side='left')
     count = np.searchsorted(right, left, side='right') - begin
     first = np.repeat(np.arange(len(left)), count)
-    offset = np.arange(len(first)) - np.repeat(np.cumsum(count) - count,
-                                               count)
+    offset = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
     return first, np.repeat(begin, count) + offset
 
 
-def _overlaps(truth: Truth, found: Detections, obj: np.ndarray,
-              det: np.ndarray, metric: str) -> np.ndarray:
+def _overlaps(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    obj: np.ndarray,
+    det: np.ndarray,
+    metric: str,
+) -> np.ndarray:
     function = _mask_overlaps if metric == 'segm' else _box_overlaps
-    return function(truth, found, obj, det)
+    return function(ground_truth, detections, obj, det)
 
 
-def _box_overlaps(truth: Truth, found: Detections, obj: np.ndarray,
-                  det: np.ndarray) -> np.ndarray:
+def _box_overlaps(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    obj: np.ndarray,
+    det: np.ndarray,
+) -> np.ndarray:
     """Return intersection over union, over the detection for a crowd."""
-    a, b = found.box[det], truth.box[obj]
-    sides = (np.minimum(a[:, 2:] + a[:, :2], b[:, 2:] + b[:, :2]) -
-             np.maximum(a[:, :2], b[:, :2]))
+    a, b = detections.box[det], ground_truth.box[obj]
+    sides = np.minimum(a[:, 2:] + a[:, :2], b[:, 2:] + b[:, :2]) - np.maximum(
+        a[:, :2], b[:, :2]
+    )
     common = np.where((sides > 0).all(1), sides[:, 0] * sides[:, 1], 0)
     own = a[:, 2] * a[:, 3]
-    union = np.where(truth.crowd[obj], own,
-                     own + b[:, 2] * b[:, 3] - common)
-    return np.divide(common, union, out=np.zeros_like(common),
-                     where=common > 0)
+    union = np.where(
+        ground_truth.crowd[obj], own, own + b[:, 2] * b[:, 3] - common
+    )
+    return np.divide(
+        common, union, out=np.zeros_like(common), where=common > 0
+    )
 
 
-def _mask_overlaps(truth: Truth, found: Detections, obj: np.ndarray,
-                   det: np.ndarray) -> np.ndarray:
+def _mask_overlaps(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    obj: np.ndarray,
+    det: np.ndarray,
+) -> np.ndarray:
     from pycocotools import mask as mask_utils
 
     def encoded(mask: object, image: int) -> dict:
-        height, width = truth.image_sizes[image].tolist()
+        height, width = ground_truth.image_sizes[image].tolist()
         if isinstance(mask, dict) and not isinstance(mask['counts'], list):
             return mask
         rle = mask_utils.frPyObjects(mask, height, width)
@@ -222,11 +267,16 @@ def _mask_overlaps(truth: Truth, found: Detections, obj: np.ndarray,
     overlaps = np.zeros(len(det))
     objects, place = np.unique(obj, return_inverse=True)
     by_object = np.argsort(place, kind='stable')
-    for one, rows in zip(objects, np.split(
-            by_object, np.searchsorted(place[by_object],
-                                       np.arange(1, len(objects))))):
+    for one, rows in zip(
+        objects,
+        np.split(
+            by_object,
+            np.searchsorted(place[by_object], np.arange(1, len(objects))),
+        ),
+    ):
         overlaps[rows] = mask_utils.iou(
-            [found.segmentation[i] for i in det[rows]],
-            [encoded(truth.masks[one], truth.image[one])],
-            [bool(truth.crowd[one])])[:, 0]
+            [detections.segmentation[i] for i in det[rows]],
+            [encoded(ground_truth.masks[one], ground_truth.image[one])],
+            [bool(ground_truth.crowd[one])],
+        )[:, 0]
     return overlaps

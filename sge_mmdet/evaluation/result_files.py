@@ -1,4 +1,5 @@
 """Files with detections: COCO's JSON and MMDetection's pickles."""
+
 from itertools import chain
 from pathlib import Path
 from typing import List, Optional, Tuple, Union
@@ -6,14 +7,14 @@ from typing import List, Optional, Tuple, Union
 import numpy as np
 
 from ..utils import load_json, no_garbage_collection, read_json_text
-from .columns import (
+from .result_pickle import detections_from_pickle
+from .structures import (
     Detections,
-    Truth,
+    GroundTruth,
     check_categories,
     detections_from_coco,
     make_detections,
 )
-from .result_pickle import detections_from_pickle
 
 try:
     import msgspec
@@ -31,16 +32,17 @@ if msgspec:
         score: float
 
 
-def read_detections(path: Union[str, Path], truth: Truth,
-                    metric: str = 'bbox') -> Detections:
+def read_detections(
+    path: Union[str, Path], ground_truth: GroundTruth, metric: str = 'bbox'
+) -> Detections:
     """Read a result file.
 
     Args:
         path (str or Path): COCO's result format in JSON, as MMDetection's
             ``outfile_prefix`` writes it, or the pickle of ``tools/test.py
             --out``, of which nothing is run.
-        truth (Truth): What they are of. The labels of a pickle are positions
-            among its categories.
+        ground_truth (GroundTruth): What they are of. The labels of a
+            pickle are positions among its categories.
         metric (str): "bbox" or "segm". Default: "bbox".
 
     Raises:
@@ -50,15 +52,19 @@ def read_detections(path: Union[str, Path], truth: Truth,
     """
     path, masks = Path(path), metric == 'segm'
     if path.suffix in PICKLES:
-        return detections_from_pickle(path, truth, masks)
-    found = None if masks else _fast_from_json(path, truth)
-    if found is None:
-        found = detections_from_coco(load_json(path), truth, str(path), masks)
-    return found
+        return detections_from_pickle(path, ground_truth, masks)
+    detections = None if masks else _fast_from_json(path, ground_truth)
+    if detections is None:
+        detections = detections_from_coco(
+            load_json(path), ground_truth, str(path), masks
+        )
+    return detections
 
 
 @no_garbage_collection()
-def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
+def _fast_from_json(
+    path: Path, ground_truth: GroundTruth
+) -> Optional[Detections]:
     """Read well-formed boxes in a quarter of the time.
 
     Returns:
@@ -74,13 +80,19 @@ def _fast_from_json(path: Path, truth: Truth) -> Optional[Detections]:
         return None
     image, category, score, box = (
         [getattr(row, name) for row in rows]
-        for name in ('image_id', 'category_id', 'score', 'bbox'))
+        for name in ('image_id', 'category_id', 'score', 'bbox')
+    )
     box = np.fromiter(chain.from_iterable(box), float, 4 * len(box))
     try:
-        check_categories(truth, category, str(path))
+        check_categories(ground_truth, category, str(path))
     except TypeError:  # Of numbers of more than 64 bits.
         return None
     # As arrays, which need not be looked at for text and booleans again.
-    return make_detections(truth, np.array(image), np.array(category),
-                           box.reshape(-1, 4), np.array(score, float),
-                           name=str(path))
+    return make_detections(
+        ground_truth,
+        np.array(image),
+        np.array(category),
+        box.reshape(-1, 4),
+        np.array(score, float),
+        name=str(path),
+    )

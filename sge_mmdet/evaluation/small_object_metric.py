@@ -1,4 +1,5 @@
 """MMDetection's CocoMetric, faster, and by object size."""
+
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
@@ -11,28 +12,34 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
 from .bins import size_bins as make_size_bins
-from .columns import (
+from .engines import ENGINES, Accumulated, evaluate
+from .structures import (
     Detections,
-    Truth,
+    GroundTruth,
     corners_to_sizes,
     make_detections,
-    read_truth,
+    read_ground_truth,
 )
-from .engines import ENGINES, Accumulated, evaluate
-from .size_report import class_table, size_table
+from .tables import class_table, size_table
 
 AREAS = ('annotation', 'box')
 # Which of CocoMetric's figures is which: (iou, size, position in
 # proposal_nums). COCO itself has its first figure at 100 detections only.
 AP_ITEMS = {
-    'mAP': (None, 'all', None), 'mAP_50': (0.5, 'all', 2),
-    'mAP_75': (0.75, 'all', 2), 'mAP_s': (None, 'small', 2),
-    'mAP_m': (None, 'medium', 2), 'mAP_l': (None, 'large', 2)
+    'mAP': (None, 'all', None),
+    'mAP_50': (0.5, 'all', 2),
+    'mAP_75': (0.75, 'all', 2),
+    'mAP_s': (None, 'small', 2),
+    'mAP_m': (None, 'medium', 2),
+    'mAP_l': (None, 'large', 2),
 }
 AR_ITEMS = {
-    'AR@100': ('all', 0), 'AR@300': ('all', 1), 'AR@1000': ('all', 2),
-    'AR_s@1000': ('small', 2), 'AR_m@1000': ('medium', 2),
-    'AR_l@1000': ('large', 2)
+    'AR@100': ('all', 0),
+    'AR@300': ('all', 1),
+    'AR@1000': ('all', 2),
+    'AR_s@1000': ('small', 2),
+    'AR_m@1000': ('medium', 2),
+    'AR_l@1000': ('large', 2),
 }
 
 
@@ -64,26 +71,34 @@ class SmallObjectMetric(CocoMetric):
         ValueError: If an option has a value that does not exist.
     """
 
-    def __init__(self,
-                 size_bins: Union[str, Sequence[float]] = 'coco',
-                 area: str = 'annotation',
-                 engine: Optional[str] = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        size_bins: Union[str, Sequence[float]] = 'coco',
+        area: str = 'annotation',
+        engine: Optional[str] = None,
+        **kwargs: Any,
+    ) -> None:
         self.bins = make_size_bins(size_bins)
-        for name, value, choices in (('area', area, AREAS),
-                                     ('engine', engine, (None, *ENGINES))):
+        for name, value, choices in (
+            ('area', area, AREAS),
+            ('engine', engine, (None, *ENGINES)),
+        ):
             if value not in choices:
-                raise ValueError(f'{name} is one of '
-                                 f'{", ".join(map(str, choices))}, got '
-                                 f'{value!r}')
+                raise ValueError(
+                    f'{name} is one of '
+                    f'{", ".join(map(str, choices))}, got '
+                    f'{value!r}'
+                )
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
-                raise KeyError(f'metric item "{item}" is not supported; '
-                               f'there are {", ".join(AP_ITEMS)}, '
-                               f'{", ".join(AR_ITEMS)}')
+                raise KeyError(
+                    f'metric item "{item}" is not supported; '
+                    f'there are {", ".join(AP_ITEMS)}, '
+                    f'{", ".join(AR_ITEMS)}'
+                )
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Compute the figures of all images.
@@ -101,39 +116,53 @@ class SmallObjectMetric(CocoMetric):
             self.results2json(preds, self.outfile_prefix)
         figures: Dict[str, float] = OrderedDict()
         if self.format_only:
-            logger.info('results are saved in '
-                        f'{Path(self.outfile_prefix).parent}')
+            logger.info(
+                f'results are saved in {Path(self.outfile_prefix).parent}'
+            )
             return figures
-        truth = read_truth(
+        ground_truth = read_ground_truth(
             {'annotations': [], **self._coco_api.dataset},
-            self.dataset_meta['classes'])
+            self.dataset_meta['classes'],
+        )
         for metric in self.metrics:
             logger.info(f'Evaluating {metric}...')
             if metric == 'proposal_fast':
                 recalls = self.fast_eval_recall(
-                    preds, self.proposal_nums, self.iou_thrs, logger=logger)
-                figures.update((f'AR@{number}', recall) for number, recall in
-                               zip(self.proposal_nums, recalls))
+                    preds, self.proposal_nums, self.iou_thrs, logger=logger
+                )
+                figures.update(
+                    (f'AR@{number}', recall)
+                    for number, recall in zip(self.proposal_nums, recalls)
+                )
                 continue
-            found = self._columns(preds, truth, metric)
-            figures.update(self._stock_figures(metric, truth, found))
-            figures.update(self._size_figures(metric, truth, found, logger))
+            detections = self._columns(preds, ground_truth, metric)
+            figures.update(
+                self._upstream_figures(metric, ground_truth, detections)
+            )
+            figures.update(
+                self._size_figures(metric, ground_truth, detections, logger)
+            )
         return figures
 
     def _init_truth(self, gts: Sequence[dict]) -> None:
         """Load the ground truth, if it comes with the images."""
         if self._coco_api is None:
             with tempfile.TemporaryDirectory() as folder:
-                self._coco_api = COCO(self.gt_to_coco_json(
-                    gt_dicts=gts, outfile_prefix=str(Path(folder) / 'gt')))
+                self._coco_api = COCO(
+                    self.gt_to_coco_json(
+                        gt_dicts=gts, outfile_prefix=str(Path(folder) / 'gt')
+                    )
+                )
         if self.cat_ids is None:
             self.cat_ids = self._coco_api.get_cat_ids(
-                cat_names=self.dataset_meta['classes'])
+                cat_names=self.dataset_meta['classes']
+            )
         if self.img_ids is None:
             self.img_ids = self._coco_api.get_img_ids()
 
-    def _columns(self, preds: Sequence[dict], truth: Truth,
-                 metric: str) -> Detections:
+    def _columns(
+        self, preds: Sequence[dict], ground_truth: GroundTruth, metric: str
+    ) -> Detections:
         """Return all images' detections; those of no use are left out."""
         scores, masks = 'scores', None
         if metric == 'segm':
@@ -142,34 +171,50 @@ class SmallObjectMetric(CocoMetric):
                 scores = 'mask_scores'
         labels = np.concatenate([pred['labels'] for pred in preds])
         return make_detections(
-            truth,
-            np.repeat([pred['img_id'] for pred in preds],
-                      [len(pred['labels']) for pred in preds]),
+            ground_truth,
+            np.repeat(
+                [pred['img_id'] for pred in preds],
+                [len(pred['labels']) for pred in preds],
+            ),
             np.array(self.cat_ids)[labels.astype(int)],
             corners_to_sizes([pred['bboxes'] for pred in preds]),
-            np.concatenate([pred[scores] for pred in preds]), masks,
-            name=f'The {metric} result', drop_bad=True)
+            np.concatenate([pred[scores] for pred in preds]),
+            masks,
+            name=f'The {metric} result',
+            drop_bad=True,
+        )
 
-    def _stock_figures(self, metric: str, truth: Truth,
-                       found: Detections) -> Dict[str, float]:
+    def _upstream_figures(
+        self, metric: str, ground_truth: GroundTruth, detections: Detections
+    ) -> Dict[str, float]:
         """Return what CocoMetric logs."""
-        result = evaluate(truth, found, make_size_bins('coco'), metric,
-                          self.iou_thrs, self.proposal_nums, self.engine)
+        result = evaluate(
+            ground_truth,
+            detections,
+            make_size_bins('coco'),
+            metric,
+            self.iou_thrs,
+            self.proposal_nums,
+            self.engine,
+        )
         figures: Dict[str, float] = OrderedDict()
         is_proposal = metric == 'proposal'
         if self.classwise and not is_proposal:
             for k, name in enumerate(result.category_names):
                 ap = result.ap(category=k)
                 figures[f'{name}_precision'] = round(
-                    np.float64(np.nan if ap is None else ap), 3)
-        for item in self.metric_items or (AR_ITEMS if is_proposal else
-                                          AP_ITEMS):
-            value = self._stock_figure(result, item)
+                    np.float64(np.nan if ap is None else ap), 3
+                )
+        for item in self.metric_items or (
+            AR_ITEMS if is_proposal else AP_ITEMS
+        ):
+            value = self._upstream_figure(result, item)
             figures[item if is_proposal else f'{metric}_{item}'] = float(
-                f'{value:.3f}' if is_proposal else f'{round(value, 3)}')
+                f'{value:.3f}' if is_proposal else f'{round(value, 3)}'
+            )
         return figures
 
-    def _stock_figure(self, result: Accumulated, item: str) -> float:
+    def _upstream_figure(self, result: Accumulated, item: str) -> float:
         """Return one of COCO's figures; -1 where it does not exist."""
         numbers = self.proposal_nums
         if item in AR_ITEMS:
@@ -183,13 +228,24 @@ class SmallObjectMetric(CocoMetric):
                 value = result.ap(iou, size, max_dets=number)
         return np.float64(-1 if value is None else value)
 
-    def _size_figures(self, metric: str, truth: Truth, found: Detections,
-                      logger: MMLogger) -> Dict[str, float]:
+    def _size_figures(
+        self,
+        metric: str,
+        ground_truth: GroundTruth,
+        detections: Detections,
+        logger: MMLogger,
+    ) -> Dict[str, float]:
         """Return the figures by size, and log them as tables."""
         if self.area == 'box':
-            truth = truth.with_box_areas()
-        result = evaluate(truth, found, self.bins, metric, self.iou_thrs,
-                          engine=self.engine)
+            ground_truth = ground_truth.with_box_areas()
+        result = evaluate(
+            ground_truth,
+            detections,
+            self.bins,
+            metric,
+            self.iou_thrs,
+            engine=self.engine,
+        )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
         classes: List[Optional[int]] = [None]
         if self.classwise and metric != 'proposal':
@@ -197,17 +253,25 @@ class SmallObjectMetric(CocoMetric):
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
         figures: Dict[str, float] = OrderedDict()
         for k in classes:
-            owner = metric if k is None else (
-                f'{metric}_{result.category_names[k]}')
+            owner = (
+                metric
+                if k is None
+                else (f'{metric}_{result.category_names[k]}')
+            )
             for bin in self.bins:
                 values = {
                     f'{owner}_mAP_{bin.name}': result.ap(
-                        size=bin.name, category=k),
-                    f'{owner}_mAP_50_{bin.name}': result.ap(
-                        0.5, bin.name, k) if 0.5 in self.iou_thrs else None,
+                        size=bin.name, category=k
+                    ),
+                    f'{owner}_mAP_50_{bin.name}': result.ap(0.5, bin.name, k)
+                    if 0.5 in self.iou_thrs
+                    else None,
                     f'{owner}_AR_{bin.name}': result.ar(bin.name, k),
                 }
-                figures.update((key, round(value, 3)) for key, value in
-                               values.items() if value is not None)
+                figures.update(
+                    (key, round(value, 3))
+                    for key, value in values.items()
+                    if value is not None
+                )
                 figures[f'{owner}_num_{bin.name}'] = result.count(bin.name, k)
         return figures

@@ -3,47 +3,61 @@
 A file of a megabyte can name tens of thousands of categories and images, and
 tables of all by all would take gigabytes.
 """
+
 from dataclasses import replace
 from typing import Any, Tuple
 
 import numpy as np
 
-from .columns import Detections, Truth
+from .structures import Detections, GroundTruth
 
 
-def of_categories(truth: Truth, found: Detections, chosen: np.ndarray,
-                  ) -> 'Tuple[Truth, Detections]':
+def of_categories(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    chosen: np.ndarray,
+) -> 'Tuple[GroundTruth, Detections]':
     """Return what is of some categories, which then are all there are.
 
     Args:
-        truth (Truth): The ground truth.
-        found (Detections): What was detected.
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): What was detected.
         chosen (np.ndarray): Indices of the categories, ascending.
     """
-    truth, found = (_rows(columns, np.isin(columns.category, chosen))
-                    for columns in (truth, found))
-    ids = truth.category_ids[chosen]
+    ground_truth, detections = (
+        _rows(columns, np.isin(columns.category, chosen))
+        for columns in (ground_truth, detections)
+    )
+    ids = ground_truth.category_ids[chosen]
     return replace(
-        truth, category=np.searchsorted(chosen, truth.category),
-        category_ids=ids, label_ids=ids,
-        category_names=[truth.category_names[k] for k in chosen],
-    ), replace(found, category=np.searchsorted(chosen, found.category))
+        ground_truth,
+        category=np.searchsorted(chosen, ground_truth.category),
+        category_ids=ids,
+        label_ids=ids,
+        category_names=[ground_truth.category_names[k] for k in chosen],
+    ), replace(
+        detections, category=np.searchsorted(chosen, detections.category)
+    )
 
 
-def of_used_images(truth: Truth, found: Detections,
-                   ) -> 'Tuple[Truth, Detections]':
+def of_used_images(
+    ground_truth: GroundTruth,
+    detections: Detections,
+) -> 'Tuple[GroundTruth, Detections]':
     """Return the same without images that have no object and no detection.
 
     Args:
-        truth (Truth): The ground truth.
-        found (Detections): What was detected.
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): What was detected.
     """
-    used = np.unique(np.concatenate([truth.image, found.image]))
+    used = np.unique(np.concatenate([ground_truth.image, detections.image]))
     return replace(
-        truth, image=np.searchsorted(used, truth.image),
-        image_ids=truth.image_ids[used], image_sizes=truth.image_sizes[used],
-        file_names=[truth.file_names[i] for i in used],
-    ), replace(found, image=np.searchsorted(used, found.image))
+        ground_truth,
+        image=np.searchsorted(used, ground_truth.image),
+        image_ids=ground_truth.image_ids[used],
+        image_sizes=ground_truth.image_sizes[used],
+        file_names=[ground_truth.file_names[i] for i in used],
+    ), replace(detections, image=np.searchsorted(used, detections.image))
 
 
 def _rows(columns: Any, keep: np.ndarray) -> Any:
@@ -51,9 +65,11 @@ def _rows(columns: Any, keep: np.ndarray) -> Any:
     if keep.all():
         return columns
     names = {'image', 'category', 'box', 'area', 'score', 'crowd'}
-    kept = {name: getattr(columns, name)[keep]
-            for name in names & {*vars(columns)}}
+    kept = {
+        name: getattr(columns, name)[keep] for name in names & {*vars(columns)}
+    }
     if columns.segmentation is not None:
-        kept['segmentation'] = [columns.segmentation[i]
-                                for i in np.flatnonzero(keep)]
+        kept['segmentation'] = [
+            columns.segmentation[i] for i in np.flatnonzero(keep)
+        ]
     return replace(columns, **kept)

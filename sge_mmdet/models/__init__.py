@@ -1,6 +1,8 @@
 """Model parts in the registry of MMDetection."""
-from .backbones import BAMResNet, SGEResNet, SGEResNeXt, SKResNet
-from .layers import BAM, CBAM, SpatialGroupEnhance, SqueezeExcitation
+
+from .backbones import SGEResNet, SGEResNeXt
+from .baselines import BAM, CBAM, BAMResNet, SKResNet, SqueezeExcitation
+from .layers import SpatialGroupEnhance
 from .legacy import (
     LegacyFCNMaskHead,
     LegacySingleRoIExtractor,
@@ -9,8 +11,16 @@ from .legacy import (
 from .necks import SGEFPN
 
 __all__ = [
-    'BAM', 'CBAM', 'SGEFPN', 'BAMResNet', 'LegacyFCNMaskHead',
-    'LegacySingleRoIExtractor', 'SGEResNeXt', 'SGEResNet', 'SKResNet',
-    'SpatialGroupEnhance', 'SqueezeExcitation',
-    'StrictLegacyDeltaXYWHBBoxCoder'
+    'BAM',
+    'CBAM',
+    'SGEFPN',
+    'BAMResNet',
+    'LegacyFCNMaskHead',
+    'LegacySingleRoIExtractor',
+    'SGEResNeXt',
+    'SGEResNet',
+    'SKResNet',
+    'SpatialGroupEnhance',
+    'SqueezeExcitation',
+    'StrictLegacyDeltaXYWHBBoxCoder',
 ]

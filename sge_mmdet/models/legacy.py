@@ -4,6 +4,7 @@ There a box ended at its last pixel, so that its width was x2 - x1 + 1. Newer
 versions let it end at the edge behind that pixel. MMDetection's legacy anchors
 keep the old reading; these parts do for all that comes after.
 """
+
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
@@ -23,9 +24,13 @@ class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
     follows. Options are the same.
     """
 
-    def decode(self, bboxes: Tensor, pred_bboxes: Tensor,
-               max_shape: Optional[Tuple[int, ...]] = None,
-               wh_ratio_clip: float = 16 / 1000) -> Tensor:
+    def decode(
+        self,
+        bboxes: Tensor,
+        pred_bboxes: Tensor,
+        max_shape: Optional[Tuple[int, ...]] = None,
+        wh_ratio_clip: float = 16 / 1000,
+    ) -> Tensor:
         """Decode boxes.
 
         Args:
@@ -40,8 +45,7 @@ class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
         Returns:
             Tensor: Boxes of the shape of ``pred_bboxes``.
         """
-        wide = super().decode(bboxes, pred_bboxes,
-                              wh_ratio_clip=wh_ratio_clip)
+        wide = super().decode(bboxes, pred_bboxes, wh_ratio_clip=wh_ratio_clip)
         decoded = wide.view(-1, 4) + wide.new_tensor([0.5, 0.5, -0.5, -0.5])
         if max_shape is not None:
             height, width = max_shape[:2]
@@ -58,17 +62,22 @@ class LegacySingleRoIExtractor(SingleRoIExtractor):
     ``aligned`` says.
     """
 
-    def build_roi_layers(self, layer_cfg: dict,
-                         featmap_strides: Sequence[int]) -> nn.ModuleList:
+    def build_roi_layers(
+        self, layer_cfg: dict, featmap_strides: Sequence[int]
+    ) -> nn.ModuleList:
         """Build the pooling of each level."""
         return nn.ModuleList(
-            _LegacyRoIAlign(layer) for layer in super().build_roi_layers(
-                dict(layer_cfg, aligned=True), featmap_strides))
+            _LegacyRoIAlign(layer)
+            for layer in super().build_roi_layers(
+                dict(layer_cfg, aligned=True), featmap_strides
+            )
+        )
 
     def map_roi_levels(self, rois: Tensor, num_levels: int) -> Tensor:
         """Return each region's level, by its size with the last pixel."""
         return super().map_roi_levels(
-            rois + rois.new_tensor([0, 0, 0, 1, 1]), num_levels)
+            rois + rois.new_tensor([0, 0, 0, 1, 1]), num_levels
+        )
 
 
 class _LegacyRoIAlign(nn.Module):
@@ -98,18 +107,31 @@ class LegacyFCNMaskHead(FCNMaskHead):
     Options are those of ``FCNMaskHead``.
     """
 
-    def _predict_by_feat_single(self, mask_preds: Tensor, bboxes: Tensor,
-                                labels: Tensor, img_meta: dict,
-                                rcnn_test_cfg: Any, rescale: bool = False,
-                                activate_map: bool = False) -> Tensor:
+    def _predict_by_feat_single(
+        self,
+        mask_preds: Tensor,
+        bboxes: Tensor,
+        labels: Tensor,
+        img_meta: dict,
+        rcnn_test_cfg: Any,
+        rescale: bool = False,
+        activate_map: bool = False,
+    ) -> Tensor:
         """Paste masks into whole boxes; as in FCNMaskHead otherwise."""
         # One pixel of the image that the mask is pasted into.
         scale = bboxes.new_tensor(img_meta['scale_factor']).repeat(2)
         pixel = (scale if rescale else scale.new_ones(4)) * scale.new_tensor(
-            [0, 0, 1, 1])
+            [0, 0, 1, 1]
+        )
         masks = super()._predict_by_feat_single(
-            mask_preds, bboxes + pixel, labels, img_meta, rcnn_test_cfg,
-            rescale, activate_map)
+            mask_preds,
+            bboxes + pixel,
+            labels,
+            img_meta,
+            rcnn_test_cfg,
+            rescale,
+            activate_map,
+        )
         # The parent rescales the boxes of the results in place as well.
         if rescale:
             bboxes /= scale

@@ -1,9 +1,14 @@
 """Studies: configs trained with several seeds, and one table of them."""
+
 from .execution import FailedRun, run_study
 from .plan import StudyRun, plan_study
 from .report import StudyReport, report_study
 
 __all__ = [
-    'FailedRun', 'StudyReport', 'StudyRun', 'plan_study', 'report_study',
-    'run_study'
+    'FailedRun',
+    'StudyReport',
+    'StudyRun',
+    'plan_study',
+    'report_study',
+    'run_study',
 ]

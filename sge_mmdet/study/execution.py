@@ -1,5 +1,5 @@
 """Training and testing of a study's runs, one on each GPU at a time."""
-import fcntl
+
 import os
 import queue
 import re
@@ -16,13 +16,18 @@ from typing import Iterator, List, Optional, Sequence, Set, Union
 from tqdm import tqdm
 
 from ..utils import Writer, named_errors, open_to_append, printable
+from ..utils.locks import lock
 from .plan import UNFINISHED, StudyRun
 
 # MMDetection's own tools, with the same arguments as in a shell.
-TOOL = 'from sge_mmdet.runner import run_stock_tool; run_stock_tool({!r})'
+TOOL = (
+    'from sge_mmdet.engine import run_upstream_tool; run_upstream_tool({!r})'
+)
 # What a line of MMEngine's log says of how far a run is.
-PROGRESS = re.compile(r'(?:Iter|Epoch)\((\w+)\)\s+((?:\[[\s\d/]+\])+)'
-                      r'(?:.*?(eta: (?:\d+ days?, )?[\d:]+))?')
+PROGRESS = re.compile(
+    r'(?:Iter|Epoch)\((\w+)\)\s+((?:\[[\s\d/]+\])+)'
+    r'(?:.*?(eta: (?:\d+ days?, )?[\d:]+))?'
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,11 @@ class FailedRun:
     end: str
 
 
-def run_study(runs: Sequence[StudyRun],
-              work_dir: Union[str, Path],
-              gpus: Sequence[str] = ()) -> List[FailedRun]:
+def run_study(
+    runs: Sequence[StudyRun],
+    work_dir: Union[str, Path],
+    gpus: Sequence[str] = (),
+) -> List[FailedRun]:
     """Train and test the runs that have no result yet.
 
     A run that was interrupted goes on from its last checkpoint. One that
@@ -65,18 +72,28 @@ def run_study(runs: Sequence[StudyRun],
     with _lock(Path(work_dir)) as lock:
         pool = _Pool(gpus or [None], lock)
         try:
-            futures = {pool.submit(run): run for run in runs
-                       if not run.is_done}
+            futures = {
+                pool.submit(run): run for run in runs if not run.is_done
+            }
             # The bar is drawn more often than it moves: no smoothing.
-            with tqdm(total=len(runs), initial=len(runs) - len(futures),
-                      smoothing=0, desc='runs', unit='run') as bar:
+            with tqdm(
+                total=len(runs),
+                initial=len(runs) - len(futures),
+                smoothing=0,
+                desc='runs',
+                unit='run',
+            ) as bar:
                 waiting = set(futures)
                 while waiting:
                     done, waiting = wait(waiting, timeout=2)
                     bar.update(len(done))
-                    bar.set_postfix_str(', '.join(
-                        describe_progress(futures[future])
-                        for future in futures if future.running()))
+                    bar.set_postfix_str(
+                        ', '.join(
+                            describe_progress(futures[future])
+                            for future in futures
+                            if future.running()
+                        )
+                    )
             for future in futures:
                 if future.result():
                     failed.append(future.result())
@@ -121,8 +138,9 @@ class _Pool:
         finally:
             self.devices.put(device)
 
-    def train_and_test(self, run: StudyRun,
-                       device: Optional[str]) -> Optional[FailedRun]:
+    def train_and_test(
+        self, run: StudyRun, device: Optional[str]
+    ) -> Optional[FailedRun]:
         with named_errors(run.work_dir):
             run.work_dir.mkdir(parents=True, exist_ok=True)
         trained = run.work_dir / 'trained'
@@ -137,21 +155,35 @@ class _Pool:
         if self.call(run, device, 'test.py', run.config, checkpoint):
             return _failure(run)
         for path in run.work_dir.glob(f'{UNFINISHED}.*.json'):
-            Writer(overwrite=True).publish(path, path.with_name(
-                path.name.replace(UNFINISHED, 'detections', 1)))
+            Writer(overwrite=True).publish(
+                path,
+                path.with_name(path.name.replace(UNFINISHED, 'detections', 1)),
+            )
         if not run.is_done:
-            return FailedRun(run, log_file(run),
-                             f'The test wrote no {run.detections.name}')
+            return FailedRun(
+                run, log_file(run), f'The test wrote no {run.detections.name}'
+            )
         return None
 
-    def call(self, run: StudyRun, device: Optional[str], tool: str,
-             *args: Union[str, Path]) -> int:
+    def call(
+        self,
+        run: StudyRun,
+        device: Optional[str],
+        tool: str,
+        *args: Union[str, Path],
+    ) -> int:
         """Run a tool of MMDetection and return its exit status."""
         environment = dict(os.environ)
         if device is not None:
             environment['CUDA_VISIBLE_DEVICES'] = device
-        command = [sys.executable, '-c', TOOL.format(tool), *map(str, args),
-                   '--work-dir', str(run.work_dir)]
+        command = [
+            sys.executable,
+            '-c',
+            TOOL.format(tool),
+            *map(str, args),
+            '--work-dir',
+            str(run.work_dir),
+        ]
         with open_to_append(log_file(run)) as log:
             with self.starting:
                 if self.is_stopped:
@@ -159,8 +191,13 @@ class _Pool:
                 # Whoever holds the lock works on the study, this process or,
                 # if it is killed, the training that it leaves behind.
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=log, env=environment, pass_fds=[self.lock])
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    pass_fds=[self.lock],
+                )
                 self.processes.add(process)
             status = process.wait()
         with self.starting:
@@ -184,14 +221,20 @@ def describe_progress(run: StudyRun) -> str:
         run (StudyRun): The run.
     """
     found = PROGRESS.findall(_end(log_file(run)))
-    return ' '.join([run.name, str(run.seed), *filter(None, found[-1])]
-                    if found else [run.name, str(run.seed), 'starts'])
+    return ' '.join(
+        [run.name, str(run.seed), *filter(None, found[-1])]
+        if found
+        else [run.name, str(run.seed), 'starts']
+    )
 
 
 def _failure(run: StudyRun) -> FailedRun:
     lines = _end(log_file(run)).strip().splitlines()
-    return FailedRun(run, log_file(run), '\n'.join(
-        printable(line, 1000) for line in lines[-3:]))
+    return FailedRun(
+        run,
+        log_file(run),
+        '\n'.join(printable(line, 1000) for line in lines[-3:]),
+    )
 
 
 def _end(path: Path, size: int = 8192) -> str:
@@ -209,7 +252,7 @@ def _lock(work_dir: Path, patience: float = 15) -> Iterator[int]:
         deadline = time.monotonic() + patience
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, wait=False)
                 break
             except OSError as error:
                 if time.monotonic() > deadline:

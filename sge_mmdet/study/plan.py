@@ -1,4 +1,5 @@
 """What a study trains: each config with each seed."""
+
 import copy
 import difflib
 import hashlib
@@ -14,8 +15,8 @@ from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from ..evaluation import read_truth
-from ..runner import check_config
+from ..engine import check_config
+from ..evaluation import read_ground_truth
 from ..utils import Writer, build_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
@@ -35,7 +36,7 @@ class StudyRun:
         seed: Of the training.
         config: The config with the seed in it, as it is trained.
         work_dir: Where the training and its result are.
-        truth: Ground truth of the test, in COCO's format.
+        ground_truth: Ground truth of the test, in COCO's format.
         metric: What is compared, "bbox" or "segm".
         classes: Those that are tested; None for all of the ground truth.
     """
@@ -44,7 +45,7 @@ class StudyRun:
     seed: int
     config: Path
     work_dir: Path
-    truth: Path
+    ground_truth: Path
     metric: str
     classes: Optional[Tuple[str, ...]] = None
 
@@ -59,13 +60,15 @@ class StudyRun:
         return self.detections.is_file()
 
 
-def plan_study(configs: Sequence[Union[str, Path]],
-               seeds: Sequence[int],
-               work_dir: Union[str, Path],
-               names: Optional[Sequence[str]] = None,
-               options: Optional[Dict[str, Any]] = None,
-               metric: str = 'bbox',
-               overwrite: bool = False) -> List[StudyRun]:
+def plan_study(
+    configs: Sequence[Union[str, Path]],
+    seeds: Sequence[int],
+    work_dir: Union[str, Path],
+    names: Optional[Sequence[str]] = None,
+    options: Optional[Dict[str, Any]] = None,
+    metric: str = 'bbox',
+    overwrite: bool = False,
+) -> List[StudyRun]:
     """Plan a study, and find out before it starts what could not run.
 
     Every model is built once on the CPU, and the test's annotations are read.
@@ -96,34 +99,47 @@ def plan_study(configs: Sequence[Union[str, Path]],
     """
     paths = [Path(config) for config in configs]
     names = list(names or (path.stem for path in paths))
-    for what, values in (('configs', paths), ('seeds', list(seeds)),
-                         ('names', names)):
+    for what, values in (
+        ('configs', paths),
+        ('seeds', list(seeds)),
+        ('names', names),
+    ):
         if not values or len(set(values)) < len(values):
-            raise ValueError(f'A study needs {what} that differ, got '
-                             f'{", ".join(map(str, values)) or "none"}')
+            raise ValueError(
+                f'A study needs {what} that differ, got '
+                f'{", ".join(map(str, values)) or "none"}'
+            )
     stems = [path.stem for path in paths]
     if len(names) != len(paths) or len(set(stems)) < len(stems):
         raise ValueError(
             'A study needs one name a config, and configs whose file names '
             f'differ; got the names {", ".join(names)} for '
-            f'{", ".join(map(str, paths))}')
+            f'{", ".join(map(str, paths))}'
+        )
     work_dir = Path(work_dir).absolute()
     register_all_modules()
     runs, texts = [], []
     for path, name in zip(paths, names):
         cfg = _prepare(path, options or {}, metric)
-        truth, classes = _tested(cfg, path)
+        ground_truth, classes = _tested(cfg, path)
         randomness = cfg.pop('randomness', None) or {}
         text = _as_text(cfg, path)
         for seed in seeds:
             run = StudyRun(
-                name, seed, work_dir / 'configs' / f'{path.stem}_{seed}.py',
-                work_dir / path.stem / f'seed_{seed}', truth, metric, classes)
+                name,
+                seed,
+                work_dir / 'configs' / f'{path.stem}_{seed}.py',
+                work_dir / path.stem / f'seed_{seed}',
+                ground_truth,
+                metric,
+                classes,
+            )
             runs.append(run)
             texts.append(
                 f'{text}randomness = {dict(randomness, seed=seed)!r}\n'
                 f'{OUTPUT}outfile_prefix='
-                f'{str(run.work_dir / UNFINISHED)!r})\n')
+                f'{str(run.work_dir / UNFINISHED)!r})\n'
+            )
     _check_same_test(runs)
     # Of all runs the same, so that they are read once.
     digest = _read_annotations(runs[0], paths[0])
@@ -146,14 +162,18 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
     kind = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
     if kind not in METRICS or not isinstance(evaluator.get('ann_file'), str):
-        raise ValueError(f'{path}: a study tests with annotations in COCO\'s '
-                         f'format, one test_evaluator of type '
-                         f'{" or ".join(METRICS)} with ann_file; got '
-                         f'{evaluator}')
+        raise ValueError(
+            f"{path}: a study tests with annotations in COCO's "
+            f'format, one test_evaluator of type '
+            f'{" or ".join(METRICS)} with ann_file; got '
+            f'{evaluator}'
+        )
     found = evaluator.get('metric', 'bbox')
     if metric not in (found if isinstance(found, (list, tuple)) else [found]):
-        raise ValueError(f'{path}: test_evaluator.metric is {found}, without '
-                         f'{metric}, which the study compares')
+        raise ValueError(
+            f'{path}: test_evaluator.metric is {found}, without '
+            f'{metric}, which the study compares'
+        )
     cfg.test_evaluator = dict(evaluator, type='SmallObjectMetric')
     imports = dict(cfg.get('custom_imports') or dict(imports=[]))
     modules = imports['imports']
@@ -162,8 +182,10 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
         modules.append('sge_mmdet')
     cfg.custom_imports = dict(imports, imports=modules)
     if not isinstance(cfg.get('randomness') or {}, dict):
-        raise ValueError(f'{path}: randomness is a dict such as dict(seed=0), '
-                         f'got {cfg.randomness!r}')
+        raise ValueError(
+            f'{path}: randomness is a dict such as dict(seed=0), '
+            f'got {cfg.randomness!r}'
+        )
     check_config(cfg, ['train', 'val', 'test'])
     with quiet_log():
         build_model(cfg)
@@ -171,28 +193,30 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     return cfg
 
 
-def _tested(cfg: Config,
-            path: Path) -> Tuple[Path, Optional[Tuple[str, ...]]]:
+def _tested(cfg: Config, path: Path) -> Tuple[Path, Optional[Tuple[str, ...]]]:
     """Return the ground truth of a config's test, and the classes in it."""
-    dataset = dict(copy.deepcopy(cfg.test_dataloader.dataset.to_dict()),
-                   lazy_init=True)
+    dataset = dict(
+        copy.deepcopy(cfg.test_dataloader.dataset.to_dict()), lazy_init=True
+    )
     try:
         classes = DATASETS.build(dataset).metainfo.get('classes')
     except Exception as error:
-        raise ValueError(f'{path}: test_dataloader.dataset: {error}'
-                         ) from error
-    truth = Path(cfg.test_evaluator.ann_file).absolute()
-    return truth, tuple(classes) if classes else None
+        raise ValueError(
+            f'{path}: test_dataloader.dataset: {error}'
+        ) from error
+    ground_truth = Path(cfg.test_evaluator.ann_file).absolute()
+    return ground_truth, tuple(classes) if classes else None
 
 
 def _read_annotations(run: StudyRun, path: Path) -> str:
     """Return what the test's annotations are known by, if they are right."""
     try:
-        read_truth(run.truth, run.classes)
+        read_ground_truth(run.ground_truth, run.classes)
     except (OSError, ValueError) as error:
-        raise ValueError(f'{path}: test_evaluator.ann_file: {error}'
-                         ) from error
-    return hashlib.sha256(run.truth.read_bytes()).hexdigest()
+        raise ValueError(
+            f'{path}: test_evaluator.ann_file: {error}'
+        ) from error
+    return hashlib.sha256(run.ground_truth.read_bytes()).hexdigest()
 
 
 def _warn_of_batch_size(cfg: Config, path: Path) -> None:
@@ -204,7 +228,9 @@ def _warn_of_batch_size(cfg: Config, path: Path) -> None:
         warnings.warn(
             f'{path}: the learning rate is meant for batches of {meant}, and '
             f'each run of the study has {batch}; --cfg-options '
-            'auto_scale_lr.enable=True scales it', stacklevel=4)
+            'auto_scale_lr.enable=True scales it',
+            stacklevel=4,
+        )
 
 
 def _as_text(cfg: Config, path: Path) -> str:
@@ -219,21 +245,26 @@ def _as_text(cfg: Config, path: Path) -> str:
         # Of whatever the formatter says of source that is no Python.
         # MMEngine's error has the whole config below its first line.
         said = str(error).partition('\n')[0]
-        raise ValueError(f'{path} holds a value that no file can hold, such '
-                         f'as a function: {said}') from error
+        raise ValueError(
+            f'{path} holds a value that no file can hold, such '
+            f'as a function: {said}'
+        ) from error
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, 'config.py')
         Writer().write(copied, text)
         try:
             same = _spell_floats(Config.fromfile(copied).pretty_text) == text
         except Exception as error:
-            raise ValueError(f'{path}: as plain text, which a study keeps of '
-                             f'it, the config is not valid: {error}'
-                             ) from error
+            raise ValueError(
+                f'{path}: as plain text, which a study keeps of '
+                f'it, the config is not valid: {error}'
+            ) from error
     if not same:
-        raise ValueError(f'{path}: as plain text, which a study keeps of it, '
-                         'the config would say something else; write it '
-                         'without objects and functions')
+        raise ValueError(
+            f'{path}: as plain text, which a study keeps of it, '
+            'the config would say something else; write it '
+            'without objects and functions'
+        )
     return text
 
 
@@ -245,19 +276,24 @@ def _spell_floats(text: str) -> str:
         if token.type == tokenize.NAME and token.string in ('inf', 'nan'):
             (row, begin), (_, end) = token.start, token.end
             line = lines[row - 1]
-            lines[row - 1] = (f"{line[:begin]}float('{token.string}')"
-                              f'{line[end:]}')
+            lines[row - 1] = (
+                f"{line[:begin]}float('{token.string}'){line[end:]}"
+            )
     return ''.join(lines)
 
 
 def _check_same_test(runs: Sequence[StudyRun]) -> None:
-    tests = {(run.truth, run.classes): run for run in runs}
+    tests = {(run.ground_truth, run.classes): run for run in runs}
     if len(tests) > 1:
         raise ValueError(
             'Only results of the same test data and classes can be compared; '
-            'got ' + ', '.join(
+            'got '
+            + ', '.join(
                 f'{run.truth} with {len(run.classes or ())} classes '
-                f'({run.name})' for run in tests.values()))
+                f'({run.name})'
+                for run in tests.values()
+            )
+        )
 
 
 def _check_begun(run: StudyRun, text: str) -> None:
@@ -265,13 +301,16 @@ def _check_begun(run: StudyRun, text: str) -> None:
     if not run.work_dir.is_dir():
         return
     then = run.config.read_text() if run.config.is_file() else ''
-    then, now = ([line for line in version.splitlines()
-                  if not line.startswith(OUTPUT)]
-                 for version in (then, text))
+    then, now = (
+        [line for line in version.splitlines() if not line.startswith(OUTPUT)]
+        for version in (then, text)
+    )
     changes = [line for line in difflib.ndiff(then, now) if line[0] in '-+']
     if changes:
         raise ValueError(
             f'{run.work_dir} holds a run of another config or of other test '
-            'annotations (-, then; +, now):\n' + '\n'.join(changes[:8])
+            'annotations (-, then; +, now):\n'
+            + '\n'.join(changes[:8])
             + f'\nTake another work directory, or remove {run.work_dir} to '
-            'train it again')
+            'train it again'
+        )

@@ -1,4 +1,5 @@
 """What a study found, as tables and text."""
+
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
@@ -7,9 +8,9 @@ from tqdm import tqdm
 
 from ..evaluation import (
     Comparison,
+    GroundTruth,
     ResampledFigures,
     SizeBin,
-    Truth,
     compare_figures,
     read_detections,
     resample_figures,
@@ -38,8 +39,9 @@ class StudyReport:
     def figures(self) -> List[str]:
         """list[str]: names of the figures that have objects."""
         of_first = next(iter(next(iter(self.values.values())).values()))
-        return [name for name, value in of_first.items()
-                if not np.isnan(value)]
+        return [
+            name for name, value in of_first.items() if not np.isnan(value)
+        ]
 
     def table(self) -> Table:
         """Return a row for each config, with intervals of the differences.
@@ -50,15 +52,18 @@ class StudyReport:
         first = next(iter(self.values))
         compared = list(dict.fromkeys([self.small, 'AP']))
         header = ['config', 'seeds', *self.figures] + [
-            f'{name} - {first} (95 %)' for name in compared]
-        by_name = {comparison.names[1]: comparison
-                   for comparison in self.comparisons}
+            f'{name} - {first} (95 %)' for name in compared
+        ]
+        by_name = {
+            comparison.names[1]: comparison for comparison in self.comparisons
+        }
         rows: List[List[Cell]] = []
         for name, seeds in self.values.items():
             row: List[Cell] = [name, len(seeds)]
             row += [_mean(figure, seeds) for figure in self.figures]
-            row += [_difference(by_name.get(name), figure)
-                    for figure in compared]
+            row += [
+                _difference(by_name.get(name), figure) for figure in compared
+            ]
             rows.append(row)
         return Table(header, rows)
 
@@ -69,44 +74,67 @@ class StudyReport:
         # How the intervals came about is said once, or of each where one of
         # them holds less than the others.
         methods = {comparison.method() for comparison in self.comparisons}
-        sentences = [comparison.findings() if len(methods) == 1 else
-                     comparison.verdict() for comparison in self.comparisons]
+        sentences = [
+            comparison.findings()
+            if len(methods) == 1
+            else comparison.verdict()
+            for comparison in self.comparisons
+        ]
         if len(methods) == 1:
             sentences.append(methods.pop())
         looked_at = len(self.comparisons) * len({self.small, 'AP'})
         if looked_at > 2:
             sentences.append(
                 f'Of {looked_at} such intervals {0.05 * looked_at:.1f} would '
-                'leave out zero by chance alone.')
+                'leave out zero by chance alone.'
+            )
         return '\n\n'.join(sentences)
 
     def csv(self) -> str:
         """Return the figures of each run with all digits, one a line."""
-        return Table(('config', 'seed', 'figure', 'value'), [
-            [name, seed, figure, None if np.isnan(value) else value]
-            for name, seeds in self.values.items()
-            for seed, figures in seeds.items()
-            for figure, value in figures.items()
-        ]).csv()
+        return Table(
+            ('config', 'seed', 'figure', 'value'),
+            [
+                [name, seed, figure, None if np.isnan(value) else value]
+                for name, seeds in self.values.items()
+                for seed, figures in seeds.items()
+                for figure, value in figures.items()
+            ],
+        ).csv()
 
     def to_dict(self) -> dict:
         """Return everything in plain containers, for JSON."""
-        runs = {name: {seed: {figure: None if np.isnan(value) else value
-                              for figure, value in figures.items()}
-                       for seed, figures in seeds.items()}
-                for name, seeds in self.values.items()}
-        return dict(runs=runs, comparisons=[comparison.to_dict() for comparison
-                                            in self.comparisons])
+        runs = {
+            name: {
+                seed: {
+                    figure: None if np.isnan(value) else value
+                    for figure, value in figures.items()
+                }
+                for seed, figures in seeds.items()
+            }
+            for name, seeds in self.values.items()
+        }
+        return dict(
+            runs=runs,
+            comparisons=[
+                comparison.to_dict() for comparison in self.comparisons
+            ],
+        )
 
 
-def report_study(runs: Sequence[StudyRun], truth: Truth,
-                 bins: Sequence[SizeBin], resamples: int = 1000,
-                 seed: int = 0, progress: bool = False) -> StudyReport:
+def report_study(
+    runs: Sequence[StudyRun],
+    ground_truth: GroundTruth,
+    bins: Sequence[SizeBin],
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> StudyReport:
     """Compare the configs of a study, those of their runs that are done.
 
     Args:
         runs (Sequence[StudyRun]): The runs.
-        truth (Truth): Ground truth of the test.
+        ground_truth (GroundTruth): Ground truth of the test.
         bins (Sequence[SizeBin]): Sizes.
         resamples (int): Of the images, for the intervals. Default: 1000.
         seed (int): Of the resampling. Default: 0.
@@ -119,22 +147,36 @@ def report_study(runs: Sequence[StudyRun], truth: Truth,
     if not done:
         raise ValueError('No run of the study has a result yet')
     figures: Dict[str, Dict[int, ResampledFigures]] = {
-        run.name: {} for run in runs if run in done}
+        run.name: {} for run in runs if run in done
+    }
     for run in tqdm(done, desc='resampling', disable=not progress):
         figures[run.name][run.seed] = resample_figures(
-            truth, read_detections(run.detections, truth, run.metric), bins,
-            run.metric, resamples, seed)
+            ground_truth,
+            read_detections(run.detections, ground_truth, run.metric),
+            bins,
+            run.metric,
+            resamples,
+            seed,
+        )
     # The baseline is the first that was asked for, whatever is done.
     first = runs[0].name
     comparisons = [
-        compare_figures(list(figures[first].values()),
-                        list(others.values()), (first, name))
+        compare_figures(
+            list(figures[first].values()), list(others.values()), (first, name)
+        )
         for name, others in figures.items()
-        if first in figures and name != first]
-    values = {name: {seed: {figure: float(drawn[0]) for figure, drawn
-                            in result.sizes.items()}
-                     for seed, result in seeds.items()}
-              for name, seeds in figures.items()}
+        if first in figures and name != first
+    ]
+    values = {
+        name: {
+            seed: {
+                figure: float(drawn[0])
+                for figure, drawn in result.sizes.items()
+            }
+            for seed, result in seeds.items()
+        }
+        for name, seeds in figures.items()
+    }
     small = next(iter(figures[done[0].name].values())).small
     if np.isnan(next(iter(values[done[0].name].values()))[small]):
         small = 'AP'
@@ -144,16 +186,22 @@ def report_study(runs: Sequence[StudyRun], truth: Truth,
 def _mean(figure: str, seeds: Dict[int, Dict[str, float]]) -> str:
     values = [figures[figure] for figures in seeds.values()]
     mean = f'{np.mean(values):.3f}'
-    return mean if len(values) == 1 else (
-        f'{mean} ± {np.std(values, ddof=1):.3f}')
+    return (
+        mean
+        if len(values) == 1
+        else (f'{mean} ± {np.std(values, ddof=1):.3f}')
+    )
 
 
-def _difference(comparison: Optional[Comparison],
-                figure: str) -> Optional[str]:
+def _difference(
+    comparison: Optional[Comparison], figure: str
+) -> Optional[str]:
     if comparison is None:
         return '-'
     row = comparison[figure]
     # As the text says, with one seed the interval is over images alone.
     mark = '' if min(comparison.seeds) > 1 else ', images alone'
-    return (f'{points(row.difference)} ({points(row.low)} to '
-            f'{points(row.high)}{mark})')
+    return (
+        f'{points(row.difference)} ({points(row.low)} to '
+        f'{points(row.high)}{mark})'
+    )

@@ -1,4 +1,5 @@
 """What several parts of the package need."""
+
 import importlib
 from typing import Any
 
@@ -21,9 +22,13 @@ from .json_files import (
 from .text import printable, printable_list
 
 # These need MMDetection, which a machine that only times the operator lacks.
-_LAZY = dict(build_model='configs', get_model='configs',
-             load_config='configs', quiet_log='logs',
-             stock_path='stock_mmdet')
+_LAZY = dict(
+    build_model='configs',
+    get_model='configs',
+    load_config='configs',
+    quiet_log='logs',
+    upstream_path='upstream',
+)
 
 __all__ = [
     'RENEWING',
@@ -44,7 +49,7 @@ __all__ = [
     'printable_list',
     'quiet_log',
     'read_json_text',
-    'stock_path'
+    'upstream_path',
 ]
 
 

@@ -1,4 +1,5 @@
 """What is asked of a config."""
+
 import copy
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
@@ -8,8 +9,9 @@ from mmengine.config import Config
 from torch import nn
 
 
-def load_config(path: Union[str, Path],
-                options: Optional[Dict[str, Any]] = None) -> Config:
+def load_config(
+    path: Union[str, Path], options: Optional[Dict[str, Any]] = None
+) -> Config:
     """Load a config, with errors that name it.
 
     A config is a program in Python, and it is run: load none that you would
@@ -35,8 +37,10 @@ def load_config(path: Union[str, Path],
         raise FileNotFoundError(f'{path}: {error}') from error
     except Exception as error:
         # As a program it can end in any error.
-        raise ValueError(f'{path} is no config that can be loaded: '
-                         f'{type(error).__name__}: {error}') from error
+        raise ValueError(
+            f'{path} is no config that can be loaded: '
+            f'{type(error).__name__}: {error}'
+        ) from error
 
 
 def get_model(cfg: Config) -> dict:
@@ -50,9 +54,11 @@ def get_model(cfg: Config) -> dict:
     """
     model = cfg.get('model')
     if not isinstance(model, dict):
-        raise ValueError(f'{cfg.filename or "The config"} has no model; give '
-                         'the config of a detector, not one of its _base_ '
-                         'parts')
+        raise ValueError(
+            f'{cfg.filename or "The config"} has no model; give '
+            'the config of a detector, not one of its _base_ '
+            'parts'
+        )
     return model
 
 
@@ -71,6 +77,7 @@ def build_model(cfg: Config) -> nn.Module:
         return MODELS.build(copy.deepcopy(model))
     except Exception as error:
         # A constructor answers bad options with any type of error.
-        raise ValueError(f'The model of {cfg.filename or "the config"} cannot '
-                         f'be built: {type(error).__name__}: {error}'
-                         ) from error
+        raise ValueError(
+            f'The model of {cfg.filename or "the config"} cannot '
+            f'be built: {type(error).__name__}: {error}'
+        ) from error

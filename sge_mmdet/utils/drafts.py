@@ -1,6 +1,6 @@
 """Fresh files and folders that get their names when they are complete."""
+
 import contextlib
-import fcntl
 import io
 import os
 import secrets
@@ -10,10 +10,16 @@ import time
 from pathlib import Path
 from typing import Iterator, Optional
 
+from .locks import lock
+
 # Of their names: hidden, and known for what a killed process left behind.
 PREFIX, MARK = '.sge_mmdet-', '.partial'
 # A file is locked at once after it was made, but not in the same moment.
 STALE_SECONDS = 60
+# Follows no link, and does not wait for the other end of a pipe.
+_AS_IT_IS = (
+    os.O_RDONLY | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0)
+)
 
 
 class _Draft(io.FileIO):
@@ -63,8 +69,9 @@ def draft_folder(parent: Path) -> Iterator[Path]:
         Path: The folder.
     """
     _remove_stale(parent)
-    with tempfile.TemporaryDirectory(prefix=PREFIX, suffix=MARK,
-                                     dir=parent) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=PREFIX, suffix=MARK, dir=parent
+    ) as folder:
         with locked_folder(Path(folder)):
             yield Path(folder)
 
@@ -100,7 +107,7 @@ def sync(path: Path) -> None:
 def _lock(descriptor: int) -> None:
     # Some file systems have no locks: there nothing counts as left behind.
     with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
 
 
 def _remove_stale(folder: Path) -> None:
@@ -109,10 +116,9 @@ def _remove_stale(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime < STALE_SECONDS:
                 continue
-            descriptor = os.open(
-                path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(path, _AS_IT_IS)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor, wait=False)
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:

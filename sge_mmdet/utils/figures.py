@@ -1,4 +1,5 @@
 """Pictures as files."""
+
 import io
 from pathlib import Path
 
@@ -7,8 +8,9 @@ from matplotlib.figure import Figure
 from .files import RENEWING, PathLike, Writer
 
 
-def save_figure(figure: Figure, out_file: PathLike,
-                writer: Writer = RENEWING) -> None:
+def save_figure(
+    figure: Figure, out_file: PathLike, writer: Writer = RENEWING
+) -> None:
     """Write a figure as a picture.
 
     Args:
@@ -22,6 +24,5 @@ def save_figure(figure: Figure, out_file: PathLike,
         WriteError: If it cannot be written, or something else is there.
     """
     picture = io.BytesIO()
-    figure.savefig(picture, format=Path(out_file).suffix[1:] or 'png',
-                   dpi=100)
+    figure.savefig(picture, format=Path(out_file).suffix[1:] or 'png', dpi=100)
     writer.write(out_file, picture.getvalue())

@@ -1,4 +1,5 @@
 """Files written whole or not at all, and over nothing that is not ours."""
+
 import contextlib
 import errno
 import os
@@ -174,14 +175,20 @@ class Writer:
             if source.exists() and path.exists() and source.samefile(path):
                 raise KeptFileError(
                     f'{path} is an input, {source}, which is never replaced; '
-                    'write to another file or folder')
+                    'write to another file or folder'
+                )
 
     def _kept(self, path: Path) -> KeptFileError:
-        how = (', not written by this program or changed since'
-               if self.renews else '')
+        how = (
+            ', not written by this program or changed since'
+            if self.renews
+            else ''
+        )
         where = 'folder' if self.renews else 'file'
-        return KeptFileError(f'{path} is there already{how}; name another '
-                             f'{where} or say --overwrite')
+        return KeptFileError(
+            f'{path} is there already{how}; name another '
+            f'{where} or say --overwrite'
+        )
 
 
 # Of pictures and tables that are made again and again.
@@ -203,8 +210,9 @@ def named_errors(path: PathLike) -> Iterator[None]:
     except WriteError:
         raise
     except OSError as error:
-        raise WriteError(f'cannot write {path}: {error.strerror or error}'
-                         ) from error
+        raise WriteError(
+            f'cannot write {path}: {error.strerror or error}'
+        ) from error
 
 
 @contextlib.contextmanager
@@ -267,8 +275,13 @@ def open_to_append(path: PathLike) -> BinaryIO:
     path = Path(path)
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, 'ab', opener=lambda name, flags: os.open(
-            name, flags | os.O_NOFOLLOW, 0o666))
+        return open(
+            path,
+            'ab',
+            opener=lambda name, flags: os.open(
+                name, flags | os.O_NOFOLLOW, 0o666
+            ),
+        )
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,4 +1,5 @@
 """JSON files read with errors that name the file."""
+
 import contextlib
 import gc
 import json
@@ -40,11 +41,14 @@ def load_json(path: Union[str, Path]) -> Any:
         try:
             return _parse(text)
         except RecursionError as error:
-            raise ValueError(f'{path} has lists in lists too deep to be '
-                             'read; no such file does') from error
+            raise ValueError(
+                f'{path} has lists in lists too deep to be '
+                'read; no such file does'
+            ) from error
         except ValueError as error:
-            raise ValueError(f'{path} is not a JSON file or is truncated: '
-                             f'{error}') from error
+            raise ValueError(
+                f'{path} is not a JSON file or is truncated: {error}'
+            ) from error
 
 
 def read_json_text(path: Union[str, Path]) -> bytes:
@@ -79,7 +83,8 @@ def read_json_text(path: Union[str, Path]) -> bytes:
                 f'and {dicts} dicts, which take up to '
                 f'{containers / 1e6:.1f} MB of memory; in data sets and '
                 f'results they take at most {MOST_IN_CONTAINERS} times its '
-                'size')
+                'size'
+            )
         # The text, decoded, its strings, and any other value.
         needed = 3 * len(text) + containers + 48 * text.count(b',')
         if needed <= available:
@@ -87,7 +92,8 @@ def read_json_text(path: Union[str, Path]) -> bytes:
     raise ValueError(
         f'{path} is of {size / 1e9:.1f} GB and takes up to '
         f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
-        'are free. Use a machine with more, or split the file')
+        'are free. Use a machine with more, or split the file'
+    )
 
 
 def available_memory() -> int:
@@ -153,4 +159,5 @@ def check_json_file(path: Union[str, Path]) -> None:
     if (head[:1], tail[-1:]) not in ((b'{', b'}'), (b'[', b']')):
         raise ValueError(
             f'{path} is not a JSON file or is truncated: it starts with '
-            f'{head[:16]!r} and ends with {tail[-16:]!r}')
+            f'{head[:16]!r} and ends with {tail[-16:]!r}'
+        )

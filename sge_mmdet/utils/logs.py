@@ -1,4 +1,5 @@
 """MMEngine's log, kept quiet for a while."""
+
 import logging
 from contextlib import contextmanager
 from typing import Iterator

@@ -6,6 +6,7 @@ This one knows the few instructions that plain data is written with (protocols
 2 to 5), counts what it builds against the size of the file, and calls nothing
 but the functions it is given.
 """
+
 import pickle
 import pickletools
 import struct
@@ -16,7 +17,8 @@ from .text import printable
 
 # The forms of numbers in a pickle.
 BYTE, SHORT, UNSIGNED, INTEGER, LENGTH, DOUBLE = map(
-    struct.Struct, ('<B', '<H', '<I', '<i', '<Q', '>d'))
+    struct.Struct, ('<B', '<H', '<I', '<i', '<Q', '>d')
+)
 # What a reader may take is this many times the file, and some more. The file
 # itself and what Python does not count are left out, so that all together
 # stays below ten times the file's size and 100 MB.
@@ -53,7 +55,8 @@ class Budget:
         if self.left < 0:
             raise pickle.UnpicklingError(
                 'it would take more than ten times its size in memory, since '
-                'parts of it are there many times')
+                'parts of it are there many times'
+            )
 
 
 class Stateful:
@@ -82,9 +85,13 @@ class PlainPickle:
         at (int): Position behind the last pickle that was read.
     """
 
-    def __init__(self, data: bytes, names: Mapping[Tuple[str, str], Any],
-                 budget: Budget,
-                 find_stored: Optional[Callable[[Any], Any]] = None) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        names: Mapping[Tuple[str, str], Any],
+        budget: Budget,
+        find_stored: Optional[Callable[[Any], Any]] = None,
+    ) -> None:
         self.data = data
         self.names = names
         self.budget = budget
@@ -114,18 +121,19 @@ class PlainPickle:
             ) from None
         except (IndexError, UnicodeError, struct.error):
             raise pickle.UnpicklingError(
-                f'it is damaged or truncated at byte {self.at}') from None
+                f'it is damaged or truncated at byte {self.at}'
+            ) from None
 
     def take(self, length: int) -> bytes:
         """Return the next bytes."""
         begin, self.at = self.at, self.at + length
         if self.at > len(self.data):
             raise IndexError
-        return self.data[begin:self.at]
+        return self.data[begin : self.at]
 
     def number(self, form: struct.Struct) -> Any:
         """Return the next number."""
-        value, = form.unpack_from(self.data, self.at)
+        (value,) = form.unpack_from(self.data, self.at)
         self.at += form.size
         return value
 
@@ -159,7 +167,8 @@ class PlainPickle:
         """Begin a container."""
         if len(self.marks) == MOST_MARKS:
             raise pickle.UnpicklingError(
-                f'it has more than {MOST_MARKS} containers in each other')
+                f'it has more than {MOST_MARKS} containers in each other'
+            )
         self.marks.append(len(self.stack))
 
     def extend(self, values: List[Any]) -> None:
@@ -176,11 +185,13 @@ class PlainPickle:
         keys = keys_and_values[::2]
         for key in keys:
             if not (type(key) is int and abs(key) < LARGEST_KEY) and not (
-                    type(key) is str and len(key) <= LONGEST_KEY):
+                type(key) is str and len(key) <= LONGEST_KEY
+            ):
                 raise pickle.UnpicklingError(
                     'a key of a dict is neither a whole number below '
                     f'{LARGEST_KEY} nor a text of {LONGEST_KEY} letters at '
-                    f'most: {printable(key, 80)}')
+                    f'most: {printable(key, 80)}'
+                )
         target.update(zip(keys, keys_and_values[1::2]))
         self.budget.spend(sys.getsizeof(target) - before)
 
@@ -188,16 +199,20 @@ class PlainPickle:
         """Return the container on the stack."""
         if type(self.stack[-1]) is not kind:
             raise pickle.UnpicklingError(
-                f'it puts items into a {type(self.stack[-1]).__name__}')
+                f'it puts items into a {type(self.stack[-1]).__name__}'
+            )
         return self.stack[-1]
 
     def name(self, module: Any, attribute: Any) -> None:
         """Push what a name stands for."""
-        if not type(module) is type(attribute) is str or (
-                module, attribute) not in self.names:
+        if (
+            not type(module) is type(attribute) is str
+            or (module, attribute) not in self.names
+        ):
             raise pickle.UnpicklingError(
                 f'it contains {printable(module, 80)}.'
-                f'{printable(attribute, 80)}')
+                f'{printable(attribute, 80)}'
+            )
         self.stack.append(self.names[module, attribute])
 
     def call(self) -> None:
@@ -250,7 +265,8 @@ def _number(form: struct.Struct) -> Callable[[PlainPickle], None]:
 
 def _text(form: struct.Struct) -> Callable[[PlainPickle], None]:
     return lambda self: self.push(
-        self.take(self.number(form)).decode('utf-8', 'surrogatepass'))
+        self.take(self.number(form)).decode('utf-8', 'surrogatepass')
+    )
 
 
 def _bytes(form: struct.Struct) -> Callable[[PlainPickle], None]:
@@ -270,8 +286,9 @@ def _tuple(length: int) -> Callable[[PlainPickle], None]:
 
 
 def _long(self: PlainPickle) -> None:
-    self.push(int.from_bytes(self.take(self.number(BYTE)), 'little',
-                             signed=True))
+    self.push(
+        int.from_bytes(self.take(self.number(BYTE)), 'little', signed=True)
+    )
 
 
 def _frame(self: PlainPickle) -> None:
@@ -287,7 +304,8 @@ def _stack_global(self: PlainPickle) -> None:
 
 # What each instruction does.
 READERS: Dict[int, Callable[[PlainPickle], None]] = {
-    code[0]: reader for code, reader in {
+    code[0]: reader
+    for code, reader in {
         pickle.PROTO: lambda self: self.take(1),
         pickle.FRAME: _frame,
         pickle.NONE: _constant(None),

@@ -1,4 +1,5 @@
 """Small tables that go to the terminal, to Markdown and to CSV."""
+
 import contextlib
 import csv
 import io
@@ -29,12 +30,17 @@ class Table:
         """Return the table with aligned columns."""
         cells = self._shown()
         widths = [max(map(len, column)) for column in zip(*cells)]
-        is_text = [any(isinstance(row[i], str) for row in self.rows)
-                   for i in range(len(widths))]
-        lines = ['  '.join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(row, widths, is_text)).rstrip()
-            for row in cells]
+        is_text = [
+            any(isinstance(row[i], str) for row in self.rows)
+            for i in range(len(widths))
+        ]
+        lines = [
+            '  '.join(
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, width, left in zip(row, widths, is_text)
+            ).rstrip()
+            for row in cells
+        ]
         return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
     def markdown(self) -> str:
@@ -44,8 +50,10 @@ class Table:
         """
         header, *rows = self._shown()
         lines = [header, ['---'] * len(header), *rows]
-        lines = [[re.sub(r'[\\|<>\[\]`]', r'\\\g<0>', cell) for cell in line]
-                 for line in lines]
+        lines = [
+            [re.sub(r'[\\|<>\[\]`]', r'\\\g<0>', cell) for cell in line]
+            for line in lines
+        ]
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
     def csv(self) -> str:
@@ -56,8 +64,9 @@ class Table:
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator='\n')
-        writer.writerows([map(_no_formula, row)
-                          for row in (self.header, *self.rows)])
+        writer.writerows(
+            [map(_no_formula, row) for row in (self.header, *self.rows)]
+        )
         return out.getvalue()
 
     def records(self) -> 'List[Dict[str, Cell]]':
@@ -65,8 +74,9 @@ class Table:
         return [dict(zip(self.header, row)) for row in self.rows]
 
     def _shown(self) -> 'List[List[str]]':
-        return [[_show(cell) for cell in row]
-                for row in (self.header, *self.rows)]
+        return [
+            [_show(cell) for cell in row] for row in (self.header, *self.rows)
+        ]
 
 
 def _no_formula(cell: Cell) -> Cell:
@@ -81,8 +91,11 @@ def _no_formula(cell: Cell) -> Cell:
 def _show(cell: Cell) -> str:
     if cell is None:
         return 'n/a'
-    return f'{cell:.3f}' if isinstance(cell, float) else printable(
-        str(cell), LONGEST_CELL)
+    return (
+        f'{cell:.3f}'
+        if isinstance(cell, float)
+        else printable(str(cell), LONGEST_CELL)
+    )
 
 
 def points(value: Optional[float]) -> Optional[str]:

@@ -1,4 +1,5 @@
 """Text from files of others, made fit for a terminal or a log."""
+
 from typing import Any, Iterable
 
 # More letters of a name are not shown.
@@ -19,10 +20,14 @@ def printable(text: Any, longest: int = LONGEST_NAME) -> str:
     """
     if not isinstance(text, (str, int, float, type(None))):
         text = f'<{type(text).__name__}>'
-    text = str(text) if not isinstance(text, int) or (
-        text.bit_length() < 4 * longest) else '<huge number>'
-    shown = ''.join(letter if letter.isprintable() else '?'
-                    for letter in text[:longest])
+    text = (
+        str(text)
+        if not isinstance(text, int) or (text.bit_length() < 4 * longest)
+        else '<huge number>'
+    )
+    shown = ''.join(
+        letter if letter.isprintable() else '?' for letter in text[:longest]
+    )
     return shown + '...' if len(text) > longest else shown
 
 
@@ -54,8 +59,10 @@ def printable_value(value: Any, longest: int = 80) -> str:
     elif isinstance(value, (list, tuple)):
         members = ', '.join(
             printable_value(member, 20)
-            if isinstance(member, str) else printable(member, 20)
-            for member in value[:8])
+            if isinstance(member, str)
+            else printable(member, 20)
+            for member in value[:8]
+        )
         shown = f'[{members}{", ..." if len(value) > 8 else ""}]'
     elif isinstance(value, (bool, int, float, type(None))):
         shown = printable(value, longest)

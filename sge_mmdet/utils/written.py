@@ -1,4 +1,5 @@
 """Which files of a folder this package wrote, as it left them."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -63,7 +64,10 @@ def _read(folder: Path) -> Dict[str, List[str]]:
     content = load_json(path)
     written = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(written, dict) or not all(
-            isinstance(digests, list) for digests in written.values()):
-        raise ValueError(f'{path} is not the list of written files that it '
-                         'is called; remove it')
+        isinstance(digests, list) for digests in written.values()
+    ):
+        raise ValueError(
+            f'{path} is not the list of written files that it '
+            'is called; remove it'
+        )
     return written

@@ -1,29 +1,37 @@
-"""Pictures of results."""
-from .comparison import draw_comparison
-from .curves import draw_training_curves
-from .detections import draw_detections
+"""Pictures of SGE's gates and of trainings."""
+
+from ..utils.moved import moved
 from .gates import (
     GateMaps,
     choose_layers,
     gates_figure,
-    look_at_gates,
+    record_gates,
     recorded_gates,
     similarity_figure,
 )
-from .hook import SGEVisualizationHook
-from .sizes import (
-    draw_ap_by_size,
-    draw_class_bars,
-    draw_errors,
-    draw_missed,
-    draw_precision_recall,
-)
-from .study import draw_study, draw_study_curves
+from .training_curves import draw_training_curves
 
 __all__ = [
-    'GateMaps', 'SGEVisualizationHook', 'choose_layers', 'draw_ap_by_size',
-    'draw_class_bars', 'draw_comparison', 'draw_detections', 'draw_errors',
-    'draw_missed', 'draw_precision_recall', 'draw_study', 'draw_study_curves',
-    'draw_training_curves', 'gates_figure', 'look_at_gates', 'recorded_gates',
-    'similarity_figure'
+    'GateMaps',
+    'choose_layers',
+    'draw_training_curves',
+    'gates_figure',
+    'record_gates',
+    'recorded_gates',
+    'similarity_figure',
 ]
+
+_DRAW = 'ap_by_size class_bars comparison detections errors missed'.split()
+__getattr__ = moved(
+    __name__,
+    {
+        **{
+            f'draw_{name}': f'sge_mmdet.evaluation.plots.draw_{name}'
+            for name in (*_DRAW, 'precision_recall')
+        },
+        'draw_study': 'sge_mmdet.study.plots.draw_study',
+        'draw_study_curves': 'sge_mmdet.study.plots.draw_study_curves',
+        'SGEVisualizationHook': 'sge_mmdet.engine.hooks.SGEVisualizationHook',
+        'look_at_gates': 'sge_mmdet.visualization.record_gates',
+    },
+)

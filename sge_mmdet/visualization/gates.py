@@ -1,4 +1,5 @@
 """What SGE does to an image: its gates and similarities, as pictures."""
+
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import (
@@ -43,10 +44,11 @@ class GateMaps:
     gate: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    covered: Tuple[float, float] = (1., 1.)
+    covered: Tuple[float, float] = (1.0, 1.0)
 
-    def choose_groups(self, wanted: Optional[Sequence[int]] = None,
-                      number: int = 4) -> List[int]:
+    def choose_groups(
+        self, wanted: Optional[Sequence[int]] = None, number: int = 4
+    ) -> List[int]:
         """Return which groups to look at.
 
         Args:
@@ -61,9 +63,11 @@ class GateMaps:
             variance = self.gate.var((1, 2))
             return np.argsort(-variance, kind='stable')[:number].tolist()
         if not 0 <= min(wanted) <= max(wanted) < len(self.gate):
-            raise ValueError(f'The layer has the groups 0 to '
-                             f'{len(self.gate) - 1}, got '
-                             f'{", ".join(map(str, wanted))}')
+            raise ValueError(
+                f'The layer has the groups 0 to '
+                f'{len(self.gate) - 1}, got '
+                f'{", ".join(map(str, wanted))}'
+            )
         return list(wanted)
 
 
@@ -80,21 +84,28 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
     Raises:
         ValueError: If the model has no SGE layer.
     """
-    layers = {name: module for name, module in model.named_modules()
-              if isinstance(module, SpatialGroupEnhance)}
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, SpatialGroupEnhance)
+    }
     if not layers:
         raise ValueError('The model has no SGE layer to look at')
     found: Dict[str, GateMaps] = {}
 
     def watch(name: str) -> Any:
-        def record(layer: SpatialGroupEnhance, inputs: Tuple[Tensor],
-                   output: Tensor) -> None:
+        def record(
+            layer: SpatialGroupEnhance, inputs: Tuple[Tensor], output: Tensor
+        ) -> None:
             with torch.no_grad():
                 found[name] = _gate_maps(layer, inputs[0][:1])
+
         return record
 
-    handles = [layer.register_forward_hook(watch(name))
-               for name, layer in layers.items()]
+    handles = [
+        layer.register_forward_hook(watch(name))
+        for name, layer in layers.items()
+    ]
     try:
         yield found
     finally:
@@ -102,9 +113,9 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
             handle.remove()
 
 
-def look_at_gates(
-        model: nn.Module,
-        sample: Dict[str, Any]) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
+def record_gates(
+    model: nn.Module, sample: Dict[str, Any]
+) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
     """Run a detector on one image and see what its SGE layers do to it.
 
     The model is left in the mode that it was in.
@@ -124,7 +135,7 @@ def look_at_gates(
     model.eval()
     try:
         with recorded_gates(model) as found, torch.no_grad():
-            result, = model.test_step(pseudo_collate([sample]))
+            (result,) = model.test_step(pseudo_collate([sample]))
     finally:
         model.train(was_training)
     pixels = sample['inputs'].permute(1, 2, 0).cpu().numpy()
@@ -134,12 +145,14 @@ def look_at_gates(
     pixels = pixels.clip(0, 255).astype(np.uint8)
     height, width = result.metainfo.get('batch_input_shape', pixels.shape[:2])
     covered = height / pixels.shape[0], width / pixels.shape[1]
-    return pixels, {name: replace(maps, covered=covered)
-                    for name, maps in found.items()}
+    return pixels, {
+        name: replace(maps, covered=covered) for name, maps in found.items()
+    }
 
 
-def choose_layers(names: Iterable[str],
-                  wanted: Optional[Sequence[str]] = None) -> List[str]:
+def choose_layers(
+    names: Iterable[str], wanted: Optional[Sequence[str]] = None
+) -> List[str]:
     """Return which SGE layers to look at.
 
     Args:
@@ -156,14 +169,20 @@ def choose_layers(names: Iterable[str],
         return list({name.rsplit('.', 2)[0]: name for name in names}.values())
     chosen = [name for name in names if any(part in name for part in wanted)]
     if not chosen:
-        raise ValueError(f'No SGE layer is named like {", ".join(wanted)}; '
-                         f'there are {", ".join(names)}')
+        raise ValueError(
+            f'No SGE layer is named like {", ".join(wanted)}; '
+            f'there are {", ".join(names)}'
+        )
     return chosen
 
 
-def gates_figure(image: np.ndarray, maps: Mapping[str, GateMaps],
-                 title: str, groups: Optional[Sequence[int]] = None,
-                 number: int = 4) -> Figure:
+def gates_figure(
+    image: np.ndarray,
+    maps: Mapping[str, GateMaps],
+    title: str,
+    groups: Optional[Sequence[int]] = None,
+    number: int = 4,
+) -> Figure:
     """Draw groups over an image: gates, and activation before and after SGE.
 
     Args:
@@ -182,12 +201,15 @@ def gates_figure(image: np.ndarray, maps: Mapping[str, GateMaps],
     last = list(maps.values())[-1]
     groups = last.choose_groups(groups, number)
     columns = 3 + len(maps)
-    figure = Figure(figsize=(3.1 * columns, 0.6 + 2.7 * len(groups)),
-                    layout='constrained')
+    figure = Figure(
+        figsize=(3.1 * columns, 0.6 + 2.7 * len(groups)), layout='constrained'
+    )
     figure.suptitle(title)
-    figure.supxlabel('gate: what a position of the group is multiplied by; '
-                     "activation: mean magnitude of the group's channels",
-                     fontsize=9)
+    figure.supxlabel(
+        'gate: what a position of the group is multiplied by; '
+        "activation: mean magnitude of the group's channels",
+        fontsize=9,
+    )
     axes = figure.subplots(len(groups), columns, squeeze=False)
     for group, row in zip(groups, axes):
         for axis in row:
@@ -201,21 +223,40 @@ def gates_figure(image: np.ndarray, maps: Mapping[str, GateMaps],
         # One scale for all gates, and one for both activations, so that what
         # changed and what the gate took away are seen.
         gates = {name: of.gate[group] for name, of in maps.items()}
-        limits = (min(float(gate.min()) for gate in gates.values()),
-                  max(float(gate.max()) for gate in gates.values()))
+        limits = (
+            min(float(gate.min()) for gate in gates.values()),
+            max(float(gate.max()) for gate in gates.values()),
+        )
         for name, gate in gates.items():
             _draw_map(next(row), image, gate, last, name, limits, 'viridis')
         limits = (0, max(float(last.before[group].max()), 1e-12))
-        _draw_map(next(row), image, last.before[group], last,
-                  'activation before SGE', limits, 'magma')
-        _draw_map(next(row), image, last.after[group], last,
-                  'activation after SGE', limits, 'magma')
+        _draw_map(
+            next(row),
+            image,
+            last.before[group],
+            last,
+            'activation before SGE',
+            limits,
+            'magma',
+        )
+        _draw_map(
+            next(row),
+            image,
+            last.after[group],
+            last,
+            'activation after SGE',
+            limits,
+            'magma',
+        )
     return figure
 
 
-def similarity_figure(maps: GateMaps, title: str,
-                      groups: Optional[Sequence[int]] = None,
-                      number: int = 4) -> Figure:
+def similarity_figure(
+    maps: GateMaps,
+    title: str,
+    groups: Optional[Sequence[int]] = None,
+    number: int = 4,
+) -> Figure:
     """Draw how the similarity is spread, before and behind normalisation.
 
     Args:
@@ -231,35 +272,61 @@ def similarity_figure(maps: GateMaps, title: str,
     figure = Figure(figsize=(10, 4), layout='constrained')
     figure.suptitle(title)
     for axis, values, name in zip(
-            figure.subplots(1, 2), (maps.similarity, maps.normalized),
-            ('similarity d, before normalisation',
-             't, after normalisation')):
+        figure.subplots(1, 2),
+        (maps.similarity, maps.normalized),
+        ('similarity d, before normalisation', 't, after normalisation'),
+    ):
         for group in maps.choose_groups(groups, number):
-            axis.hist(values[group].ravel(), bins=60, histtype='step',
-                      label=f'group {group}')
+            axis.hist(
+                values[group].ravel(),
+                bins=60,
+                histtype='step',
+                label=f'group {group}',
+            )
         axis.set(xlabel=name, ylabel='positions')
         axis.legend(fontsize=8)
     return figure
 
 
 def _gate_maps(layer: SpatialGroupEnhance, x: Tensor) -> GateMaps:
-    d, t, gate = gate_reference(x, layer.weight, layer.bias, layer.groups,
-                                layer.eps, layer.normalize)
-    before = x.unflatten(1, (layer.groups, -1)).to(gate.dtype).abs().mean(
-        2, keepdim=True)
-    return GateMaps(*(value[0, :, 0].float().cpu().numpy()
-                      for value in (d, t, gate, before, before * gate)))
+    d, t, gate = gate_reference(
+        x, layer.weight, layer.bias, layer.groups, layer.eps, layer.normalize
+    )
+    before = (
+        x.unflatten(1, (layer.groups, -1))
+        .to(gate.dtype)
+        .abs()
+        .mean(2, keepdim=True)
+    )
+    return GateMaps(
+        *(
+            value[0, :, 0].float().cpu().numpy()
+            for value in (d, t, gate, before, before * gate)
+        )
+    )
 
 
-def _draw_map(axis: Axes, image: np.ndarray, values: np.ndarray,
-              maps: GateMaps, name: str, limits: Tuple[float, float],
-              colours: str) -> None:
+def _draw_map(
+    axis: Axes,
+    image: np.ndarray,
+    values: np.ndarray,
+    maps: GateMaps,
+    name: str,
+    limits: Tuple[float, float],
+    colours: str,
+) -> None:
     height, width = image.shape[:2]
     axis.imshow(image.mean(-1), cmap='gray')
     shown = axis.imshow(
-        values, cmap=colours, vmin=limits[0], vmax=limits[1], alpha=0.75,
-        extent=(0, width * maps.covered[1], height * maps.covered[0], 0))
+        values,
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+        alpha=0.75,
+        extent=(0, width * maps.covered[1], height * maps.covered[0], 0),
+    )
     axis.set(xlim=(0, width), ylim=(height, 0))
-    axis.set_title(f'{name}\n{values.min():.2f} to {values.max():.2f}',
-                   fontsize=9)
+    axis.set_title(
+        f'{name}\n{values.min():.2f} to {values.max():.2f}', fontsize=9
+    )
     axis.figure.colorbar(shown, ax=axis, shrink=0.8)

@@ -1,4 +1,5 @@
 """Images that annotations name, read from one folder alone."""
+
 import os.path as osp
 from pathlib import Path
 from typing import Union
@@ -33,11 +34,14 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
     # Links that the user made are followed: names alone are not trusted.
     path = Path(osp.abspath(osp.join(folder, name)))
     if Path(osp.abspath(folder)) not in path.parents:
-        raise ValueError(f'The file_name "{printable(name)}" leads out of the '
-                         f'folder of images, {folder}')
+        raise ValueError(
+            f'The file_name "{printable(name)}" leads out of the '
+            f'folder of images, {folder}'
+        )
     if not path.is_file():
         raise FileNotFoundError(
-            f'There is no image {printable(name)} in {folder}')
+            f'There is no image {printable(name)} in {folder}'
+        )
     try:
         # Pillow refuses images of absurd size here; matplotlib goes around
         # that for PNG.
@@ -46,5 +50,7 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
         return imread(path)
     except Exception as error:
         # Decoders of a dozen formats have errors of their own.
-        raise ValueError(f'{printable(name)} is no image that can be read, in '
-                         f'{folder}: {printable(str(error))}') from error
+        raise ValueError(
+            f'{printable(name)} is no image that can be read, in '
+            f'{folder}: {printable(str(error))}'
+        ) from error

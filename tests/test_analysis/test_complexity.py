@@ -33,7 +33,8 @@ def test_every_digit_of_the_paper_is_reproduced_or_named(row):
 
 def test_only_one_row_of_the_paper_is_known_to_differ():
     assert [row.name for row in PAPER_ROWS if row.difference] == [
-        'SE-ResNet-101 backbone']
+        'SE-ResNet-101 backbone'
+    ]
 
 
 def test_wrong_digit_would_be_seen():
@@ -44,21 +45,29 @@ def test_wrong_digit_would_be_seen():
     assert not right._replace(params=25_570_000).agrees_with(row)
 
 
-@pytest.mark.parametrize('module, shape, flops', [
-    (nn.Conv2d(8, 16, 3, padding=1), (1, 8, 5, 6), 30 * 16 * (72 + 1)),
-    (nn.Conv2d(8, 16, 3, stride=2, groups=4), (1, 8, 5, 7),
-     2 * 3 * 16 * (2 * 9 + 1)),
-    (nn.ConvTranspose2d(8, 4, 2, stride=2), (1, 8, 5, 6), 30 * 8 * 4 * 4),
-    (nn.Linear(8, 3), (2, 8), 2 * 8 * 3),
-    (nn.BatchNorm2d(8), (1, 8, 5, 6), 2 * 8 * 30),
-    (nn.GroupNorm(2, 8), (1, 8, 5, 6), 2 * 8 * 30),
-    (nn.ReLU(), (1, 8, 5, 6), 8 * 30),
-    (nn.MaxPool2d(2), (1, 8, 6, 6), 8 * 36),
-    (nn.AdaptiveAvgPool2d(1), (1, 8, 6, 6), 8 * 36),
-    (SpatialGroupEnhance(8, 4), (1, 8, 6, 6), 8 * 36),
-    (nn.Sigmoid(), (1, 8, 6, 6), 0),
-], ids=lambda value: type(value).__name__ if isinstance(value, nn.Module)
-    else None)
+@pytest.mark.parametrize(
+    'module, shape, flops',
+    [
+        (nn.Conv2d(8, 16, 3, padding=1), (1, 8, 5, 6), 30 * 16 * (72 + 1)),
+        (
+            nn.Conv2d(8, 16, 3, stride=2, groups=4),
+            (1, 8, 5, 7),
+            2 * 3 * 16 * (2 * 9 + 1),
+        ),
+        (nn.ConvTranspose2d(8, 4, 2, stride=2), (1, 8, 5, 6), 30 * 8 * 4 * 4),
+        (nn.Linear(8, 3), (2, 8), 2 * 8 * 3),
+        (nn.BatchNorm2d(8), (1, 8, 5, 6), 2 * 8 * 30),
+        (nn.GroupNorm(2, 8), (1, 8, 5, 6), 2 * 8 * 30),
+        (nn.ReLU(), (1, 8, 5, 6), 8 * 30),
+        (nn.MaxPool2d(2), (1, 8, 6, 6), 8 * 36),
+        (nn.AdaptiveAvgPool2d(1), (1, 8, 6, 6), 8 * 36),
+        (SpatialGroupEnhance(8, 4), (1, 8, 6, 6), 8 * 36),
+        (nn.Sigmoid(), (1, 8, 6, 6), 0),
+    ],
+    ids=lambda value: (
+        type(value).__name__ if isinstance(value, nn.Module) else None
+    ),
+)
 def test_each_kind_of_layer_costs_what_the_authors_say(module, shape, flops):
     assert count_flops(module, torch.rand(shape)) == flops
 
@@ -66,8 +75,10 @@ def test_each_kind_of_layer_costs_what_the_authors_say(module, shape, flops):
 def test_sge_adds_two_parameters_a_group():
     for depth, added in ((50, 2048), (101, 4224)):
         with torch.device('meta'):
-            plain, ours = (MODELS.build(dict(type=kind, depth=depth))
-                           for kind in ('ResNet', 'SGEResNet'))
+            plain, ours = (
+                MODELS.build(dict(type=kind, depth=depth))
+                for kind in ('ResNet', 'SGEResNet')
+            )
         assert count_parameters(ours) - count_parameters(plain) == added
 
 
@@ -79,20 +90,32 @@ def test_mmengine_counts_convolutions_alike():
 
 def test_config_gives_a_row_for_the_backbone_and_one_for_the_detector():
     register_all_modules()
-    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'demo' /
-                          'faster-rcnn_r18-sge_fpn_400i_digits.py')
+    cfg = Config.fromfile(
+        Path(__file__).parents[2]
+        / 'configs'
+        / 'demo'
+        / 'faster-rcnn_r18-sge_fpn_400i_digits.py'
+    )
     backbone, detector = config_stats(cfg, (70, 100))
-    assert (backbone.name, backbone.image) == ('backbone SGEResNet',
-                                               (70, 100))
-    assert (detector.name, detector.image) == ('detector FasterRCNN',
-                                               (96, 128))
+    assert (backbone.name, backbone.image) == ('backbone SGEResNet', (70, 100))
+    assert (detector.name, detector.image) == (
+        'detector FasterRCNN',
+        (96, 128),
+    )
     assert detector.params > backbone.params
     assert detector.flops > backbone.flops > backbone.mmengine_flops
 
 
 def test_tool_prints_a_backbone_and_names_what_it_does_not_know():
-    code, output = run_script('model_stats.py', 'SGEResNet', '--cfg-options',
-                              'depth=18', '--shape', '64', '96')
+    code, output = run_script(
+        'model_stats.py',
+        'SGEResNet',
+        '--cfg-options',
+        'depth=18',
+        '--shape',
+        '64',
+        '96',
+    )
     assert code == 0
     assert output.splitlines()[1].split()[:2] == ['SGEResNet', '96x64']
     code, output = run_script('model_stats.py', 'NoSuchNet')

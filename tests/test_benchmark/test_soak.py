@@ -5,18 +5,17 @@ import sys
 
 import pytest
 import torch
-from mmdet.utils import register_all_modules
-from mmengine.config import Config
-from mmengine.runner import Runner
-from scripts import TOOLS
-from tiny_run import write_tiny_run
-
-from sge_mmdet.benchmark.soak import (
+from memory_growth import (
     MemorySample,
     growing_phases,
     memory_table,
     soak,
 )
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.runner import Runner
+from scripts import TOOLS
+from tiny_run import write_tiny_run
 
 
 def test_memory_stays_while_a_detector_trains_and_is_evaluated():

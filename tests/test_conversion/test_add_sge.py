@@ -35,22 +35,31 @@ def groups_of_stages(cfg):
     """Build a backbone and return the groups of SGE in each of its stages."""
     backbone = MODELS.build(cfg)
     return [
-        sorted({part.groups for part in getattr(backbone, name).modules()
-                if isinstance(part, SpatialGroupEnhance)})
+        sorted(
+            {
+                part.groups
+                for part in getattr(backbone, name).modules()
+                if isinstance(part, SpatialGroupEnhance)
+            }
+        )
         for name in backbone.res_layers
     ]
 
 
-@pytest.mark.parametrize('backbone, kind', [
-    (dict(), 'SGEResNet'),
-    (dict(depth=18), 'SGEResNet'),
-    (dict(type='mmdet.ResNet'), 'SGEResNet'),
-    (dict(type=ResNet), 'SGEResNet'),
-    (dict(type='ResNeXt', groups=32, base_width=4), 'SGEResNeXt'),
-    (dict(type='Res2Net', scales=4, base_width=26), 'Res2Net'),
-    (dict(type='ResNeSt'), 'ResNeSt'),
-    (dict(type='ResNetV1d'), 'ResNetV1d'),
-], ids=str)
+@pytest.mark.parametrize(
+    'backbone, kind',
+    [
+        (dict(), 'SGEResNet'),
+        (dict(depth=18), 'SGEResNet'),
+        (dict(type='mmdet.ResNet'), 'SGEResNet'),
+        (dict(type=ResNet), 'SGEResNet'),
+        (dict(type='ResNeXt', groups=32, base_width=4), 'SGEResNeXt'),
+        (dict(type='Res2Net', scales=4, base_width=26), 'Res2Net'),
+        (dict(type='ResNeSt'), 'ResNeSt'),
+        (dict(type='ResNetV1d'), 'ResNetV1d'),
+    ],
+    ids=str,
+)
 def test_every_kind_of_resnet_gets_sge_in_every_stage(backbone, kind):
     new = add_sge(config(**backbone)).model.backbone
     assert new.type == kind
@@ -58,9 +67,15 @@ def test_every_kind_of_resnet_gets_sge_in_every_stage(backbone, kind):
 
 
 def test_given_config_is_not_changed():
-    cfg = config(type='ResNeSt', plugins=[
-        dict(cfg=dict(type='ContextBlock', ratio=0.25),
-             position='after_conv3')])
+    cfg = config(
+        type='ResNeSt',
+        plugins=[
+            dict(
+                cfg=dict(type='ContextBlock', ratio=0.25),
+                position='after_conv3',
+            )
+        ],
+    )
     before = cfg.pretty_text
     new = add_sge(cfg)
     new.model.backbone.plugins[0]['cfg']['ratio'] = 1
@@ -69,13 +84,15 @@ def test_given_config_is_not_changed():
 
 
 def test_imports_and_plugins_that_are_there_are_kept():
-    plugin = dict(cfg=dict(type='ContextBlock', ratio=0.25),
-                  position='after_conv3')
+    plugin = dict(
+        cfg=dict(type='ContextBlock', ratio=0.25), position='after_conv3'
+    )
     cfg = config(type='ResNeSt', plugins=[plugin])
     cfg.custom_imports = dict(imports='numpy', allow_failed_imports=False)
     new = add_sge(cfg)
-    assert new.custom_imports == dict(imports=['numpy', 'sge_mmdet'],
-                                      allow_failed_imports=False)
+    assert new.custom_imports == dict(
+        imports=['numpy', 'sge_mmdet'], allow_failed_imports=False
+    )
     assert new.model.backbone.plugins[0] == plugin
     assert new.model.backbone.plugins[1]['cfg'] == dict(type='SGE', groups=64)
 
@@ -96,8 +113,9 @@ def test_narrow_resnet_gets_fewer_groups_by_stage():
 
 @pytest.mark.parametrize('kind', ['ResNet', 'ResNeSt'])
 def test_groups_and_stages_reach_the_backbone(kind):
-    new = add_sge(config(type=kind), groups=32,
-                  stages=(False, True, False, True)).model.backbone
+    new = add_sge(
+        config(type=kind), groups=32, stages=(False, True, False, True)
+    ).model.backbone
     assert groups_of_stages(new) == [[], [32], [], [32]]
 
 
@@ -112,19 +130,28 @@ def test_other_positions_are_filled_by_a_plugin(kind, position):
 
 
 def test_backbone_without_the_last_stage_ignores_its_flag():
-    cfg = config(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
-                 out_indices=(2, ))
+    cfg = config(
+        num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)
+    )
     assert groups_of_stages(add_sge(cfg).model.backbone) == [[64]] * 3
 
 
 def test_detectors_inside_other_models_get_sge_and_teachers_do_not():
     inner = dict(type='FasterRCNN', backbone=dict(type='ResNet', depth=50))
-    cfg = Config(dict(model=dict(
-        type='SoftTeacher', detector=inner,
-        teacher_backbone=dict(type='ResNet', depth=101),
-        teacher=dict(backbone=dict(type='ResNet', depth=101)),
-        neck=dict(type='RFP', rfp_backbone=dict(type='DetectoRS_ResNet',
-                                                depth=50)))))
+    cfg = Config(
+        dict(
+            model=dict(
+                type='SoftTeacher',
+                detector=inner,
+                teacher_backbone=dict(type='ResNet', depth=101),
+                teacher=dict(backbone=dict(type='ResNet', depth=101)),
+                neck=dict(
+                    type='RFP',
+                    rfp_backbone=dict(type='DetectoRS_ResNet', depth=50),
+                ),
+            )
+        )
+    )
     model = add_sge(cfg).model
     assert model.detector.backbone.type == 'SGEResNet'
     assert model.neck.rfp_backbone.plugins
@@ -144,11 +171,14 @@ def test_backbones_that_cannot_have_sge_are_left_and_said(log):
 FPN = dict(type='FPN', in_channels=[256, 512], out_channels=96, num_outs=3)
 
 
-@pytest.mark.parametrize('where, backbone, neck', [
-    ('backbone', 'SGEResNet', 'FPN'),
-    ('neck', 'ResNet', 'SGEFPN'),
-    ('both', 'SGEResNet', 'SGEFPN'),
-])
+@pytest.mark.parametrize(
+    'where, backbone, neck',
+    [
+        ('backbone', 'SGEResNet', 'FPN'),
+        ('neck', 'ResNet', 'SGEFPN'),
+        ('both', 'SGEResNet', 'SGEFPN'),
+    ],
+)
 def test_where_says_which_parts_get_sge(where, backbone, neck):
     model = add_sge(config(neck=FPN), where=where).model
     assert (model.backbone.type, model.neck.type) == (backbone, neck)
@@ -158,42 +188,70 @@ def test_where_says_which_parts_get_sge(where, backbone, neck):
 
 
 def test_neck_of_any_backbone_and_in_a_list_gets_sge():
-    necks = [dict(type='FPN', in_channels=[96, 192], out_channels=64,
-                  num_outs=2),
-             dict(type='DyHead', in_channels=64, out_channels=64)]
+    necks = [
+        dict(type='FPN', in_channels=[96, 192], out_channels=64, num_outs=2),
+        dict(type='DyHead', in_channels=64, out_channels=64),
+    ]
     new = add_sge(config(type='SwinTransformer', neck=necks), where='neck')
     assert [neck['type'] for neck in new.model.neck] == ['SGEFPN', 'DyHead']
     assert new.model.neck[0]['num_outs'] == 2
     assert new.model.backbone.type == 'SwinTransformer'
 
 
-@pytest.mark.parametrize('cfg, options, words', [
-    (config(), dict(position='after_conv4'),
-     "position is one of after_conv1, after_conv2, after_conv3, got "
-     "'after_conv4'"),
-    (config(), dict(where='head'), "where is one of .*, got 'head'"),
-    (config(), dict(groups=0), 'positive integer, got 0'),
-    (config(), dict(stages=(True, )), 'each of the 4 stages'),
-    (config(), dict(stages=(False, ) * 4), 'leaves no stage'),
-    (config(depth=18), dict(position='after_conv1'), 'two convolutions'),
-    (config(type='SwinTransformer'), {},
-     "model.backbone: 'SwinTransformer' is not a ResNet of MMDetection; SGE "
-     "goes into ResNet, .*where='neck'"),
-    (config(type='NoSuchNet'), {}, "'NoSuchNet' is not a ResNet"),
-    (config(depth=49), {}, "model.backbone: 'ResNet' cannot be built: Key"),
-    (config(plugins=3), {}, "'ResNet' cannot be built: TypeError"),
-    (Config(dict(model=dict(backbone=[dict(type='ResNet')]))), {},
-     'is not a ResNet'),
-    (config(type='SGEResNet'), {}, "'SGEResNet' has SGE already"),
-    (config(plugins=[dict(cfg=dict(type='SGE'), position='after_conv2')]),
-     {}, 'has SGE already'),
-    (config(neck=dict(type='BFP')), dict(where='neck'),
-     "model.neck: 'BFP' is not one of FPN, PAFPN, HRFPN, ChannelMapper"),
-    (config(neck=dict(FPN, type='SGEFPN')), dict(where='neck'),
-     'SGEFPN has SGE already'),
-    (config(), dict(where='neck'), 'no part named neck'),
-    (Config(dict(train_cfg=None)), {}, 'has no model'),
-])
+@pytest.mark.parametrize(
+    'cfg, options, words',
+    [
+        (
+            config(),
+            dict(position='after_conv4'),
+            'position is one of after_conv1, after_conv2, after_conv3, got '
+            "'after_conv4'",
+        ),
+        (config(), dict(where='head'), "where is one of .*, got 'head'"),
+        (config(), dict(groups=0), 'positive integer, got 0'),
+        (config(), dict(stages=(True,)), 'each of the 4 stages'),
+        (config(), dict(stages=(False,) * 4), 'leaves no stage'),
+        (config(depth=18), dict(position='after_conv1'), 'two convolutions'),
+        (
+            config(type='SwinTransformer'),
+            {},
+            "model.backbone: 'SwinTransformer' is not a ResNet of "
+            "MMDetection; SGE goes into ResNet, .*where='neck'",
+        ),
+        (config(type='NoSuchNet'), {}, "'NoSuchNet' is not a ResNet"),
+        (
+            config(depth=49),
+            {},
+            "model.backbone: 'ResNet' cannot be built: Key",
+        ),
+        (config(plugins=3), {}, "'ResNet' cannot be built: TypeError"),
+        (
+            Config(dict(model=dict(backbone=[dict(type='ResNet')]))),
+            {},
+            'is not a ResNet',
+        ),
+        (config(type='SGEResNet'), {}, "'SGEResNet' has SGE already"),
+        (
+            config(
+                plugins=[dict(cfg=dict(type='SGE'), position='after_conv2')]
+            ),
+            {},
+            'has SGE already',
+        ),
+        (
+            config(neck=dict(type='BFP')),
+            dict(where='neck'),
+            "model.neck: 'BFP' is not one of FPN, PAFPN, HRFPN, ChannelMapper",
+        ),
+        (
+            config(neck=dict(FPN, type='SGEFPN')),
+            dict(where='neck'),
+            'SGEFPN has SGE already',
+        ),
+        (config(), dict(where='neck'), 'no part named neck'),
+        (Config(dict(train_cfg=None)), {}, 'has no model'),
+    ],
+)
 def test_what_cannot_be_done_is_said(cfg, options, words):
     with pytest.raises(ValueError, match=words):
         add_sge(cfg, **options)

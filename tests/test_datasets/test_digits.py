@@ -22,8 +22,11 @@ def digits(tmp_path_factory):
 
 
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes()
-            for path in folder.rglob('*') if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize('split, images', [('train', 6), ('val', 5)])
@@ -36,7 +39,11 @@ def test_boxes_and_areas_are_those_of_the_masks(digits, split, images):
         rows, columns = np.nonzero(mask)
         assert annotation['area'] == mask.sum() > 0
         assert annotation['bbox'] == [
-            columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            columns.min(),
+            rows.min(),
+            np.ptp(columns) + 1,
+            np.ptp(rows) + 1,
+        ]
         assert 5 <= np.ptp(rows) + 1 <= OPTIONS.max_digit + 2
 
 
@@ -58,7 +65,7 @@ def test_digits_differ_from_what_is_around_them(digits):
         mask = coco.annToMask(annotation).astype(bool)
         box = np.zeros_like(mask)
         x, y, w, h = map(int, annotation['bbox'])
-        box[max(0, y - 2):y + h + 2, max(0, x - 2):x + w + 2] = True
+        box[max(0, y - 2) : y + h + 2, max(0, x - 2) : x + w + 2] = True
         contrasts.append(abs(pixels[mask].mean() - pixels[box & ~mask].mean()))
     assert np.median(contrasts) > 30
 
@@ -75,14 +82,17 @@ def test_most_objects_are_small_and_none_overlap(digits):
 
 def test_train_and_val_share_no_scan():
     scans = _load_scans(seed=0)
-    kept = [{scan.tobytes() for scan, _ in scans[split]}
-            for split in ('train', 'val')]
+    kept = [
+        {scan.tobytes() for scan, _ in scans[split]}
+        for split in ('train', 'val')
+    ]
     assert len(scans['train']) + len(scans['val']) == 1797
     assert not kept[0] & kept[1]
 
 
 def test_same_seed_gives_the_same_files_and_another_seed_others(
-        digits, tmp_path):
+    digits, tmp_path
+):
     make_digits(tmp_path / 'same', OPTIONS)
     assert contents(tmp_path / 'same') == contents(digits)
     other = DigitsOptions(train_images=6, val_images=5, image_size=160, seed=4)
@@ -92,12 +102,15 @@ def test_same_seed_gives_the_same_files_and_another_seed_others(
 
 def test_mmdetection_reads_it_with_masks(digits):
     dataset = CocoDataset(
-        data_root=str(digits), ann_file='annotations/val.json',
+        data_root=str(digits),
+        ann_file='annotations/val.json',
         data_prefix=dict(img='val/'),
         metainfo=dict(classes=tuple('0123456789')),
-        pipeline=[dict(type='LoadImageFromFile'),
-                  dict(type='mmdet.LoadAnnotations', with_bbox=True,
-                       with_mask=True)])
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+        ],
+    )
     assert len(dataset) == 5
     item = dataset[0]
     assert len(item['gt_masks']) == len(item['gt_bboxes']) > 0
@@ -129,18 +142,29 @@ def test_interrupted_run_leaves_no_half_data_set(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ['digits']
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(train_images=0), 'train_images must be positive, got 0'),
-    (dict(min_digit=50, max_digit=40), '50, 40 and 256'),
-    (dict(image_size=100), '8, 110 and 100 pixels')])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(train_images=0), 'train_images must be positive, got 0'),
+        (dict(min_digit=50, max_digit=40), '50, 40 and 256'),
+        (dict(image_size=100), '8, 110 and 100 pixels'),
+    ],
+)
 def test_bad_options_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         DigitsOptions(**options)
 
 
 def test_tool_says_what_it_did_or_what_is_wrong(tmp_path):
-    command = ['make_digits.py', '--train-images', '1', '--val-images', '1',
-               '--out', tmp_path / 'd']
+    command = [
+        'make_digits.py',
+        '--train-images',
+        '1',
+        '--val-images',
+        '1',
+        '--out',
+        tmp_path / 'd',
+    ]
     code, output = run_script(*command)
     assert code == 0 and 'written' in output
     content = json.loads((tmp_path / 'd/annotations/val.json').read_text())

@@ -2,11 +2,12 @@
 
 ``tools/dev/sweep_configs.py`` runs it over all of them.
 """
+
 import pytest
 from mmdet.utils import register_all_modules
 from scripts import load_script
 
-BUILT = '''
+BUILT = """
     atss/atss_r50_fpn_1x_coco.py
     autoassign/autoassign_r50-caffe_fpn_1x_coco.py
     cascade_rcnn/cascade-mask-rcnn_x101-64x4d_fpn_1x_coco.py
@@ -55,14 +56,14 @@ BUILT = '''
     tridentnet/tridentnet_r50-caffe_1x_coco.py
     yolact/yolact_r50_1xb8-55e_coco.py
     yolof/yolof_r50-c5_8xb8-1x_coco.py
-'''.split()
-REFUSED = '''
+""".split()
+REFUSED = """
     hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py
     swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py
     rtmdet/rtmdet_tiny_8xb32-300e_coco.py
     yolo/yolov3_d53_8xb8-320-273e_coco.py
     ssd/ssd300_coco.py
-'''.split()
+""".split()
 
 
 @pytest.fixture(scope='module')
@@ -73,7 +74,8 @@ def sweep():
 
 @pytest.mark.parametrize('name', BUILT)
 def test_config_of_the_resnet_family_loads_builds_and_runs_with_sge(
-        sweep, name, tmp_path):
+    sweep, name, tmp_path
+):
     outcome = sweep.try_config(name, tmp_path)
     if "No module named 'torchvision'" in outcome.reason:
         pytest.skip('MMPretrain, which this config needs, needs torchvision')
@@ -81,8 +83,7 @@ def test_config_of_the_resnet_family_loads_builds_and_runs_with_sge(
 
 
 @pytest.mark.parametrize('name', REFUSED)
-def test_config_of_another_backbone_is_refused_in_words(sweep, name,
-                                                        tmp_path):
+def test_config_of_another_backbone_is_refused_in_words(sweep, name, tmp_path):
     outcome = sweep.try_config(name, tmp_path)
     assert outcome.status == sweep.NOT_APPLICABLE
     assert 'is not a ResNet of MMDetection; SGE goes into' in outcome.reason

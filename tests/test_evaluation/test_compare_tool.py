@@ -9,8 +9,8 @@ from scripts import load_script
 
 @pytest.fixture
 def files(tmp_path):
-    truth, results = random_coco(1, images=20)
-    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    ground_truth, results = random_coco(1, images=20)
+    (tmp_path / 'truth.json').write_text(json.dumps(ground_truth))
     (tmp_path / 'a.json').write_text(json.dumps(results))
     (tmp_path / 'b.json').write_text(json.dumps(results[::2]))
     return tmp_path
@@ -22,12 +22,28 @@ def run(monkeypatch, capsys, *args):
     return capsys.readouterr().out
 
 
-def test_tool_prints_the_differences_and_writes_them(files, monkeypatch,
-                                                     capsys):
-    shown = run(monkeypatch, capsys, files / 'a.json', files / 'b.json',
-                '--truth', files / 'truth.json', '--resamples', 50,
-                '--size-bins', 0, 10, 'inf', '--names', 'all', 'half',
-                '--out-dir', files / 'out')
+def test_tool_prints_the_differences_and_writes_them(
+    files, monkeypatch, capsys
+):
+    shown = run(
+        monkeypatch,
+        capsys,
+        files / 'a.json',
+        files / 'b.json',
+        '--ground-truth',
+        files / 'truth.json',
+        '--resamples',
+        50,
+        '--size-bins',
+        0,
+        10,
+        'inf',
+        '--names',
+        'all',
+        'half',
+        '--out-dir',
+        files / 'out',
+    )
     assert 'half' in shown and 'AP_0-10' in shown and 'resamples' in shown
     data = json.loads((files / 'out' / 'comparison.json').read_text())
     assert data['verdict'] in shown
@@ -39,31 +55,61 @@ def test_tool_prints_the_differences_and_writes_them(files, monkeypatch,
 
 
 def test_tool_takes_several_seeds(files, monkeypatch, capsys):
-    shown = run(monkeypatch, capsys, '--a', files / 'a.json',
-                files / 'b.json', '--b', files / 'b.json', files / 'b.json',
-                '--truth', files / 'truth.json', '--resamples', 20)
+    shown = run(
+        monkeypatch,
+        capsys,
+        '--a',
+        files / 'a.json',
+        files / 'b.json',
+        '--b',
+        files / 'b.json',
+        files / 'b.json',
+        '--ground-truth',
+        files / 'truth.json',
+        '--resamples',
+        20,
+    )
     assert 'sd of A' in shown
 
 
-@pytest.mark.parametrize('args, words', [
-    (['none.json', 'b.json'], 'no file .*none.json'),
-    (['a.json', 'truth.json'], 'truth.json is not a COCO result file'),
-    (['a.json'], 'give two results'),
-    (['a.json', 'b.json', '--resamples', '5', '--out-dir', 'truth.json'],
-     'cannot write .*truth.json/comparison.json: Not a directory'),
-    (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
-])
+@pytest.mark.parametrize(
+    'args, words',
+    [
+        (['none.json', 'b.json'], 'no file .*none.json'),
+        (['a.json', 'truth.json'], 'truth.json is not a COCO result file'),
+        (['a.json'], 'give two results'),
+        (
+            [
+                'a.json',
+                'b.json',
+                '--resamples',
+                '5',
+                '--out-dir',
+                'truth.json',
+            ],
+            'cannot write .*truth.json/comparison.json: Not a directory',
+        ),
+        (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
+    ],
+)
 def test_tool_says_what_is_wrong(files, monkeypatch, capsys, args, words):
     args = [files / arg if arg.endswith('.json') else arg for arg in args]
     with pytest.raises(SystemExit) as caught:
-        run(monkeypatch, capsys, *args, '--truth', files / 'truth.json')
+        run(monkeypatch, capsys, *args, '--ground-truth', files / 'truth.json')
     assert re.search(words, f'{caught.value} {capsys.readouterr().err}')
 
 
-def test_tool_renews_its_outputs_and_keeps_those_of_others(files, monkeypatch,
-                                                           capsys):
-    args = ['--truth', files / 'truth.json', '--resamples', 5, '--out-dir',
-            files / 'out']
+def test_tool_renews_its_outputs_and_keeps_those_of_others(
+    files, monkeypatch, capsys
+):
+    args = [
+        '--ground-truth',
+        files / 'truth.json',
+        '--resamples',
+        5,
+        '--out-dir',
+        files / 'out',
+    ]
     run(monkeypatch, capsys, files / 'a.json', files / 'b.json', *args)
     first = (files / 'out' / 'comparison.md').read_text()
     run(monkeypatch, capsys, files / 'b.json', files / 'a.json', *args)
@@ -76,12 +122,25 @@ def test_tool_renews_its_outputs_and_keeps_those_of_others(files, monkeypatch,
 
 @pytest.mark.parametrize('options', [[], ['--overwrite']], ids=str)
 def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
-        files, monkeypatch, capsys, options):
+    files, monkeypatch, capsys, options
+):
     (files / 'b.json').rename(files / 'comparison.json')
     before = (files / 'comparison.json').read_text()
-    with pytest.raises(SystemExit, match=r'error: .*comparison\.json is an '
-                       'input'):
-        run(monkeypatch, capsys, files / 'a.json', files / 'comparison.json',
-            '--truth', files / 'truth.json', '--out-dir', files, *options)
+    with pytest.raises(
+        SystemExit,
+        match=r'error: .*comparison\.json is an '
+        'input',
+    ):
+        run(
+            monkeypatch,
+            capsys,
+            files / 'a.json',
+            files / 'comparison.json',
+            '--ground-truth',
+            files / 'truth.json',
+            '--out-dir',
+            files,
+            *options,
+        )
     assert (files / 'comparison.json').read_text() == before
     assert not (files / 'comparison.md').exists()

@@ -7,39 +7,53 @@ import pytest
 from random_coco import random_coco
 
 from sge_mmdet.evaluation import bootstrap, compare_detections, size_bins
-from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.comparison import seeded_interval
+from sge_mmdet.evaluation.structures import (
+    detections_from_coco,
+    read_ground_truth,
+)
 
 BINS = size_bins([0, 10, float('inf')])
 
 
 def sides(images=40, seed=1, worse=0.5):
     """Return ground truth, a result, and one with fewer and worse boxes."""
-    truth, results = random_coco(seed, images=images)
-    truth = read_truth(truth)
+    ground_truth, results = random_coco(seed, images=images)
+    ground_truth = read_ground_truth(ground_truth)
     random = np.random.default_rng(seed)
     spoilt = [
         dict(r, bbox=[r['bbox'][0] + 3, *r['bbox'][1:]])
-        if random.random() < worse else r for r in results
+        if random.random() < worse
+        else r
+        for r in results
     ]
-    return (truth, detections_from_coco(results, truth, 'a'),
-            detections_from_coco(spoilt, truth, 'b'))
+    return (
+        ground_truth,
+        detections_from_coco(results, ground_truth, 'a'),
+        detections_from_coco(spoilt, ground_truth, 'b'),
+    )
 
 
 def test_equal_results_differ_in_nothing():
-    truth, a, _ = sides()
-    result = compare_detections(truth, [a], [a], BINS, resamples=50)
+    ground_truth, a, _ = sides()
+    result = compare_detections(ground_truth, [a], [a], BINS, resamples=50)
     for row in (*result.sizes, *result.classes):
         assert (row.difference, row.low, row.high, row.p) == (0, 0, 0, 1)
     assert 'cannot be told' in result.verdict()
 
 
 def test_clear_difference_is_found_and_said():
-    truth, a, b = sides()
-    result = compare_detections(truth, [a], [b], BINS, ('SGE', 'plain'),
-                                resamples=200)
-    assert [row.name for row in result.sizes] == ['AP', 'AP50', 'AP75',
-                                                  'AP_0-10', 'AP_10-inf']
+    ground_truth, a, b = sides()
+    result = compare_detections(
+        ground_truth, [a], [b], BINS, ('SGE', 'plain'), resamples=200
+    )
+    assert [row.name for row in result.sizes] == [
+        'AP',
+        'AP50',
+        'AP75',
+        'AP_0-10',
+        'AP_10-inf',
+    ]
     row = result['AP']
     assert row.b < row.a and row.low < row.difference < row.high < 0
     assert row.p == pytest.approx(2 / 201)
@@ -51,27 +65,39 @@ def test_clear_difference_is_found_and_said():
 
 
 def test_swapping_the_sides_changes_the_sign():
-    truth, a, b = sides()
-    one, other = (compare_detections(truth, [x], [y], BINS, resamples=60)
-                  for x, y in ((a, b), (b, a)))
+    ground_truth, a, b = sides()
+    one, other = (
+        compare_detections(ground_truth, [x], [y], BINS, resamples=60)
+        for x, y in ((a, b), (b, a))
+    )
     for left, right in zip(one.sizes, other.sizes):
         np.testing.assert_allclose(
             [left.difference, left.low, left.high],
-            [-right.difference, -right.high, -right.low], atol=1e-6)
+            [-right.difference, -right.high, -right.low],
+            atol=1e-6,
+        )
 
 
 def test_same_seed_gives_the_same_and_another_another():
-    truth, a, b = sides()
-    runs = [compare_detections(truth, [a], [b], BINS, resamples=60, seed=seed)
-            for seed in (0, 0, 1)]
+    ground_truth, a, b = sides()
+    runs = [
+        compare_detections(
+            ground_truth, [a], [b], BINS, resamples=60, seed=seed
+        )
+        for seed in (0, 0, 1)
+    ]
     assert runs[0] == runs[1] != runs[2]
 
 
 def test_several_seeds_are_averaged_and_their_spread_is_shown():
-    truth, a, b = sides()
-    result = compare_detections(truth, [a, b], [b, b, b], BINS, resamples=60)
-    singles = [compare_detections(truth, [x], [b], BINS, resamples=2)['AP'].a
-               for x in (a, b)]
+    ground_truth, a, b = sides()
+    result = compare_detections(
+        ground_truth, [a, b], [b, b, b], BINS, resamples=60
+    )
+    singles = [
+        compare_detections(ground_truth, [x], [b], BINS, resamples=2)['AP'].a
+        for x in (a, b)
+    ]
     row = result['AP']
     assert row.a == pytest.approx(np.mean(singles))
     assert row.spread_a == pytest.approx(np.std(singles, ddof=1))
@@ -81,12 +107,16 @@ def test_several_seeds_are_averaged_and_their_spread_is_shown():
 
 
 def test_several_seeds_of_both_widen_the_interval():
-    truth, a, b = sides()
-    alone = compare_detections(truth, [a], [b], BINS, resamples=60)
-    same = compare_detections(truth, [a, a], [b, b], BINS, resamples=60)
-    spread = compare_detections(truth, [a, b], [b, a], BINS, resamples=60)
-    widths = [result['AP'].high - result['AP'].low
-              for result in (alone, same, spread)]
+    ground_truth, a, b = sides()
+    alone = compare_detections(ground_truth, [a], [b], BINS, resamples=60)
+    same = compare_detections(ground_truth, [a, a], [b, b], BINS, resamples=60)
+    spread = compare_detections(
+        ground_truth, [a, b], [b, a], BINS, resamples=60
+    )
+    widths = [
+        result['AP'].high - result['AP'].low
+        for result in (alone, same, spread)
+    ]
     # Seeds without spread leave what images say, up to the normal's shape.
     assert widths[1] == pytest.approx(widths[0], rel=0.3)
     assert widths[2] > 2 * widths[1]
@@ -95,10 +125,13 @@ def test_several_seeds_of_both_widen_the_interval():
     assert 'these images and seeds' in spread.findings()
 
 
-@pytest.mark.parametrize('of_images, of_seeds, seeds', [
-    (1, 0, 3), (1, 1, 3), (0.2, 1, 3), (0.2, 1, 2), (1, 1, 8)])
-def test_interval_over_images_and_seeds_holds_the_truth(of_images, of_seeds,
-                                                        seeds):
+@pytest.mark.parametrize(
+    'of_images, of_seeds, seeds',
+    [(1, 0, 3), (1, 1, 3), (0.2, 1, 3), (0.2, 1, 2), (1, 1, 8)],
+)
+def test_interval_over_images_and_seeds_holds_the_truth(
+    of_images, of_seeds, seeds
+):
     """Figures with known spread: 95 % of the intervals hold the truth."""
     random = np.random.default_rng(0)
     held = []
@@ -108,57 +141,74 @@ def test_interval_over_images_and_seeds_holds_the_truth(of_images, of_seeds,
         # of that which the bootstrap sees.
         shift = random.normal(0, of_images)
         drawn = random.normal(0, of_images, 200)
-        low, high, p = seeded_interval(b.mean() - a.mean() + shift, drawn,
-                                       a, b)
+        low, high, p = seeded_interval(
+            b.mean() - a.mean() + shift, drawn, a, b
+        )
         held.append(low <= 0 <= high)
         assert (p < 0.05) != held[-1]
     assert 0.93 <= np.mean(held) <= 0.995
 
 
 def test_equal_seeds_without_spread_differ_in_nothing():
-    assert seeded_interval(0., np.zeros(9), [1., 1.], [1., 1.]) == (0, 0, 1)
-    assert seeded_interval(.5, np.zeros(9), [1., 1.], [1., 1.]) == (.5, .5, 0)
+    assert seeded_interval(0.0, np.zeros(9), [1.0, 1.0], [1.0, 1.0]) == (
+        0,
+        0,
+        1,
+    )
+    assert seeded_interval(0.5, np.zeros(9), [1.0, 1.0], [1.0, 1.0]) == (
+        0.5,
+        0.5,
+        0,
+    )
 
 
 def test_sizes_without_objects_are_left_out():
-    truth, a, b = sides()
-    result = compare_detections(truth, [a], [b], size_bins('coco'),
-                                resamples=20)
+    ground_truth, a, b = sides()
+    result = compare_detections(
+        ground_truth, [a], [b], size_bins('coco'), resamples=20
+    )
     assert {'AP_medium', 'AP_large'}.isdisjoint(
-        row.name for row in result.sizes)
+        row.name for row in result.sizes
+    )
 
 
 @pytest.mark.parametrize('free', [10**7, 0])
-def test_resamples_beyond_the_memory_are_refused_with_what_fits(monkeypatch,
-                                                                free):
-    truth, a, b = sides(images=5)
+def test_resamples_beyond_the_memory_are_refused_with_what_fits(
+    monkeypatch, free
+):
+    ground_truth, a, b = sides(images=5)
     monkeypatch.setattr(bootstrap, 'available_memory', lambda: free)
-    with pytest.raises(ValueError, match=r'^1000000000000 resamples of 5 '
-                       r'images .* resamples fit$') as caught:
-        compare_detections(truth, [a], [b], BINS, resamples=10**12)
+    with pytest.raises(
+        ValueError,
+        match=r'^1000000000000 resamples of 5 '
+        r'images .* resamples fit$',
+    ) as caught:
+        compare_detections(ground_truth, [a], [b], BINS, resamples=10**12)
     fits = int(re.search(r'(\d+) resamples fit', str(caught.value))[1])
     with pytest.raises(ValueError, match=f'{fits} resamples fit'):
-        compare_detections(truth, [a], [b], BINS, resamples=fits + 1)
+        compare_detections(ground_truth, [a], [b], BINS, resamples=fits + 1)
     if fits > 1:
         tracemalloc.start()
-        compare_detections(truth, [a], [b], BINS, resamples=fits)
+        compare_detections(ground_truth, [a], [b], BINS, resamples=fits)
         assert tracemalloc.get_traced_memory()[1] < free
         tracemalloc.stop()
 
 
 def test_names_of_detectors_are_safe_to_print():
-    truth, a, b = sides(images=5)
-    result = compare_detections(truth, [a], [b], BINS, ('\x1b[2J', 'b\n'),
-                                resamples=5)
+    ground_truth, a, b = sides(images=5)
+    result = compare_detections(
+        ground_truth, [a], [b], BINS, ('\x1b[2J', 'b\n'), resamples=5
+    )
     assert result.names == ('?[2J', 'b?')
 
 
 def test_nothing_to_compare_is_said(tmp_path):
-    truth, a, _ = sides()
+    ground_truth, a, _ = sides()
     with pytest.raises(ValueError, match='got 1 and 0'):
-        compare_detections(truth, [a], [], BINS)
+        compare_detections(ground_truth, [a], [], BINS)
     (tmp_path / 'empty.json').write_text(
-        json.dumps(dict(random_coco(1)[0], annotations=[])))
-    empty = read_truth(tmp_path / 'empty.json')
+        json.dumps(dict(random_coco(1)[0], annotations=[]))
+    )
+    empty = read_ground_truth(tmp_path / 'empty.json')
     with pytest.raises(ValueError, match=r'empty\.json has no object'):
         compare_detections(empty, [a], [a], BINS)

@@ -4,53 +4,77 @@ from random_coco import random_coco
 
 from sge_mmdet.evaluation import engines
 from sge_mmdet.evaluation.bins import size_bins
-from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.engines import evaluate
+from sge_mmdet.evaluation.structures import (
+    detections_from_coco,
+    read_ground_truth,
+)
 
 METRICS = ('bbox', 'segm', 'proposal')
 
 
 def columns(seed, metric='bbox', **options):
     masks = metric == 'segm'
-    truth, results = random_coco(seed, masks=masks, **options)
-    truth = read_truth(truth)
-    return truth, detections_from_coco(results, truth, 'results', masks)
+    ground_truth, results = random_coco(seed, masks=masks, **options)
+    ground_truth = read_ground_truth(ground_truth)
+    return ground_truth, detections_from_coco(
+        results, ground_truth, 'results', masks
+    )
 
 
 @pytest.mark.parametrize('metric', METRICS)
-@pytest.mark.parametrize('bins', ['coco', [0, 4, 8, 16, float('inf')]],
-                         ids=str)
-def test_engines_agree_on_every_figure_of_random_data_sets(metric, bins,
-                                                           data_sets):
+@pytest.mark.parametrize(
+    'bins', ['coco', [0, 4, 8, 16, float('inf')]], ids=str
+)
+def test_engines_agree_on_every_figure_of_random_data_sets(
+    metric, bins, data_sets
+):
     bins = size_bins(bins)
     for seed in data_sets:
-        truth, found = columns(seed, metric, ties=bool(seed % 2))
-        ours, theirs = (evaluate(truth, found, bins, metric, engine=engine)
-                        for engine in ('hotcoco', 'pycocotools'))
+        ground_truth, detections = columns(seed, metric, ties=bool(seed % 2))
+        ours, theirs = (
+            evaluate(ground_truth, detections, bins, metric, engine=engine)
+            for engine in ('hotcoco', 'pycocotools')
+        )
         for name in 'precision', 'curves', 'recall':
-            np.testing.assert_allclose(getattr(ours, name),
-                                       getattr(theirs, name), rtol=0,
-                                       atol=1e-10, err_msg=f'seed {seed}')
+            np.testing.assert_allclose(
+                getattr(ours, name),
+                getattr(theirs, name),
+                rtol=0,
+                atol=1e-10,
+                err_msg=f'seed {seed}',
+            )
         assert (ours.objects == theirs.objects).all()
 
 
 @pytest.mark.parametrize('most', ['MOST_CURVES', 'MOST_CELLS'])
 @pytest.mark.parametrize('metric', METRICS)
 @pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
-def test_figures_are_the_same_in_however_many_parts(monkeypatch, engine,
-                                                    metric, most):
+def test_figures_are_the_same_in_however_many_parts(
+    monkeypatch, engine, metric, most
+):
     for seed in range(6):
-        truth, found = columns(seed, metric)
-        whole = evaluate(truth, found, size_bins('coco'), metric,
-                         engine=engine)
+        ground_truth, detections = columns(seed, metric)
+        whole = evaluate(
+            ground_truth, detections, size_bins('coco'), metric, engine=engine
+        )
         with monkeypatch.context() as patch:
             patch.setattr(engines, most, 1)
-            parts = evaluate(truth, found, size_bins('coco'), metric,
-                             engine=engine)
+            parts = evaluate(
+                ground_truth,
+                detections,
+                size_bins('coco'),
+                metric,
+                engine=engine,
+            )
         for name in 'precision', 'curves', 'recall':
-            np.testing.assert_allclose(getattr(parts, name),
-                                       getattr(whole, name), rtol=0,
-                                       atol=1e-12, err_msg=f'seed {seed}')
+            np.testing.assert_allclose(
+                getattr(parts, name),
+                getattr(whole, name),
+                rtol=0,
+                atol=1e-12,
+                err_msg=f'seed {seed}',
+            )
 
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])
@@ -58,50 +82,77 @@ def test_box_areas_move_objects_between_bins_in_both_engines(metric):
     bins = size_bins([0, 8, 16, float('inf')])
     moved = 0
     for seed in range(20):
-        truth, found = columns(seed, metric)
-        by_box = truth.with_box_areas()
-        ours, theirs = (evaluate(by_box, found, bins, metric, engine=engine)
-                        for engine in ('hotcoco', 'pycocotools'))
-        np.testing.assert_allclose(ours.precision, theirs.precision, rtol=0,
-                                   atol=1e-10)
-        moved += (ours.objects != evaluate(truth, found, bins,
-                                           metric).objects).any()
+        ground_truth, detections = columns(seed, metric)
+        by_box = ground_truth.with_box_areas()
+        ours, theirs = (
+            evaluate(by_box, detections, bins, metric, engine=engine)
+            for engine in ('hotcoco', 'pycocotools')
+        )
+        np.testing.assert_allclose(
+            ours.precision, theirs.precision, rtol=0, atol=1e-10
+        )
+        moved += (
+            ours.objects
+            != evaluate(ground_truth, detections, bins, metric).objects
+        ).any()
     assert moved
 
 
 def test_figures_without_objects_are_none_and_not_averaged():
-    truth = dict(images=[dict(id=1, height=9, width=9)],
-                 categories=[dict(id=1, name='a'), dict(id=2, name='b')],
-                 annotations=[dict(id=1, image_id=1, category_id=1,
-                                   bbox=[0, 0, 5, 5], area=25, iscrowd=0)])
-    truth = read_truth(truth)
-    found = detections_from_coco(
-        [dict(image_id=1, category_id=1, bbox=[0, 0, 5, 5], score=1)], truth,
-        'results')
-    result = evaluate(truth, found, size_bins('coco'))
+    ground_truth = dict(
+        images=[dict(id=1, height=9, width=9)],
+        categories=[dict(id=1, name='a'), dict(id=2, name='b')],
+        annotations=[
+            dict(
+                id=1,
+                image_id=1,
+                category_id=1,
+                bbox=[0, 0, 5, 5],
+                area=25,
+                iscrowd=0,
+            )
+        ],
+    )
+    ground_truth = read_ground_truth(ground_truth)
+    detections = detections_from_coco(
+        [dict(image_id=1, category_id=1, bbox=[0, 0, 5, 5], score=1)],
+        ground_truth,
+        'results',
+    )
+    result = evaluate(ground_truth, detections, size_bins('coco'))
     assert [result.ap(), result.ap(size='small'), result.ar()] == (
-        pytest.approx([1, 1, 1]))
+        pytest.approx([1, 1, 1])
+    )
     assert result.ap(size='large') is None
     assert result.ap(category=1) is None
     assert result.curve(0.5, 'large') is None
-    assert (result.count(), result.count('small'), result.count('large'),
-            result.count(category=1)) == (1, 1, 0, 0)
+    assert (
+        result.count(),
+        result.count('small'),
+        result.count('large'),
+        result.count(category=1),
+    ) == (1, 1, 0, 0)
 
 
 @pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
 def test_no_detections_give_zero(engine):
-    truth = read_truth(random_coco(3)[0])
-    found = detections_from_coco([], truth, 'results')
-    result = evaluate(truth, found, size_bins('coco'), engine=engine)
+    ground_truth = read_ground_truth(random_coco(3)[0])
+    detections = detections_from_coco([], ground_truth, 'results')
+    result = evaluate(
+        ground_truth, detections, size_bins('coco'), engine=engine
+    )
     assert result.ap() == 0 and result.ar() == 0
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(engine='fast'), "hotcoco, pycocotools, got 'fast'"),
-    (dict(metric='keypoints'), "got 'keypoints'"),
-    (dict(metric='segm'), 'objects without masks'),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(engine='fast'), "hotcoco, pycocotools, got 'fast'"),
+        (dict(metric='keypoints'), "got 'keypoints'"),
+        (dict(metric='segm'), 'objects without masks'),
+    ],
+)
 def test_what_cannot_be_evaluated_is_said(options, words):
-    truth, found = columns(3)
+    ground_truth, detections = columns(3)
     with pytest.raises(ValueError, match=words):
-        evaluate(truth, found, size_bins('coco'), **options)
+        evaluate(ground_truth, detections, size_bins('coco'), **options)

@@ -2,59 +2,97 @@ import numpy as np
 import pytest
 
 from sge_mmdet.evaluation import break_down_errors, size_bins
-from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
+from sge_mmdet.evaluation.structures import (
+    detections_from_coco,
+    read_ground_truth,
+)
 
 SMALL = size_bins('coco')[0]
 
 
 def columns(objects, detections):
     """Objects are (class, box), detections (class, box, score)."""
-    truth = read_truth(dict(
-        images=[dict(id=1, height=200, width=200)],
-        categories=[dict(id=k, name=str(k)) for k in (1, 2)],
-        annotations=[
-            dict(id=i + 1, image_id=1, category_id=kind, bbox=box,
-                 area=box[2] * box[3], iscrowd=int(kind < 0))
-            for i, (kind, box) in enumerate(objects)]))
-    return truth, detections_from_coco([
-        dict(image_id=1, category_id=kind, bbox=box, score=score)
-        for kind, box, score in detections], truth, 'r')
+    ground_truth = read_ground_truth(
+        dict(
+            images=[dict(id=1, height=200, width=200)],
+            categories=[dict(id=k, name=str(k)) for k in (1, 2)],
+            annotations=[
+                dict(
+                    id=i + 1,
+                    image_id=1,
+                    category_id=kind,
+                    bbox=box,
+                    area=box[2] * box[3],
+                    iscrowd=int(kind < 0),
+                )
+                for i, (kind, box) in enumerate(objects)
+            ],
+        )
+    )
+    return ground_truth, detections_from_coco(
+        [
+            dict(image_id=1, category_id=kind, bbox=box, score=score)
+            for kind, box, score in detections
+        ],
+        ground_truth,
+        'r',
+    )
 
 
-@pytest.mark.parametrize('detections, miss, false', [
-    ([], 'missed', {}),
-    ([(1, [10, 10, 20, 20], 0.9)], None, {}),
-    ([(1, [10, 10, 20, 20], 0.2)], 'missed', {}),
-    ([(1, [20, 10, 20, 20], 0.9)], 'localisation', {'localisation': 1}),
-    ([(2, [10, 10, 20, 20], 0.9)], 'class', {'class': 1}),
-    ([(2, [20, 10, 20, 20], 0.9)], 'missed', {'background': 1}),
-    ([(1, [90, 90, 20, 20], 0.9)], 'missed', {'background': 1}),
-    ([(1, [10, 10, 20, 20], 0.9), (1, [11, 10, 20, 20], 0.8)], None,
-     {'duplicate': 1}),
-    ([(1, [10, 10, 20, 20], 0.9), (2, [11, 10, 20, 20], 0.8),
-      (1, [22, 10, 20, 20], 0.7)], None, {'class': 1, 'localisation': 1}),
-    # A large false detection is no error on small objects.
-    ([(1, [100, 100, 60, 60], 0.9)], 'missed', {}),
-], ids=str)
+@pytest.mark.parametrize(
+    'detections, miss, false',
+    [
+        ([], 'missed', {}),
+        ([(1, [10, 10, 20, 20], 0.9)], None, {}),
+        ([(1, [10, 10, 20, 20], 0.2)], 'missed', {}),
+        ([(1, [20, 10, 20, 20], 0.9)], 'localisation', {'localisation': 1}),
+        ([(2, [10, 10, 20, 20], 0.9)], 'class', {'class': 1}),
+        ([(2, [20, 10, 20, 20], 0.9)], 'missed', {'background': 1}),
+        ([(1, [90, 90, 20, 20], 0.9)], 'missed', {'background': 1}),
+        (
+            [(1, [10, 10, 20, 20], 0.9), (1, [11, 10, 20, 20], 0.8)],
+            None,
+            {'duplicate': 1},
+        ),
+        (
+            [
+                (1, [10, 10, 20, 20], 0.9),
+                (2, [11, 10, 20, 20], 0.8),
+                (1, [22, 10, 20, 20], 0.7),
+            ],
+            None,
+            {'class': 1, 'localisation': 1},
+        ),
+        # A large false detection is no error on small objects.
+        ([(1, [100, 100, 60, 60], 0.9)], 'missed', {}),
+    ],
+    ids=str,
+)
 def test_each_kind_of_error_is_counted_as_such(detections, miss, false):
-    errors = break_down_errors(*columns([(1, [10, 10, 20, 20])], detections),
-                               SMALL)
+    errors = break_down_errors(
+        *columns([(1, [10, 10, 20, 20])], detections), SMALL
+    )
     assert errors.objects == 1 and errors.hits == (miss is None)
     assert {k: n for k, n in errors.misses.items() if n} == (
-        {miss: 1} if miss else {})
+        {miss: 1} if miss else {}
+    )
     assert {k: n for k, n in errors.false.items() if n} == false
 
 
 def test_objects_of_other_sizes_are_neither_hits_nor_misses():
-    errors = break_down_errors(*columns([(1, [0, 0, 90, 90])],
-                                        [(1, [0, 0, 90, 90], 0.9)]), SMALL)
+    errors = break_down_errors(
+        *columns([(1, [0, 0, 90, 90])], [(1, [0, 0, 90, 90], 0.9)]), SMALL
+    )
     assert errors.objects == errors.hits == sum(errors.misses.values()) == 0
 
 
 def test_missed_objects_come_largest_first():
-    errors = break_down_errors(*columns(
-        [(1, [0, 0, 5, 5]), (1, [50, 50, 20, 20]), (1, [90, 0, 9, 9])], []),
-        SMALL)
+    errors = break_down_errors(
+        *columns(
+            [(1, [0, 0, 5, 5]), (1, [50, 50, 20, 20]), (1, [90, 0, 9, 9])], []
+        ),
+        SMALL,
+    )
     np.testing.assert_array_equal(errors.missed, [1, 2, 0])
 
 

@@ -12,13 +12,15 @@ PICTURES = ('ap_by_size', 'precision_recall', 'classes', 'errors', 'missed')
 
 @pytest.fixture
 def files(tmp_path):
-    truth, results = random_coco(1, images=12)
-    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    ground_truth, results = random_coco(1, images=12)
+    (tmp_path / 'truth.json').write_text(json.dumps(ground_truth))
     (tmp_path / 'results.json').write_text(json.dumps(results[::2]))
     (tmp_path / 'images').mkdir()
-    for image in truth['images']:
-        imsave(tmp_path / 'images' / image['file_name'],
-               np.random.default_rng(0).random((HEIGHT, WIDTH, 3)))
+    for image in ground_truth['images']:
+        imsave(
+            tmp_path / 'images' / image['file_name'],
+            np.random.default_rng(0).random((HEIGHT, WIDTH, 3)),
+        )
     return tmp_path
 
 
@@ -28,22 +30,33 @@ def run(monkeypatch, capsys, *args):
     return capsys.readouterr().out
 
 
-def test_tables_are_printed_and_everything_is_written(files, monkeypatch,
-                                                      capsys):
-    shown = run(monkeypatch, capsys, files / 'truth.json',
-                files / 'results.json', '--images', files / 'images',
-                '--classwise', '--out-dir', files / 'out')
+def test_tables_are_printed_and_everything_is_written(
+    files, monkeypatch, capsys
+):
+    shown = run(
+        monkeypatch,
+        capsys,
+        files / 'truth.json',
+        files / 'results.json',
+        '--images',
+        files / 'images',
+        '--classwise',
+        '--out-dir',
+        files / 'out',
+    )
     shown = shown.replace(str(files), '')
     assert 'n/a' in shown and '-1' not in shown
     assert re.search(r'small +area < 32\^2 +\d+ +0\.\d{3}', shown)
     data = json.loads((files / 'out' / 'evaluation.json').read_text())
     large = data['sizes'][-1]
-    assert (large['size'], large['objects'], large['AP']) == ('large', 0,
-                                                              None)
+    assert (large['size'], large['objects'], large['AP']) == ('large', 0, None)
     small = data['sizes'][1]
     assert f'{small["AP"]:.3f}' in shown
-    assert data['errors']['objects'] == small['objects'] == (
-        data['errors']['hits'] + sum(data['errors']['misses'].values()))
+    assert (
+        data['errors']['objects']
+        == small['objects']
+        == (data['errors']['hits'] + sum(data['errors']['misses'].values()))
+    )
     for name in 'sizes.csv', 'classes.csv', 'evaluation.md':
         assert (files / 'out' / name).read_text().count('small')
     for name in PICTURES:
@@ -51,61 +64,121 @@ def test_tables_are_printed_and_everything_is_written(files, monkeypatch,
 
 
 def test_engines_print_the_same_table(files, monkeypatch, capsys):
-    tables = [run(monkeypatch, capsys, files / 'truth.json',
-                  files / 'results.json', '--engine', engine, '--area', 'box',
-                  '--size-bins', 0, 8, 16, 'inf')
-              for engine in ('hotcoco', 'pycocotools')]
+    tables = [
+        run(
+            monkeypatch,
+            capsys,
+            files / 'truth.json',
+            files / 'results.json',
+            '--engine',
+            engine,
+            '--area',
+            'box',
+            '--size-bins',
+            0,
+            8,
+            16,
+            'inf',
+        )
+        for engine in ('hotcoco', 'pycocotools')
+    ]
     assert tables[0] == tables[1] and '8^2 to 16^2' in tables[0]
 
 
 def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
-        files, monkeypatch, capsys):
+    files, monkeypatch, capsys
+):
     (files / 'results.json').write_text('[]')
-    shown = run(monkeypatch, capsys, files / 'truth.json',
-                files / 'results.json', '--size-bins', 500, 600,
-                '--images', files / 'images', '--out-dir', files / 'out')
+    shown = run(
+        monkeypatch,
+        capsys,
+        files / 'truth.json',
+        files / 'results.json',
+        '--size-bins',
+        500,
+        600,
+        '--images',
+        files / 'images',
+        '--out-dir',
+        files / 'out',
+    )
     assert '0.000' in shown and 'n/a' in shown
     assert (files / 'out' / 'missed.png').is_file()
 
 
-@pytest.mark.parametrize('args, words', [
-    (['none.json', 'results.json'], 'no file .*none.json'),
-    (['truth.json', 'truth.json'], 'not a COCO result file'),
-    (['results.json', 'results.json'], 'no list "images"'),
-    (['truth.json', 'results.json', '--metric', 'segm'],
-     "wrong 'segmentation'"),
-    (['truth.json', 'results.json', '--out-dir', 'out', '--images', 'none'],
-     'no image .*none'),
-])
-def test_what_is_wrong_is_said_in_a_line(files, monkeypatch, capsys, args,
-                                         words):
-    args = [files / arg if '.' in arg or arg in ('out', 'none') else arg
-            for arg in args]
+@pytest.mark.parametrize(
+    'args, words',
+    [
+        (['none.json', 'results.json'], 'no file .*none.json'),
+        (['truth.json', 'truth.json'], 'not a COCO result file'),
+        (['results.json', 'results.json'], 'no list "images"'),
+        (
+            ['truth.json', 'results.json', '--metric', 'segm'],
+            "wrong 'segmentation'",
+        ),
+        (
+            [
+                'truth.json',
+                'results.json',
+                '--out-dir',
+                'out',
+                '--images',
+                'none',
+            ],
+            'no image .*none',
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(
+    files, monkeypatch, capsys, args, words
+):
+    args = [
+        files / arg if '.' in arg or arg in ('out', 'none') else arg
+        for arg in args
+    ]
     with pytest.raises(SystemExit, match=words):
         run(monkeypatch, capsys, *args)
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()
-            if path.is_file()}
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
 
 
-def test_own_outputs_are_renewed_and_edited_ones_are_kept(files, monkeypatch,
-                                                          capsys):
-    args = [files / 'truth.json', files / 'results.json', '--out-dir',
-            files / 'out']
+def test_own_outputs_are_renewed_and_edited_ones_are_kept(
+    files, monkeypatch, capsys
+):
+    args = [
+        files / 'truth.json',
+        files / 'results.json',
+        '--out-dir',
+        files / 'out',
+    ]
     run(monkeypatch, capsys, *args)
     first = contents(files / 'out')
     (files / 'results.json').write_text('[]')
     run(monkeypatch, capsys, *args)
     second = contents(files / 'out')
-    assert all(first[name] != second[name] for name in (
-        'sizes.csv', 'evaluation.json', 'evaluation.md', 'ap_by_size.png'))
+    assert all(
+        first[name] != second[name]
+        for name in (
+            'sizes.csv',
+            'evaluation.json',
+            'evaluation.md',
+            'ap_by_size.png',
+        )
+    )
     with (files / 'out' / 'evaluation.md').open('a') as file:
         file.write('My conclusion.')
     edited = contents(files / 'out')
-    with pytest.raises(SystemExit, match=r'evaluation\.md is there already, .*'
-                       'changed since; name another folder or say --overw'):
+    with pytest.raises(
+        SystemExit,
+        match=r'evaluation\.md is there already, .*'
+        'changed since; name another folder or say --overw',
+    ):
         run(monkeypatch, capsys, *args)
     assert contents(files / 'out') == edited
     run(monkeypatch, capsys, *args, '--overwrite')
@@ -113,17 +186,30 @@ def test_own_outputs_are_renewed_and_edited_ones_are_kept(files, monkeypatch,
 
 
 @pytest.mark.parametrize('options', [[], ['--overwrite']], ids=str)
-def test_inputs_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys,
-                                                   options):
+def test_inputs_with_the_names_of_outputs_are_kept(
+    files, monkeypatch, capsys, options
+):
     (files / 'results.json').rename(files / 'evaluation.json')
     (files / 'classes.csv').symlink_to(files / 'truth.json')
     before = contents(files)
-    for truth, results in (('truth.json', 'evaluation.json'),
-                           ('classes.csv', 'results.pkl')):
-        with pytest.raises(SystemExit, match='error: .*(classes|evaluation)'
-                           r'\.\w+ is an input'):
-            run(monkeypatch, capsys, files / truth, files / results,
-                '--out-dir', files, *options)
+    for ground_truth, results in (
+        ('truth.json', 'evaluation.json'),
+        ('classes.csv', 'results.pkl'),
+    ):
+        with pytest.raises(
+            SystemExit,
+            match='error: .*(classes|evaluation)'
+            r'\.\w+ is an input',
+        ):
+            run(
+                monkeypatch,
+                capsys,
+                files / ground_truth,
+                files / results,
+                '--out-dir',
+                files,
+                *options,
+            )
     assert contents(files) == before
 
 
@@ -132,8 +218,12 @@ def test_links_among_the_outputs_are_not_followed(files, monkeypatch, capsys):
     (files / 'mine.txt').write_text('mine')
     for name in 'sizes.csv', 'errors.png', 'evaluation.json':
         (files / 'out' / name).symlink_to(files / 'mine.txt')
-    args = [files / 'truth.json', files / 'results.json', '--out-dir',
-            files / 'out']
+    args = [
+        files / 'truth.json',
+        files / 'results.json',
+        '--out-dir',
+        files / 'out',
+    ]
     with pytest.raises(SystemExit, match='is there already'):
         run(monkeypatch, capsys, *args)
     run(monkeypatch, capsys, *args, '--overwrite')
@@ -142,14 +232,22 @@ def test_links_among_the_outputs_are_not_followed(files, monkeypatch, capsys):
 
 
 def test_images_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys):
-    truth = json.loads((files / 'truth.json').read_text())
-    name = truth['images'][0]['file_name']
+    ground_truth = json.loads((files / 'truth.json').read_text())
+    name = ground_truth['images'][0]['file_name']
     (files / 'images' / name).rename(files / 'images' / 'errors.png')
-    truth['images'][0]['file_name'] = 'errors.png'
-    (files / 'truth.json').write_text(json.dumps(truth))
+    ground_truth['images'][0]['file_name'] = 'errors.png'
+    (files / 'truth.json').write_text(json.dumps(ground_truth))
     before = contents(files / 'images')
     with pytest.raises(SystemExit, match=r'errors\.png is an input'):
-        run(monkeypatch, capsys, files / 'truth.json', files / 'results.json',
-            '--images', files / 'images', '--out-dir', files / 'images',
-            '--overwrite')
+        run(
+            monkeypatch,
+            capsys,
+            files / 'truth.json',
+            files / 'results.json',
+            '--images',
+            files / 'images',
+            '--out-dir',
+            files / 'images',
+            '--overwrite',
+        )
     assert contents(files / 'images') == before

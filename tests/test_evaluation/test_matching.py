@@ -9,21 +9,28 @@ from sge_mmdet.evaluation.bootstrap import (
     resample_weights,
     weighted_ap,
 )
-from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
 from sge_mmdet.evaluation.matching import match, overlapping_pairs
+from sge_mmdet.evaluation.structures import (
+    detections_from_coco,
+    read_ground_truth,
+)
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
 
 
-def columns(truth, results, masks=False):
-    truth = read_truth(truth)
-    return truth, detections_from_coco(results, truth, 'results', masks)
+def columns(ground_truth, results, masks=False):
+    ground_truth = read_ground_truth(ground_truth)
+    return ground_truth, detections_from_coco(
+        results, ground_truth, 'results', masks
+    )
 
 
-def reference(truth, found, metric='bbox'):
+def reference(ground_truth, detections, metric='bbox'):
     """Return pycocotools' AP as weighted_ap gives it."""
-    result = evaluate(truth, found, BINS, metric, engine='pycocotools')
+    result = evaluate(
+        ground_truth, detections, BINS, metric, engine='pycocotools'
+    )
     precision = result.precision[..., -1]
     return np.where(precision > -1, precision, np.nan)
 
@@ -32,52 +39,64 @@ def reference(truth, found, metric='bbox'):
 @pytest.mark.parametrize('ties', [False, True])
 def test_ap_from_the_matches_is_that_of_pycocotools(metric, ties):
     for seed in range(60):
-        truth, found = columns(*random_coco(seed, metric == 'segm', ties),
-                               metric == 'segm')
-        matches = match(truth, found, BINS, metric)
-        ones = np.ones((1, len(truth.image_ids)), int)
+        ground_truth, detections = columns(
+            *random_coco(seed, metric == 'segm', ties), metric == 'segm'
+        )
+        matches = match(ground_truth, detections, BINS, metric)
+        ones = np.ones((1, len(ground_truth.image_ids)), int)
         np.testing.assert_allclose(
-            weighted_ap(matches, ones)[0], reference(truth, found, metric),
-            rtol=0, atol=1e-12, err_msg=f'seed {seed}')
+            weighted_ap(matches, ones)[0],
+            reference(ground_truth, detections, metric),
+            rtol=0,
+            atol=1e-12,
+            err_msg=f'seed {seed}',
+        )
 
 
 def test_among_equal_scores_images_go_in_the_order_of_their_ids():
     """As in COCO, not in the order of the file."""
     moved = 0
     for seed in range(20):
-        truth, results = random_coco(seed, ties=True, images=5)
-        truth['images'].reverse()
-        truth, found = columns(truth, results)
-        ones = np.ones((1, len(truth.image_ids)), int)
+        ground_truth, results = random_coco(seed, ties=True, images=5)
+        ground_truth['images'].reverse()
+        ground_truth, detections = columns(ground_truth, results)
+        ones = np.ones((1, len(ground_truth.image_ids)), int)
         np.testing.assert_allclose(
-            weighted_ap(match(truth, found, BINS), ones)[0],
-            reference(truth, found), rtol=0, atol=1e-12,
-            err_msg=f'seed {seed}')
-        moved += len(found.score) > len({*found.score.tolist()})
+            weighted_ap(match(ground_truth, detections, BINS), ones)[0],
+            reference(ground_truth, detections),
+            rtol=0,
+            atol=1e-12,
+            err_msg=f'seed {seed}',
+        )
+        moved += len(detections.score) > len({*detections.score.tolist()})
     assert moved
 
 
 def test_weights_are_copies_of_images():
     """Exact against evaluating a data set with the images repeated."""
     for seed in range(40):
-        truth, results = random_coco(seed, images=6)
-        matches = match(*columns(truth, results), BINS)
+        ground_truth, results = random_coco(seed, images=6)
+        matches = match(*columns(ground_truth, results), BINS)
         for counts in resample_weights(6, 3, seed):
             got = weighted_ap(matches, counts[None])[0]
-            want = reference(*columns(*repeated(truth, results, counts)))
-            np.testing.assert_allclose(got, want, rtol=0, atol=1e-12,
-                                       err_msg=f'seed {seed}, {counts}')
+            want = reference(
+                *columns(*repeated(ground_truth, results, counts))
+            )
+            np.testing.assert_allclose(
+                got, want, rtol=0, atol=1e-12, err_msg=f'seed {seed}, {counts}'
+            )
 
 
 def test_many_resamples_are_those_of_one_by_one():
-    truth, found = columns(*random_coco(5, images=8))
-    matches = match(truth, found, BINS)
+    ground_truth, detections = columns(*random_coco(5, images=8))
+    matches = match(ground_truth, detections, BINS)
     weights = resample_weights(8, 20, 0)
     assert (weights.sum(1) == 8).all() and weights.max() > 1
     together = weighted_ap(matches, weights, chunk=7)
     for row, counts in zip(together, weights):
         np.testing.assert_allclose(
-            row, weighted_ap(matches, counts[None])[0], rtol=1e-6)
+            row, weighted_ap(matches, counts[None])[0], rtol=1e-6
+        )
 
 
 def test_mean_leaves_out_what_has_no_object():
@@ -87,30 +106,35 @@ def test_mean_leaves_out_what_has_no_object():
 
 
 def test_partners_are_the_objects_that_were_hit():
-    truth, found = columns(*random_coco(11, images=5))
-    matches = match(truth, found, BINS)
+    ground_truth, detections = columns(*random_coco(11, images=5))
+    matches = match(ground_truth, detections, BINS)
     hit = matches.status[:, 0] == 1
     partner = matches.partner[:, 0]
     assert hit.any() and (partner[hit] >= 0).all()
     for t in range(len(COCO_THRESHOLDS)):
         rows = partner[hit[:, t], t]
         assert len(rows) == len({*rows.tolist()})
-        same = matches.image[hit[:, t]] == truth.image[rows]
+        same = matches.image[hit[:, t]] == ground_truth.image[rows]
         assert same.all()
-        assert (truth.category[rows] == matches.category[hit[:, t]]).all()
+        assert (
+            ground_truth.category[rows] == matches.category[hit[:, t]]
+        ).all()
 
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])
 def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
-    truth, found = columns(*random_coco(3, metric == 'segm'),
-                           metric == 'segm')
-    chosen = np.flatnonzero(found.score > 0.2)
+    ground_truth, detections = columns(
+        *random_coco(3, metric == 'segm'), metric == 'segm'
+    )
+    chosen = np.flatnonzero(detections.score > 0.2)
     results = []
     for most in 10**6, 7:
         monkeypatch.setattr(matching, 'MOST_PAIRS', most)
-        results.append(overlapping_pairs(truth, found, chosen, 0.1, metric))
+        results.append(
+            overlapping_pairs(ground_truth, detections, chosen, 0.1, metric)
+        )
     assert len(results[0][0]) > 20
     for one, other in zip(*results):
         np.testing.assert_array_equal(one, other)
-    none = overlapping_pairs(truth, found, chosen[:0], 0.1, metric)
+    none = overlapping_pairs(ground_truth, detections, chosen[:0], 0.1, metric)
     assert [len(column) for column in none] == [0, 0, 0]

@@ -9,88 +9,118 @@ from mmdet.evaluation.metrics import DumpDetResults
 from random_coco import HEIGHT, WIDTH, random_coco
 
 from sge_mmdet.evaluation import result_files
-from sge_mmdet.evaluation.columns import detections_from_coco, read_truth
 from sge_mmdet.evaluation.result_files import read_detections
+from sge_mmdet.evaluation.structures import (
+    detections_from_coco,
+    read_ground_truth,
+)
 
 
 @pytest.fixture
 def data():
-    truth, results = random_coco(3, images=4)
-    return truth, results
+    ground_truth, results = random_coco(3, images=4)
+    return ground_truth, results
 
 
-def dump(path, truth, results):
+def dump(path, ground_truth, results):
     """Write results as MMDetection's ``tools/test.py --out`` does."""
-    labels = {c['id']: i for i, c in enumerate(truth['categories'])}
+    labels = {c['id']: i for i, c in enumerate(ground_truth['categories'])}
     metric = DumpDetResults(out_file_path=str(path))
-    for image in truth['images']:
+    for image in ground_truth['images']:
         own = [r for r in results if r['image_id'] == image['id']]
         box = torch.tensor([r['bbox'] for r in own]).reshape(-1, 4)
         box[:, 2:] += box[:, :2]
         masks = torch.zeros(len(own), HEIGHT, WIDTH, dtype=torch.bool)
         masks[:, :3, :5] = True
-        metric.process({}, [dict(
-            img_id=image['id'], ori_shape=(HEIGHT, WIDTH),
-            pred_instances=dict(
-                bboxes=box, scores=torch.tensor([r['score'] for r in own]),
-                labels=torch.tensor([labels[r['category_id']] for r in own]),
-                masks=masks))])
-    metric.evaluate(len(truth['images']))
+        metric.process(
+            {},
+            [
+                dict(
+                    img_id=image['id'],
+                    ori_shape=(HEIGHT, WIDTH),
+                    pred_instances=dict(
+                        bboxes=box,
+                        scores=torch.tensor([r['score'] for r in own]),
+                        labels=torch.tensor(
+                            [labels[r['category_id']] for r in own]
+                        ),
+                        masks=masks,
+                    ),
+                )
+            ],
+        )
+    metric.evaluate(len(ground_truth['images']))
 
 
-def sorted_rows(found):
-    rows = np.column_stack([found.image, found.category, found.score,
-                            found.box])
+def sorted_rows(detections):
+    rows = np.column_stack(
+        [
+            detections.image,
+            detections.category,
+            detections.score,
+            detections.box,
+        ]
+    )
     return rows[np.lexsort(rows.T[::-1])]
 
 
 def test_json_and_pickle_of_the_same_results_are_the_same(tmp_path, data):
     (tmp_path / 'r.json').write_text(json.dumps(data[1]))
     dump(tmp_path / 'r.pkl', *data)
-    truth = read_truth(data[0])
-    one, other = (sorted_rows(read_detections(tmp_path / name, truth))
-                  for name in ('r.json', 'r.pkl'))
+    ground_truth = read_ground_truth(data[0])
+    one, other = (
+        sorted_rows(read_detections(tmp_path / name, ground_truth))
+        for name in ('r.json', 'r.pkl')
+    )
     np.testing.assert_allclose(one, other, atol=1e-5)
-    assert (read_detections(tmp_path / 'r.pkl', truth, 'segm').area
-            == 15).all()
+    assert (
+        read_detections(tmp_path / 'r.pkl', ground_truth, 'segm').area == 15
+    ).all()
 
 
-def test_fast_and_slow_reading_of_json_give_the_same(tmp_path, data,
-                                                     monkeypatch):
+def test_fast_and_slow_reading_of_json_give_the_same(
+    tmp_path, data, monkeypatch
+):
     (tmp_path / 'r.json').write_text(json.dumps(data[1]))
-    truth = read_truth(data[0])
-    fast = read_detections(tmp_path / 'r.json', truth)
+    ground_truth = read_ground_truth(data[0])
+    fast = read_detections(tmp_path / 'r.json', ground_truth)
     monkeypatch.setattr(result_files, 'msgspec', None)
-    slow = read_detections(tmp_path / 'r.json', truth)
+    slow = read_detections(tmp_path / 'r.json', ground_truth)
     for name in 'image', 'category', 'box', 'score', 'area':
         assert (getattr(fast, name) == getattr(slow, name)).all()
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(bbox=[1, 2, 3]), 'wrong bbox'),
-    (dict(score='high'), 'a wrong'),
-    (dict(score=float('nan')), 'not finite'),
-    (dict(category_id=77), 'category 77'),
-    (dict(image_id=1000), 'image 1000, which that lacks'),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(bbox=[1, 2, 3]), 'wrong bbox'),
+        (dict(score='high'), 'a wrong'),
+        (dict(score=float('nan')), 'not finite'),
+        (dict(category_id=77), 'category 77'),
+        (dict(image_id=1000), 'image 1000, which that lacks'),
+    ],
+)
 def test_faults_in_json_are_named_whichever_way_it_is_read(
-        tmp_path, data, monkeypatch, change, words):
+    tmp_path, data, monkeypatch, change, words
+):
     data[1][2].update(change)
     (tmp_path / 'r.json').write_text(json.dumps(data[1]))
     for module in result_files.msgspec, None:
         monkeypatch.setattr(result_files, 'msgspec', module)
         with pytest.raises(ValueError, match=words):
-            read_detections(tmp_path / 'r.json', read_truth(data[0]))
+            read_detections(tmp_path / 'r.json', read_ground_truth(data[0]))
 
 
 def test_labels_follow_the_order_of_the_file(tmp_path, data):
-    truth, results = data
-    truth['categories'].reverse()
-    dump(tmp_path / 'r.pkl', truth, results)
-    truth = read_truth(truth)
-    found = read_detections(tmp_path / 'r.pkl', truth)
-    want = detections_from_coco(results, truth, 'r')
-    assert (np.bincount(found.category) == np.bincount(want.category)).all()
+    ground_truth, results = data
+    ground_truth['categories'].reverse()
+    dump(tmp_path / 'r.pkl', ground_truth, results)
+    ground_truth = read_ground_truth(ground_truth)
+    detections = read_detections(tmp_path / 'r.pkl', ground_truth)
+    want = detections_from_coco(results, ground_truth, 'r')
+    assert (
+        np.bincount(detections.category) == np.bincount(want.category)
+    ).all()
 
 
 class Hostile:
@@ -98,49 +128,70 @@ class Hostile:
         self.path = path
 
     def __reduce__(self):
-        return os.system, (f'touch {self.path}', )
+        return os.system, (f'touch {self.path}',)
 
 
 def test_pickle_that_would_run_code_is_refused_and_does_not(tmp_path, data):
     (tmp_path / 'r.pkl').write_bytes(pickle.dumps([Hostile(tmp_path / 'x')]))
-    with pytest.raises(ValueError, match=r'r.pkl .* nothing .* was run: it '
-                       r'contains posix.system'):
-        read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
+    with pytest.raises(
+        ValueError,
+        match=r'r.pkl .* nothing .* was run: it '
+        r'contains posix.system',
+    ):
+        read_detections(tmp_path / 'r.pkl', read_ground_truth(data[0]))
     assert not (tmp_path / 'x').exists()
 
 
-@pytest.mark.parametrize('content, words', [
-    (pickle.dumps([1, 2]), 'is not a result file'),
-    (pickle.dumps([dict(img_id=1)]), "'pred_instances'"),
-    (b'', 'is not a result file'),
-    (b'\x80\x04', 'truncated'),
-])
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        (pickle.dumps([1, 2]), 'is not a result file'),
+        (pickle.dumps([dict(img_id=1)]), "'pred_instances'"),
+        (b'', 'is not a result file'),
+        (b'\x80\x04', 'truncated'),
+    ],
+)
 def test_other_pickles_are_named(tmp_path, data, content, words):
     (tmp_path / 'r.pkl').write_bytes(content)
     with pytest.raises(ValueError, match=words):
-        read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
+        read_detections(tmp_path / 'r.pkl', read_ground_truth(data[0]))
 
 
 def test_labels_that_are_no_whole_numbers_are_named(tmp_path, data):
-    (tmp_path / 'r.pkl').write_bytes(pickle.dumps([dict(
-        img_id=data[0]['images'][0]['id'], pred_instances=dict(
-            bboxes=torch.zeros(1, 4), scores=torch.ones(1),
-            labels=torch.tensor([0.9])))]))
-    with pytest.raises(ValueError, match='labels of result 0 are of type '
-                       r'float32 and shape \(1,\), not whole numbers'):
-        read_detections(tmp_path / 'r.pkl', read_truth(data[0]))
+    (tmp_path / 'r.pkl').write_bytes(
+        pickle.dumps(
+            [
+                dict(
+                    img_id=data[0]['images'][0]['id'],
+                    pred_instances=dict(
+                        bboxes=torch.zeros(1, 4),
+                        scores=torch.ones(1),
+                        labels=torch.tensor([0.9]),
+                    ),
+                )
+            ]
+        )
+    )
+    with pytest.raises(
+        ValueError,
+        match='labels of result 0 are of type '
+        r'float32 and shape \(1,\), not whole numbers',
+    ):
+        read_detections(tmp_path / 'r.pkl', read_ground_truth(data[0]))
 
 
 @pytest.mark.filterwarnings('error')
 def test_good_pickle_is_read_without_a_warning(tmp_path, data):
     dump(tmp_path / 'r.pkl', *data)
-    assert len(read_detections(tmp_path / 'r.pkl',
-                               read_truth(data[0])).image)
+    assert len(
+        read_detections(tmp_path / 'r.pkl', read_ground_truth(data[0])).image
+    )
 
 
 def test_labels_beyond_the_ground_truth_are_named(tmp_path, data):
     dump(tmp_path / 'r.pkl', *data)
-    truth = dict(data[0], categories=data[0]['categories'][:1],
-                 annotations=[])
+    ground_truth = dict(
+        data[0], categories=data[0]['categories'][:1], annotations=[]
+    )
     with pytest.raises(ValueError, match='the ground truth 1 categories'):
-        read_detections(tmp_path / 'r.pkl', read_truth(truth))
+        read_detections(tmp_path / 'r.pkl', read_ground_truth(ground_truth))

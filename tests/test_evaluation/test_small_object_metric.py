@@ -12,27 +12,38 @@ from sge_mmdet.evaluation import SmallObjectMetric
 
 def write(folder, seed, images=6, masks=True):
     """Write ground truth; return its file and the model's answers."""
-    truth, results = random_coco(seed, masks, images=images)
+    ground_truth, results = random_coco(seed, masks, images=images)
     path = folder / 'truth.json'
-    path.write_text(json.dumps(truth))
-    labels = {c['id']: i for i, c in enumerate(truth['categories'])}
+    path.write_text(json.dumps(ground_truth))
+    labels = {c['id']: i for i, c in enumerate(ground_truth['categories'])}
     samples = []
-    for image in truth['images']:
+    for image in ground_truth['images']:
         own = [r for r in results if r['image_id'] == image['id']]
         box = torch.tensor([r['bbox'] for r in own]).reshape(-1, 4)
         box[:, 2:] += box[:, :2]
         instances = dict(
-            bboxes=box, scores=torch.tensor([r['score'] for r in own]),
-            labels=torch.tensor([labels[r['category_id']] for r in own],
-                                dtype=torch.long))
+            bboxes=box,
+            scores=torch.tensor([r['score'] for r in own]),
+            labels=torch.tensor(
+                [labels[r['category_id']] for r in own], dtype=torch.long
+            ),
+        )
         if masks:
             instances['masks'] = [
-                dict(size=r['segmentation']['size'],
-                     counts=r['segmentation']['counts'].encode())
-                for r in own]
-        samples.append(dict(img_id=image['id'], ori_shape=(HEIGHT, WIDTH),
-                            pred_instances=instances))
-    meta = dict(classes=[c['name'] for c in truth['categories']])
+                dict(
+                    size=r['segmentation']['size'],
+                    counts=r['segmentation']['counts'].encode(),
+                )
+                for r in own
+            ]
+        samples.append(
+            dict(
+                img_id=image['id'],
+                ori_shape=(HEIGHT, WIDTH),
+                pred_instances=instances,
+            )
+        )
+    meta = dict(classes=[c['name'] for c in ground_truth['categories']])
     return path, samples, meta
 
 
@@ -44,31 +55,47 @@ def run(kind, path, samples, meta, **options):
 
 
 @pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
-@pytest.mark.parametrize('options', [
-    dict(),
-    dict(metric=['bbox', 'segm'], classwise=True),
-    dict(metric=['proposal', 'bbox']),
-    dict(metric='bbox', proposal_nums=(1, 10, 100),
-         metric_items=['mAP', 'mAP_s', 'AR@1000', 'AR_s@1000']),
-    dict(metric='bbox', proposal_nums=(1, 2, 3),
-         iou_thrs=np.array([0.5, 0.6])),
-], ids=str)
-def test_everything_that_coco_metric_logs_is_logged_alike(tmp_path, options,
-                                                          engine):
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(metric=['bbox', 'segm'], classwise=True),
+        dict(metric=['proposal', 'bbox']),
+        dict(
+            metric='bbox',
+            proposal_nums=(1, 10, 100),
+            metric_items=['mAP', 'mAP_s', 'AR@1000', 'AR_s@1000'],
+        ),
+        dict(
+            metric='bbox',
+            proposal_nums=(1, 2, 3),
+            iou_thrs=np.array([0.5, 0.6]),
+        ),
+    ],
+    ids=str,
+)
+def test_everything_that_coco_metric_logs_is_logged_alike(
+    tmp_path, options, engine
+):
     for seed in (3, 8):
         given = write(tmp_path, seed)
         theirs = run('CocoMetric', *given, **options)
         ours = run('SmallObjectMetric', *given, engine=engine, **options)
         assert theirs and {*theirs} <= {*ours}
         for key, value in theirs.items():
-            assert ours[key] == value or (math.isnan(ours[key])
-                                          and math.isnan(value)), key
+            assert ours[key] == value or (
+                math.isnan(ours[key]) and math.isnan(value)
+            ), key
 
 
 def test_each_size_has_its_figures_and_empty_ones_their_number(tmp_path):
     given = write(tmp_path, 3)
-    figures = run('SmallObjectMetric', *given, classwise=True,
-                  size_bins=[0, 8, 16, math.inf])
+    figures = run(
+        'SmallObjectMetric',
+        *given,
+        classwise=True,
+        size_bins=[0, 8, 16, math.inf],
+    )
     for name in '0-8', '8-16', '16-inf':
         assert figures[f'coco/bbox_num_{name}'] >= 0
         has_objects = figures[f'coco/bbox_num_{name}'] > 0
@@ -85,22 +112,30 @@ def test_box_area_counts_boxes(tmp_path):
     given = write(tmp_path, 3)
     bins = dict(size_bins=[0, 10, math.inf])
     by_box = run('SmallObjectMetric', *given, area='box', **bins)
-    truth = json.loads(given[0].read_text())['annotations']
-    small = sum(a['bbox'][2] * a['bbox'][3] <= 100 for a in truth
-                if not a['iscrowd'])
+    ground_truth = json.loads(given[0].read_text())['annotations']
+    small = sum(
+        a['bbox'][2] * a['bbox'][3] <= 100
+        for a in ground_truth
+        if not a['iscrowd']
+    )
     assert by_box['coco/bbox_num_0-10'] == small
 
 
 def test_results_are_written_as_coco_metric_writes_them(tmp_path):
     given = write(tmp_path, 4)
     for kind in 'CocoMetric', 'SmallObjectMetric':
-        assert not run(kind, *given, format_only=True,
-                       metric=['bbox', 'segm'],
-                       outfile_prefix=str(tmp_path / kind))
+        assert not run(
+            kind,
+            *given,
+            format_only=True,
+            metric=['bbox', 'segm'],
+            outfile_prefix=str(tmp_path / kind),
+        )
     for name in 'bbox', 'segm':
-        theirs, ours = (json.loads(
-            (tmp_path / f'{kind}.{name}.json').read_text())
-            for kind in ('CocoMetric', 'SmallObjectMetric'))
+        theirs, ours = (
+            json.loads((tmp_path / f'{kind}.{name}.json').read_text())
+            for kind in ('CocoMetric', 'SmallObjectMetric')
+        )
         assert ours == theirs
 
 
@@ -108,29 +143,39 @@ def test_no_detections_at_all_give_zero(tmp_path):
     path, samples, meta = write(tmp_path, 3)
     for sample in samples:
         sample['pred_instances'] = dict(
-            bboxes=torch.zeros(0, 4), scores=torch.zeros(0),
-            labels=torch.zeros(0, dtype=torch.long))
+            bboxes=torch.zeros(0, 4),
+            scores=torch.zeros(0),
+            labels=torch.zeros(0, dtype=torch.long),
+        )
     figures = run('SmallObjectMetric', path, samples, meta)
     assert figures['coco/bbox_mAP'] == 0
 
 
 def test_diverged_detections_are_left_out_and_counted(tmp_path):
     path, samples, meta = write(tmp_path, 3)
-    scores = next(sample['pred_instances']['scores'] for sample in samples
-                  if len(sample['pred_instances']['scores']))
+    scores = next(
+        sample['pred_instances']['scores']
+        for sample in samples
+        if len(sample['pred_instances']['scores'])
+    )
     scores[0] = np.nan
-    with pytest.warns(UserWarning, match='1 detections have a box or score '
-                      'that is not finite'):
+    with pytest.warns(
+        UserWarning,
+        match='1 detections have a box or score that is not finite',
+    ):
         run('SmallObjectMetric', path, samples, meta)
 
 
 def test_ground_truth_that_comes_with_the_images_is_used(tmp_path):
     _, samples, meta = write(tmp_path, 3, masks=False)
     for sample in samples:
-        found = sample['pred_instances']
+        detections = sample['pred_instances']
         sample['instances'] = [
             dict(bbox=box.tolist(), bbox_label=int(label))
-            for box, label in zip(found['bboxes'][:1], found['labels'])]
+            for box, label in zip(
+                detections['bboxes'][:1], detections['labels']
+            )
+        ]
     metric = SmallObjectMetric()
     metric.dataset_meta = meta
     metric.process({}, samples)
@@ -138,13 +183,16 @@ def test_ground_truth_that_comes_with_the_images_is_used(tmp_path):
     assert figures['coco/bbox_mAP'] > 0
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(size_bins='voc'), "coco, aitod or a list of limits .*'voc'"),
-    (dict(size_bins=[32, 16]), r'ascend .*\[32, 16\]'),
-    (dict(size_bins=['a', 'b']), 'numbers of pixels'),
-    (dict(area='mask'), "annotation, box, got 'mask'"),
-    (dict(engine='fast'), "hotcoco, pycocotools, got 'fast'"),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(size_bins='voc'), "coco, aitod or a list of limits .*'voc'"),
+        (dict(size_bins=[32, 16]), r'ascend .*\[32, 16\]'),
+        (dict(size_bins=['a', 'b']), 'numbers of pixels'),
+        (dict(area='mask'), "annotation, box, got 'mask'"),
+        (dict(engine='fast'), "hotcoco, pycocotools, got 'fast'"),
+    ],
+)
 def test_bad_options_are_refused_when_it_is_built(options, words):
     with pytest.raises(ValueError, match=words):
         SmallObjectMetric(**options)

@@ -19,12 +19,19 @@ BACKBONES = {
     'ResNeSt': dict(depth=50),
     'RegNet': dict(arch='regnetx_800mf'),
     'DetectoRS_ResNet': dict(
-        depth=50, conv_cfg=dict(type='ConvAWS'), output_img=False),
+        depth=50, conv_cfg=dict(type='ConvAWS'), output_img=False
+    ),
     'DetectoRS_ResNeXt': dict(depth=50, groups=32, base_width=4),
     'TridentResNet': dict(
-        depth=50, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
-        out_indices=(2, ), num_branch=3, test_branch_idx=1,
-        trident_dilations=(1, 2, 3)),
+        depth=50,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+        num_branch=3,
+        test_branch_idx=1,
+        trident_dilations=(1, 2, 3),
+    ),
 }
 
 
@@ -33,19 +40,26 @@ def plugin(position, **options):
 
 
 def test_layer_computes_the_operator_with_its_parameters():
-    layer = SpatialGroupEnhance(12, 3, eps=0.1, normalize=False,
-                                weight_init=0.5, bias_init=-2)
+    layer = SpatialGroupEnhance(
+        12, 3, eps=0.1, normalize=False, weight_init=0.5, bias_init=-2
+    )
     x = torch.randn(2, 12, 5, 5)
     want = spatial_group_enhance(
-        x, torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), -2.), 3,
-        0.1, False)
+        x,
+        torch.full((1, 3, 1, 1), 0.5),
+        torch.full((1, 3, 1, 1), -2.0),
+        3,
+        0.1,
+        False,
+    )
     assert torch.equal(layer(x), want)
 
 
 def test_new_layer_scales_by_the_sigmoid_of_one():
     x = torch.randn(2, 64, 5, 5)
-    torch.testing.assert_close(SpatialGroupEnhance(64)(x),
-                               x * torch.tensor(1.).sigmoid())
+    torch.testing.assert_close(
+        SpatialGroupEnhance(64)(x), x * torch.tensor(1.0).sigmoid()
+    )
 
 
 def test_init_weights_restores_the_initial_values():
@@ -56,11 +70,16 @@ def test_init_weights_restores_the_initial_values():
     assert (layer.weight == 0.25).all() and (layer.bias == 2).all()
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(in_channels=96, groups=64),
-     'groups=64 for 96 channels; nearest that work: 48 and 96'),
-    (dict(in_channels=64, eps=0), 'eps must be positive, got 0'),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (
+            dict(in_channels=96, groups=64),
+            'groups=64 for 96 channels; nearest that work: 48 and 96',
+        ),
+        (dict(in_channels=64, eps=0), 'eps must be positive, got 0'),
+    ],
+)
 def test_bad_options_are_refused_when_the_layer_is_built(options, words):
     with pytest.raises(ValueError, match=words):
         SpatialGroupEnhance(**options)
@@ -76,13 +95,15 @@ def test_weights_of_another_number_of_groups_are_refused():
 @pytest.mark.parametrize('name', ['SGE', 'SpatialGroupEnhance'])
 def test_plugin_is_found_whatever_the_default_scope(scope, name):
     with DefaultScope.overwrite_default_scope(scope):
-        built_name, layer = build_plugin_layer(dict(type=name, groups=8),
-                                               in_channels=16)
+        built_name, layer = build_plugin_layer(
+            dict(type=name, groups=8), in_channels=16
+        )
     assert (built_name, type(layer)) == ('sge', SpatialGroupEnhance)
 
 
-@pytest.mark.parametrize('name', ['SGE', 'mmdet.SGE', 'sge_mmdet.models.'
-                                  'SpatialGroupEnhance'])
+@pytest.mark.parametrize(
+    'name', ['SGE', 'mmdet.SGE', 'sge_mmdet.models.SpatialGroupEnhance']
+)
 def test_both_registries_know_the_layer(name):
     for registry in (MODELS, ROOT_MODELS):
         assert registry.get(name) is SpatialGroupEnhance
@@ -91,14 +112,18 @@ def test_both_registries_know_the_layer(name):
 @pytest.mark.parametrize('position', POSITIONS)
 @pytest.mark.parametrize('name', BACKBONES)
 def test_every_backbone_that_takes_plugins_takes_sge(name, position):
-    cfg = dict(BACKBONES[name], type=name, plugins=[plugin(position,
-                                                           groups=2)])
+    cfg = dict(
+        BACKBONES[name], type=name, plugins=[plugin(position, groups=2)]
+    )
     backbone = MODELS.build(cfg)
     backbone.init_weights()
     draw_weights(backbone)
     backbone.eval()
-    layers = {key: module for key, module in backbone.named_modules()
-              if isinstance(module, SpatialGroupEnhance)}
+    layers = {
+        key: module
+        for key, module in backbone.named_modules()
+        if isinstance(module, SpatialGroupEnhance)
+    }
     assert layers and all(key.endswith('.sge') for key in layers)
     calls = []
     for layer in layers.values():

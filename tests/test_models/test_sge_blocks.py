@@ -1,4 +1,5 @@
 """The blocks' end in one pass equals its modules run one by one."""
+
 import copy
 
 import pytest
@@ -21,12 +22,14 @@ from sge_mmdet.ops.reference import norm_reference
 
 BLOCKS = {
     'basic': lambda **kwargs: SGEBasicBlock(
-        16, 16, sge=dict(groups=4), **kwargs),
+        16, 16, sge=dict(groups=4), **kwargs
+    ),
     'bottleneck': lambda **kwargs: SGEBottleneck(
-        32, 8, sge=dict(groups=4), **kwargs),
+        32, 8, sge=dict(groups=4), **kwargs
+    ),
     'resnext': lambda **kwargs: SGEResNeXtBottleneck(
-        32, 8, sge=dict(groups=4), **{'groups': 2, 'base_width': 64,
-                                      **kwargs}),
+        32, 8, sge=dict(groups=4), **{'groups': 2, 'base_width': 64, **kwargs}
+    ),
 }
 
 
@@ -51,8 +54,9 @@ def count_calls(monkeypatch):
         calls.append(norm is not None)
         return real(self, x, identity, norm)
 
-    monkeypatch.setattr(sge_blocks.SpatialGroupEnhance, 'forward_residual',
-                        forward_residual)
+    monkeypatch.setattr(
+        sge_blocks.SpatialGroupEnhance, 'forward_residual', forward_residual
+    )
     return calls
 
 
@@ -73,8 +77,9 @@ def results(block, x):
 @pytest.mark.parametrize('name', BLOCKS)
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('with_cp', [False, True])
-def test_one_pass_equals_module_after_module(name, training, with_cp,
-                                             monkeypatch):
+def test_one_pass_equals_module_after_module(
+    name, training, with_cp, monkeypatch
+):
     torch.manual_seed(1)
     block = drawn(BLOCKS[name](with_cp=with_cp)).train(training)
     other = BLOCKS[name]().double().train(training)
@@ -91,12 +96,23 @@ def test_one_pass_equals_module_after_module(name, training, with_cp,
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize('plugins, is_fixed', [
-    ([], True),
-    ([dict(cfg=dict(type='ContextBlock', ratio=1 / 4),
-           position='after_conv3')], False),
-    ([dict(cfg=dict(type='SE', ratio=2), position='after_conv2')], True),
-], ids=['none', 'before SGE', 'elsewhere'])
+@pytest.mark.parametrize(
+    'plugins, is_fixed',
+    [
+        ([], True),
+        (
+            [
+                dict(
+                    cfg=dict(type='ContextBlock', ratio=1 / 4),
+                    position='after_conv3',
+                )
+            ],
+            False,
+        ),
+        ([dict(cfg=dict(type='SE', ratio=2), position='after_conv2')], True),
+    ],
+    ids=['none', 'before SGE', 'elsewhere'],
+)
 def test_plugins_run_where_they_stand(plugins, is_fixed, monkeypatch):
     block = drawn(BLOCKS['bottleneck'](plugins=plugins)).eval()
     other = BLOCKS['bottleneck'](plugins=plugins).double().eval()
@@ -107,9 +123,17 @@ def test_plugins_run_where_they_stand(plugins, is_fixed, monkeypatch):
     assert calls == [is_fixed]
 
 
-@pytest.mark.parametrize('cfg', [
-    dict(type='BN'), dict(type='SyncBN'), dict(type='GN', num_groups=2),
-    dict(type='IN'), dict(type='BN', requires_grad=False)], ids=str)
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(type='BN'),
+        dict(type='SyncBN'),
+        dict(type='GN', num_groups=2),
+        dict(type='IN'),
+        dict(type='BN', requires_grad=False),
+    ],
+    ids=str,
+)
 def test_only_batch_norms_in_evaluation_mode_are_fixed(cfg):
     norm = drawn(build_norm_layer(cfg, 8)[1])
     assert fixed_norm(norm.train()) is None
@@ -118,8 +142,14 @@ def test_only_batch_norms_in_evaluation_mode_are_fixed(cfg):
         assert fixed is None
         return
     x = torch.randn(2, 8, 3, 3, dtype=torch.float64)
-    want = nn.functional.batch_norm(x, norm.running_mean, norm.running_var,
-                                    norm.weight, norm.bias, eps=norm.eps)
+    want = nn.functional.batch_norm(
+        x,
+        norm.running_mean,
+        norm.running_var,
+        norm.weight,
+        norm.bias,
+        eps=norm.eps,
+    )
     torch.testing.assert_close(norm_reference(x, fixed), want)
     assert fixed.scale.requires_grad == cfg.get('requires_grad', True)
 
@@ -141,16 +171,27 @@ def shadowed(module):
     return module
 
 
-@pytest.mark.parametrize('name, replace', [
-    ('relu', lambda old: nn.LeakyReLU(0.5)),
-    ('sge', lambda old: nn.Identity()),
-    ('sge', lambda old: DoublingSGE(16, 4)),
-    ('sge', shadowed),
-    ('bn2', lambda old: DoublingNorm(16)),
-    ('bn2', shadowed),
-    ('bn2', lambda old: nn.InstanceNorm2d(16)),
-], ids=['LeakyReLU', 'Identity', 'SGE subclass', 'SGE shadowed',
-        'norm subclass', 'norm shadowed', 'InstanceNorm'])
+@pytest.mark.parametrize(
+    'name, replace',
+    [
+        ('relu', lambda old: nn.LeakyReLU(0.5)),
+        ('sge', lambda old: nn.Identity()),
+        ('sge', lambda old: DoublingSGE(16, 4)),
+        ('sge', shadowed),
+        ('bn2', lambda old: DoublingNorm(16)),
+        ('bn2', shadowed),
+        ('bn2', lambda old: nn.InstanceNorm2d(16)),
+    ],
+    ids=[
+        'LeakyReLU',
+        'Identity',
+        'SGE subclass',
+        'SGE shadowed',
+        'norm subclass',
+        'norm shadowed',
+        'InstanceNorm',
+    ],
+)
 def test_what_is_put_in_place_of_a_module_runs(name, replace):
     block = drawn(BLOCKS['basic']())
     setattr(block, name, replace(getattr(block, name)))
@@ -165,7 +206,8 @@ def test_global_hooks_see_every_module():
     block = drawn(BLOCKS['basic']()).eval()
     seen = []
     handle = nn.modules.module.register_module_forward_hook(
-        lambda module, *_: seen.append(type(module).__name__))
+        lambda module, *_: seen.append(type(module).__name__)
+    )
     try:
         block(torch.randn(1, 16, 4, 4, dtype=torch.float64))
     finally:
@@ -184,7 +226,8 @@ def test_norms_in_half_precision_are_folded_in_float32(dtype):
     nn.init.normal_(sge.weight)
     got = sge.forward_residual(x, identity, fixed_norm(norm))
     want = sge.double().forward_residual(
-        x.double(), identity.double(), fixed_norm(norm.double()))
+        x.double(), identity.double(), fixed_norm(norm.double())
+    )
     torch.testing.assert_close(got, want.to(dtype))
 
 
@@ -194,15 +237,22 @@ def test_norms_that_were_synchronised_once_are_fixed():
 
 
 @pytest.mark.parametrize('depth', [18, 50])
-def test_config_that_synchronises_norms_keeps_the_one_pass(depth,
-                                                           monkeypatch):
+def test_config_that_synchronises_norms_keeps_the_one_pass(depth, monkeypatch):
     """As ``sync_bn='torch'`` in a config; its statistics stand still here."""
-    plain = drawn(SGEResNet(depth, base_channels=16, stem_channels=16,
-                            sge=dict(groups=4), norm_eval=True))
+    plain = drawn(
+        SGEResNet(
+            depth,
+            base_channels=16,
+            stem_channels=16,
+            sge=dict(groups=4),
+            norm_eval=True,
+        )
+    )
     model = convert_sync_batchnorm(copy.deepcopy(plain), 'torch')
     assert model.state_dict().keys() == plain.state_dict().keys()
-    assert {type(norm) for norm in model.modules()
-            if isinstance(norm, _BatchNorm)} == {nn.SyncBatchNorm}
+    assert {
+        type(norm) for norm in model.modules() if isinstance(norm, _BatchNorm)
+    } == {nn.SyncBatchNorm}
     image = torch.rand(1, 3, 32, 32, dtype=torch.float64)
     want = plain.train()(image)
     calls = count_calls(monkeypatch)
@@ -217,15 +267,22 @@ def test_norms_without_statistics_or_affine_are_not_fixed():
     norm = nn.BatchNorm2d(4).eval()
     norm.bias = None
     assert fixed_norm(norm) is None
-    assert fixed_norm(
-        nn.BatchNorm2d(4, track_running_stats=False).eval()) is None
+    assert (
+        fixed_norm(nn.BatchNorm2d(4, track_running_stats=False).eval()) is None
+    )
 
 
-@pytest.mark.parametrize('backbone', [
-    lambda: SGEResNet(18), lambda: SGEResNet(50),
-    lambda: SGEResNeXt(50, groups=32, base_width=4)])
-def test_detection_training_runs_every_block_in_one_pass(backbone,
-                                                         monkeypatch):
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        lambda: SGEResNet(18),
+        lambda: SGEResNet(50),
+        lambda: SGEResNeXt(50, groups=32, base_width=4),
+    ],
+)
+def test_detection_training_runs_every_block_in_one_pass(
+    backbone, monkeypatch
+):
     calls = count_calls(monkeypatch)
     model = backbone()
     model.norm_eval = True
@@ -236,7 +293,8 @@ def test_detection_training_runs_every_block_in_one_pass(backbone,
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16])
 def test_autocast_trains_in_one_pass_and_keeps_close_to_float32(
-        dtype, monkeypatch):
+    dtype, monkeypatch
+):
     torch.manual_seed(0)
     model = SGEResNet(18, norm_eval=True).train()
     model.init_weights()

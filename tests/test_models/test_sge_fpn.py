@@ -10,29 +10,37 @@ OPTIONS = dict(in_channels=CHANNELS, out_channels=32, num_outs=3)
 
 def features(size=16):
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(2, channels, size >> i, size >> i,
-                        generator=generator)
-            for i, channels in enumerate(CHANNELS)]
+    return [
+        torch.randn(2, channels, size >> i, size >> i, generator=generator)
+        for i, channels in enumerate(CHANNELS)
+    ]
 
 
-@pytest.mark.parametrize('kind, options', [
-    ('FPN', dict()),
-    ('FPN', dict(num_outs=5, start_level=1, add_extra_convs='on_input')),
-    ('PAFPN', dict()),
-    ('HRFPN', dict()),
-    ('ChannelMapper', dict()),
-    ('ChannelMapper', dict(num_outs=5)),
-], ids=str)
+@pytest.mark.parametrize(
+    'kind, options',
+    [
+        ('FPN', dict()),
+        ('FPN', dict(num_outs=5, start_level=1, add_extra_convs='on_input')),
+        ('PAFPN', dict()),
+        ('HRFPN', dict()),
+        ('ChannelMapper', dict()),
+        ('ChannelMapper', dict(num_outs=5)),
+    ],
+    ids=str,
+)
 def test_each_level_of_the_neck_is_enhanced_by_its_own_layer(kind, options):
     options = {**OPTIONS, **options}
     plain = MODELS.build(dict(type=kind, **options))
-    ours = MODELS.build(dict(type=f'SGE{kind}', sge=dict(groups=8),
-                             **options))
-    missing, unexpected = ours.load_state_dict(plain.state_dict(),
-                                               strict=False)
+    ours = MODELS.build(dict(type=f'SGE{kind}', sge=dict(groups=8), **options))
+    missing, unexpected = ours.load_state_dict(
+        plain.state_dict(), strict=False
+    )
     assert not unexpected
-    assert missing == [f'sge.{i}.{name}' for i in range(options['num_outs'])
-                       for name in ('weight', 'bias')]
+    assert missing == [
+        f'sge.{i}.{name}'
+        for i in range(options['num_outs'])
+        for name in ('weight', 'bias')
+    ]
     for i, layer in enumerate(ours.sge):
         torch.nn.init.constant_(layer.weight, 0.3 * i)
     levels = ours(features())
@@ -44,7 +52,7 @@ def test_each_level_of_the_neck_is_enhanced_by_its_own_layer(kind, options):
 
 
 def test_init_weights_leaves_sge_at_its_start():
-    neck = SGEFPN(sge=dict(groups=8, bias_init=2.), **OPTIONS)
+    neck = SGEFPN(sge=dict(groups=8, bias_init=2.0), **OPTIONS)
     neck.init_weights()
     for layer in neck.sge:
         assert (layer.weight == 0).all() and (layer.bias == 2).all()

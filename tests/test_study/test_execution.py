@@ -14,7 +14,7 @@ from sge_mmdet.study import StudyRun, execution, run_study
 
 # Stands in for MMDetection's tools: notes its arguments and leaves what they
 # leave. Seed 13 fails, seed 14 leaves no result.
-FAKE = '''
+FAKE = """
 import json, os, sys, time
 from pathlib import Path
 tool, (config, *rest) = {!r}, sys.argv[1:]
@@ -33,7 +33,7 @@ with (work / 'calls').open('a') as file:
     gpu = os.environ.get('CUDA_VISIBLE_DEVICES')
     file.write(json.dumps([tool, sys.argv[1:], gpu, start, time.time()]))
     file.write(chr(10))
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +42,17 @@ def fake_tools(monkeypatch):
 
 
 def runs(root, seeds):
-    return [StudyRun('SGE', seed, root / f'{seed}.py', root / f'seed_{seed}',
-                     root / 'truth.json', 'bbox') for seed in seeds]
+    return [
+        StudyRun(
+            'SGE',
+            seed,
+            root / f'{seed}.py',
+            root / f'seed_{seed}',
+            root / 'truth.json',
+            'bbox',
+        )
+        for seed in seeds
+    ]
 
 
 def calls(run):
@@ -52,7 +61,7 @@ def calls(run):
 
 
 def test_every_run_is_trained_then_tested_with_its_last_checkpoint(tmp_path):
-    (run, ) = runs(tmp_path, [0])
+    (run,) = runs(tmp_path, [0])
     assert run_study([run], tmp_path) == []
     (train, trained, *_), (test, tested, *_) = calls(run)
     assert (train, test) == ('train.py', 'test.py')
@@ -69,28 +78,35 @@ def test_finished_runs_and_trainings_are_not_repeated(tmp_path):
     run_study([done, tested_only], tmp_path)
     assert len(calls(done)) == 2
     assert [call[0] for call in calls(tested_only)] == [
-        'train.py', 'test.py', 'test.py']
+        'train.py',
+        'test.py',
+        'test.py',
+    ]
 
 
 def test_interrupted_training_goes_on(tmp_path):
-    (run, ) = runs(tmp_path, [0])
+    (run,) = runs(tmp_path, [0])
     run_study([run], tmp_path)
     run.detections.unlink()
     (run.work_dir / 'trained').unlink()
     run_study([run], tmp_path)
-    assert calls(run)[2][1] == [str(run.config), '--resume', '--work-dir',
-                                str(run.work_dir)]
+    assert calls(run)[2][1] == [
+        str(run.config),
+        '--resume',
+        '--work-dir',
+        str(run.work_dir),
+    ]
 
 
 def test_test_without_a_result_is_a_failure(tmp_path):
-    (run, ) = runs(tmp_path, [14])
-    (failure, ) = run_study([run], tmp_path)
+    (run,) = runs(tmp_path, [14])
+    (failure,) = run_study([run], tmp_path)
     assert failure.end == 'The test wrote no detections.bbox.json'
 
 
 def test_failed_run_is_reported_and_the_others_run(tmp_path):
     good, bad, last = runs(tmp_path, [0, 13, 2])
-    (failure, ) = run_study([good, bad, last], tmp_path)
+    (failure,) = run_study([good, bad, last], tmp_path)
     assert failure.run == bad and 'out of luck' in failure.end
     assert failure.log.read_text().endswith('out of luck\n')
     assert [run.is_done for run in (good, bad, last)] == [True, False, True]
@@ -106,12 +122,13 @@ def test_each_gpu_has_one_run_at_a_time(tmp_path):
     assert set(spans) == {'2', 'GPU-7'}
     for of_gpu in spans.values():
         of_gpu.sort()
-        assert all(end <= start for (_, end), (start, _) in
-                   zip(of_gpu, of_gpu[1:]))
+        assert all(
+            end <= start for (_, end), (start, _) in zip(of_gpu, of_gpu[1:])
+        )
 
 
 def test_two_studies_do_not_work_in_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution._lock.__wrapped__, '__defaults__', (0.3, ))
+    monkeypatch.setattr(execution._lock.__wrapped__, '__defaults__', (0.3,))
     with (tmp_path / 'lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(RuntimeError, match='Another study'):
@@ -119,16 +136,24 @@ def test_two_studies_do_not_work_in_one_folder(tmp_path, monkeypatch):
     assert run_study(runs(tmp_path, [0]), tmp_path) == []
 
 
-@pytest.mark.parametrize('line, words', [
-    ('mmengine - INFO - Iter(train) [120/400]  lr: 5.0e-04  eta: 1 day, '
-     '0:01:10  time: 0.3', 'SGE 0 train [120/400] eta: 1 day, 0:01:10'),
-    ('Epoch(train)  [3][ 50/7330]  lr: 2.0e-02  eta: 5:00:00',
-     'SGE 0 train [3][ 50/7330] eta: 5:00:00'),
-    ('Iter(val) [48/48]    coco/bbox_mAP: 0.3', 'SGE 0 val [48/48]'),
-    ('nothing of the kind', 'SGE 0 starts'),
-])
+@pytest.mark.parametrize(
+    'line, words',
+    [
+        (
+            'mmengine - INFO - Iter(train) [120/400]  lr: 5.0e-04  eta: '
+            '1 day, 0:01:10  time: 0.3',
+            'SGE 0 train [120/400] eta: 1 day, 0:01:10',
+        ),
+        (
+            'Epoch(train)  [3][ 50/7330]  lr: 2.0e-02  eta: 5:00:00',
+            'SGE 0 train [3][ 50/7330] eta: 5:00:00',
+        ),
+        ('Iter(val) [48/48]    coco/bbox_mAP: 0.3', 'SGE 0 val [48/48]'),
+        ('nothing of the kind', 'SGE 0 starts'),
+    ],
+)
 def test_progress_is_read_from_the_log(tmp_path, line, words):
-    (run, ) = runs(tmp_path, [0])
+    (run,) = runs(tmp_path, [0])
     run.work_dir.mkdir()
     execution.log_file(run).write_text(f'before\n{line}\nafter')
     assert execution.describe_progress(run) == words
@@ -137,7 +162,7 @@ def test_progress_is_read_from_the_log(tmp_path, line, words):
 def test_interrupted_study_ends_its_trainings(tmp_path):
     """Ctrl-C, or a kill, does not leave a training behind it."""
     # SIGINT as in a terminal; a job in the background ignores it.
-    script = textwrap.dedent('''
+    script = textwrap.dedent("""
         import signal, sys
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from pathlib import Path
@@ -149,10 +174,12 @@ def test_interrupted_study_ends_its_trainings(tmp_path):
         run = StudyRun('SGE', 0, root / '0.py', root / 'seed_0',
                        root / 'truth.json', 'bbox')
         run_study([run], root)
-    ''')
-    study = subprocess.Popen([sys.executable, '-c', script, str(tmp_path)],
-                             stderr=subprocess.DEVNULL,
-                             start_new_session=True)
+    """)
+    study = subprocess.Popen(
+        [sys.executable, '-c', script, str(tmp_path)],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     began = Path(tmp_path, 'seed_0', 'began')
     deadline = time.time() + 60
     while not began.exists() and time.time() < deadline:

@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.study import plan_study
-from sge_mmdet.utils import stock_path
+from sge_mmdet.utils import upstream_path
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 PLAIN = 'faster-rcnn_r50-w16_fpn_400i_digits.py'
@@ -16,29 +16,46 @@ SGE = 'faster-rcnn_r50-w16-sge_fpn_400i_digits.py'
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'digits'
-    make_digits(root, DigitsOptions(train_images=1, val_images=1,
-                                    image_size=64, min_digit=8, max_digit=20,
-                                    max_objects=3))
+    make_digits(
+        root,
+        DigitsOptions(
+            train_images=1,
+            val_images=1,
+            image_size=64,
+            min_digit=8,
+            max_digit=20,
+            max_objects=3,
+        ),
+    )
     return root
 
 
 def options(data):
-    truth = str(data / 'annotations/val.json')
-    return {**{f'{split}_dataloader.dataset.data_root': f'{data}/'
-               for split in ('train', 'val', 'test')},
-            'test_evaluator.ann_file': truth}
+    ground_truth = str(data / 'annotations/val.json')
+    return {
+        **{
+            f'{split}_dataloader.dataset.data_root': f'{data}/'
+            for split in ('train', 'val', 'test')
+        },
+        'test_evaluator.ann_file': ground_truth,
+    }
 
 
 def plan(data, work_dir, configs=(PLAIN, SGE), seeds=(0, 1), **kwargs):
     kwargs.setdefault('options', options(data))
-    return plan_study([DEMO / name for name in configs], seeds, work_dir,
-                      **kwargs)
+    return plan_study(
+        [DEMO / name for name in configs], seeds, work_dir, **kwargs
+    )
 
 
 def test_plan_has_every_config_with_every_seed(data, tmp_path):
     runs = plan(data, tmp_path, names=['plain', 'SGE'])
     assert [(run.name, run.seed) for run in runs] == [
-        ('plain', 0), ('SGE', 0), ('plain', 1), ('SGE', 1)]
+        ('plain', 0),
+        ('SGE', 0),
+        ('plain', 1),
+        ('SGE', 1),
+    ]
     assert len({run.work_dir for run in runs}) == 4
     for run in runs:
         cfg = Config.fromfile(run.config)
@@ -46,13 +63,13 @@ def test_plan_has_every_config_with_every_seed(data, tmp_path):
         assert cfg.test_evaluator.type == 'SmallObjectMetric'
         assert cfg.custom_imports.imports == ['sge_mmdet']
         assert cfg.model.backbone.type == (
-            'ResNet' if run.name == 'plain' else 'SGEResNet')
+            'ResNet' if run.name == 'plain' else 'SGEResNet'
+        )
         assert cfg.test_evaluator.outfile_prefix.startswith(str(run.work_dir))
         assert not run.is_done and run.classes == tuple('0123456789')
 
 
-def test_planning_again_is_the_same_and_more_seeds_can_follow(data,
-                                                              tmp_path):
+def test_planning_again_is_the_same_and_more_seeds_can_follow(data, tmp_path):
     first = plan(data, tmp_path, configs=[SGE])
     assert first == plan(data, tmp_path, configs=[SGE], seeds=(0, 1, 2))[:2]
 
@@ -77,14 +94,15 @@ def begin(run):
     run.work_dir.mkdir(parents=True)
 
 
-def test_results_on_other_annotations_are_not_taken_for_its_own(data,
-                                                                tmp_path):
+def test_results_on_other_annotations_are_not_taken_for_its_own(
+    data, tmp_path
+):
     copied = tmp_path / 'digits'
     shutil.copytree(data, copied)
     begin(plan(copied, tmp_path / 'study', configs=[SGE])[0])
     plan(copied, tmp_path / 'study', configs=[SGE])
-    truth = copied / 'annotations' / 'val.json'
-    truth.write_text(truth.read_text().replace('}', '} ', 1))
+    ground_truth = copied / 'annotations' / 'val.json'
+    ground_truth.write_text(ground_truth.read_text().replace('}', '} ', 1))
     with pytest.raises(ValueError, match='other test annotations'):
         plan(copied, tmp_path / 'study', configs=[SGE])
 
@@ -92,27 +110,45 @@ def test_results_on_other_annotations_are_not_taken_for_its_own(data,
 def write(data, path, more=''):
     """Write a config that can be studied, and something more."""
     lines = [f'_base_ = {str(DEMO / SGE)!r}']
-    lines += [f"{split}_dataloader = dict(dataset=dict(data_root='{data}/'))"
-              for split in ('train', 'val', 'test')]
-    path.write_text('\n'.join([
-        *lines, f"truth = '{data}/annotations/val.json'",
-        'test_evaluator = dict(ann_file=truth)', more, '']))
+    lines += [
+        f"{split}_dataloader = dict(dataset=dict(data_root='{data}/'))"
+        for split in ('train', 'val', 'test')
+    ]
+    path.write_text(
+        '\n'.join(
+            [
+                *lines,
+                f"truth = '{data}/annotations/val.json'",
+                'test_evaluator = dict(ann_file=truth)',
+                more,
+                '',
+            ]
+        )
+    )
     return path
 
 
-@pytest.mark.parametrize('more', [
-    "test_evaluator = dict(type='mmdet.CocoMetric')",
-    "test_evaluator = [dict(type='CocoMetric', ann_file=truth)]",
-    "test_evaluator = dict(type='SmallObjectMetric',\n"
-    "                      size_bins=[0, 16, float('inf')])",
-    "custom_imports = dict(imports='sge_mmdet')",
-    "val_cfg = None\nval_dataloader = None\nval_evaluator = None",
-])
+@pytest.mark.parametrize(
+    'more',
+    [
+        "test_evaluator = dict(type='mmdet.CocoMetric')",
+        "test_evaluator = [dict(type='CocoMetric', ann_file=truth)]",
+        "test_evaluator = dict(type='SmallObjectMetric',\n"
+        "                      size_bins=[0, 16, float('inf')])",
+        "custom_imports = dict(imports='sge_mmdet')",
+        'val_cfg = None\nval_dataloader = None\nval_evaluator = None',
+    ],
+)
 def test_configs_as_people_write_them_are_taken(data, tmp_path, more):
-    path = write(data, tmp_path / 'own.py', more.replace(
-        'test_evaluator = dict(type', 'test_evaluator = dict(\n    '
-        'ann_file=truth, type'))
-    run, = plan_study([path], [0], tmp_path / 'study')
+    path = write(
+        data,
+        tmp_path / 'own.py',
+        more.replace(
+            'test_evaluator = dict(type',
+            'test_evaluator = dict(\n    ann_file=truth, type',
+        ),
+    )
+    (run,) = plan_study([path], [0], tmp_path / 'study')
     cfg = Config.fromfile(run.config)
     assert cfg.test_evaluator.type == 'SmallObjectMetric'
     assert cfg.custom_imports.imports == ['sge_mmdet']
@@ -121,59 +157,84 @@ def test_configs_as_people_write_them_are_taken(data, tmp_path, more):
 
 def test_building_a_model_does_not_change_its_config(data, tmp_path):
     """MMDetection's constructors put things into what they are given."""
-    model = Config.fromfile(stock_path(
-        'configs', 'deformable_detr',
-        'deformable-detr_r50_16xb2-50e_coco.py')).model.to_dict()
+    model = Config.fromfile(
+        upstream_path(
+            'configs',
+            'deformable_detr',
+            'deformable-detr_r50_16xb2-50e_coco.py',
+        )
+    ).model.to_dict()
     model['backbone']['init_cfg'] = None
-    path = write(data, tmp_path / 'own.py',
-                 f'model = dict(_delete_=True, **{model!r})')
-    run, = plan_study([path], [0], tmp_path / 'study')
+    path = write(
+        data, tmp_path / 'own.py', f'model = dict(_delete_=True, **{model!r})'
+    )
+    (run,) = plan_study([path], [0], tmp_path / 'study')
     assert Config.fromfile(run.config).model == Config.fromfile(path).model
 
 
 def test_only_the_classes_of_the_config_are_tested(data, tmp_path):
-    path = write(data, tmp_path / 'own.py', (
-        "test_dataloader = dict(dataset=dict(\n    "
-        f"data_root='{data}/', metainfo=dict(classes=('3', '7'))))"))
-    run, = plan_study([path], [0], tmp_path / 'study')
+    path = write(
+        data,
+        tmp_path / 'own.py',
+        (
+            'test_dataloader = dict(dataset=dict(\n    '
+            f"data_root='{data}/', metainfo=dict(classes=('3', '7'))))"
+        ),
+    )
+    (run,) = plan_study([path], [0], tmp_path / 'study')
     assert run.classes == ('3', '7')
 
 
 def test_learning_rate_for_other_batches_is_warned_of(data, tmp_path):
-    path = write(data, tmp_path / 'own.py',
-                 'auto_scale_lr = dict(enable=False, base_batch_size=16)')
+    path = write(
+        data,
+        tmp_path / 'own.py',
+        'auto_scale_lr = dict(enable=False, base_batch_size=16)',
+    )
     with pytest.warns(UserWarning, match='batches of 16, and each run .* 2;'):
         plan_study([path], [0], tmp_path / 'study')
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(configs=[]), 'configs that differ, got none'),
-    (dict(configs=[SGE, SGE]), 'configs that differ'),
-    (dict(seeds=[1, 1]), 'seeds that differ, got 1, 1'),
-    (dict(names=['a']), 'one name a config'),
-    (dict(names=['a', 'a']), 'names that differ'),
-    (dict(metric='segm'), r'metric is bbox, without segm'),
-    (dict(options={}), 'There is no folder data/digits'),
-])
-def test_plan_that_cannot_run_is_refused(data, tmp_path, monkeypatch, change,
-                                         words):
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(configs=[]), 'configs that differ, got none'),
+        (dict(configs=[SGE, SGE]), 'configs that differ'),
+        (dict(seeds=[1, 1]), 'seeds that differ, got 1, 1'),
+        (dict(names=['a']), 'one name a config'),
+        (dict(names=['a', 'a']), 'names that differ'),
+        (dict(metric='segm'), r'metric is bbox, without segm'),
+        (dict(options={}), 'There is no folder data/digits'),
+    ],
+)
+def test_plan_that_cannot_run_is_refused(
+    data, tmp_path, monkeypatch, change, words
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         plan(data, tmp_path / 'study', **change)
     assert not (tmp_path / 'study').exists()
 
 
-@pytest.mark.parametrize('option, value, words', [
-    ('model.backbone.sge.groups', 5, r'sge_fpn.*5'),
-    ('test_evaluator.type', 'VOCMetric', "got .*'VOCMetric'"),
-    ('test_evaluator.ann_file', None, 'with ann_file'),
-    ('test_evaluator.ann_file', '/no/truth.json', 'no file /no/truth.json'),
-    ('val_dataloader.dataset.data_root', '/no/', 'no folder /no/'),
-    # In one line, without the whole config.
-    ('default_hooks.timer.type', len, r'sge_fpn.* a function: [^\n]*\Z'),
-])
-def test_config_that_cannot_be_studied_is_named(data, tmp_path, option, value,
-                                                words):
+@pytest.mark.parametrize(
+    'option, value, words',
+    [
+        ('model.backbone.sge.groups', 5, r'sge_fpn.*5'),
+        ('test_evaluator.type', 'VOCMetric', "got .*'VOCMetric'"),
+        ('test_evaluator.ann_file', None, 'with ann_file'),
+        (
+            'test_evaluator.ann_file',
+            '/no/truth.json',
+            'no file /no/truth.json',
+        ),
+        ('val_dataloader.dataset.data_root', '/no/', 'no folder /no/'),
+        # In one line, without the whole config.
+        ('default_hooks.timer.type', len, r'sge_fpn.* a function: [^\n]*\Z'),
+    ],
+)
+def test_config_that_cannot_be_studied_is_named(
+    data, tmp_path, option, value, words
+):
     changed = dict(options(data), **{option: value})
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         plan(data, tmp_path, configs=[SGE], options=changed)

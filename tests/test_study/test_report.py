@@ -6,9 +6,9 @@ import pytest
 from matplotlib.image import imread
 from random_coco import random_coco
 
-from sge_mmdet.evaluation import read_truth, size_bins
+from sge_mmdet.evaluation import read_ground_truth, size_bins
 from sge_mmdet.study import StudyRun, report_study
-from sge_mmdet.visualization import draw_study, draw_study_curves
+from sge_mmdet.study.plots import draw_study, draw_study_curves
 
 BINS = size_bins([0, 10, 200, float('inf')])
 
@@ -16,35 +16,55 @@ BINS = size_bins([0, 10, 200, float('inf')])
 @pytest.fixture
 def study(tmp_path):
     """Three configs, of which the third lacks a seed and is worse."""
-    truth, results = random_coco(1, images=30)
+    ground_truth, results = random_coco(1, images=30)
     random = np.random.default_rng(0)
     runs = []
     for name, keep in (('none', 0.7), ('SE', 0.7), ('SGE', 0.02)):
         for seed in range(3):
-            run = StudyRun(name, seed, tmp_path / 'c.py',
-                           tmp_path / name / f'{seed}', tmp_path / 't.json',
-                           'bbox')
+            run = StudyRun(
+                name,
+                seed,
+                tmp_path / 'c.py',
+                tmp_path / name / f'{seed}',
+                tmp_path / 't.json',
+                'bbox',
+            )
             runs.append(run)
             if (name, seed) == ('SGE', 2):
                 continue
             log = run.work_dir / '1' / 'vis_data' / 'scalars.json'
             log.parent.mkdir(parents=True)
-            log.write_text('\n'.join(
-                json.dumps({'step': step, 'loss': 1 / step,
-                            'coco/bbox_mAP': step / 9})
-                for step in (1, 2, 3)))
-            run.detections.write_text(json.dumps(
-                [result for result in results if random.random() < keep]))
-    return read_truth(truth), runs
+            log.write_text(
+                '\n'.join(
+                    json.dumps(
+                        {
+                            'step': step,
+                            'loss': 1 / step,
+                            'coco/bbox_mAP': step / 9,
+                        }
+                    )
+                    for step in (1, 2, 3)
+                )
+            )
+            run.detections.write_text(
+                json.dumps(
+                    [result for result in results if random.random() < keep]
+                )
+            )
+    return read_ground_truth(ground_truth), runs
 
 
 def test_every_config_is_compared_with_the_first(study):
-    truth, runs = study
-    report = report_study(runs, truth, BINS, resamples=50)
+    ground_truth, runs = study
+    report = report_study(runs, ground_truth, BINS, resamples=50)
     assert [comparison.names for comparison in report.comparisons] == [
-        ('none', 'SE'), ('none', 'SGE')]
+        ('none', 'SE'),
+        ('none', 'SGE'),
+    ]
     assert [comparison.seeds for comparison in report.comparisons] == [
-        (3, 3), (3, 2)]
+        (3, 3),
+        (3, 2),
+    ]
     assert report.small == 'AP_0-10'
     assert 'SGE is worse than none in AP' in report.text()
     text = report.text()
@@ -53,25 +73,38 @@ def test_every_config_is_compared_with_the_first(study):
 
 
 def test_table_has_mean_spread_and_intervals(study):
-    truth, runs = study
-    report = report_study(runs, truth, BINS, resamples=50)
+    ground_truth, runs = study
+    report = report_study(runs, ground_truth, BINS, resamples=50)
     table = report.table()
     assert table.header == [
-        'config', 'seeds', 'AP', 'AP50', 'AP75', 'AP_0-10', 'AP_10-200',
-        'AP_0-10 - none (95 %)', 'AP - none (95 %)']
+        'config',
+        'seeds',
+        'AP',
+        'AP50',
+        'AP75',
+        'AP_0-10',
+        'AP_10-200',
+        'AP_0-10 - none (95 %)',
+        'AP - none (95 %)',
+    ]
     first, _, last = table.rows
     values = [run['AP'] for run in report.values['none'].values()]
-    assert first[:3] == ['none', 3, f'{np.mean(values):.3f} ± '
-                         f'{np.std(values, ddof=1):.3f}']
+    assert first[:3] == [
+        'none',
+        3,
+        f'{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}',
+    ]
     assert first[-1] == '-' and last[1] == 2
     row = report.comparisons[1]['AP']
-    assert last[-1] == (f'{100 * row.difference:+.1f} ({100 * row.low:+.1f} '
-                        f'to {100 * row.high:+.1f})')
+    assert last[-1] == (
+        f'{100 * row.difference:+.1f} ({100 * row.low:+.1f} '
+        f'to {100 * row.high:+.1f})'
+    )
 
 
 def test_report_is_written_with_all_digits(study):
-    truth, runs = study
-    report = report_study(runs, truth, BINS, resamples=20)
+    ground_truth, runs = study
+    report = report_study(runs, ground_truth, BINS, resamples=20)
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     lines = report.csv().splitlines()
     assert lines[0] == 'config,seed,figure,value'
@@ -81,20 +114,20 @@ def test_report_is_written_with_all_digits(study):
 
 
 def test_study_without_its_baseline_has_means_alone(study):
-    truth, runs = study
+    ground_truth, runs = study
     for run in runs[:3]:
         run.detections.unlink()
-    report = report_study(runs, truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, BINS, resamples=20)
     assert list(report.values) == ['SE', 'SGE'] and not report.comparisons
     assert [row[0] for row in report.table().rows] == ['SE', 'SGE']
     assert 'nothing to compare' in report.text()
 
 
 def test_interval_of_a_single_seed_is_marked(study):
-    truth, runs = study
+    ground_truth, runs = study
     runs[4].detections.unlink()
     runs[5].detections.unlink()
-    report = report_study(runs, truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, BINS, resamples=20)
     _, se, sge = report.table().rows
     assert se[-1].endswith(', images alone)') and sge[-1][-1].endswith(')')
     assert 'images alone' not in sge[-1]
@@ -104,16 +137,17 @@ def test_interval_of_a_single_seed_is_marked(study):
 
 
 def test_study_without_small_objects_is_about_all(study):
-    truth, runs = study
+    ground_truth, runs = study
     bins = size_bins([0, 0.5, float('inf')])
-    report = report_study(runs, truth, bins, resamples=20)
+    report = report_study(runs, ground_truth, bins, resamples=20)
     assert report.small == 'AP'
     assert report.table().header[-1] == 'AP - none (95 %)'
     assert 'in AP_0' not in report.text()
 
 
-def test_runs_without_mmengines_log_are_left_out_of_the_curves(study,
-                                                               tmp_path):
+def test_runs_without_mmengines_log_are_left_out_of_the_curves(
+    study, tmp_path
+):
     _, runs = study
     for run in runs:
         shutil.rmtree(run.work_dir / '1', ignore_errors=True)
@@ -122,17 +156,19 @@ def test_runs_without_mmengines_log_are_left_out_of_the_curves(study,
 
 
 def test_study_without_results_is_refused(study):
-    truth, runs = study
+    ground_truth, runs = study
     for run in runs:
         run.detections.unlink(missing_ok=True)
     with pytest.raises(ValueError, match='No run'):
-        report_study(runs, truth, BINS)
+        report_study(runs, ground_truth, BINS)
 
 
 def test_pictures_are_drawn(study, tmp_path):
-    truth, runs = study
-    draw_study(report_study(runs, truth, BINS, resamples=20),
-               tmp_path / 'study.png')
+    ground_truth, runs = study
+    draw_study(
+        report_study(runs, ground_truth, BINS, resamples=20),
+        tmp_path / 'study.png',
+    )
     draw_study_curves(runs, tmp_path / 'curves.png')
     for name in 'study', 'curves':
         assert imread(tmp_path / f'{name}.png').std() > 0

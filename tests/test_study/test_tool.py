@@ -1,4 +1,5 @@
 """A study that really trains, as small as one can be."""
+
 import json
 from pathlib import Path
 
@@ -7,33 +8,68 @@ from scripts import run_script
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 
-CONFIG = (Path(__file__).parents[2] / 'configs' / 'demo' /
-          'faster-rcnn_r50-w16-sge_fpn_400i_digits.py')
+CONFIG = (
+    Path(__file__).parents[2]
+    / 'configs'
+    / 'demo'
+    / 'faster-rcnn_r50-w16-sge_fpn_400i_digits.py'
+)
 
 
 def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
     # MMEngine's options would drop the space and split at the comma.
     data, out = tmp_path / 'digits', tmp_path / 'a study, mine'
-    make_digits(data, DigitsOptions(train_images=2, val_images=2,
-                                    image_size=64, min_digit=8, max_digit=20,
-                                    max_objects=3))
-    loaders = [f'{split}_dataloader.{key}' for split in ('train', 'val',
-                                                         'test')
-               for key in (f'dataset.data_root={data}/', 'num_workers=0',
-                           'persistent_workers=False')]
-    truth = data / 'annotations' / 'val.json'
-    command = ['run_study.py', CONFIG, '--names', 'SGE', '--work-dir', out,
-               '--resamples', '5', '--size-bins', '0', '16', 'inf', '--seeds',
-               '7', '--cfg-options', *loaders,
-               f'val_evaluator.ann_file={truth}',
-               f'test_evaluator.ann_file={truth}', 'train_cfg.max_iters=1',
-               'train_cfg.val_interval=1', 'default_hooks.logger.interval=1']
+    make_digits(
+        data,
+        DigitsOptions(
+            train_images=2,
+            val_images=2,
+            image_size=64,
+            min_digit=8,
+            max_digit=20,
+            max_objects=3,
+        ),
+    )
+    loaders = [
+        f'{split}_dataloader.{key}'
+        for split in ('train', 'val', 'test')
+        for key in (
+            f'dataset.data_root={data}/',
+            'num_workers=0',
+            'persistent_workers=False',
+        )
+    ]
+    ground_truth = data / 'annotations' / 'val.json'
+    command = [
+        'run_study.py',
+        CONFIG,
+        '--names',
+        'SGE',
+        '--work-dir',
+        out,
+        '--resamples',
+        '5',
+        '--size-bins',
+        '0',
+        '16',
+        'inf',
+        '--seeds',
+        '7',
+        '--cfg-options',
+        *loaders,
+        f'val_evaluator.ann_file={ground_truth}',
+        f'test_evaluator.ann_file={ground_truth}',
+        'train_cfg.max_iters=1',
+        'train_cfg.val_interval=1',
+        'default_hooks.logger.interval=1',
+    ]
     code, output = run_script(*command)
     assert code == 0, output
     run = out / CONFIG.stem / 'seed_7'
     assert 'seed: 7\n' in (run / 'output.log').read_text()
-    assert isinstance(json.loads((run / 'detections.bbox.json').read_text()),
-                      list)
+    assert isinstance(
+        json.loads((run / 'detections.bbox.json').read_text()), list
+    )
     report = json.loads((out / 'study.json').read_text())
     assert 0 <= report['runs']['SGE']['7']['AP'] <= 1
     assert 'SGE' in (out / 'study.md').read_text() and 'SGE' in output

@@ -62,8 +62,11 @@ def test_input_in_the_home_folder_is_kept(tmp_path, monkeypatch):
 def test_file_that_is_there_is_kept_or_replaced_as_asked(tmp_path):
     file = tmp_path / 'a.txt'
     file.write_text('mine')
-    with pytest.raises(KeptFileError, match=r'a\.txt is there already; name '
-                       'another file or say --overwrite'):
+    with pytest.raises(
+        KeptFileError,
+        match=r'a\.txt is there already; name '
+        'another file or say --overwrite',
+    ):
         Writer().write(file, 'new')
     assert file.read_text() == 'mine'
     Writer(overwrite=True).write(file, 'new')
@@ -92,8 +95,7 @@ def test_file_that_appears_in_the_last_moment_is_kept(tmp_path, monkeypatch):
     assert (tmp_path / 'a.txt').read_text() == 'mine'
 
 
-def test_file_systems_without_hard_links_are_written_to(tmp_path,
-                                                        monkeypatch):
+def test_file_systems_without_hard_links_are_written_to(tmp_path, monkeypatch):
     def refuse(*args):
         raise PermissionError(errno.EPERM, 'Operation not permitted')
 
@@ -120,8 +122,11 @@ def test_link_is_replaced_and_not_followed(tmp_path, kind):
     assert kind == 'nothing' or precious.read_text() == 'mine'
 
 
-@pytest.mark.parametrize('link', [os.link, os.symlink, lambda *args: None],
-                         ids=['hard link', 'symbolic link', 'same name'])
+@pytest.mark.parametrize(
+    'link',
+    [os.link, os.symlink, lambda *args: None],
+    ids=['hard link', 'symbolic link', 'same name'],
+)
 def test_input_is_never_replaced_under_any_name(tmp_path, link):
     source = tmp_path / 'source.json'
     source.write_text('mine')
@@ -142,8 +147,11 @@ def test_own_files_are_renewed_until_somebody_changes_them(tmp_path):
         RENEWING.write(file, text)
     assert file.read_text() == 'three'
     file.write_text('edited')
-    with pytest.raises(KeptFileError, match='not written by this program or '
-                       'changed since; name another folder or say --over'):
+    with pytest.raises(
+        KeptFileError,
+        match='not written by this program or '
+        'changed since; name another folder or say --over',
+    ):
         RENEWING.check(file)
     Writer(overwrite=True, renews=True).write(file, 'four')
     RENEWING.write(file, 'five')
@@ -178,7 +186,7 @@ def test_kill_leaves_the_old_file_whole_and_nothing_in_the_way(tmp_path):
 
     killed_while(write)
     assert (tmp_path / 'a.txt').read_text() == 'old'
-    left, = tmp_path.glob('.sge_mmdet-*.partial*')
+    (left,) = tmp_path.glob('.sge_mmdet-*.partial*')
     RENEWING.write(tmp_path / 'a.txt', 'new')
     assert (tmp_path / 'a.txt').read_text() == 'new'
     os.utime(left, (0, 0))
@@ -187,10 +195,16 @@ def test_kill_leaves_the_old_file_whole_and_nothing_in_the_way(tmp_path):
 
 
 def test_kill_between_list_and_name_does_not_block_the_next_run(
-        tmp_path, monkeypatch):
+    tmp_path, monkeypatch
+):
     RENEWING.write(tmp_path / 'a.txt', 'old')
-    monkeypatch.setattr(Writer, '_name', lambda self, draft, path: (
-        None if path.name == 'a.txt' else os.replace(draft, path)))
+    monkeypatch.setattr(
+        Writer,
+        '_name',
+        lambda self, draft, path: (
+            None if path.name == 'a.txt' else os.replace(draft, path)
+        ),
+    )
     killed_while(lambda: RENEWING.write(tmp_path / 'a.txt', 'new'))
     monkeypatch.undo()
     assert (tmp_path / 'a.txt').read_text() == 'old'
@@ -207,8 +221,9 @@ def test_drafts_of_programs_that_still_run_are_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize('mask, mode', [(0o022, 0o644), (0o077, 0o600)])
-def test_modes_are_those_of_any_new_file_or_of_the_old_one(tmp_path, mask,
-                                                           mode):
+def test_modes_are_those_of_any_new_file_or_of_the_old_one(
+    tmp_path, mask, mode
+):
     before = os.umask(mask)
     try:
         for name in 'ab':
@@ -231,12 +246,15 @@ def test_full_disk_is_named_and_leaves_nothing(tmp_path):
             torch.save(big, file)
 
     with largest_file(3000):
-        for write, name in ((save, 'a.pth'),
-                            (lambda path: save_figure(picture, path), 'a.png'),
-                            (lambda path: Writer().write(path, 'x' * 9999),
-                             'a.txt')):
-            with pytest.raises(WriteError, match='^cannot write .*/'
-                               f'{re.escape(name)}: File too large$'):
+        for write, name in (
+            (save, 'a.pth'),
+            (lambda path: save_figure(picture, path), 'a.png'),
+            (lambda path: Writer().write(path, 'x' * 9999), 'a.txt'),
+        ):
+            with pytest.raises(
+                WriteError,
+                match=f'^cannot write .*/{re.escape(name)}: File too large$',
+            ):
                 write(tmp_path / name)
         with pytest.raises(WriteError, match=r'write .*/data: File too large'):
             with new_folder(tmp_path / 'data') as folder:
@@ -244,11 +262,17 @@ def test_full_disk_is_named_and_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize('code, words', [
-    (errno.ENOSPC, 'No space left on device'),
-    (errno.EDQUOT, 'quota exceeded'), (errno.EIO, 'Input/output error')])
-def test_errors_that_come_with_the_sync_are_named(tmp_path, monkeypatch, code,
-                                                  words):
+@pytest.mark.parametrize(
+    'code, words',
+    [
+        (errno.ENOSPC, 'No space left on device'),
+        (errno.EDQUOT, 'quota exceeded'),
+        (errno.EIO, 'Input/output error'),
+    ],
+)
+def test_errors_that_come_with_the_sync_are_named(
+    tmp_path, monkeypatch, code, words
+):
     def fail(descriptor):
         raise OSError(code, os.strerror(code))
 
@@ -260,13 +284,21 @@ def test_errors_that_come_with_the_sync_are_named(tmp_path, monkeypatch, code,
     assert names(tmp_path) == ['a.txt']
 
 
-@pytest.mark.parametrize('name, words', [
-    ('file/a.txt', 'Not a directory'), ('file/b/a.txt', 'Not a directory'),
-    ('folder', 'it is a folder'), ('pipe', 'it is a device or a pipe'),
-    ('null', 'it is a device or a pipe'), ('x' * 300, 'File name too long'),
-    ('loop/a.txt', 'Too many levels of symbolic links')])
-def test_places_where_no_file_can_be_are_named_before_any_work(tmp_path, name,
-                                                               words):
+@pytest.mark.parametrize(
+    'name, words',
+    [
+        ('file/a.txt', 'Not a directory'),
+        ('file/b/a.txt', 'Not a directory'),
+        ('folder', 'it is a folder'),
+        ('pipe', 'it is a device or a pipe'),
+        ('null', 'it is a device or a pipe'),
+        ('x' * 300, 'File name too long'),
+        ('loop/a.txt', 'Too many levels of symbolic links'),
+    ],
+)
+def test_places_where_no_file_can_be_are_named_before_any_work(
+    tmp_path, name, words
+):
     (tmp_path / 'file').write_text('mine')
     (tmp_path / 'folder').mkdir()
     os.mkfifo(tmp_path / 'pipe')
@@ -274,22 +306,29 @@ def test_places_where_no_file_can_be_are_named_before_any_work(tmp_path, name,
     (tmp_path / 'loop').symlink_to('loop')
     before = names(tmp_path)
     for writer in Writer(), Writer(overwrite=True), RENEWING:
-        for act, rest in ((writer.check, ()), (writer.write, ('new', ))):
-            with pytest.raises(WriteError, match='cannot write .*'
-                               f'{name}: {words}'):
+        for act, rest in ((writer.check, ()), (writer.write, ('new',))):
+            with pytest.raises(
+                WriteError, match=f'cannot write .*{name}: {words}'
+            ):
                 act(tmp_path / name, *rest)
     assert names(tmp_path) == before
 
 
-@pytest.mark.parametrize('flags, words', [
-    (0, 'Permission denied'), (os.ST_RDONLY, 'Read-only file system')])
+@pytest.mark.parametrize(
+    'flags, words',
+    [(0, 'Permission denied'), (os.ST_RDONLY, 'Read-only file system')],
+)
 def test_folder_that_cannot_be_written_is_named_before_any_work(
-        tmp_path, monkeypatch, flags, words):
+    tmp_path, monkeypatch, flags, words
+):
     # To root, whom tests may run as, everything is allowed.
     real = os.statvfs(tmp_path)
     monkeypatch.setattr(os, 'access', lambda *args: False)
-    monkeypatch.setattr(os, 'statvfs', lambda path: os.statvfs_result(
-        (*real[:8], flags, real[9])))
+    monkeypatch.setattr(
+        os,
+        'statvfs',
+        lambda path: os.statvfs_result((*real[:8], flags, real[9])),
+    )
     with pytest.raises(WriteError, match=f'cannot write .*/a.txt: {words}'):
         Writer().check(tmp_path / 'new' / 'a.txt')
 
@@ -330,7 +369,8 @@ DIRECT = re.compile(
     r"""|open\([^)\n]*['"][rb]*[wax]"""
     r'|os\.(replace|rename|link)\(|\.(replace|rename)\((draft|path|\w+_dir)'
     r'|shutil\.(copy|move)|makedirs\(|quantize_(dynamic|static)\('
-    r'|onnx\.export\(')
+    r'|onnx\.export\('
+)
 # Each with why it may: it writes to a draft, into memory, or reads.
 ALLOWED = {
     'sge_mmdet/utils/files.py': 5,  # This is the one way.
@@ -348,10 +388,16 @@ ALLOWED = {
 def test_nothing_else_in_the_package_writes_files():
     found = {}
     for path in (*ROOT.glob('sge_mmdet/**/*.py'), *ROOT.glob('tools/*.py')):
-        lines = [line.strip() for line in path.read_text().splitlines()
-                 if DIRECT.search(line)]
+        lines = [
+            line.strip()
+            for line in path.read_text().splitlines()
+            if DIRECT.search(line)
+        ]
         if lines:
             found[path.relative_to(ROOT).as_posix()] = lines
-    beyond = {path: lines for path, lines in found.items()
-              if len(lines) > ALLOWED.get(path, 0)}
+    beyond = {
+        path: lines
+        for path, lines in found.items()
+        if len(lines) > ALLOWED.get(path, 0)
+    }
     assert not beyond, 'write with sge_mmdet.utils.Writer'

@@ -37,10 +37,13 @@ def test_maps_are_what_the_layer_computes():
     for name, value in (('before', x), ('after', y)):
         np.testing.assert_allclose(
             getattr(maps, name),
-            value[0].abs().unflatten(0, (4, 3)).mean(1).detach(), rtol=1e-5)
+            value[0].abs().unflatten(0, (4, 3)).mean(1).detach(),
+            rtol=1e-5,
+        )
     np.testing.assert_allclose(maps.normalized.mean((1, 2)), 0, atol=1e-6)
-    np.testing.assert_allclose(maps.normalized.std((1, 2), ddof=1), 1,
-                               rtol=1e-3)
+    np.testing.assert_allclose(
+        maps.normalized.std((1, 2), ddof=1), 1, rtol=1e-3
+    )
     assert (maps.similarity.mean((1, 2)) > 0).all()
 
 
@@ -54,18 +57,31 @@ def test_chosen_groups_are_those_that_vary_most(maps):
 
 @pytest.mark.parametrize('groups', [[4], [-1, 2]])
 def test_group_that_does_not_exist_is_named(maps, groups):
-    with pytest.raises(ValueError, match=r'groups 0 to 3, got .*'
-                       f'{groups[0]}'):
+    with pytest.raises(
+        ValueError,
+        match=r'groups 0 to 3, got .*'
+        f'{groups[0]}',
+    ):
         gates_figure(np.zeros((9, 7, 3)), {'gate': maps}, 'a layer', groups)
 
 
 def test_chosen_layers_are_the_last_of_each_stage():
-    names = ['backbone.layer1.0.sge', 'backbone.layer1.1.sge',
-             'backbone.layer2.0.sge', 'neck.sge.0', 'neck.sge.1']
+    names = [
+        'backbone.layer1.0.sge',
+        'backbone.layer1.1.sge',
+        'backbone.layer2.0.sge',
+        'neck.sge.0',
+        'neck.sge.1',
+    ]
     assert choose_layers(names) == [
-        'backbone.layer1.1.sge', 'backbone.layer2.0.sge', 'neck.sge.1']
+        'backbone.layer1.1.sge',
+        'backbone.layer2.0.sge',
+        'neck.sge.1',
+    ]
     assert choose_layers(names, ['layer1', 'neck.sge.0']) == [
-        *names[:2], 'neck.sge.0']
+        *names[:2],
+        'neck.sge.0',
+    ]
     with pytest.raises(ValueError, match=r'like layer9; there are backbone'):
         choose_layers(names, ['layer9'])
 
@@ -89,22 +105,32 @@ def test_model_without_sge_is_said():
 
 
 @pytest.mark.parametrize('names', [['gate'], ['before', 'after']])
-def test_sheet_has_a_row_for_each_group_and_a_column_for_each_gate(maps,
-                                                                   names):
+def test_sheet_has_a_row_for_each_group_and_a_column_for_each_gate(
+    maps, names
+):
     image = np.random.default_rng(0).integers(0, 255, (90, 70, 3))
-    figure = gates_figure(image, dict.fromkeys(names, maps), 'a layer',
-                          number=2)
-    titles = [axis.get_title().split('\n')[0] for axis in figure.axes
-              if axis.get_title()]
-    assert titles == 2 * ['image', *names, 'activation before SGE',
-                          'activation after SGE']
-    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()
-            ] == [f'group {group}' for group in maps.choose_groups(number=2)]
+    figure = gates_figure(
+        image, dict.fromkeys(names, maps), 'a layer', number=2
+    )
+    titles = [
+        axis.get_title().split('\n')[0]
+        for axis in figure.axes
+        if axis.get_title()
+    ]
+    assert titles == 2 * [
+        'image',
+        *names,
+        'activation before SGE',
+        'activation after SGE',
+    ]
+    assert [
+        axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()
+    ] == [f'group {group}' for group in maps.choose_groups(number=2)]
 
 
 def test_padding_of_the_batch_is_not_drawn_over_the_image(maps):
     image = np.zeros((90, 70, 3))
-    padded = dataclasses.replace(maps, covered=(1.5, 2.))
+    padded = dataclasses.replace(maps, covered=(1.5, 2.0))
     figure = gates_figure(image, {'gate': padded}, 'a layer', [0])
     axis = figure.axes[1]
     assert tuple(axis.images[1].get_extent()) == (0, 140, 135, 0)

@@ -71,9 +71,9 @@ def build(kind: str, depth: int) -> torch.nn.Module:
     from mmengine.config import Config
 
     import sge_mmdet  # noqa: F401
-    from sge_mmdet.utils.stock_mmdet import stock_path
+    from sge_mmdet.utils.upstream import upstream_path
     register_all_modules()
-    model = Config.fromfile(stock_path(
+    model = Config.fromfile(upstream_path(
         'configs', 'retinanet', 'retinanet_r50_fpn_1x_coco.py')).model
     model.backbone.update(type=kind, depth=depth, init_cfg=None,
                           frozen_stages=-1)

@@ -5,6 +5,7 @@ Plain models get random weights and norm statistics, are converted to models
 with SGE, and run beside them on the same image. The difference is relative to
 the largest output.
 """
+
 import argparse
 import sys
 from importlib import import_module
@@ -31,16 +32,25 @@ BACKBONES = {
     'ResNet-101': dict(type='ResNet', depth=101),
     'ResNet-50, GN': dict(type='ResNet', depth=50, norm_cfg=GN),
     'ResNet-50, GN and WS': dict(
-        type='ResNet', depth=50, norm_cfg=GN, conv_cfg=dict(type='ConvWS')),
+        type='ResNet', depth=50, norm_cfg=GN, conv_cfg=dict(type='ConvWS')
+    ),
     'ResNeXt-101 32x4d': dict(
-        type='ResNeXt', depth=101, groups=32, base_width=4),
+        type='ResNeXt', depth=101, groups=32, base_width=4
+    ),
     'Res2Net-50': dict(type='Res2Net', depth=50, scales=4, base_width=26),
     'ResNeSt-50': dict(type='ResNeSt', depth=50),
     'RegNetX-800MF': dict(type='RegNet', arch='regnetx_800mf'),
     'TridentNet-50': dict(
-        type='TridentResNet', depth=50, num_stages=3, strides=(1, 2, 2),
-        dilations=(1, 1, 1), out_indices=(2, ), num_branch=3,
-        test_branch_idx=1, trident_dilations=(1, 2, 3)),
+        type='TridentResNet',
+        depth=50,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+        num_branch=3,
+        test_branch_idx=1,
+        trident_dilations=(1, 2, 3),
+    ),
 }
 DETECTORS = {
     'Faster R-CNN R-50': 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
@@ -70,7 +80,7 @@ def draw_weights_and_statistics(model: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                gain = (2 / parameter[0].numel())**0.5
+                gain = (2 / parameter[0].numel()) ** 0.5
                 parameter.normal_(0, gain, generator=generator)
             else:
                 parameter.uniform_(0, 0.5, generator=generator)
@@ -110,12 +120,16 @@ def relative_difference(before: Any, after: Any) -> float:
     pairs = [list(_tensors(outputs)) for outputs in (before, after)]
     assert len(pairs[0]) == len(pairs[1])
     # Unlike Python's, torch's maximum is NaN if one is.
-    return float(torch.stack([(a - b).abs().max() / a.abs().max()
-                              for a, b in zip(*pairs)]).max())
+    return float(
+        torch.stack(
+            [(a - b).abs().max() / a.abs().max() for a, b in zip(*pairs)]
+        ).max()
+    )
 
 
-def compare_detectors(plain: nn.Module, ours: nn.Module,
-                      image: Tensor) -> float:
+def compare_detectors(
+    plain: nn.Module, ours: nn.Module, image: Tensor
+) -> float:
     """Return the largest relative difference of any head's raw output.
 
     Heads behind proposals see the same proposals, those of the plain model:
@@ -125,26 +139,42 @@ def compare_detectors(plain: nn.Module, ours: nn.Module,
     differences = [relative_difference(*features)]
     has_rpn = getattr(plain, 'with_rpn', False)
     first = 'rpn_head' if has_rpn else 'bbox_head'
-    differences.append(relative_difference(
-        *(getattr(model, first)(maps)
-          for model, maps in zip((plain, ours), features))))
+    differences.append(
+        relative_difference(
+            *(
+                getattr(model, first)(maps)
+                for model, maps in zip((plain, ours), features)
+            )
+        )
+    )
     if has_rpn:
         size = tuple(image.shape[2:])
-        samples = [DetDataSample(metainfo=dict(
-            img_shape=size, ori_shape=size, scale_factor=(1., 1.)))]
-        proposals = plain.rpn_head.predict(features[0], samples,
-                                           rescale=False)
-        differences.append(relative_difference(
-            *(model.roi_head.forward(maps, proposals, samples)
-              for model, maps in zip((plain, ours), features))))
+        samples = [
+            DetDataSample(
+                metainfo=dict(
+                    img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)
+                )
+            )
+        ]
+        proposals = plain.rpn_head.predict(features[0], samples, rescale=False)
+        differences.append(
+            relative_difference(
+                *(
+                    model.roi_head.forward(maps, proposals, samples)
+                    for model, maps in zip((plain, ours), features)
+                )
+            )
+        )
     return float(torch.tensor(differences).max())
 
 
 def compare_authors_classifier(depth: int) -> float:
     """Return the difference to the features of the authors' own code."""
     golden = _load_test_module('golden')
-    weights = {f'module.{key}': value
-               for key, value in golden.golden_weights(depth).items()}
+    weights = {
+        f'module.{key}': value
+        for key, value in golden.golden_weights(depth).items()
+    }
     backbone = SGEResNet(depth)
     backbone.load_state_dict(convert_state_dict(weights).state_dict)
     backbone.eval()
@@ -164,21 +194,29 @@ def compare_authors_heads(kind: str) -> float:
     for key, weight in old.items():
         layer = key.split('.')[-2]
         if not key.endswith('.weight') or layer not in (
-                'fc_cls', 'fc_reg', 'conv_logits', 'retina_cls', 'rpn_cls'):
+            'fc_cls',
+            'fc_reg',
+            'conv_logits',
+            'retina_cls',
+            'rpn_cls',
+        ):
             continue
         moved = key if key in new else f'roi_head.{key}'
         x = torch.randn(5, weight.shape[1])
         held, got = (
             torch.nn.functional.linear(
-                x, state[name].flatten(1)[:, :x.shape[1]],
-                state[name.replace('weight', 'bias')])
-            for state, name in ((old, key), (new, moved)))
+                x,
+                state[name].flatten(1)[:, : x.shape[1]],
+                state[name.replace('weight', 'bias')],
+            )
+            for state, name in ((old, key), (new, moved))
+        )
         if layer == 'fc_cls':
             held, got = held.softmax(1), got.softmax(1)
             held = torch.cat([held[:, 1:], held[:, :1]], 1)
         elif layer in ('fc_reg', 'conv_logits'):
             # Without what belonged to the background.
-            held = held[:, held.shape[1] - got.shape[1]:]
+            held = held[:, held.shape[1] - got.shape[1] :]
         before.append(held)
         after.append(got)
     return relative_difference(before, after)
@@ -203,8 +241,9 @@ def _tensors(outputs: Any) -> Iterator[Tensor]:
 @torch.no_grad()
 def rows() -> Iterator[Tuple[str, str, float]]:
     """Yield what was converted, what was compared, and the difference."""
-    image = torch.randn(1, 3, 224, 224,
-                        generator=torch.Generator().manual_seed(0))
+    image = torch.randn(
+        1, 3, 224, 224, generator=torch.Generator().manual_seed(0)
+    )
     MODELS.register_module(module=Features, force=True)
     for name, backbone in BACKBONES.items():
         cfg = Config(dict(model=dict(type='Features', backbone=backbone)))
@@ -215,14 +254,23 @@ def rows() -> Iterator[Tuple[str, str, float]]:
         for where in 'backbone', 'both':
             plain, ours = convert_plain(cfg, where=where)
             place = 'backbone' if where == 'backbone' else 'backbone and FPN'
-            yield (name, f'detector, SGE in {place}',
-                   compare_detectors(plain, ours, image))
+            yield (
+                name,
+                f'detector, SGE in {place}',
+                compare_detectors(plain, ours, image),
+            )
     for depth in 18, 50:
-        yield (f"authors' SGE-ResNet-{depth}", "features of the authors' code",
-               compare_authors_classifier(depth))
+        yield (
+            f"authors' SGE-ResNet-{depth}",
+            "features of the authors' code",
+            compare_authors_classifier(depth),
+        )
     for kind in 'faster-rcnn', 'mask-rcnn', 'cascade-rcnn', 'retinanet':
-        yield (f"authors' {kind}", 'scores, boxes, masks of the old heads',
-               compare_authors_heads(kind))
+        yield (
+            f"authors' {kind}",
+            'scores, boxes, masks of the old heads',
+            compare_authors_heads(kind),
+        )
 
 
 def main() -> None:
@@ -233,9 +281,11 @@ def main() -> None:
     good = True
     for name, compared, difference in rows():
         good &= difference < TOLERANCE  # False for NaN as well
-        print(f'{name:22} {compared:36} {difference:.1e}'
-              f'{"" if difference < TOLERANCE else "  TOO LARGE"}',
-              flush=True)
+        print(
+            f'{name:22} {compared:36} {difference:.1e}'
+            f'{"" if difference < TOLERANCE else "  TOO LARGE"}',
+            flush=True,
+        )
     sys.exit(not good)
 
 

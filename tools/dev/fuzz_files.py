@@ -14,6 +14,7 @@ run anything, take more than 20 seconds, or more memory than ten times its
 size and 100 MB. Anything else is a defect; it is listed with its number, and
 "--first NUMBER --files 1" tries it again.
 """
+
 import argparse
 import faulthandler
 import sys
@@ -29,16 +30,24 @@ def main() -> None:
     """Try the files, print the defects and what the files ended in."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--files', type=int, default=5400,
-                        help='how many; default: 5400')
-    parser.add_argument('--first', type=int, default=0,
-                        help='number of the first; default: 0')
-    parser.add_argument('--processes', type=int, default=2,
-                        help='how many at once; default: 2')
-    parser.add_argument('--keep', type=Path, metavar='FOLDER',
-                        help='write the first file to a new folder, with '
-                        'the good ones, and stop')
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--files', type=int, default=5400, help='how many; default: 5400'
+    )
+    parser.add_argument(
+        '--first', type=int, default=0, help='number of the first; default: 0'
+    )
+    parser.add_argument(
+        '--processes', type=int, default=2, help='how many at once; default: 2'
+    )
+    parser.add_argument(
+        '--keep',
+        type=Path,
+        metavar='FOLDER',
+        help='write the first file to a new folder, with '
+        'the good ones, and stop',
+    )
     args = parser.parse_args()
     if args.keep:
         files = make_files(args.keep)

@@ -11,6 +11,7 @@ Environment variables:
     SGE_REAL_CXX: The compiler to run. Default: ``c++``.
     SGE_PCH_DIR: An existing folder for the precompiled header. Required.
 """
+
 import fcntl
 import os
 import shlex
@@ -42,12 +43,22 @@ def main() -> None:
             # ninja starts several compilations at once; one writes the header.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not header.exists():
-                header.write_text(''.join(f'#include <{name}>\n'
-                                          for name in HEADERS))
+                header.write_text(
+                    ''.join(f'#include <{name}>\n' for name in HEADERS)
+                )
                 # Without the precompiled form the plain header is included:
                 # slower, and still right, so a failure here ends nothing.
-                subprocess.run([*cxx, *header_flags(args), '-x', 'c++-header',
-                                str(header), '-o', f'{header}.gch'])
+                subprocess.run(
+                    [
+                        *cxx,
+                        *header_flags(args),
+                        '-x',
+                        'c++-header',
+                        str(header),
+                        '-o',
+                        f'{header}.gch',
+                    ]
+                )
         args = ['-include', str(header), *args]
     os.execvp(cxx[0], [*cxx, *args])
 

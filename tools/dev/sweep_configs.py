@@ -4,6 +4,7 @@
 Each config is written as a short derived config, loaded again, and its
 backbone is built with SGE and run on an image of 128 x 128 pixels.
 """
+
 import argparse
 import json
 import sys
@@ -22,7 +23,7 @@ from torch import nn
 from sge_mmdet import SpatialGroupEnhance
 from sge_mmdet.conversion import NotApplicableError, write_sge_config
 from sge_mmdet.conversion.add_sge import BACKBONE_KEYS, find_parts
-from sge_mmdet.utils import quiet_log, stock_path
+from sge_mmdet.utils import quiet_log, upstream_path
 
 BUILT, FAILED, NOT_APPLICABLE = 'built', 'failed', 'not applicable'
 
@@ -36,12 +37,14 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def stock_config_names() -> List[str]:
+def upstream_config_names() -> List[str]:
     """Return the paths of all configs below MMDetection's ``configs``."""
-    folder = stock_path('configs')
+    folder = upstream_path('configs')
     return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob('*.py')
-        if not {'_base_', '__pycache__'} & set(path.parts))
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob('*.py')
+        if not {'_base_', '__pycache__'} & set(path.parts)
+    )
 
 
 def try_config(name: str, folder: Path, **options: object) -> Outcome:
@@ -53,18 +56,23 @@ def try_config(name: str, folder: Path, **options: object) -> Outcome:
         **options: Of ``add_sge``.
     """
     try:
-        stock = Config.fromfile(stock_path('configs', name))
+        upstream = Config.fromfile(upstream_path('configs', name))
     except Exception as error:
-        return Outcome(name, '-', NOT_APPLICABLE,
-                       f'does not load without SGE: {_first_line(error)}')
-    if not isinstance(stock.get('model'), dict):
+        return Outcome(
+            name,
+            '-',
+            NOT_APPLICABLE,
+            f'does not load without SGE: {_first_line(error)}',
+        )
+    if not isinstance(upstream.get('model'), dict):
         return Outcome(name, '-', NOT_APPLICABLE, 'has no model')
-    plain = dict(find_parts(stock.model, BACKBONE_KEYS))
+    plain = dict(find_parts(upstream.model, BACKBONE_KEYS))
     kind = ', '.join(sorted({str(cfg.get('type')) for cfg in plain.values()}))
     try:
         with quiet_log():
-            cfg = write_sge_config(f'mmdet::{name}', folder / 'sge.py',
-                                   overwrite=True, **options)
+            cfg = write_sge_config(
+                f'mmdet::{name}', folder / 'sge.py', overwrite=True, **options
+            )
     except NotApplicableError as error:
         # The product's own answer, in words.
         return Outcome(name, kind, NOT_APPLICABLE, _first_line(error))
@@ -98,13 +106,17 @@ def _run_backbones(before: dict, after: dict) -> None:
     for cfg in before, after:
         backbone = MODELS.build(cfg)
         backbone.eval()
-        layers = [part for part in backbone.modules()
-                  if isinstance(part, SpatialGroupEnhance)]
+        layers = [
+            part
+            for part in backbone.modules()
+            if isinstance(part, SpatialGroupEnhance)
+        ]
         for layer in layers:
             layer.register_forward_hook(lambda part, *_: calls.append(part))
         with torch.no_grad():
-            shapes.append([out.shape for out in
-                           backbone(torch.rand(1, 3, 128, 128))])
+            shapes.append(
+                [out.shape for out in backbone(torch.rand(1, 3, 128, 128))]
+            )
     assert layers and {*calls} == {*layers}, 'an SGE layer was not run'
     assert shapes[0] == shapes[1], f'shapes changed: {shapes}'
     _seen[key] = True
@@ -122,8 +134,11 @@ def _builds(configs: Iterator[dict]) -> bool:
 def _key(cfg: dict) -> str:
     """Return a text that equal configs share, wherever they stand."""
     drop = ('_scope_', 'init_cfg')
-    return json.dumps({key: value for key, value in cfg.items()
-                       if key not in drop}, sort_keys=True, default=str)
+    return json.dumps(
+        {key: value for key, value in cfg.items() if key not in drop},
+        sort_keys=True,
+        default=str,
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -137,24 +152,37 @@ def tabulate(outcomes: List[Outcome]) -> str:
     statuses = (BUILT, FAILED, NOT_APPLICABLE)
     counts = Counter((outcome.kind, outcome.status) for outcome in outcomes)
     width = max(map(len, kinds))
-    lines = [f'{"backbone":{width}}  ' + '  '.join(f'{s:>14}'
-                                                   for s in statuses)]
+    lines = [
+        f'{"backbone":{width}}  ' + '  '.join(f'{s:>14}' for s in statuses)
+    ]
     for kind in kinds:
-        lines.append(f'{kind:{width}}  ' + '  '.join(
-            f'{counts[kind, status]:14}' for status in statuses))
-    lines.append(f'{"all":{width}}  ' + '  '.join(
-        f'{sum(o.status == status for o in outcomes):14}'
-        for status in statuses))
+        lines.append(
+            f'{kind:{width}}  '
+            + '  '.join(f'{counts[kind, status]:14}' for status in statuses)
+        )
+    lines.append(
+        f'{"all":{width}}  '
+        + '  '.join(
+            f'{sum(o.status == status for o in outcomes):14}'
+            for status in statuses
+        )
+    )
     for status in (FAILED, NOT_APPLICABLE):
-        reasons = Counter(outcome.reason.partition(';')[0][:150]
-                          for outcome in outcomes if outcome.status == status)
+        reasons = Counter(
+            outcome.reason.partition(';')[0][:150]
+            for outcome in outcomes
+            if outcome.status == status
+        )
         if reasons:
             lines += ['', f'{status}:'] + [
                 f'{number:5}  {reason}'
                 for reason, number in reasons.most_common()
             ]
-    lines += [f'FAILED {outcome.name}' for outcome in outcomes
-              if outcome.status == FAILED]
+    lines += [
+        f'FAILED {outcome.name}'
+        for outcome in outcomes
+        if outcome.status == FAILED
+    ]
     return '\n'.join(lines)
 
 
@@ -168,7 +196,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         outcomes = [
             try_config(name, Path(folder), **vars(args))
-            for name in track_iter_progress(stock_config_names())
+            for name in track_iter_progress(upstream_config_names())
         ]
     print(f'\n{tabulate(outcomes)}')
     sys.exit(any(outcome.status == FAILED for outcome in outcomes))

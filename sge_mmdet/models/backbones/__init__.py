@@ -1,9 +1,15 @@
-"""Backbones with SGE, and with what it is compared with."""
-from .compared import BAMResNet, SKResNet
+"""Backbones with SGE."""
+
+from ...utils.moved import moved
 from .sge_resnet import PLUGIN_POSITIONS, SGEResNet, check_plugins
 from .sge_resnext import SGEResNeXt
 
-__all__ = [
-    'PLUGIN_POSITIONS', 'BAMResNet', 'SGEResNeXt', 'SGEResNet', 'SKResNet',
-    'check_plugins'
-]
+__all__ = ['PLUGIN_POSITIONS', 'SGEResNeXt', 'SGEResNet', 'check_plugins']
+
+__getattr__ = moved(
+    __name__,
+    {
+        'BAMResNet': 'sge_mmdet.models.baselines.BAMResNet',
+        'SKResNet': 'sge_mmdet.models.baselines.SKResNet',
+    },
+)

@@ -1,4 +1,5 @@
 """Residual blocks that end with SGE, the addition and ReLU in one pass."""
+
 from typing import Any, List, Optional, Tuple
 
 import torch.utils.checkpoint as cp
@@ -41,8 +42,9 @@ class SGEBasicBlock(_SGEBlock, resnet.BasicBlock):
         **kwargs: Of MMDetection's ``BasicBlock``.
     """
 
-    def __init__(self, inplanes: int, planes: int, *, sge: dict,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self, inplanes: int, planes: int, *, sge: dict, **kwargs: Any
+    ) -> None:
         super().__init__(inplanes, planes, **kwargs)
         self.sge = SpatialGroupEnhance(planes, **sge)
 
@@ -63,10 +65,16 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
         **kwargs: Of MMDetection's ``Bottleneck``.
     """
 
-    def __init__(self, *args: Any, sge: dict,
-                 plugins: Optional[List[dict]] = None, **kwargs: Any) -> None:
-        last = dict(cfg=dict(type='SpatialGroupEnhance', **sge),
-                    position='after_conv3')
+    def __init__(
+        self,
+        *args: Any,
+        sge: dict,
+        plugins: Optional[List[dict]] = None,
+        **kwargs: Any,
+    ) -> None:
+        last = dict(
+            cfg=dict(type='SpatialGroupEnhance', **sge), position='after_conv3'
+        )
         super().__init__(*args, plugins=[*(plugins or ()), last], **kwargs)
 
     def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
@@ -75,16 +83,24 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
         out = self.forward_plugin(out, self.after_conv1_plugin_names)
         out = self.relu(self.norm2(self.conv2(out)))
         out = self.forward_plugin(out, self.after_conv2_plugin_names)
-        return self.conv3(out), self.norm3, [
-            getattr(self, name) for name in self.after_conv3_plugin_names]
+        return (
+            self.conv3(out),
+            self.norm3,
+            [getattr(self, name) for name in self.after_conv3_plugin_names],
+        )
 
 
 class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
     """The same of ResNeXt; arguments as of :class:`SGEBottleneck`."""
 
 
-def end_block(out: Tensor, identity: Tensor, norm: nn.Module,
-              plugins: List[nn.Module], relu: nn.Module) -> Tensor:
+def end_block(
+    out: Tensor,
+    identity: Tensor,
+    norm: nn.Module,
+    plugins: List[nn.Module],
+    relu: nn.Module,
+) -> Tensor:
     """Return ``relu(plugins(norm(out)) + identity)``.
 
     SGE, which is the last plugin, the addition and ReLU run as one operator,
@@ -126,10 +142,17 @@ def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
         FixedNorm or None: For a batch norm in evaluation mode; None for any
         other.
     """
-    tensors = [getattr(norm, name, None) for name in
-               ('weight', 'bias', 'running_mean', 'running_var')]
-    if norm.training or any(tensor is None for tensor in tensors) or not any(
-            _runs_as(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)):
+    tensors = [
+        getattr(norm, name, None)
+        for name in ('weight', 'bias', 'running_mean', 'running_var')
+    ]
+    if (
+        norm.training
+        or any(tensor is None for tensor in tensors)
+        or not any(
+            _runs_as(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)
+        )
+    ):
         return None
     return FixedNorm(*tensors, norm.eps)
 
@@ -141,11 +164,18 @@ def _runs_as(module: nn.Module, kind: type) -> bool:
     is not, nor where hooks watch it.
     """
     is_watched = (
-        module._forward_hooks or module._forward_pre_hooks
-        or module._backward_hooks or module._backward_pre_hooks
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
         or module_hooks._global_forward_hooks
         or module_hooks._global_forward_pre_hooks
         or module_hooks._global_backward_hooks
-        or module_hooks._global_backward_pre_hooks)
-    return (isinstance(module, kind) and type(module).forward is kind.forward
-            and 'forward' not in vars(module) and not is_watched)
+        or module_hooks._global_backward_pre_hooks
+    )
+    return (
+        isinstance(module, kind)
+        and type(module).forward is kind.forward
+        and 'forward' not in vars(module)
+        and not is_watched
+    )

@@ -1,4 +1,5 @@
 """ResNet with SGE in its residual blocks."""
+
 import inspect
 import re
 from typing import Any, Optional, Sequence
@@ -13,8 +14,10 @@ from .sge_blocks import SGEBasicBlock, SGEBottleneck
 
 PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 SGE_OPTIONS = tuple(
-    name for name in inspect.signature(SpatialGroupEnhance).parameters
-    if name != 'in_channels')
+    name
+    for name in inspect.signature(SpatialGroupEnhance).parameters
+    if name != 'in_channels'
+)
 
 
 @MODELS.register_module()
@@ -59,46 +62,63 @@ class SGEResNet(ResNet):
     # The block with SGE of each block.
     sge_blocks = {BasicBlock: SGEBasicBlock, Bottleneck: SGEBottleneck}
 
-    def __init__(self,
-                 depth: int,
-                 sge: Optional[dict] = None,
-                 sge_stages: Sequence[bool] = (True, True, True, True),
-                 plugins: Optional[Sequence[dict]] = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        depth: int,
+        sge: Optional[dict] = None,
+        sge_stages: Sequence[bool] = (True, True, True, True),
+        plugins: Optional[Sequence[dict]] = None,
+        **kwargs: Any,
+    ) -> None:
         # ResNet.__init__ calls make_res_layer, which reads both.
         self.sge = dict(sge or {})
         self.sge_stages = tuple(sge_stages)
-        self._check_options(depth, kwargs.get('num_stages', 4), plugins,
-                            kwargs.get('dcn'))
+        self._check_options(
+            depth, kwargs.get('num_stages', 4), plugins, kwargs.get('dcn')
+        )
         super().__init__(depth=depth, plugins=plugins, **kwargs)
 
-    def _check_options(self, depth: int, num_stages: int,
-                       plugins: Optional[Sequence[dict]],
-                       dcn: Optional[dict]) -> None:
+    def _check_options(
+        self,
+        depth: int,
+        num_stages: int,
+        plugins: Optional[Sequence[dict]],
+        dcn: Optional[dict],
+    ) -> None:
         """Raise a ValueError where ResNet would fail late or wordlessly."""
         if depth not in self.arch_settings:
-            raise ValueError(f'{type(self).__name__} has the depths '
-                             f'{", ".join(map(str, self.arch_settings))}, got '
-                             f'depth={depth!r}')
+            raise ValueError(
+                f'{type(self).__name__} has the depths '
+                f'{", ".join(map(str, self.arch_settings))}, got '
+                f'depth={depth!r}'
+            )
         unknown = sorted(set(self.sge) - set(SGE_OPTIONS))
         if unknown:
-            raise ValueError(f'sge takes the options {", ".join(SGE_OPTIONS)},'
-                             f' got {", ".join(unknown)}')
+            raise ValueError(
+                f'sge takes the options {", ".join(SGE_OPTIONS)},'
+                f' got {", ".join(unknown)}'
+            )
         if len(self.sge_stages) < num_stages:
-            raise ValueError(f'sge_stages needs a value for each of the '
-                             f'{num_stages} stages, got {self.sge_stages}')
+            raise ValueError(
+                f'sge_stages needs a value for each of the '
+                f'{num_stages} stages, got {self.sge_stages}'
+            )
         groups = self.sge.get('groups')
         if isinstance(groups, (list, tuple)) and len(groups) < num_stages:
-            raise ValueError(f'sge.groups is one number or one for each of the'
-                             f' {num_stages} stages, got {groups}')
+            raise ValueError(
+                f'sge.groups is one number or one for each of the'
+                f' {num_stages} stages, got {groups}'
+            )
         check_plugins(plugins or ())
         if self.arch_settings[depth][0] is BasicBlock:
             for name, value in (('plugins', plugins), ('dcn', dcn)):
                 if value is not None:
-                    raise ValueError(f'{name} needs the Bottleneck blocks of '
-                                     f'depth 50, 101 or 152; depth={depth} '
-                                     f'has BasicBlocks (MMDetection has no '
-                                     f'{name} in those)')
+                    raise ValueError(
+                        f'{name} needs the Bottleneck blocks of '
+                        f'depth 50, 101 or 152; depth={depth} '
+                        f'has BasicBlocks (MMDetection has no '
+                        f'{name} in those)'
+                    )
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
         """Build the next stage, with SGE in its blocks where it is wanted."""
@@ -115,8 +135,9 @@ class SGEResNet(ResNet):
         super().train(mode)
         return self
 
-    def _load_from_state_dict(self, state_dict: 'dict[str, Tensor]',
-                              prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: 'dict[str, Tensor]', prefix: str, *args: Any
+    ) -> None:
         """Load this module's own state, unless it is of another backbone.
 
         MMEngine loads what fits and logs the rest, so that a ResNet-18 in a
@@ -125,26 +146,39 @@ class SGEResNet(ResNet):
         if not prefix:
             self._take_backbone(state_dict)
         found = _count_blocks(state_dict, prefix)
-        expected = {stage: count
-                    for stage, count in enumerate(self.stage_blocks, start=1)}
+        expected = {
+            stage: count
+            for stage, count in enumerate(self.stage_blocks, start=1)
+        }
         is_bottleneck = any(
             f'{prefix}layer{stage}.0.conv3.weight' in state_dict
-            for stage in found)
-        if found and (is_bottleneck != issubclass(self.block, Bottleneck)
-                      or any(found.get(stage, count) != count
-                             for stage, count in expected.items())):
+            for stage in found
+        )
+        if found and (
+            is_bottleneck != issubclass(self.block, Bottleneck)
+            or any(
+                found.get(stage, count) != count
+                for stage, count in expected.items()
+            )
+        ):
             depths = [
-                depth for depth, (block, counts) in self.arch_settings.items()
-                if is_bottleneck == issubclass(block, Bottleneck) and tuple(
-                    found.get(i + 1) for i in range(len(counts))) == counts
+                depth
+                for depth, (block, counts) in self.arch_settings.items()
+                if is_bottleneck == issubclass(block, Bottleneck)
+                and tuple(found.get(i + 1) for i in range(len(counts)))
+                == counts
             ]
-            held = f'a ResNet-{depths[0]}' if depths else (
-                f'{sorted(found.items())} (stage, blocks)')
+            held = (
+                f'a ResNet-{depths[0]}'
+                if depths
+                else (f'{sorted(found.items())} (stage, blocks)')
+            )
             raise ValueError(
                 f'The checkpoint holds {held}, the model is an '
                 f'{type(self).__name__} of depth={self.depth}; nothing was '
                 'loaded. Set the depth of the checkpoint or load one of the '
-                'same depth')
+                'same depth'
+            )
         self._check_width(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -157,18 +191,23 @@ class SGEResNet(ResNet):
         if not state_dict or own & state_dict.keys():
             return
         keys = list(state_dict)
-        held = {key[len('backbone.'):]: state_dict.pop(key)
-                for key in keys if key.startswith('backbone.')}
+        held = {
+            key[len('backbone.') :]: state_dict.pop(key)
+            for key in keys
+            if key.startswith('backbone.')
+        }
         if not own & held.keys():
             raise ValueError(
                 f'The checkpoint has no weights of an {type(self).__name__}: '
                 f'its keys are {", ".join(keys[:4])}, ...; nothing was loaded.'
                 ' Load one that has "layer1.0.conv1.weight", or name what '
-                'stands before that in its keys by init_cfg.prefix')
+                'stands before that in its keys by init_cfg.prefix'
+            )
         state_dict.update(held)
 
-    def _check_width(self, state_dict: 'dict[str, Tensor]',
-                     prefix: str) -> None:
+    def _check_width(
+        self, state_dict: 'dict[str, Tensor]', prefix: str
+    ) -> None:
         """Raise if the first 3x3 convolution of the blocks differs."""
         name = 'layer1.0.conv2.weight'
         held = state_dict.get(f'{prefix}{name}')
@@ -178,7 +217,8 @@ class SGEResNet(ResNet):
                 f'{prefix}{name} in the checkpoint has the shape '
                 f'{tuple(held.shape)}, the {type(self).__name__} '
                 f'{tuple(built.shape)}; nothing was loaded. Load a checkpoint '
-                'of the same kind of ResNet, groups and width')
+                'of the same kind of ResNet, groups and width'
+            )
 
 
 def check_plugins(plugins: Sequence[dict]) -> None:
@@ -193,16 +233,21 @@ def check_plugins(plugins: Sequence[dict]) -> None:
     """
     for plugin in plugins:
         if not isinstance(plugin, dict):
-            raise ValueError('A plugin is a dict(cfg=dict(...), position=...)'
-                             f', got {plugin!r}')
+            raise ValueError(
+                'A plugin is a dict(cfg=dict(...), position=...)'
+                f', got {plugin!r}'
+            )
         if plugin.get('position') not in PLUGIN_POSITIONS:
-            raise ValueError(f'A plugin stands at one of '
-                             f'{", ".join(PLUGIN_POSITIONS)}, got '
-                             f'position={plugin.get("position")!r}')
+            raise ValueError(
+                f'A plugin stands at one of '
+                f'{", ".join(PLUGIN_POSITIONS)}, got '
+                f'position={plugin.get("position")!r}'
+            )
 
 
-def _count_blocks(state_dict: 'dict[str, Tensor]',
-                  prefix: str) -> 'dict[int, int]':
+def _count_blocks(
+    state_dict: 'dict[str, Tensor]', prefix: str
+) -> 'dict[int, int]':
     """Return the number of residual blocks of each stage in a state dict."""
     pattern = re.compile(re.escape(prefix) + r'layer(\d)\.(\d+)\.conv1\.')
     counts = {}

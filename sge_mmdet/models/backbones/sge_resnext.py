@@ -1,4 +1,5 @@
 """ResNeXt with SGE in its residual blocks."""
+
 from mmdet.models.backbones.resnext import Bottleneck, ResNeXt
 from mmdet.registry import MODELS
 

@@ -1,11 +1,16 @@
-"""Layers to be plugged into models."""
-from .bam import BAM
-from .cbam import CBAM
-from .selective_kernel import SelectiveKernel
-from .spatial_group_enhance import SpatialGroupEnhance
-from .squeeze_excitation import SqueezeExcitation
+"""Layers that are plugged into models."""
 
-__all__ = [
-    'BAM', 'CBAM', 'SelectiveKernel', 'SpatialGroupEnhance',
-    'SqueezeExcitation'
-]
+from ...utils.moved import moved
+from .spatial_group_enhance import SpatialGroupEnhance
+
+__all__ = ['SpatialGroupEnhance']
+
+__getattr__ = moved(
+    __name__,
+    {
+        'BAM': 'sge_mmdet.models.baselines.BAM',
+        'CBAM': 'sge_mmdet.models.baselines.CBAM',
+        'SelectiveKernel': 'sge_mmdet.models.baselines.SelectiveKernel',
+        'SqueezeExcitation': 'sge_mmdet.models.baselines.SqueezeExcitation',
+    },
+)

@@ -1,4 +1,5 @@
 """Where plugins have to be registered."""
+
 from typing import TypeVar
 
 from mmdet.registry import MODELS

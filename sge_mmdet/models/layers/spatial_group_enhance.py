@@ -1,4 +1,5 @@
 """The SGE layer, as a plugin for the backbones of MMDetection."""
+
 from ...ops import SpatialGroupEnhance
 from .plugin import register_plugin
 

@@ -1,4 +1,5 @@
 """Necks with SGE."""
+
 from .sge_fpn import SGE_NECKS, SGEFPN, SGEOutputs
 
 __all__ = ['SGEFPN', 'SGE_NECKS', 'SGEOutputs']

@@ -1,4 +1,5 @@
 """Feature pyramids with SGE on each of their outputs."""
+
 from typing import Any, Optional, Sequence, Tuple
 
 from mmdet.models.necks import FPN, HRFPN, PAFPN, ChannelMapper
@@ -27,7 +28,8 @@ class SGEOutputs(nn.Module):
         super().__init__(**kwargs)
         self.sge = nn.ModuleList(
             SpatialGroupEnhance(self.out_channels, **(sge or {}))
-            for _ in range(self.num_outs))
+            for _ in range(self.num_outs)
+        )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
         """Return the enhanced levels, each of shape (N, C, H, W)."""
@@ -56,8 +58,9 @@ class SGEFPN(SGEOutputs, FPN):
         >>> import torch
         >>> from sge_mmdet import SGEFPN
         >>> neck = SGEFPN(in_channels=[8, 16], out_channels=64, num_outs=3)
-        >>> for level in neck([torch.rand(1, 8, 8, 8),
-        ...                    torch.rand(1, 16, 4, 4)]):
+        >>> for level in neck(
+        ...     [torch.rand(1, 8, 8, 8), torch.rand(1, 16, 4, 4)]
+        ... ):
         ...     print(tuple(level.shape))
         (1, 64, 8, 8)
         (1, 64, 4, 4)
@@ -95,5 +98,5 @@ SGE_NECKS = {
     FPN: SGEFPN,
     PAFPN: SGEPAFPN,
     HRFPN: SGEHRFPN,
-    ChannelMapper: SGEChannelMapper
+    ChannelMapper: SGEChannelMapper,
 }

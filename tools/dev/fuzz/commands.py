@@ -1,4 +1,5 @@
 """What reads a file: the tools, as a user runs them, and what they call."""
+
 import importlib.util
 import sys
 from pathlib import Path
@@ -8,8 +9,8 @@ from unittest import mock
 
 from mmengine.runner import CheckpointLoader
 
+from sge_mmdet.engine import run_upstream_tool
 from sge_mmdet.evaluation.engines import ENGINES, default_engine
-from sge_mmdet.runner import run_stock_tool
 from sge_mmdet.study import plan_study
 
 from .good_files import ROOT
@@ -28,8 +29,9 @@ class Command(NamedTuple):
     check: Optional[Callable[[], None]] = None
 
 
-def commands(random: Random, kind: str, path: Path,
-             folder: Path) -> List[Command]:
+def commands(
+    random: Random, kind: str, path: Path, folder: Path
+) -> List[Command]:
     """Return what reads an edited file, as a user would have it read.
 
     Args:
@@ -41,44 +43,96 @@ def commands(random: Random, kind: str, path: Path,
     out = folder / 'out'
     if kind.endswith('.py'):
         return [
-            Command(lambda: tool('add_sge.py', path, '-o', out / 'new.py',
-                                 '--overwrite', '--groups', 32)),
-            Command(lambda: named(plan_study, [path], [0], folder / 'study'
-                                  / path.stem, options={})),
-            Command(lambda: preflight(path))]
+            Command(
+                lambda: tool(
+                    'add_sge.py',
+                    path,
+                    '-o',
+                    out / 'new.py',
+                    '--overwrite',
+                    '--groups',
+                    32,
+                )
+            ),
+            Command(
+                lambda: named(
+                    plan_study,
+                    [path],
+                    [0],
+                    folder / 'study' / path.stem,
+                    options={},
+                )
+            ),
+            Command(lambda: preflight(path)),
+        ]
     if kind.endswith('.pth'):
         return [
-            Command(lambda: named(CheckpointLoader.load_checkpoint,
-                                  str(path), 'cpu'),
-                    lambda: check_weights(path)),
-            Command(lambda: tool('convert_checkpoint.py', path, '-o',
-                                 out / 'new.pth', '--overwrite'))]
+            Command(
+                lambda: named(
+                    CheckpointLoader.load_checkpoint, str(path), 'cpu'
+                ),
+                lambda: check_weights(path),
+            ),
+            Command(
+                lambda: tool(
+                    'convert_checkpoint.py',
+                    path,
+                    '-o',
+                    out / 'new.pth',
+                    '--overwrite',
+                )
+            ),
+        ]
     return _evaluations(random, kind, path, folder)
 
 
-def _evaluations(random: Random, kind: str, path: Path,
-                 folder: Path) -> List[Command]:
+def _evaluations(
+    random: Random, kind: str, path: Path, folder: Path
+) -> List[Command]:
     """Return what evaluates ground truth or a result file."""
     data = folder / 'data'
     with_masks = 'masks' in kind or (
-        'boxes' not in kind and random.random() < 0.5)
-    truth, results = data / 'truth.json', path
+        'boxes' not in kind and random.random() < 0.5
+    )
+    ground_truth, results = data / 'truth.json', path
     if kind == 'truth.json':
-        truth = path
+        ground_truth = path
         results = data / ('masks.json' if with_masks else 'boxes.json')
     case = Case(
-        truth, results, 'segm' if with_masks else 'bbox',
+        ground_truth,
+        results,
+        'segm' if with_masks else 'bbox',
         random.choice(list(BINS)),
-        random.choice(ENGINES[ENGINES.index(default_engine()):]))
+        random.choice(ENGINES[ENGINES.index(default_engine()) :]),
+    )
     options = ['--metric', case.metric, '--size-bins', *case.bins]
-    args = [truth, results, *options, '--engine', case.engine, '--classwise']
+    args = [
+        ground_truth,
+        results,
+        *options,
+        '--engine',
+        case.engine,
+        '--classwise',
+    ]
     if random.random() < 0.01:
         args += ['--out-dir', folder / 'out']
     return [
-        Command(lambda: tool('evaluate.py', *args),
-                lambda: check_figures(case)),
-        Command(lambda: tool('compare.py', results, results, '--truth', truth,
-                             *options, '--resamples', 5))]
+        Command(
+            lambda: tool('evaluate.py', *args), lambda: check_figures(case)
+        ),
+        Command(
+            lambda: tool(
+                'compare.py',
+                results,
+                results,
+                '--ground-truth',
+                ground_truth,
+                *options,
+                '--resamples',
+                5,
+            )
+        ),
+    ]
 
 
 _MAINS: Dict[str, Callable[[], None]] = {}
@@ -93,7 +147,8 @@ def tool(name: str, *args: object) -> None:
     """
     if name not in _MAINS:
         spec = importlib.util.spec_from_file_location(
-            name[:-3], ROOT / 'tools' / name)
+            name[:-3], ROOT / 'tools' / name
+        )
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         _MAINS[name] = module.main
@@ -121,6 +176,7 @@ def preflight(path: Path) -> None:
     Args:
         path (Path): A config.
     """
-    with mock.patch('sys.argv', ['test.py', str(path), 'none.pth']), \
-            mock.patch('runpy.run_path'):
-        run_stock_tool('test.py')
+    with mock.patch(
+        'sys.argv', ['test.py', str(path), 'none.pth']
+    ), mock.patch('runpy.run_path'):
+        run_upstream_tool('test.py')

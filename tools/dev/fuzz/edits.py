@@ -1,4 +1,5 @@
 """Edits of good files: of bytes, of entries, of text and of source."""
+
 import contextlib
 import io
 import json
@@ -10,19 +11,90 @@ from typing import Any, Callable, Sequence
 import torch
 
 ODD_VALUES = (
-    None, True, -1, 0, 1, 1.5, -1e300, float('nan'), float('inf'), 2**31,
-    2**63, 10**30, 10**400, '', '1', 'text', 'nan', '../../x', '$x^$',
-    '\ud800', '\0', [], {}, [[]], [None], [1, 2], {'a': 1}, [0, 0, -1, -1])
-ODD_TENSORS = (torch.tensor(1.), torch.zeros(0), torch.ones(3),
-               torch.full((3, 2, 1, 1), float('nan')))
-ODD_SOURCE = ('None', 'True', '-1', '0', '7', '1.5', "float('nan')", "'text'",
-              "''", '[]', '()', '{}', '[None]', 'dict(type="SGE")', 'unknown',
-              "dict(groups=3)", "dict(groups='a')", 'dict(grops=64)', '...',
-              '(True, False)', 'len', '1 / 0', "'../../x'", "'/nowhere'")
+    None,
+    True,
+    -1,
+    0,
+    1,
+    1.5,
+    -1e300,
+    float('nan'),
+    float('inf'),
+    2**31,
+    2**63,
+    10**30,
+    10**400,
+    '',
+    '1',
+    'text',
+    'nan',
+    '../../x',
+    '$x^$',
+    '\ud800',
+    '\0',
+    [],
+    {},
+    [[]],
+    [None],
+    [1, 2],
+    {'a': 1},
+    [0, 0, -1, -1],
+)
+ODD_TENSORS = (
+    torch.tensor(1.0),
+    torch.zeros(0),
+    torch.ones(3),
+    torch.full((3, 2, 1, 1), float('nan')),
+)
+ODD_SOURCE = (
+    'None',
+    'True',
+    '-1',
+    '0',
+    '7',
+    '1.5',
+    "float('nan')",
+    "'text'",
+    "''",
+    '[]',
+    '()',
+    '{}',
+    '[None]',
+    'dict(type="SGE")',
+    'unknown',
+    'dict(groups=3)',
+    "dict(groups='a')",
+    'dict(grops=64)',
+    '...',
+    '(True, False)',
+    'len',
+    '1 / 0',
+    "'../../x'",
+    "'/nowhere'",
+)
 # How numbers are written in JSON, and how they are not.
-ODD_NUMBERS = ('{}.0', '{}e0', '{}0e-1', '-{}', '{}.50', '0{}', '+{}', '{}.',
-               '"{}"', ' {} ', '{}E+0', '{}_0', '0x{}', '-0.0', '1e400',
-               'NaN', '-Infinity', '1e-400', 'true', 'null')
+ODD_NUMBERS = (
+    '{}.0',
+    '{}e0',
+    '{}0e-1',
+    '-{}',
+    '{}.50',
+    '0{}',
+    '+{}',
+    '{}.',
+    '"{}"',
+    ' {} ',
+    '{}E+0',
+    '{}_0',
+    '0x{}',
+    '-0.0',
+    '1e400',
+    'NaN',
+    '-Infinity',
+    '1e-400',
+    'true',
+    'null',
+)
 
 
 def edit_bytes(random: Random, data: bytes) -> bytes:
@@ -35,24 +107,31 @@ def edit_bytes(random: Random, data: bytes) -> bytes:
     begin = random.randrange(len(data))
     end = min(len(data), begin + random.choice((1, 2, 8, 64, 1024)))
     some = bytes(random.randrange(256) for _ in range(end - begin))
-    return random.choice((
-        lambda: data[:begin],
-        lambda: data[begin:],
-        lambda: data[:begin] + data[end:],
-        lambda: data[:end] + data[begin:],
-        lambda: data[:begin] + some + data[end:],
-        lambda: data[:begin] + some + data[begin:],
-        lambda: data[:begin] + bytes(end - begin) + data[end:],
-        lambda: data[:begin] + bytes([data[begin] ^ 1 << random.randrange(8)])
-        + data[begin + 1:],
-        lambda: data.decode('latin1').encode('utf-16'),
-        lambda: b'\xef\xbb\xbf' + data,
-        lambda: data + data,
-        lambda: b''))()
+    return random.choice(
+        (
+            lambda: data[:begin],
+            lambda: data[begin:],
+            lambda: data[:begin] + data[end:],
+            lambda: data[:end] + data[begin:],
+            lambda: data[:begin] + some + data[end:],
+            lambda: data[:begin] + some + data[begin:],
+            lambda: data[:begin] + bytes(end - begin) + data[end:],
+            lambda: (
+                data[:begin]
+                + bytes([data[begin] ^ 1 << random.randrange(8)])
+                + data[begin + 1 :]
+            ),
+            lambda: data.decode('latin1').encode('utf-16'),
+            lambda: b'\xef\xbb\xbf' + data,
+            lambda: data + data,
+            lambda: b'',
+        )
+    )()
 
 
-def edit_entries(random: Random, content: Any,
-                 odd_values: Sequence[Any] = ODD_VALUES) -> None:
+def edit_entries(
+    random: Random, content: Any, odd_values: Sequence[Any] = ODD_VALUES
+) -> None:
     """Change one entry of nested lists and dicts, in place.
 
     Args:
@@ -62,8 +141,18 @@ def edit_entries(random: Random, content: Any,
     """
     content, key = _entry(random, content)
     inside = content[key]
-    edit = random.choice(('delete', 'replace', 'replace', 'replace', 'repeat',
-                          'nest', 'rename', 'nudge'))
+    edit = random.choice(
+        (
+            'delete',
+            'replace',
+            'replace',
+            'replace',
+            'repeat',
+            'nest',
+            'rename',
+            'nudge',
+        )
+    )
     if edit == 'delete':
         del content[key]
     elif edit == 'repeat' and isinstance(content, list):
@@ -76,8 +165,9 @@ def edit_entries(random: Random, content: Any,
         content[key] = inside + random.choice((-1, 1, 1000, 0.5, 10**6))
     elif edit == 'nudge' and isinstance(inside, str) and inside:
         at = random.randrange(len(inside))
-        content[key] = (inside[:at] + chr(random.randrange(1, 256))
-                        + inside[at + 1:])
+        content[key] = (
+            inside[:at] + chr(random.randrange(1, 256)) + inside[at + 1 :]
+        )
     else:
         content[key] = random.choice(odd_values)
 
@@ -97,7 +187,7 @@ def edit_gently(random: Random, content: Any) -> None:
         if isinstance(holder, dict) and key == 'iscrowd':
             holder[key] = random.choice((True, False, 0, 1, 1.0))
         elif isinstance(holder, dict) and key == 'area':
-            holder[key] = random.choice((None, 0, 1024, 9216., 1e11, 3))
+            holder[key] = random.choice((None, 0, 1024, 9216.0, 1e11, 3))
         elif isinstance(holder, dict) and key == 'score':
             holder[key] = random.choice((0, 1, 0.5, -2, 7.25, 1e-300))
         elif isinstance(inside, torch.Tensor) and len(inside):
@@ -106,8 +196,13 @@ def edit_gently(random: Random, content: Any) -> None:
         elif isinstance(inside, float):
             holder[key] = inside + random.choice((-1, 1, 0.25, 1e-9, 7))
         elif isinstance(holder, list) and isinstance(inside, dict):
-            random.choice((random.shuffle, lambda some: some.pop(),
-                           lambda some: some.reverse()))(holder)
+            random.choice(
+                (
+                    random.shuffle,
+                    lambda some: some.pop(),
+                    lambda some: some.reverse(),
+                )
+            )(holder)
         if not holder:
             return
 
@@ -115,12 +210,14 @@ def edit_gently(random: Random, content: Any) -> None:
 def _entry(random: Random, content: Any) -> 'tuple[Any, Any]':
     """Return a list or dict somewhere in a file, and a key of it."""
     while True:
-        keys = list(content if isinstance(content, dict)
-                    else range(len(content)))
+        keys = list(
+            content if isinstance(content, dict) else range(len(content))
+        )
         key = random.choice(keys)
         inside = content[key]
         if not (isinstance(inside, (dict, list)) and len(inside)) or (
-                random.random() < 0.2):
+            random.random() < 0.2
+        ):
             return content, key
         content = inside
 
@@ -132,17 +229,31 @@ def edit_text(random: Random, text: str) -> str:
         random (Random): Chooses the edit.
         text (str): The good file.
     """
-    found = random.choice(list(re.finditer(r'(?<=[ \[])\d+\b(?![.])|'
-                                           r'"\w+": [^\[{,}]+', text)))
+    found = random.choice(
+        list(
+            re.finditer(
+                r'(?<=[ \[])\d+\b(?![.])|'
+                r'"\w+": [^\[{,}]+',
+                text,
+            )
+        )
+    )
     old = found.group()
     if old[0] == '"':
         key, value = old.split(': ')
-        new = random.choice((f'{old}, {old}', f'{key}: 0, {old}',
-                             f'{old}, {key}: {value}.0', f'{old}, {key}: 1',
-                             f'{old},', f'{key} {value}'))
+        new = random.choice(
+            (
+                f'{old}, {old}',
+                f'{key}: 0, {old}',
+                f'{old}, {key}: {value}.0',
+                f'{old}, {key}: 1',
+                f'{old},',
+                f'{key} {value}',
+            )
+        )
     else:
         new = random.choice(ODD_NUMBERS).format(old)
-    return text[:found.start()] + new + text[found.end():]
+    return text[: found.start()] + new + text[found.end() :]
 
 
 def edit_source(random: Random, text: str) -> str:
@@ -152,37 +263,49 @@ def edit_source(random: Random, text: str) -> str:
         random (Random): Chooses the edit.
         text (str): The good config.
     """
+
     def replaced(pattern: str, new: Callable[[str], str]) -> str:
         found = random.choice(list(re.finditer(pattern, text)))
-        return text[:found.start()] + new(found.group()) + text[found.end():]
+        return text[: found.start()] + new(found.group()) + text[found.end() :]
 
     def misspelt(word: str) -> str:
         at = random.randrange(len(word))
-        return random.choice((word[:at] + word[at + 1:], word + 'x',
-                              word.swapcase()))
+        return random.choice(
+            (word[:at] + word[at + 1 :], word + 'x', word.swapcase())
+        )
 
     lines = text.splitlines(keepends=True)
     at = random.randrange(len(lines))
     odd = random.choice(ODD_SOURCE)
-    return random.choice((
-        lambda: ''.join(lines[:at] + lines[at + 1:]),
-        lambda: ''.join(lines[:at] + lines[at:at + 1] + lines[at:]),
-        lambda: ''.join([*lines[:at], '  ', *lines[at:]]),
-        lambda: replaced(r'[A-Za-z_]\w+', misspelt),
-        lambda: replaced(r"(?<==)[\w'./-]+", lambda _: odd),
-        lambda: replaced(r"(?<==)[\w'./-]+", lambda _: odd),
-        lambda: replaced(r'\b\d+(\.\d+)?\b', lambda _: odd),
-        lambda: replaced(r"[\[\](){},'=]", lambda _: ''),
-        lambda: text.replace("type='ResNet'", random.choice((
-            f"type='SGEResNet', sge={odd}",
-            f"type='SGEResNet', sge=dict(groups={odd})",
-            f"type='SGEResNet', sge_stages={odd}",
-            f"type='ResNet', plugins={odd}",
-            f"type='ResNet', plugins=[dict(cfg=dict(type='SGE', groups={odd}"
-            "), position='after_conv3')]",
-            f"type='ResNet', plugins=[dict(cfg=dict(type='SGE'), "
-            f'position={odd})]'))),
-        lambda: text + f'\n{odd}\n'))()
+    return random.choice(
+        (
+            lambda: ''.join(lines[:at] + lines[at + 1 :]),
+            lambda: ''.join(lines[:at] + lines[at : at + 1] + lines[at:]),
+            lambda: ''.join([*lines[:at], '  ', *lines[at:]]),
+            lambda: replaced(r'[A-Za-z_]\w+', misspelt),
+            lambda: replaced(r"(?<==)[\w'./-]+", lambda _: odd),
+            lambda: replaced(r"(?<==)[\w'./-]+", lambda _: odd),
+            lambda: replaced(r'\b\d+(\.\d+)?\b', lambda _: odd),
+            lambda: replaced(r"[\[\](){},'=]", lambda _: ''),
+            lambda: text.replace(
+                "type='ResNet'",
+                random.choice(
+                    (
+                        f"type='SGEResNet', sge={odd}",
+                        f"type='SGEResNet', sge=dict(groups={odd})",
+                        f"type='SGEResNet', sge_stages={odd}",
+                        f"type='ResNet', plugins={odd}",
+                        f"type='ResNet', plugins=[dict(cfg=dict(type='SGE', "
+                        f'groups={odd}'
+                        "), position='after_conv3')]",
+                        f"type='ResNet', plugins=[dict(cfg=dict(type='SGE'), "
+                        f'position={odd})]',
+                    )
+                ),
+            ),
+            lambda: text + f'\n{odd}\n',
+        )
+    )()
 
 
 def edit(random: Random, kind: str, data: bytes) -> bytes:

@@ -1,4 +1,5 @@
 """Whole hostile files: result pickles, and checkpoints in both formats."""
+
 import io
 import pickle
 import struct
@@ -15,7 +16,7 @@ from .opcodes import Node, Writer, damage
 from .trees import Spoiler, Tensors, checkpoint_tree, result_tree
 
 # Of PyTorch's format before version 1.6.
-MAGIC_NUMBER, OLD_PROTOCOL = 0x1950a86a20f9469cfc6c, 1001
+MAGIC_NUMBER, OLD_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def hostile_results(random: Random, marker: str) -> bytes:
@@ -39,13 +40,14 @@ def hostile_checkpoint(random: Random, marker: str) -> bytes:
     form = random.choice(('zip', 'zip', 'legacy'))
     tensors = Tensors(random, form)
     tree = checkpoint_tree(random, tensors)
-    content = _pickled(random, tree, marker, (2, ))
+    content = _pickled(random, tree, marker, (2,))
     file = (_zip if form == 'zip' else _legacy)(random, content, tensors.kept)
     return edit_bytes(random, file) if random.random() < 0.05 else file
 
 
-def _pickled(random: Random, tree: Node, marker: str,
-             protocols: Sequence[int]) -> bytes:
+def _pickled(
+    random: Random, tree: Node, marker: str, protocols: Sequence[int]
+) -> bytes:
     """Return a pickle that is odd in one way or in several, or in none."""
     chance = random.choice((0, 0, 0.002, 0.005, 0.01, 0.1))
     tree = Spoiler(random, chance, marker).spoil(tree)
@@ -79,7 +81,8 @@ def _odd_zip(random: Random, whole: bytes) -> bytes:
     file = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if how == 2 else zipfile.ZIP_STORED
     with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(
-            file, 'w', method) as target:
+        file, 'w', method
+    ) as target:
         for part in source.infolist():
             target.writestr(part.filename, source.read(part))
         if how == 3:
@@ -90,9 +93,11 @@ def _odd_zip(random: Random, whole: bytes) -> bytes:
 
 def _legacy(random: Random, content: bytes, kept: Dict[str, Tensor]) -> bytes:
     """Return a file of torch before 1.6, at times with a wrong number."""
-    system = dict(protocol_version=OLD_PROTOCOL,
-                  little_endian=sys.byteorder == 'little',
-                  type_sizes=dict(short=2, int=4, long=4))
+    system = dict(
+        protocol_version=OLD_PROTOCOL,
+        little_endian=sys.byteorder == 'little',
+        type_sizes=dict(short=2, int=4, long=4),
+    )
     head: Tuple[Any, ...] = MAGIC_NUMBER, OLD_PROTOCOL, system
     parts = [pickle.dumps(part, 2) for part in head]
     parts += [content, pickle.dumps(list(kept), 2)]

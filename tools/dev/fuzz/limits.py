@@ -1,4 +1,5 @@
 """How much time and memory a file takes of whatever reads it."""
+
 import contextlib
 import ctypes
 import re
@@ -32,8 +33,9 @@ def measured(size: int) -> 'Iterator[List[str]]':
     most = TIMES_ITS_SIZE * size + FREE_BYTES
     taken = _memory()[1] - before if has_peak else 0
     if taken > most:
-        exceeded.append(f'it took {taken / 1e6:.1f} MB, more than '
-                        f'{most / 1e6:.1f}')
+        exceeded.append(
+            f'it took {taken / 1e6:.1f} MB, more than {most / 1e6:.1f}'
+        )
 
 
 def _forget_peak() -> bool:
@@ -50,6 +52,7 @@ def _forget_peak() -> bool:
 def _memory() -> Tuple[int, int]:
     """Return the memory that the process holds and its peak, in bytes."""
     text = STATUS.read_text()
-    now, peak = (re.search(rf'{name}:\s*(\d+) kB', text)
-                 for name in ('VmRSS', 'VmHWM'))
+    now, peak = (
+        re.search(rf'{name}:\s*(\d+) kB', text) for name in ('VmRSS', 'VmHWM')
+    )
     return 1024 * int(now[1]), 1024 * int(peak[1])

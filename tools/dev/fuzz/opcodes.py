@@ -4,6 +4,7 @@ Python's own pickler writes each thing in one way. This one chooses among all
 instructions of protocols 0 to 5 that stand for it, puts anything into the
 memo, and writes calls and states that no object would ask for.
 """
+
 import pickle
 import pickletools
 import struct
@@ -65,8 +66,7 @@ class Writer:
             does, from 0 to 1.
     """
 
-    def __init__(self, random: Random, protocol: int,
-                 oddity: float) -> None:
+    def __init__(self, random: Random, protocol: int, oddity: float) -> None:
         self.random = random
         self.protocol = protocol
         self.oddity = oddity
@@ -91,7 +91,8 @@ class Writer:
     def maybe(self, chance: float) -> bool:
         """Return whether to do something unusual, while it is short."""
         return len(self.out) < SHORT and (
-            self.random.random() < chance * self.oddity)
+            self.random.random() < chance * self.oddity
+        )
 
     def write(self, node: Node) -> None:
         """Write a node, which leaves one object on the stack."""
@@ -108,7 +109,8 @@ class Writer:
     def note(self, node: Node) -> None:
         """Put the object on the stack into the memo, if one may ask for it."""
         can_repeat = type(node) not in (int, float, Raw) or (
-            len(self.out) > SHORT)
+            len(self.out) > SHORT
+        )
         if can_repeat == self.maybe(0.3):
             return
         at = len(self.nodes)
@@ -141,19 +143,24 @@ class Writer:
             *forms: The protocol of each, whether it fits, and the form; what
                 the pickler would write goes last.
         """
-        able = [form for protocol, fits, form in forms
-                if fits and protocol <= self.protocol]
+        able = [
+            form
+            for protocol, fits, form in forms
+            if fits and protocol <= self.protocol
+        ]
         form = self.random.choice(able) if self.maybe(1) else able[-1]
         self.out += form()
 
-    def fill(self, node: Node, one: bytes, many: bytes,
-             step: int = 1) -> None:
+    def fill(self, node: Node, one: bytes, many: bytes, step: int = 1) -> None:
         """Write what a container holds."""
-        parts = list(node) if step == 1 else [
-            part for item in node.items() for part in item]
+        parts = (
+            list(node)
+            if step == 1
+            else [part for item in node.items() for part in item]
+        )
         if self.protocol == 0 or self.maybe(0.2):
             for i in range(0, len(parts), step):
-                for part in parts[i:i + step]:
+                for part in parts[i : i + step]:
                     self.write(part)
                 self.out += one
         elif parts:
@@ -164,10 +171,25 @@ class Writer:
 
 
 NOISE = (
-    b'N0', b'(1', b'(NN1', b'}0', b'\x80\x02', b'\x80\x05',
-    b'\x95' + bytes(8), b'K\x0020', b']N\x61\x30', b'I01\n0', b'\x97\x30',
-    b'\x97\x98\x30', b'Pid\n0', b'\x82\x01', b'\x83\x01\x00',
-    b'\x84\x01\x00\x00\x00', b'\x8f(K\x01\x90\x30', b'(K\x01\x91\x30')
+    b'N0',
+    b'(1',
+    b'(NN1',
+    b'}0',
+    b'\x80\x02',
+    b'\x80\x05',
+    b'\x95' + bytes(8),
+    b'K\x0020',
+    b']N\x61\x30',
+    b'I01\n0',
+    b'\x97\x30',
+    b'\x97\x98\x30',
+    b'Pid\n0',
+    b'\x82\x01',
+    b'\x83\x01\x00',
+    b'\x84\x01\x00\x00\x00',
+    b'\x8f(K\x01\x90\x30',
+    b'(K\x01\x91\x30',
+)
 
 
 def _int(writer: Writer, value: int) -> None:
@@ -177,22 +199,32 @@ def _int(writer: Writer, value: int) -> None:
         (0, True, lambda: b'L%dL\n' % value),
         (2, True, lambda: pickle.LONG4 + struct.pack('<i', len(raw)) + raw),
         (2, len(raw) < 256, lambda: pickle.LONG1 + bytes([len(raw)]) + raw),
-        (1, -2**31 <= value < 2**31,
-         lambda: pickle.BININT + struct.pack('<i', value)),
-        (1, 0 <= value < 2**16,
-         lambda: pickle.BININT2 + struct.pack('<H', value)),
-        (1, 0 <= value < 2**8, lambda: pickle.BININT1 + bytes([value])))
+        (
+            1,
+            -(2**31) <= value < 2**31,
+            lambda: pickle.BININT + struct.pack('<i', value),
+        ),
+        (
+            1,
+            0 <= value < 2**16,
+            lambda: pickle.BININT2 + struct.pack('<H', value),
+        ),
+        (1, 0 <= value < 2**8, lambda: pickle.BININT1 + bytes([value])),
+    )
 
 
 def _float(writer: Writer, value: float) -> None:
-    writer.choose((0, True, lambda: b'F%r\n' % value),
-                  (1, True, lambda: pickle.BINFLOAT
-                   + struct.pack('>d', value)))
+    writer.choose(
+        (0, True, lambda: b'F%r\n' % value),
+        (1, True, lambda: pickle.BINFLOAT + struct.pack('>d', value)),
+    )
 
 
 def _bool(writer: Writer, value: bool) -> None:
-    writer.choose((0, True, lambda: b'I0%d\n' % value),
-                  (2, True, lambda: (pickle.NEWFALSE, pickle.NEWTRUE)[value]))
+    writer.choose(
+        (0, True, lambda: b'I0%d\n' % value),
+        (2, True, lambda: (pickle.NEWFALSE, pickle.NEWTRUE)[value]),
+    )
 
 
 def _text(writer: Writer, value: str) -> None:
@@ -200,38 +232,63 @@ def _text(writer: Writer, value: str) -> None:
     is_plain = value.isascii() and value.isprintable() and "'" not in value
     writer.choose(
         (0, is_plain and writer.maybe(0.1), lambda: b"S'%s'\n" % raw),
-        (1, is_plain and len(raw) < 256 and writer.maybe(0.1),
-         lambda: pickle.SHORT_BINSTRING + bytes([len(raw)]) + raw),
-        (1, is_plain and writer.maybe(0.1),
-         lambda: pickle.BINSTRING + struct.pack('<i', len(raw)) + raw),
+        (
+            1,
+            is_plain and len(raw) < 256 and writer.maybe(0.1),
+            lambda: pickle.SHORT_BINSTRING + bytes([len(raw)]) + raw,
+        ),
+        (
+            1,
+            is_plain and writer.maybe(0.1),
+            lambda: pickle.BINSTRING + struct.pack('<i', len(raw)) + raw,
+        ),
         (0, True, lambda: b'V%s\n' % _escaped(value)),
-        (4, True, lambda: pickle.BINUNICODE8
-         + struct.pack('<Q', len(raw)) + raw),
-        (1, True, lambda: pickle.BINUNICODE
-         + struct.pack('<I', len(raw)) + raw),
-        (4, len(raw) < 256,
-         lambda: pickle.SHORT_BINUNICODE + bytes([len(raw)]) + raw))
+        (
+            4,
+            True,
+            lambda: pickle.BINUNICODE8 + struct.pack('<Q', len(raw)) + raw,
+        ),
+        (
+            1,
+            True,
+            lambda: pickle.BINUNICODE + struct.pack('<I', len(raw)) + raw,
+        ),
+        (
+            4,
+            len(raw) < 256,
+            lambda: pickle.SHORT_BINUNICODE + bytes([len(raw)]) + raw,
+        ),
+    )
 
 
 def _escaped(value: str) -> bytes:
-    return value.replace('\\', '\\u005c').replace('\n', '\\u000a').replace(
-        '\0', '\\u0000').replace('\r', '\\u000d').replace(
-            '\x1a', '\\u001a').encode('raw-unicode-escape')
+    return (
+        value.replace('\\', '\\u005c')
+        .replace('\n', '\\u000a')
+        .replace('\0', '\\u0000')
+        .replace('\r', '\\u000d')
+        .replace('\x1a', '\\u001a')
+        .encode('raw-unicode-escape')
+    )
 
 
 def _bytes(writer: Writer, value: bytes) -> None:
     if writer.protocol < 3:
-        writer.write(Call(Name('_codecs', 'encode'),
-                          (value.decode('latin1'), 'latin1')))
+        writer.write(
+            Call(Name('_codecs', 'encode'), (value.decode('latin1'), 'latin1'))
+        )
         return
     size = len(value)
     writer.choose(
-        (5, writer.maybe(0.1), lambda: b'\x96' + struct.pack('<Q', size)
-         + value),
+        (
+            5,
+            writer.maybe(0.1),
+            lambda: b'\x96' + struct.pack('<Q', size) + value,
+        ),
         (4, True, lambda: pickle.BINBYTES8 + struct.pack('<Q', size) + value),
         (3, True, lambda: pickle.BINBYTES + struct.pack('<I', size) + value),
-        (3, size < 256, lambda: pickle.SHORT_BINBYTES + bytes([size])
-         + value))
+        (3, size < 256, lambda: pickle.SHORT_BINBYTES + bytes([size]) + value),
+    )
 
 
 def _list(writer: Writer, value: list) -> None:
@@ -254,8 +311,12 @@ def _dict(writer: Writer, value: dict) -> None:
 
 
 def _tuple(writer: Writer, value: tuple) -> None:
-    short = {0: pickle.EMPTY_TUPLE, 1: pickle.TUPLE1, 2: pickle.TUPLE2,
-             3: pickle.TUPLE3}.get(len(value))
+    short = {
+        0: pickle.EMPTY_TUPLE,
+        1: pickle.TUPLE1,
+        2: pickle.TUPLE2,
+        3: pickle.TUPLE3,
+    }.get(len(value))
     is_short = short and writer.protocol >= 2 and not writer.maybe(0.2)
     if not is_short:
         writer.out += pickle.MARK
@@ -266,7 +327,7 @@ def _tuple(writer: Writer, value: tuple) -> None:
 
 def _set(writer: Writer, value: frozenset) -> None:
     if writer.protocol < 4:
-        writer.write(Call(Name('builtins', 'set'), (list(value), )))
+        writer.write(Call(Name('builtins', 'set'), (list(value),)))
         return
     is_frozen = writer.random.random() < 0.5
     writer.out += b'' if is_frozen else pickle.EMPTY_SET
@@ -281,7 +342,8 @@ def _name(writer: Writer, name: Name) -> None:
     if are_texts and (writer.protocol < 4 or writer.maybe(0.3)):
         writer.out += b'c%s\n%s\n' % tuple(
             part.replace('\n', '').encode('utf-8', 'surrogatepass')
-            for part in name)
+            for part in name
+        )
     else:
         writer.write(name.module)
         writer.write(name.attribute)
@@ -298,8 +360,8 @@ def _call(writer: Writer, call: Call) -> None:
             writer.write(part)
         if how == 'inst' and type(call.function) is Name:
             writer.out += b'i%s\n%s\n' % tuple(
-                str(part).encode('utf-8', 'replace')
-                for part in call.function)
+                str(part).encode('utf-8', 'replace') for part in call.function
+            )
         else:
             writer.out += pickle.OBJ
         return
@@ -307,8 +369,11 @@ def _call(writer: Writer, call: Call) -> None:
     writer.write(call.arguments)
     if how == 'newobj_ex':
         writer.write({})
-    writer.out += {'reduce': pickle.REDUCE, 'newobj': pickle.NEWOBJ,
-                   'newobj_ex': pickle.NEWOBJ_EX}[how]
+    writer.out += {
+        'reduce': pickle.REDUCE,
+        'newobj': pickle.NEWOBJ,
+        'newobj_ex': pickle.NEWOBJ_EX,
+    }[how]
 
 
 def _state(writer: Writer, node: State) -> None:
@@ -332,10 +397,22 @@ def _raw(writer: Writer, node: Raw) -> None:
 
 # Of each type of node; what it leaves on the stack stands for that.
 WRITERS: Dict[type, Callable[[Writer, Any], None]] = {
-    int: _int, float: _float, bool: _bool, str: _text, bytes: _bytes,
-    list: _list, dict: _dict, tuple: _tuple, frozenset: _set,
-    Name: _name, Call: _call, State: _state, Stored: _stored,
-    type(None): _none, Raw: _raw}
+    int: _int,
+    float: _float,
+    bool: _bool,
+    str: _text,
+    bytes: _bytes,
+    list: _list,
+    dict: _dict,
+    tuple: _tuple,
+    frozenset: _set,
+    Name: _name,
+    Call: _call,
+    State: _state,
+    Stored: _stored,
+    type(None): _none,
+    Raw: _raw,
+}
 
 
 def damage(random: Random, data: bytes) -> Optional[bytes]:
@@ -352,8 +429,9 @@ def damage(random: Random, data: bytes) -> Optional[bytes]:
         places = [at for _, _, at in pickletools.genops(data)]
     except Exception:
         return None
-    parts = [data[begin:end] for begin, end in zip(
-        places, [*places[1:], len(data)])]
+    parts = [
+        data[begin:end] for begin, end in zip(places, [*places[1:], len(data)])
+    ]
     at, other = (random.randrange(len(parts)) for _ in range(2))
     code = random.choice(pickletools.opcodes).code.encode('latin1')
     how = random.randrange(5)

@@ -1,4 +1,5 @@
 """One edited file after the other, and how each of them ended."""
+
 import contextlib
 import faulthandler
 import io
@@ -20,8 +21,16 @@ from .limits import measured
 
 WORKS, NAMED, DEFECT = 'works', 'refused by name', 'DEFECT'
 HOSTILE = {'hostile.pkl': hostile_results, 'hostile.pth': hostile_checkpoint}
-KINDS = ('truth.json', 'boxes.json', 'masks.json', 'boxes.pkl', 'masks.pkl',
-         'config.py', 'weights.pth', *HOSTILE)
+KINDS = (
+    'truth.json',
+    'boxes.json',
+    'masks.json',
+    'boxes.pkl',
+    'masks.pkl',
+    'config.py',
+    'weights.pth',
+    *HOSTILE,
+)
 # A file that takes longer than this has hung what reads it, in seconds.
 HUNG = 120
 
@@ -117,17 +126,20 @@ def outcome(command: Command, path: Path) -> Tuple[str, str, bool]:
 
 def _run(call: Callable[[], Any], path: Path) -> Tuple[str, str]:
     try:
-        with warnings.catch_warnings(), \
-                contextlib.redirect_stdout(io.StringIO()), \
-                contextlib.redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(
+            io.StringIO()
+        ), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter('ignore')
             call()
     except SystemExit as stop:
         said = str(stop.code)
         if stop.code in (None, 0):
             return WORKS, ''
-        is_named = said.startswith('error: ') and path.name in said and (
-            '\n' not in said)
+        is_named = (
+            said.startswith('error: ')
+            and path.name in said
+            and ('\n' not in said)
+        )
         return NAMED if is_named else DEFECT, said
     except KeyboardInterrupt:
         raise
@@ -153,8 +165,9 @@ def fuzz(numbers: Iterable[int]) -> Iterator[Trial]:
         files = make_files(folder)
         for kind in files:
             # What is imported at the first use is not the files' memory.
-            for command in commands(Random(0), kind, folder / 'data' / kind,
-                                    folder):
+            for command in commands(
+                Random(0), kind, folder / 'data' / kind, folder
+            ):
                 status, said = _run(command.run, folder / 'data' / kind)
                 if status != WORKS:
                     raise RuntimeError(f'{kind}, a good file: {said}')
@@ -172,8 +185,11 @@ def counts(trials: Iterable[Trial]) -> Table:
     found = Counter((trial.kind, trial.status) for trial in trials)
     checked = Counter(trial.kind for trial in trials if trial.checked)
     statuses = (WORKS, NAMED, DEFECT)
-    rows = [[kind, *(found[kind, status] for status in statuses),
-             checked[kind]] for kind in KINDS]
-    rows.append(['all', *(sum(column) for column in zip(
-        *(row[1:] for row in rows)))])
+    rows = [
+        [kind, *(found[kind, status] for status in statuses), checked[kind]]
+        for kind in KINDS
+    ]
+    rows.append(
+        ['all', *(sum(column) for column in zip(*(row[1:] for row in rows)))]
+    )
     return Table(['file', *statuses, 'figures or weights agree'], rows)

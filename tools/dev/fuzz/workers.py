@@ -1,4 +1,5 @@
 """Trials in processes, of which a file may end one."""
+
 import multiprocessing
 import resource
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ from .trials import DEFECT, Trial, fuzz, kind_of
 MEMORY = 6 * 2**30
 
 
-def fuzz_in_processes(numbers: Sequence[int],
-                      processes: int) -> Iterator[Trial]:
+def fuzz_in_processes(
+    numbers: Sequence[int], processes: int
+) -> Iterator[Trial]:
     """Try edited files in several processes, in no certain order.
 
     A file that ends its process is a defect; another process takes up the
@@ -25,8 +27,10 @@ def fuzz_in_processes(numbers: Sequence[int],
     """
     done: SimpleQueue[Trial] = SimpleQueue()
     with ThreadPoolExecutor(processes) as pool:
-        runs = [pool.submit(_supervise, numbers[i::processes], done)
-                for i in range(processes)]
+        runs = [
+            pool.submit(_supervise, numbers[i::processes], done)
+            for i in range(processes)
+        ]
         for _ in numbers:
             yield done.get()
         for run in runs:
@@ -48,9 +52,15 @@ def _supervise(numbers: Sequence[int], done: 'SimpleQueue[Trial]') -> None:
         except EOFError:
             process.join()
             number = numbers[tried]
-            done.put(Trial(number, kind_of(number), DEFECT,
-                           'it ended the process, with the status '
-                           f'{process.exitcode}; see above'))
+            done.put(
+                Trial(
+                    number,
+                    kind_of(number),
+                    DEFECT,
+                    'it ended the process, with the status '
+                    f'{process.exitcode}; see above',
+                )
+            )
             tried += 1
         process.join()
         numbers = numbers[tried:]

@@ -1,1 +1,0 @@
-"""Whether long use keeps more and more memory."""

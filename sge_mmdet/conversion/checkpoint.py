@@ -1,0 +1,247 @@
+"""Checkpoint files converted for SGE models of MMDetection 3.x."""
+
+import re
+from pathlib import Path
+from typing import (
+    Any,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Union,
+)
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from ..models.layers import SpatialGroupEnhance
+from ..utils import Writer, build_model, printable_list
+from .function_preserving import with_function_preserving_sge
+from .legacy import is_legacy_two_stage, strip_module, upgrade_legacy_detector
+
+# ImageNet's classifier, which a detector's backbone has no place for.
+CLASSIFIER = ('fc.weight', 'fc.bias')
+
+
+class Conversion(NamedTuple):
+    """What was made of a checkpoint.
+
+    Attributes:
+        state_dict (dict[str, Tensor]): The weights.
+        steps (list[str]): What was done, in words.
+    """
+
+    state_dict: Dict[str, Tensor]
+    steps: List[str]
+
+
+def convert_state_dict(
+    state_dict: Dict[str, Tensor], model: Optional[nn.Module] = None
+) -> Conversion:
+    """Bring weights to what a model of MMDetection 3.x with SGE holds.
+
+    - The names and layouts of MMDetection 0.6 become those of 3.x.
+    - Weights without SGE get fresh SGE layers that leave the function of the
+      model as it was; see :func:`with_function_preserving_sge`.
+    - ``module.`` and, for a backbone, ImageNet's classifier are dropped, also
+      where it is one of MMPretrain's (``backbone.`` and ``head.``).
+
+    Args:
+        state_dict (dict[str, Tensor]): Weights of a backbone, of a classifier
+            or of a detector.
+        model (nn.Module, optional): The detector that the weights are for;
+            for those of a backbone, its ``backbone`` is meant. It gets the
+            weights, to see that they fit. Default: None, which is possible
+            for weights with SGE.
+
+    Raises:
+        ValueError: If the weights fit no such model, with the keys that told.
+    """
+    steps = []
+    if not isinstance(state_dict, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor)
+        for key, value in state_dict.items()
+    ):
+        raise ValueError(
+            'The weights are no dict of names and tensors; give '
+            'a checkpoint with a state_dict'
+        )
+    state = strip_module(state_dict)
+    if state.keys() != state_dict.keys():
+        steps.append('dropped "module." from the keys')
+    if is_legacy_two_stage(state):
+        state = upgrade_legacy_detector(state)
+        steps.append('moved heads and background from MMDetection 0.6 to 3.x')
+    if {key.partition('.')[0] for key in state} == {'backbone', 'head'}:
+        # Detectors have no part that is named head.
+        state = {
+            key.partition('.')[2]: value
+            for key, value in state.items()
+            if key.startswith('backbone.')
+        }
+        steps.append("took the backbone out of MMPretrain's classifier")
+    is_backbone = any(key.startswith('layer1.') for key in state)
+    if is_backbone:
+        dropped = [
+            key for key in CLASSIFIER if state.pop(key, None) is not None
+        ]
+        if dropped:
+            steps.append(f'dropped {" and ".join(dropped)}')
+        model = _find_backbone(model)
+    # A plugin's postfix, as in "sge1", is part of its name.
+    has_sge = any(re.search(r'(^|\.)sge\w*\.', key) for key in state)
+    if not has_sge:
+        if model is None:
+            raise ValueError(
+                f'The weights have no SGE ({printable_list(state)}); name the '
+                'config of the model with SGE that they are for'
+            )
+        layers = sum(
+            isinstance(part, SpatialGroupEnhance) for part in model.modules()
+        )
+        if not layers:
+            raise ValueError(
+                'The model of the config has no SGE; '
+                'tools/add_sge.py writes one that has'
+            )
+        steps += _check_fit(state, model, without_sge=True)
+        state = with_function_preserving_sge(state, model)
+        steps.append(
+            f'added {layers} SGE layers and divided their gate out '
+            'of what stands before them'
+        )
+    elif model is not None:
+        steps += _check_fit(state, model)
+    elif not is_backbone and not any(
+        key.startswith('backbone.layer1.') for key in state
+    ):
+        raise ValueError(
+            'These are not the weights of a ResNet-like backbone '
+            f'or of a detector with one: {printable_list(state)}'
+        )
+    return Conversion(state, steps or ['nothing had to be changed'])
+
+
+def convert_checkpoint(
+    source: Union[str, Path],
+    target: Union[str, Path],
+    cfg: Optional[Config] = None,
+    overwrite: bool = False,
+) -> 'list[str]':
+    """Convert a checkpoint file; see :func:`convert_state_dict`.
+
+    The new file has the weights and what is known of the data set. Optimizer
+    and schedules are left behind: they belong to the old parameters.
+
+    Args:
+        source (str or Path): File, or an address that MMEngine loads.
+        target (str or Path): The file to write.
+        cfg (Config, optional): Config of the detector that the weights are
+            for. Default: None, which is possible for weights with SGE.
+        overwrite (bool): Whether to replace a file. Default: False.
+
+    Returns:
+        list[str]: What was done, in words.
+
+    Raises:
+        FileExistsError: If the target exists and is not to be replaced, or is
+            the source or the config.
+        FileNotFoundError: If there is no such checkpoint.
+        OSError: If the target cannot be written.
+        RuntimeError: If the checkpoint cannot be read.
+        ValueError: If the weights fit no model with SGE, or not this one.
+    """
+    inputs = [source, *filter(None, [cfg and cfg.filename])]
+    writer = Writer(overwrite, inputs)
+    writer.check(target)
+    checkpoint = CheckpointLoader.load_checkpoint(
+        str(source), map_location='cpu'
+    )
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f'{source} holds a {type(checkpoint).__name__}, not '
+            'the dict of a checkpoint'
+        )
+    weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    model = None if cfg is None else build_model(cfg)
+    try:
+        conversion = convert_state_dict(weights, model)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
+    meta = dict(converted_from=str(source))
+    meta.update(_dataset_meta(checkpoint.get('meta')))
+    with writer.replacing(target) as file:
+        torch.save(dict(meta=meta, state_dict=conversion.state_dict), file)
+    return conversion.steps
+
+
+def _dataset_meta(meta: Any) -> dict:
+    """Keep the names of the classes; 0.6 called them ``CLASSES``."""
+    if not isinstance(meta, dict):
+        return {}
+    if 'dataset_meta' in meta:
+        return dict(dataset_meta=meta['dataset_meta'])
+    if isinstance(meta.get('CLASSES'), (list, tuple)):
+        return dict(dataset_meta=dict(classes=tuple(meta['CLASSES'])))
+    return {}
+
+
+def _find_backbone(model: Optional[nn.Module]) -> Optional[nn.Module]:
+    """Return the first backbone in a model, which may be one itself."""
+    if model is None:
+        return None
+    return next(
+        (
+            part
+            for name, part in model.named_modules()
+            if name.split('.')[-1] == 'backbone'
+        ),
+        model,
+    )
+
+
+def _check_fit(
+    state: Dict[str, Tensor], model: nn.Module, without_sge: bool = False
+) -> 'List[str]':
+    """Raise unless weights fit a model, apart from heads it does not have.
+
+    They are loaded as a run would load them, since MMDetection's models
+    rename keys of older versions on the way.
+
+    Returns:
+        list[str]: What to say about weights that have no place.
+    """
+    try:
+        missing, left = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f'The weights do not fit: {error}') from error
+    if without_sge:
+        missing = [key for key in missing if not _is_sge(key, model)]
+    fixed = [
+        key
+        for key in left
+        if key.startswith('backbone.') or key.startswith('layer')
+    ]
+    if missing or fixed:
+        raise ValueError(
+            f'The weights do not fit the {type(model).__name__} of the '
+            f'config. {len(missing)} missing: '
+            f'{printable_list(missing) or "-"}; {len(left)} without a place: '
+            f'{printable_list(left) or "-"}'
+        )
+    return (
+        [
+            f'kept {len(left)} that have no place in the model: '
+            f'{printable_list(left)}'
+        ]
+        if left
+        else []
+    )
+
+
+def _is_sge(key: str, model: nn.Module) -> bool:
+    return isinstance(
+        model.get_submodule(key.rpartition('.')[0]), SpatialGroupEnhance
+    )

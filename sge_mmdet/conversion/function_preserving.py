@@ -1,0 +1,179 @@
+"""Weights of a plain model turned into those of the same model with SGE.
+
+A fresh SGE layer scales its input by sigmoid(b) everywhere (arXiv 1905.09646:
+w = 0). Dividing this out of the norm before it leaves the function of the
+model as it was, so that training goes on from where the plain model stands.
+"""
+
+import math
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+import torch
+from mmcv.cnn import ConvModule
+from mmdet.models.backbones.res2net import Bottle2neck
+from torch import Tensor, nn
+
+from ..models.backbones.sge_blocks import SGEBasicBlock
+from ..models.layers import SpatialGroupEnhance
+from ..models.necks import SGEFPN, SGEOutputs
+
+
+class Source(NamedTuple):
+    """Where the input of a fresh SGE layer can be scaled.
+
+    Attributes:
+        layer (SpatialGroupEnhance): The layer.
+        name (str): Its name in the model.
+        scaled (list[str]): Parameters that the gate is divided out of.
+        undone (list[str]): Parameters that the gate is multiplied into, since
+            what they take has been scaled already.
+    """
+
+    layer: SpatialGroupEnhance
+    name: str
+    scaled: List[str]
+    undone: Sequence[str] = ()
+
+
+def with_function_preserving_sge(
+    state_dict: Dict[str, Tensor], model: nn.Module
+) -> Dict[str, Tensor]:
+    """Return weights that let a model with SGE compute what the plain one did.
+
+    Exact in training as well as in evaluation mode, up to rounding.
+
+    Args:
+        state_dict (dict[str, Tensor]): Weights of the model without SGE.
+        model (nn.Module): The model with SGE, on any device, also "meta".
+
+    Returns:
+        dict[str, Tensor]: Weights of the model with SGE; new tensors where
+        they changed.
+
+    Raises:
+        ValueError: If an SGE layer stands where its gate cannot be divided
+            out, or the weights that it would be divided out of are missing.
+    """
+    state = dict(state_dict)
+    for source in fresh_sge_sources(model):
+        layer = source.layer
+        if layer.weight_init != 0:
+            raise ValueError(
+                f'{source.name} starts at weight_init={layer.weight_init}; '
+                'only with 0 it scales every position alike'
+            )
+        gate = 1 / (1 + math.exp(-layer.bias_init))
+        if f'{source.name}.weight' in state:
+            raise ValueError(f'The checkpoint has {source.name} already')
+        missing = [
+            key for key in (*source.scaled, *source.undone) if key not in state
+        ]
+        if missing:
+            raise ValueError(
+                f'The checkpoint has no {", ".join(missing)}, '
+                f'which stands before {source.name}'
+            )
+        for keys, factor in ((source.scaled, 1 / gate), (source.undone, gate)):
+            for key in keys:
+                state[key] = (state[key].double() * factor).to(
+                    state[key].dtype
+                )
+        for key, value in (('weight', 0.0), ('bias', layer.bias_init)):
+            state[f'{source.name}.{key}'] = torch.full(
+                layer.weight.shape, float(value)
+            )
+    return state
+
+
+def fresh_sge_sources(model: nn.Module) -> Iterator[Source]:
+    """Yield where the input of each SGE layer of a model can be scaled.
+
+    Args:
+        model (nn.Module): Model with SGE in its backbone or neck.
+
+    Raises:
+        ValueError: If a layer's input cannot be scaled.
+    """
+    for name, module in model.named_modules():
+        prefix = f'{name}.' if name else ''
+        if isinstance(module, SGEOutputs):
+            yield from _neck_sources(module, prefix)
+        else:
+            for child, layer in module.named_children():
+                # Those of a neck are children of its list.
+                if isinstance(layer, SpatialGroupEnhance) and not isinstance(
+                    module, nn.ModuleList
+                ):
+                    norm = f'{prefix}{_norm_before(module, child, prefix)}'
+                    yield Source(
+                        layer,
+                        f'{prefix}{child}',
+                        [f'{norm}.weight', f'{norm}.bias'],
+                    )
+
+
+def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
+    """Return the name of the norm before a residual block's SGE.
+
+    At most a ReLU stands between them, which passes a positive scale on.
+    """
+    if isinstance(block, SGEBasicBlock):
+        return block.norm2_name
+    for i in (1, 2, 3):
+        plugins = getattr(block, f'after_conv{i}_plugin_names', [])
+        if child not in plugins:
+            continue
+        before = plugins[: plugins.index(child)]
+        if before:
+            raise ValueError(
+                f'{prefix}{child} stands behind {before[-1]}, '
+                'which does not pass a scale on'
+            )
+        norm = getattr(block, f'norm{i}_name', None)
+        if hasattr(block, norm or '') and not (
+            i == 2 and isinstance(block, Bottle2neck)
+        ):
+            return norm
+    raise ValueError(
+        f'{prefix}{child} has no norm before it whose scale '
+        f'reaches it unchanged ({type(block).__name__}); '
+        'function-preserving weights exist for '
+        "position='after_conv3'"
+    )
+
+
+def _neck_sources(neck: SGEOutputs, prefix: str) -> Iterator[Source]:
+    if type(neck) is not SGEFPN:
+        raise ValueError(
+            f'Function-preserving weights exist for SGE in the '
+            f'backbone and in SGEFPN, not in '
+            f'{type(neck).__name__}'
+        )
+    own_levels = len(neck.lateral_convs)
+    for i, layer in enumerate(neck.sge):
+        name = f'{prefix}sge.{i}'
+        if i >= len(neck.fpn_convs):
+            # Pooled from the level below, which is scaled already.
+            yield Source(layer, name, [])
+            continue
+        # Convolutions that stand on a level's output take a scaled input.
+        chained = i > own_levels or (
+            i == own_levels and neck.add_extra_convs == 'on_output'
+        )
+        scaled, weight = _output_parameters(
+            neck.fpn_convs[i], f'{prefix}fpn_convs.{i}.'
+        )
+        yield Source(layer, name, scaled, [weight] if chained else [])
+
+
+def _output_parameters(conv: ConvModule, prefix: str) -> Tuple[List[str], str]:
+    """Return what scales a convolution's output, and its kernel."""
+    if type(conv.conv) is not nn.Conv2d or not isinstance(
+        getattr(conv, 'activate', None), (type(None), nn.ReLU)
+    ):
+        raise ValueError(
+            f'{prefix[:-1]} is not a plain convolution with at '
+            'most a ReLU; its output cannot be scaled'
+        )
+    last = f'{prefix}{conv.norm_name}' if conv.with_norm else f'{prefix}conv'
+    return [f'{last}.weight', f'{last}.bias'], f'{prefix}conv.weight'

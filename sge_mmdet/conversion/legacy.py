@@ -1,0 +1,108 @@
+"""The checkpoints of the paper's authors (arXiv 1905.09646), read for today.
+
+Their classifiers are plain PyTorch; their detectors were trained with a fork
+of MMDetection 0.6, where class 0 is the background, heads of two-stage
+detectors stand beside the backbone, and class-specific layers hold a row for
+the background. MMDetection 3.x has the background last and no rows for it
+where none is needed.
+"""
+
+import re
+from typing import Dict, Iterable
+
+import torch
+from torch import Tensor
+
+HEADS = ('bbox_head.', 'mask_head.')
+
+
+def strip_module(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Drop the ``module.`` that DataParallel puts before every key."""
+    return {
+        re.sub(r'^module\.', '', key): value
+        for key, value in state_dict.items()
+    }
+
+
+def is_legacy_two_stage(keys: Iterable[str]) -> bool:
+    """Tell whether keys are those of a two-stage detector before 2.0."""
+    return any(
+        re.match(r'bbox_head\.(\d\.)?fc_(cls|reg)\.', key) for key in keys
+    )
+
+
+def upgrade_legacy_detector(
+    state_dict: Dict[str, Tensor],
+) -> Dict[str, Tensor]:
+    """Bring the weights of an MMDetection 0.6 detector to MMDetection 3.x.
+
+    For Faster, Mask and Cascade R-CNN and RetinaNet. RPN and RetinaNet score
+    their classes by sigmoids and have no background, so that their weights
+    stay as they are. How boxes are coded and regions pooled is not part of
+    the weights: the configs in ``configs/sge/legacy`` see to it.
+
+    Args:
+        state_dict (dict[str, Tensor]): Weights with the keys of 0.6, without
+            ``module.``.
+
+    Returns:
+        dict[str, Tensor]: Weights with the keys and layouts of 3.x.
+
+    Raises:
+        ValueError: If a head's layers do not have a row for each class and
+            the background.
+    """
+    if not is_legacy_two_stage(state_dict):
+        return dict(state_dict)
+    # Classes and background, the same in all heads.
+    rows = next(
+        (
+            len(value)
+            for key, value in state_dict.items()
+            if re.match(r'bbox_head\.(\d\.)?fc_cls\.weight', key)
+            and value.dim()
+        ),
+        None,
+    )
+    if rows is None:
+        raise ValueError(
+            'A two-stage detector of MMDetection 0.6 has a '
+            'bbox_head.fc_cls.weight; there is none'
+        )
+    upgraded = {}
+    for key, value in state_dict.items():
+        if key.startswith(HEADS):
+            value = _upgrade_rows(key, value, rows)
+            key = f'roi_head.{key}'
+        upgraded[key] = value
+    return upgraded
+
+
+def _upgrade_rows(key: str, value: Tensor, rows: int) -> Tensor:
+    """Move or drop what belongs to the background in a layer of a head.
+
+    Args:
+        key (str): Name of the parameter.
+        value (Tensor): Weight or bias, one row an output.
+        rows (int): Number of classes, the background included.
+    """
+    layer = key.split('.')[-2]
+    if layer not in ('fc_cls', 'fc_reg', 'conv_logits'):
+        return value
+    held = len(value) if value.dim() else 0
+    if layer == 'fc_cls':
+        _check_rows(key, held, (rows,))
+        return torch.cat([value[1:], value[:1]])
+    if layer == 'fc_reg':
+        _check_rows(key, held, (4, 4 * rows))
+        return value[4:] if held > 4 else value
+    _check_rows(key, held, (1, rows))
+    return value[1:] if held > 1 else value
+
+
+def _check_rows(key: str, held: int, expected: 'tuple[int, ...]') -> None:
+    if held not in expected:
+        raise ValueError(
+            f'{key} has {held} rows; a head of MMDetection 0.6 '
+            f'has {" or ".join(map(str, expected))} of them'
+        )

@@ -1,0 +1,20 @@
+"""What surrounds a run of MMEngine: hooks, checkpoints, tools and checks."""
+
+from .checkpoints import allow_mmengine_checkpoints, load_local_checkpoint
+from .inference import DetectionFiles, detect, find_test_data
+from .optim_wrappers import BFloat16OptimWrapper
+from .preflight import check_config, check_datasets, check_model
+from .upstream_tools import run_upstream_tool
+
+__all__ = [
+    'BFloat16OptimWrapper',
+    'DetectionFiles',
+    'allow_mmengine_checkpoints',
+    'check_config',
+    'check_datasets',
+    'check_model',
+    'detect',
+    'find_test_data',
+    'load_local_checkpoint',
+    'run_upstream_tool',
+]

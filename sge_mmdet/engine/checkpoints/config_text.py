@@ -1,0 +1,137 @@
+"""Config text inside a checkpoint, read as data.
+
+MMEngine writes its config into each checkpoint, as text, and executes that
+text when a training is resumed (``Runner.resume``) or a detector is built of
+a checkpoint alone (``DetInferencer``). What it writes is assignments of
+literals, ``dict(...)``, lists and tuples; :func:`check_text` refuses all else.
+
+Even as data, a config names code: modules to import, and classes, which
+MMEngine looks up by any path, registered or not; MMCV and MMDetection even
+evaluate a few values. :func:`harmless_text` leaves out the assignments that
+name code which MMEngine would not know by itself; see ``config_names.py``.
+"""
+
+import ast
+import math
+import re
+from typing import Any, Iterator, List, Tuple
+
+from ...utils.text import printable
+from .config_names import Names, unknown_code
+from .refusal import Refused
+
+LONGEST = 500_000
+# Python's parser takes half a kilobyte for a word or sign, in the worst case.
+# MMDetection's longest config, of grounding DINO, has 18,310.
+MOST_WORDS = 60_000
+WORD = re.compile(r'\w+|[^\w\s]')
+# As MMEngine writes float('inf') and float('nan').
+NUMBERS = dict(inf=math.inf, nan=math.nan)
+
+
+def harmless_text(text: str) -> Tuple[str, List[str]]:
+    """Return config text that runs nothing when MMEngine reads or builds it.
+
+    Args:
+        text (str): What a checkpoint holds.
+
+    Returns:
+        tuple[str, list[str]]: The text without the assignments that name code
+        which is not registered, and what they are, in words.
+
+    Raises:
+        Refused: If it is more than data.
+    """
+    lines, left_out, found = text.split('\n'), [], list(check_text(text))
+    names = Names({node.targets[0].id: value} for node, value in found)
+    for node, value in found:
+        name = node.targets[0].id
+        reason = next(unknown_code(name, value, names), None)
+        if reason is not None:
+            first, last = node.lineno - 1, node.end_lineno
+            lines[first:last] = [''] * (last - first)
+            left_out.append(
+                f'{printable(name)} (line {node.lineno}: {printable(reason)})'
+            )
+    return '\n'.join(lines), left_out
+
+
+def check_text(text: str) -> Iterator[Tuple[ast.Assign, Any]]:
+    """Yield the assignments of config text, with their values.
+
+    Args:
+        text (str): The text.
+
+    Raises:
+        Refused: If it is anything but assignments of data.
+    """
+    if len(text) > LONGEST:
+        raise Refused(f'its config is of {len(text)} letters')
+    if sum(1 for _ in WORD.finditer(text)) > MOST_WORDS:
+        raise Refused(f'its config is of more than {MOST_WORDS} words')
+    # MMEngine replaces what stands in double braces, quotes included, before
+    # it executes the rest.
+    for mark in '{{', '\r', '\f', '\0':
+        if mark in text:
+            line = text[: text.index(mark)].count('\n') + 1
+            raise Refused(f'line {line} of its config holds {mark!r}')
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        line = getattr(error, 'lineno', None) or 1
+        raise Refused(f'line {line} of its config cannot be read') from error
+    end = 0
+    for node in body:
+        if not (
+            isinstance(node, ast.Assign)
+            and len(node.targets) == 1
+            and isinstance(node.targets[0], ast.Name)
+            and not node.targets[0].id.startswith('_')
+            and node.targets[0].id not in NUMBERS
+            and node.col_offset == 0
+            and node.lineno > end
+        ):
+            raise Refused(
+                f'line {node.lineno} of its config is no assignment of data'
+            )
+        end = node.end_lineno
+        yield node, _value(node.value)
+
+
+def _value(node: ast.expr) -> Any:
+    """Return the data that an expression is."""
+    # No bytes: what is evaluated may be bytes as well as text.
+    if isinstance(node, ast.Constant) and (
+        node.value is None or type(node.value) in (str, int, float, bool)
+    ):
+        return node.value
+    if isinstance(node, ast.Name) and node.id in NUMBERS:
+        return NUMBERS[node.id]
+    if (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and (isinstance(node.operand, (ast.Constant, ast.Name)))
+    ):
+        number = _value(node.operand)
+        if type(number) in (int, float):
+            return -number
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        keys = [_value(key) for key in node.keys]
+        if all(isinstance(key, (str, int, float, type(None))) for key in keys):
+            return dict(zip(keys, map(_value, node.values)))
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and (
+            node.func.id == 'dict'
+            and not node.args
+            and all(item.arg for item in node.keywords)
+        )
+    ):
+        return {item.arg: _value(item.value) for item in node.keywords}
+    raise Refused(
+        f'line {node.lineno} of its config is more than data, which '
+        'could run code'
+    )

@@ -1,0 +1,78 @@
+"""Numbers and arrays of numpy read from a pickle, and nothing else of it.
+
+Numpy's own unpickling trusts the file: a call of ``ndarray`` or a forged state
+of a ``dtype`` turns bytes into object pointers. These stand-ins take the same
+calls and build arrays and scalars of plain numbers only. Anything else is
+refused.
+"""
+
+import re
+from typing import Any, Tuple
+
+import numpy as np
+
+from .refusal import Refused
+
+# Boolean, integer, unsigned and floating point.
+NUMBER_CODE = re.compile(r'[<>|=]?[biuf]\d{1,2}')
+
+
+class PickledDtype:
+    """What ``numpy.dtype(code, align, copy)`` in a pickle stands for."""
+
+    def __init__(
+        self, code: str, align: Any = False, copy: Any = False
+    ) -> None:
+        if not (isinstance(code, str) and NUMBER_CODE.fullmatch(code)):
+            raise Refused('it contains numpy.dtype of what is no number')
+        self.value = np.dtype(code)
+
+    def __setstate__(self, state: Tuple) -> None:
+        """Take the byte order, the one part of the state of a number."""
+        order = state[1]
+        if not isinstance(order, str) or order not in ('<', '>', '|', '='):
+            raise Refused('it contains numbers of no byte order')
+        self.value = self.value.newbyteorder(order)
+
+
+class PickledArray(np.ndarray):
+    """An array that a pickle may fill with numbers; saved as a plain one."""
+
+    def __new__(cls, *args: Any) -> 'PickledArray':
+        """Refuse: numpy's pickles reach arrays through ``_reconstruct``."""
+        raise Refused('it contains numpy.ndarray as a function')
+
+    def __setstate__(self, state: Tuple) -> None:
+        """Take shape, type and bytes; numpy checks that they fit."""
+        version, shape, dtype, is_fortran, data = state
+        if not (isinstance(dtype, PickledDtype) and isinstance(data, bytes)):
+            raise Refused('it contains an array of more than numbers')
+        super().__setstate__((version, shape, dtype.value, is_fortran, data))
+
+    def __reduce_ex__(self, protocol: int) -> Tuple:
+        """Pickle as ``numpy.ndarray``."""
+        return self.view(np.ndarray).__reduce_ex__(protocol)
+
+
+def new_array(cls: type, shape: Any, code: Any) -> PickledArray:
+    """Stand in for ``_reconstruct``: an empty array, to be filled."""
+    return np.ndarray.__new__(PickledArray, (0,), 'b')
+
+
+def new_scalar(dtype: PickledDtype, data: bytes) -> np.generic:
+    """Stand in for ``scalar``: the number that the bytes are."""
+    if not (
+        isinstance(dtype, PickledDtype)
+        and isinstance(data, bytes)
+        and len(data) == dtype.value.itemsize
+    ):
+        raise Refused('it contains a number of numpy that is none')
+    return np.frombuffer(data, dtype.value)[0]
+
+
+# By the names that pickles call them; numpy 2 renamed one module.
+CLASSES = {'numpy.ndarray': PickledArray}
+FUNCTIONS = {'numpy.dtype': PickledDtype}
+for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+    FUNCTIONS[f'{_module}._reconstruct'] = new_array
+    FUNCTIONS[f'{_module}.scalar'] = new_scalar

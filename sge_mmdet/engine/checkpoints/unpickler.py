@@ -1,0 +1,469 @@
+"""An unpickler that builds what checkpoints of MMEngine hold, nothing else.
+
+It is the one in Python, as PyTorch's with ``weights_only`` is, with a closed
+list of names: what PyTorch's list of allowed functions, which belongs to the
+whole process, holds does not matter here, and is not changed. Everything that
+is built is paid for from a budget, and keys of dictionaries are text and
+numbers, since the hash of others can take for ever.
+"""
+
+import codecs
+import pickle
+from collections import Counter, OrderedDict
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Optional
+
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler import OneCycleParamScheduler
+
+from ...utils.text import printable
+from . import pickled_numpy, pickled_tensors
+from .refusal import Budget, Damaged, Refused
+
+# Functions that MMEngine writes into its checkpoints, which pickle stores as
+# ``getattr(class, name)``.
+METHODS = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+# Whoever chooses numbers can make a dictionary slow; text he cannot. Of larger
+# ones, which count nothing, as many as he likes have the same hash.
+MOST_NUMBER_KEYS = 50_000
+LARGEST_KEY = 2**53
+NEWEST_PROTOCOL = 4
+# What opcodes take at most, in bytes; others are refused.
+PRICES = {
+    pickle.PROTO: 0,
+    pickle.STOP: 0,
+    pickle.MARK: 100,
+    pickle.NONE: 10,
+    pickle.NEWTRUE: 10,
+    pickle.NEWFALSE: 10,
+    pickle.BININT: 50,
+    pickle.BININT1: 10,
+    pickle.BININT2: 50,
+    pickle.LONG1: 300,
+    pickle.BINFLOAT: 40,
+    pickle.BINUNICODE: 80,
+    pickle.SHORT_BINSTRING: 80,
+    pickle.EMPTY_DICT: 80,
+    pickle.EMPTY_LIST: 80,
+    pickle.EMPTY_SET: 240,
+    pickle.EMPTY_TUPLE: 10,
+    pickle.TUPLE: 80,
+    pickle.TUPLE1: 80,
+    pickle.TUPLE2: 80,
+    pickle.TUPLE3: 80,
+    pickle.BINGET: 10,
+    pickle.LONG_BINGET: 10,
+    pickle.BINPUT: 1,
+    pickle.LONG_BINPUT: 150,
+    pickle.APPEND: 10,
+    pickle.APPENDS: 0,
+    pickle.SETITEM: 0,
+    pickle.SETITEMS: 0,
+    pickle.GLOBAL: 100,
+    pickle.REDUCE: 500,
+    pickle.NEWOBJ: 500,
+    pickle.BUILD: 500,
+    pickle.BINPERSID: 500,
+    # Those of protocols 3 and 4.
+    pickle.FRAME: 100,
+    pickle.MEMOIZE: 150,
+    pickle.STACK_GLOBAL: 100,
+    pickle.SHORT_BINUNICODE: 80,
+    pickle.ADDITEMS: 0,
+    pickle.BINBYTES: 80,
+    pickle.SHORT_BINBYTES: 80,
+}
+
+
+def get_pickled_method(cls: Any, name: Any) -> Callable:
+    """Stand in for ``getattr``: with a free one any function is in reach."""
+    if not any(
+        cls is owner and name in names
+        for owner, names in METHODS.items()
+        if isinstance(name, str)
+    ):
+        owner = getattr(cls, '__name__', cls)
+        raise Refused(
+            f'it contains getattr({printable(owner)}, '
+            f'{printable(name)}), which could run code'
+        )
+    return getattr(cls, name)
+
+
+def encode(text: Any, encoding: Any) -> bytes:
+    """Stand in for ``codecs.encode``: bytes, which are written as text."""
+    if not isinstance(text, str) or encoding not in ('latin1', 'latin-1'):
+        raise Refused('it contains bytes that are written in another way')
+    return codecs.encode(text, 'latin1')
+
+
+def new_bytes() -> bytes:
+    """Stand in for ``bytes()``, the data of an empty array."""
+    return b''
+
+
+def new_bytearray(*args: Any) -> bytearray:
+    """Stand in for ``bytearray``, of which a number would set the size."""
+    if args and isinstance(args[0], str):
+        return bytearray(encode(*args))
+    if args and not isinstance(args[0], bytes):
+        raise Refused('it contains a bytearray that is not of bytes')
+    return bytearray(*args[:1])
+
+
+def new_complex(real: Any, imaginary: Any) -> complex:
+    """Stand in for ``complex``."""
+    if not (type(real) is type(imaginary) is float):
+        raise Refused('it contains a complex number that is none')
+    return complex(real, imaginary)
+
+
+def new_set(items: Any = ()) -> set:
+    """Stand in for ``set``, of which pickles give a list.
+
+    A tensor, too, can be iterated, and of a few bytes without end.
+    """
+    if not isinstance(items, (list, tuple)):
+        raise Refused('it contains a set that is not of a list')
+    return set(items)
+
+
+def new_counter(items: Any = None) -> Counter:
+    """Stand in for ``Counter``, of which pickles give a dictionary."""
+    if items is not None and type(items) is not dict:
+        raise Refused('it contains a Counter that is not of a dictionary')
+    return Counter(items)
+
+
+# What may be called, by the names that pickles use.
+FUNCTIONS = {
+    'builtins.getattr': get_pickled_method,
+    'builtins.bytes': new_bytes,
+    'builtins.bytearray': new_bytearray,
+    'builtins.complex': new_complex,
+    'builtins.set': new_set,
+    'collections.Counter': new_counter,
+    '_codecs.encode': encode,
+    **pickled_numpy.FUNCTIONS,
+    **pickled_tensors.FUNCTIONS,
+}
+CALLABLE = {id(function) for function in FUNCTIONS.values()}
+# What may only be named.
+CLASSES = {
+    **pickled_numpy.CLASSES,
+    'torch.Tensor': torch.Tensor,
+    'torch.nn.parameter.Parameter': torch.nn.Parameter,
+    'torch.storage.UntypedStorage': torch.UntypedStorage,
+    **{f'{cls.__module__}.{cls.__name__}': cls for cls in METHODS},
+    # As protocol 4 writes what older ones write as a call of ``getattr``.
+    **{
+        f'{cls.__module__}.{cls.__name__}.{name}': getattr(cls, name)
+        for cls, names in METHODS.items()
+        for name in names
+    },
+}
+
+
+def pickle_module_for(
+    size: int, storages: Optional[Dict[str, int]]
+) -> SimpleNamespace:
+    """Return what :func:`torch.load` takes as ``pickle_module`` for a file.
+
+    Args:
+        size (int): Of the file, in bytes.
+        storages (dict[str, int], optional): Sizes of the tensors in an
+            archive by name; None for a file in PyTorch's older format.
+    """
+
+    class Unpickler(CheckpointUnpickler):
+        """For one file."""
+
+        allowance = SimpleNamespace(
+            budget=Budget(size),
+            storages=storages,
+            unclaimed=size,
+            claimed={},
+            number_keys=MOST_NUMBER_KEYS,
+        )
+
+    return SimpleNamespace(
+        __name__=__name__,
+        Unpickler=Unpickler,
+        load=lambda file, **options: Unpickler(file, **options).load(),
+    )
+
+
+class CheckpointUnpickler(pickle._Unpickler):
+    """See the text of this module; made by :func:`pickle_module_for`."""
+
+    allowance: SimpleNamespace
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a name in the file stands for."""
+        path = f'{module.replace("__builtin__", "builtins")}.{name}'
+        if path in FUNCTIONS:
+            return FUNCTIONS[path]
+        if path in CLASSES:
+            return CLASSES[path]
+        dtype = vars(torch).get(name) if module == 'torch' else None
+        if isinstance(dtype, torch.dtype):
+            return dtype
+        raise Refused(f'it contains {printable(path)}, which could run code')
+
+    def load_proto(self) -> None:
+        """Say so if a file is pickled in a way that is newer."""
+        protocol = self.read(1)[0]
+        if protocol > NEWEST_PROTOCOL:
+            raise Refused(
+                f'it is written with pickle_protocol={protocol}, and 2 to '
+                f'{NEWEST_PROTOCOL} are read; torch.save writes 2 by itself'
+            )
+
+    def load_binbytes(self) -> None:
+        """Pay for bytes."""
+        pickle._Unpickler.load_binbytes(self)
+        self.allowance.budget.spend(len(self.stack[-1]))
+
+    def load_additems(self) -> None:
+        """Fill a set and nothing else."""
+        items = self.pop_mark()
+        if type(self.stack[-1]) is not set:
+            raise Refused('it adds members to what is no set')
+        self.allowance.budget.spend(100 * len(items))
+        for key in items:
+            self.check_key(key)
+        self.stack[-1].update(items)
+
+    def load_binunicode(self) -> None:
+        """Pay for text, a letter of which can take four times its bytes."""
+        pickle._Unpickler.load_binunicode(self)
+        self.allowance.budget.spend(4 * len(self.stack[-1]))
+
+    def load_short_binunicode(self) -> None:
+        """Pay for text of protocol 4."""
+        pickle._Unpickler.load_short_binunicode(self)
+        self.allowance.budget.spend(4 * len(self.stack[-1]))
+
+    def load_reduce(self) -> None:
+        """Call a function of the list."""
+        args, function = self.stack.pop(), self.stack[-1]
+        if id(function) not in CALLABLE or type(args) is not tuple:
+            raise Refused('it calls what is no function for it')
+        self.allowance.budget.spend(sum(map(_price, args)))
+        if function is new_set:
+            for key in (
+                key
+                for arg in args
+                if type(arg) in (list, tuple)
+                for key in arg
+            ):
+                self.check_key(key)
+        made = self.stack[-1] = function(*args)
+        if isinstance(made, torch.Tensor):
+            # One that repeats its numbers becomes larger when it is copied.
+            self.allowance.budget.spend(
+                max(
+                    0,
+                    (
+                        made.numel() * made.element_size()
+                        - made.untyped_storage().nbytes()
+                    ),
+                )
+            )
+
+    def load_newobj(self) -> None:
+        """Make a log buffer, the one class that is written so."""
+        args, cls = self.stack.pop(), self.stack[-1]
+        if cls is not HistoryBuffer or type(args) is not tuple or args:
+            raise Refused('it makes an object of a class that is not for it')
+        self.stack[-1] = cls.__new__(cls)
+
+    def load_build(self) -> None:
+        """Set the state of an object."""
+        state, made = self.stack.pop(), self.stack[-1]
+        if type(made) in (
+            pickled_numpy.PickledDtype,
+            pickled_numpy.PickledArray,
+        ):
+            if type(state) is not tuple:
+                raise Refused(
+                    'it has an array or a type of numbers that is none'
+                )
+            self.allowance.budget.spend(sum(map(_price, state)))
+            made.__setstate__(state)
+        elif (
+            type(made) is OrderedDict
+            and type(state) is dict
+            and ({*state} <= {'_metadata'})
+        ):
+            made.__dict__.update(state)
+        elif type(made) is HistoryBuffer:
+            made.__setstate__(_history_state(state))
+        else:
+            raise Refused(
+                'it sets the state of an object, which could run code'
+            )
+
+    def load_append(self) -> None:
+        """Append to a list and to nothing else."""
+        self.extend([self.stack.pop()])
+
+    def load_appends(self) -> None:
+        """Append to a list and to nothing else."""
+        self.extend(self.pop_mark())
+
+    def extend(self, items: list) -> None:
+        """Append to the list on the stack."""
+        if type(self.stack[-1]) is not list:
+            raise Refused('it appends to what is no list')
+        self.stack[-1].extend(items)
+
+    def load_setitem(self) -> None:
+        """Fill a dictionary and nothing else."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self.update([key, value])
+
+    def load_setitems(self) -> None:
+        """Fill a dictionary and nothing else."""
+        self.update(self.pop_mark())
+
+    def update(self, items: list) -> None:
+        """Fill the dictionary on the stack."""
+        target = self.stack[-1]
+        if type(target) not in (dict, OrderedDict, Counter):
+            raise Refused('it sets items of what is no dictionary')
+        price = 100 if type(target) is dict else 250
+        self.allowance.budget.spend(price * len(items))
+        for key, value in zip(items[::2], items[1::2]):
+            self.check_key(key)
+            target[key] = value
+
+    def check_key(self, key: Any) -> None:
+        """Refuse what cannot be looked up in a short time."""
+        if type(key) in (int, float, bool) and abs(key) < LARGEST_KEY:
+            self.allowance.number_keys -= 1
+            if self.allowance.number_keys < 0:
+                raise Refused('it has too many keys that are numbers')
+        elif type(key) in (int, float):
+            raise Refused('it has a key of a number that is too large or none')
+        elif type(key) not in (str, bytes, type(None)):
+            raise Refused(
+                f'it has a key of type {type(key).__name__}, where '
+                'text and numbers are read'
+            )
+
+    def load_binpersid(self) -> None:
+        """Take the numbers of a tensor, no more than the file holds."""
+        claim = self.stack.pop()
+        is_zip = self.allowance.storages is not None
+        if type(claim) is not tuple or len(claim) != (5 if is_zip else 6):
+            raise Refused('it has a tensor without numbers')
+        kind, storage, key, place, count, *view = claim
+        dtype = (
+            torch.uint8
+            if storage is torch.UntypedStorage
+            else getattr(storage, 'dtype', None)
+        )
+        if not (
+            kind == 'storage'
+            and type(key) is type(place) is str
+            and type(count) is int
+            and count >= 0
+            and isinstance(dtype, torch.dtype)
+            and _is_view(*view)
+        ):
+            raise Refused('it has a tensor without numbers')
+        if place.startswith('meta'):
+            raise Refused(
+                'it has a tensor on the device meta, without numbers'
+            )
+        self.claim(key, count * torch._utils._element_size(dtype))
+        self.append(self.persistent_load(claim))
+
+    def claim(self, key: str, size: int) -> None:
+        """Raise for numbers that the file does not have."""
+        allowed = self.allowance
+        if allowed.storages is not None:
+            left = allowed.storages.get(key, -1)
+        else:
+            left = allowed.claimed.get(key, allowed.unclaimed)
+        if size > left:
+            raise Damaged('a tensor of more numbers than the file holds')
+        if key not in allowed.claimed:
+            allowed.claimed[key] = size
+            allowed.unclaimed -= size
+
+
+def _priced(price: int, handle: Callable) -> Callable:
+    def pay_and_handle(self: CheckpointUnpickler) -> None:
+        self.allowance.budget.spend(price)
+        handle(self)
+
+    return pay_and_handle
+
+
+# The methods of the class above where it has one, else of its base.
+CheckpointUnpickler.dispatch = {
+    code[0]: _priced(
+        price,
+        getattr(
+            CheckpointUnpickler, pickle._Unpickler.dispatch[code[0]].__name__
+        ),
+    )
+    for code, price in PRICES.items()
+}
+
+
+def _price(value: Any) -> int:
+    """Return what a function may make of an argument, in bytes."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    return (
+        100 * len(value)
+        if isinstance(value, (list, tuple, dict, set, bytearray))
+        else 0
+    )
+
+
+def _is_view(view: Any = None) -> bool:
+    """Return whether a part of a storage is named as PyTorch once did."""
+    return view is None or (
+        type(view) is tuple
+        and len(view) == 3
+        and type(view[0]) is str
+        and all(
+            type(number) is int and 0 <= number < 2**62 for number in view[1:]
+        )
+    )
+
+
+def _history_state(state: Any) -> dict:
+    """Return the state of a log buffer, numbers and its own methods alone."""
+    if type(state) is not dict or not {*state} <= {
+        'max_length',
+        '_log_history',
+        '_count_history',
+        'statistics_methods',
+    }:
+        raise Refused('it has a log that is none')
+    methods = state.get('statistics_methods', {})
+    arrays = [state.get('_log_history'), state.get('_count_history')]
+    if not (
+        type(state.get('max_length')) is int
+        and type(methods) is dict
+        and {*methods} <= {*METHODS[HistoryBuffer]}
+        and all(
+            method is getattr(HistoryBuffer, name)
+            for name, method in methods.items()
+        )
+        and all(
+            isinstance(array, pickled_numpy.PickledArray) and array.ndim == 1
+            for array in arrays
+        )
+    ):
+        raise Refused('it has a log that is none')
+    return dict(state)

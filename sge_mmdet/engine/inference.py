@@ -1,0 +1,135 @@
+"""Detections of a checkpoint, as files."""
+
+import os.path as osp
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import List, NamedTuple, Tuple, Union
+
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader, Runner
+from torch import nn
+
+from ..utils import (
+    RENEWING,
+    Writer,
+    folder_beside,
+    load_config,
+    printable_list,
+)
+from .preflight import check_config
+
+
+class DetectionFiles(NamedTuple):
+    """Where the results of a test and what they are of lie.
+
+    Attributes:
+        ground_truth (Path): Ground truth in COCO's format.
+        images (Path): Folder of its images.
+        results (Path): Detections in COCO's result format.
+    """
+
+    ground_truth: Path
+    images: Path
+    results: Path
+
+
+def detect(
+    config: Union[str, Path],
+    checkpoint: str,
+    out_dir: Union[str, Path],
+    metric: str = 'bbox',
+    writer: Writer = RENEWING,
+) -> DetectionFiles:
+    """Run a config's test data through a checkpoint and write what it finds.
+
+    Args:
+        config (str or Path): Config of the detector.
+        checkpoint (str): Its weights.
+        out_dir (str or Path): Where the results go.
+        metric (str): "bbox" or "segm". Default: "bbox".
+        writer (Writer): How they are written. Default: over what this package
+            wrote before, and nothing else.
+
+    Raises:
+        FileNotFoundError: If the checkpoint or the data is not there.
+        OSError: If the results cannot be written.
+        RuntimeError: If the checkpoint cannot be loaded.
+        ValueError: If the config cannot be loaded, or the checkpoint has no
+            weight of its detector.
+    """
+    cfg = load_config(config)
+    if '://' not in checkpoint and not osp.isfile(checkpoint):
+        raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
+    check_config(cfg, ['test'])
+    files = DetectionFiles(
+        *find_test_data(cfg), Path(out_dir, f'detections.{metric}.json')
+    )
+    writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
+    writer.check(files.results)
+    # MMEngine puts a config and logs beside the results, over what is there.
+    with folder_beside(files.results) as folder:
+        _test(cfg, checkpoint, files.ground_truth, folder, metric)
+        for path in folder.glob('detections.*.json'):
+            writer.publish(path, files.results.with_name(path.name))
+    return files
+
+
+def _test(
+    cfg: Config, checkpoint: str, ground_truth: Path, folder: Path, metric: str
+) -> None:
+    metrics: List[str] = ['bbox'] if metric == 'bbox' else ['bbox', metric]
+    cfg.test_evaluator = dict(
+        type='CocoMetric',
+        ann_file=str(ground_truth),
+        metric=metrics,
+        format_only=True,
+        outfile_prefix=str(folder / 'detections'),
+    )
+    cfg.load_from = checkpoint
+    cfg.work_dir = str(folder)
+    # MMEngine goes on with what has the same name, in a folder that is gone.
+    cfg.visualizer = dict(
+        cfg.get('visualizer') or dict(type='Visualizer'), name=folder.name
+    )
+    cfg.experiment_name = folder.name
+    runner = Runner.from_cfg(cfg)
+    _check_weights(checkpoint, runner.model)
+    runner.test()
+
+
+def _check_weights(checkpoint: str, model: nn.Module) -> None:
+    """Raise where MMEngine would warn, and test random weights."""
+    held = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    held = {
+        re.sub(r'^module\.', '', str(key))
+        for key in held.get('state_dict', held)
+    }
+    if held.isdisjoint(model.state_dict()):
+        raise ValueError(
+            f'{checkpoint} has no weight of the {type(model).__name__} of the '
+            f'config; it has {printable_list(sorted(held)) or "nothing"}'
+        )
+
+
+def find_test_data(cfg: Config) -> Tuple[Path, Path]:
+    """Return where ground truth and images of a config's test lie.
+
+    Args:
+        cfg (Config): Config of a detector.
+
+    Raises:
+        ValueError: If its test data is not in COCO's format.
+    """
+    try:
+        dataset = cfg.test_dataloader.dataset
+        root = dataset.get('data_root') or ''
+        return (
+            Path(root, dataset.ann_file),
+            Path(root, dataset.data_prefix.img),
+        )
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f'{cfg.filename}: test_dataloader.dataset needs ann_file and '
+            f'data_prefix.img, as CocoDataset has them: {error}'
+        ) from error

@@ -1,0 +1,128 @@
+"""What a run needs, checked before it starts."""
+
+import os.path as osp
+from typing import Any, Iterator, Sequence, Tuple
+
+from mmengine.config import Config
+
+from ..models.backbones import check_plugins
+from ..utils import check_json_file
+
+
+def check_config(cfg: Config, splits: Sequence[str]) -> None:
+    """Raise if a config cannot be run, with its name before the reason.
+
+    Args:
+        cfg (Config): Config of a run.
+        splits (Sequence[str]): Which data loaders, of "train", "val", "test".
+
+    Raises:
+        FileNotFoundError: If a folder or an annotation file does not exist.
+        ValueError: As :func:`check_model` and :func:`check_datasets`.
+    """
+    try:
+        check_model(cfg.get('model'))
+        check_datasets(cfg, splits)
+    except (OSError, ValueError) as error:
+        kind = (
+            FileNotFoundError
+            if isinstance(error, FileNotFoundError)
+            else ValueError
+        )
+        raise kind(f'{cfg.filename}: {error}') from error
+
+
+def check_model(model: Any) -> None:
+    """Raise if a plugin stands where no block has a place for it.
+
+    MMDetection's own backbones stop at that with an error without words.
+
+    Args:
+        model (dict): Config of a model, or any part of it.
+
+    Raises:
+        ValueError: If a plugin has a position that does not exist.
+    """
+    if isinstance(model, dict):
+        if isinstance(model.get('plugins'), (list, tuple)):
+            check_plugins(model['plugins'])
+        model = list(model.values())
+    if isinstance(model, (list, tuple)):
+        for part in model:
+            check_model(part)
+
+
+def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
+    """Raise if the files that the data sets of a config need are not there.
+
+    MMEngine finds out only when it has built the model, and its error for a
+    damaged annotation file does not name the file. Data on other storage than
+    the local disk is not looked at.
+
+    Args:
+        cfg (Config): Config of a run.
+        splits (Sequence[str]): Which data loaders, of "train", "val", "test".
+
+    Raises:
+        FileNotFoundError: If a folder or an annotation file does not exist.
+        ValueError: If a JSON annotation file is not JSON, or what should be
+            a path is none.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if isinstance(loader, dict):
+            for where, dataset in _leaf_datasets(
+                loader.get('dataset'), f'{split}_dataloader.dataset'
+            ):
+                _check_dataset(where, dataset)
+
+
+def _leaf_datasets(dataset: object, where: str) -> Iterator[Tuple[str, dict]]:
+    """Yield the data sets inside wrappers such as RepeatDataset."""
+    if not isinstance(dataset, dict):
+        return
+    if 'ann_file' in dataset or 'data_root' in dataset:
+        yield where, dataset
+    yield from _leaf_datasets(dataset.get('dataset'), f'{where}.dataset')
+    parts = dataset.get('datasets')
+    for i, part in enumerate(parts if isinstance(parts, list) else ()):
+        yield from _leaf_datasets(part, f'{where}.datasets[{i}]')
+
+
+def _check_dataset(where: str, dataset: dict) -> None:
+    for key in 'data_root', 'ann_file':
+        if not isinstance(dataset.get(key) or '', str):
+            raise ValueError(f'{where}.{key} is a path, got {dataset[key]!r}')
+    root = dataset.get('data_root') or ''
+    if dataset.get('backend_args') or '://' in root:
+        return
+    advice = (
+        f'{where} needs it; make or download the data, or set '
+        f'{where}.data_root (now {root!r})'
+    )
+    prefixes = dataset.get('data_prefix') or {}
+    if isinstance(prefixes, str):  # As MMPretrain has it.
+        prefixes = dict(img=prefixes)
+    if not isinstance(prefixes, dict):
+        raise ValueError(
+            f'{where}.data_prefix is a dict of paths, got {prefixes!r}'
+        )
+    folders = [
+        root,
+        *(
+            osp.join(root, prefix)
+            for prefix in prefixes.values()
+            if isinstance(prefix, str) and '://' not in prefix
+        ),
+    ]
+    for folder in filter(None, folders):
+        if not osp.isdir(folder):
+            raise FileNotFoundError(f'There is no folder {folder}: {advice}')
+    ann_file = dataset.get('ann_file')
+    if not ann_file or '://' in ann_file:
+        return
+    ann_file = osp.join(root, ann_file)
+    if not osp.exists(ann_file):
+        raise FileNotFoundError(f'There is no file {ann_file}: {advice}')
+    if ann_file.endswith('.json'):
+        check_json_file(ann_file)

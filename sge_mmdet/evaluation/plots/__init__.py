@@ -1,0 +1,21 @@
+"""Pictures of an evaluation and of a comparison."""
+
+from .comparison import draw_comparison
+from .detections import draw_detections
+from .sizes import (
+    draw_ap_by_size,
+    draw_class_bars,
+    draw_errors,
+    draw_missed,
+    draw_precision_recall,
+)
+
+__all__ = [
+    'draw_ap_by_size',
+    'draw_class_bars',
+    'draw_comparison',
+    'draw_detections',
+    'draw_errors',
+    'draw_missed',
+    'draw_precision_recall',
+]

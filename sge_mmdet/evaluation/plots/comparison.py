@@ -1,0 +1,69 @@
+"""The differences between two detectors, with their intervals."""
+
+from pathlib import Path
+from typing import Union
+
+from matplotlib.figure import Figure
+
+from ...utils import RENEWING, Writer
+from ...utils.figures import save_figure
+from ...visualization.images import plain_text
+from .. import Comparison
+
+
+@plain_text
+def draw_comparison(
+    comparison: Comparison,
+    out_file: Union[str, Path],
+    most: int = 40,
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw each difference in AP with its 95 % interval.
+
+    Args:
+        comparison (Comparison): What was found.
+        out_file (str or Path): Picture to write.
+        most (int): How many classes are shown, those with the clearest
+            differences. Default: 40.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
+    """
+    classes = sorted(comparison.classes, key=lambda row: row.p)[:most]
+    # Who looks at many intervals finds some beside zero.
+    by_chance = 0.05 * len(comparison.classes)
+    groups = [
+        ('by size', comparison.sizes),
+        (
+            f'by class; without any difference {by_chance:.1f} of '
+            f'{len(comparison.classes)} would be coloured',
+            classes,
+        ),
+    ]
+    heights = [max(1, len(rows)) for _, rows in groups]
+    figure = Figure(
+        figsize=(8, 1.6 + 0.28 * sum(heights)), layout='constrained'
+    )
+    axes = figure.subplots(2, 1, height_ratios=heights)
+    for axis, (title, rows) in zip(axes, groups):
+        axis.axvline(0, color='0.6', linewidth=1)
+        for i, row in enumerate(reversed(rows)):
+            is_clear = not row.low <= 0 <= row.high
+            colour = (
+                '0.45'
+                if not is_clear
+                else ('tab:green' if row.difference > 0 else 'tab:red')
+            )
+            axis.plot([100 * row.low, 100 * row.high], [i, i], color=colour)
+            axis.plot(100 * row.difference, i, 'o', color=colour, markersize=5)
+        axis.set_yticks(
+            range(len(rows)), [row.name for row in reversed(rows)], fontsize=8
+        )
+        axis.set_ylim(-0.7, len(rows) - 0.3)
+        axis.grid(axis='x', alpha=0.3)
+        axis.set_title(title, fontsize=10)
+    first, second = comparison.names
+    axes[-1].set_xlabel(
+        f'AP of {second} minus AP of {first}, in points, with '
+        '95 % intervals over images; grey: could be chance'
+    )
+    save_figure(figure, out_file, writer)

@@ -1,0 +1,48 @@
+"""An evaluation as tables by size and by class."""
+
+from ..utils.tables import Table
+from .engines import Accumulated
+
+
+def size_table(result: Accumulated) -> Table:
+    """Return AP and AR by object size; areas in pixels.
+
+    Args:
+        result (Accumulated): The evaluation.
+    """
+    return Table(
+        ('size', 'area', 'objects', 'AP', 'AP50', 'AP75', 'AR'),
+        [
+            (
+                bin.name,
+                bin.text,
+                result.count(bin.name),
+                result.ap(size=bin.name),
+                result.ap(0.5, bin.name),
+                result.ap(0.75, bin.name),
+                result.ar(bin.name),
+            )
+            for bin in result.bins
+        ],
+    )
+
+
+def class_table(result: Accumulated) -> Table:
+    """Return each class's AP by object size, with the numbers of objects.
+
+    Args:
+        result (Accumulated): The evaluation.
+    """
+    header = ['class']
+    for bin in result.bins:
+        header += [f'AP {bin.name}', f'{bin.name} objects']
+    rows = []
+    for k, name in enumerate(result.category_names):
+        row = [name]
+        for bin in result.bins:
+            row += [
+                result.ap(size=bin.name, category=k),
+                result.count(bin.name, k),
+            ]
+        rows.append(row)
+    return Table(header, rows)

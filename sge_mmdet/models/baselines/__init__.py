@@ -1,0 +1,16 @@
+"""Attention that SGE is compared with: layers, and backbones that use them."""
+
+from .backbones import BAMResNet, SKResNet
+from .bam import BAM
+from .cbam import CBAM
+from .selective_kernel import SelectiveKernel
+from .squeeze_excitation import SqueezeExcitation
+
+__all__ = [
+    'BAM',
+    'CBAM',
+    'BAMResNet',
+    'SKResNet',
+    'SelectiveKernel',
+    'SqueezeExcitation',
+]

@@ -1,0 +1,124 @@
+"""Backbones with attention that is no plugin, to compare SGE with.
+
+What is a plugin, such as SE, CBAM and mmcv's ContextBlock (GC), needs none.
+"""
+
+from typing import Any, Optional
+
+from mmcv.cnn import ConvModule
+from mmdet.models.backbones.resnet import Bottleneck, ResNet
+from mmdet.models.layers import ResLayer
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from ..backbones.sge_blocks import CheckpointedBlock
+from .bam import BAM
+from .selective_kernel import SelectiveKernel
+
+
+@MODELS.register_module()
+class BAMResNet(ResNet):
+    """ResNet with BAM behind each stage but the last, as it was published.
+
+    Bottleneck attention, `arXiv 1807.06514
+    <https://arxiv.org/abs/1807.06514>`_. It takes every option of ``ResNet``.
+
+    Args:
+        bam (dict, optional): Options of :class:`BAM`. Default: None.
+        **kwargs: Of MMDetection's ``ResNet``.
+    """
+
+    def __init__(self, bam: Optional[dict] = None, **kwargs: Any) -> None:
+        # ResNet.__init__ calls make_res_layer, which reads it.
+        self.bam = dict(bam or {})
+        super().__init__(**kwargs)
+
+    def make_res_layer(self, **kwargs: Any) -> ResLayer:
+        """Build the next stage, with BAM behind it unless it is the last."""
+        layer = super().make_res_layer(**kwargs)
+        if len(self.res_layers) < self.num_stages - 1:
+            channels = kwargs['planes'] * kwargs['block'].expansion
+            layer.add_module('bam', BAM(channels, **self.bam))
+        return layer
+
+
+class SKBottleneck(CheckpointedBlock, Bottleneck):
+    """Bottleneck that chooses between its 3x3 convolution and a wider one.
+
+    Args:
+        *args: Of MMDetection's ``Bottleneck``.
+        sk (dict): ``groups`` and ``dilation`` of the wider convolution, and
+            the ``ratio`` of :class:`SelectiveKernel`.
+        **kwargs: Of MMDetection's ``Bottleneck``.
+    """
+
+    def __init__(self, *args: Any, sk: dict, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        options = dict(dict(groups=32, dilation=2, ratio=16), **sk)
+        dilation = options['dilation'] * self.dilation
+        self.wide = ConvModule(
+            self.planes,
+            self.planes,
+            3,
+            stride=self.conv2_stride,
+            padding=dilation,
+            dilation=dilation,
+            groups=options['groups'],
+            norm_cfg=self.norm_cfg,
+        )
+        self.select = SelectiveKernel(self.planes, options['ratio'])
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run the branch and end the block."""
+        out = self._plugged(self.relu(self.norm1(self.conv1(x))), 1)
+        narrow = self.relu(self.norm2(self.conv2(out)))
+        out = self._plugged(self.select(narrow, self.wide(out)), 2)
+        out = self._plugged(self.norm3(self.conv3(out)), 3)
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)
+
+    def _plugged(self, x: Tensor, convolution: int) -> Tensor:
+        if not self.with_plugins:
+            return x
+        return self.forward_plugin(
+            x, getattr(self, f'after_conv{convolution}_plugin_names')
+        )
+
+
+@MODELS.register_module()
+class SKResNet(ResNet):
+    """ResNet with selective kernels in place of its 3x3 convolutions.
+
+    `arXiv 1903.06586 <https://arxiv.org/abs/1903.06586>`_ has them in a
+    ResNeXt, with both convolutions in groups. SGE's paper compares with a
+    ResNet whose numbers of parameters (26.15M, 45.68M) fit what is built
+    here: ResNet's own 3x3 convolution, one in 32 groups with dilation 2
+    beside it, and a choice between them whose layers have no biases. It takes
+    every option of ``ResNet``, and its weights fit.
+
+    Args:
+        depth (int): Depth, from {50, 101, 152}.
+        sk (dict, optional): Options of :class:`SKBottleneck`. Default: None.
+        **kwargs: Of MMDetection's ``ResNet``.
+
+    Raises:
+        ValueError: If the depth's blocks have no 3x3 convolution between two
+            others.
+    """
+
+    def __init__(
+        self, depth: int, sk: Optional[dict] = None, **kwargs: Any
+    ) -> None:
+        if self.arch_settings.get(depth, (Bottleneck,))[0] is not Bottleneck:
+            raise ValueError(
+                f'SKResNet has the depths 50, 101, 152, got depth={depth!r}'
+            )
+        # ResNet.__init__ calls make_res_layer, which reads it.
+        self.sk = dict(sk or {})
+        super().__init__(depth=depth, **kwargs)
+
+    def make_res_layer(self, **kwargs: Any) -> ResLayer:
+        """Build the next stage."""
+        return super().make_res_layer(
+            **dict(kwargs, block=SKBottleneck, sk=self.sk)
+        )

@@ -1,0 +1,68 @@
+"""Bottleneck attention (BAM), to compare SGE with."""
+
+from torch import Tensor, nn
+
+from ..layers.plugin import register_plugin
+
+
+@register_plugin
+class BAM(nn.Module):
+    """Bottleneck Attention Module.
+
+    Adds to a map the same, scaled by the sigmoid of a product: of what two
+    layers make of the channels' means, and of what dilated convolutions make
+    of the positions: `arXiv 1807.06514 <https://arxiv.org/abs/1807.06514>`_.
+
+    Args:
+        in_channels (int): Number of input channels C.
+        ratio (int): Both branches have ``C / ratio`` channels inside.
+            Default: 16.
+        dilation (int): Of the 3 x 3 convolutions. Default: 4.
+
+    Shape:
+        - Input: (N, C, H, W).
+        - Output: (N, C, H, W).
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet import BAM
+        >>> BAM(64)(torch.rand(2, 64, 14, 14)).shape
+        torch.Size([2, 64, 14, 14])
+    """
+
+    _abbr_ = 'bam'
+
+    def __init__(
+        self, in_channels: int, ratio: int = 16, dilation: int = 4
+    ) -> None:
+        super().__init__()
+        middle = max(1, in_channels // ratio)
+
+        def layer(inputs: int, kernel_size: int) -> nn.Sequential:
+            wide = dict(padding=dilation, dilation=dilation)
+            # With biases before the norms, as published.
+            return nn.Sequential(
+                nn.Conv2d(
+                    inputs,
+                    middle,
+                    kernel_size,
+                    **(wide if kernel_size > 1 else {}),
+                ),
+                nn.BatchNorm2d(middle),
+                nn.ReLU(inplace=True),
+            )
+
+        self.channels = nn.Sequential(
+            layer(in_channels, 1), nn.Conv2d(middle, in_channels, 1)
+        )
+        self.positions = nn.Sequential(
+            layer(in_channels, 1),
+            layer(middle, 3),
+            layer(middle, 3),
+            nn.Conv2d(middle, 1, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale the map at every channel and position."""
+        channels = self.channels(x.mean((2, 3), keepdim=True))
+        return x + x * (channels * self.positions(x)).sigmoid()

@@ -1,0 +1,66 @@
+"""Convolutional block attention (CBAM) as a plugin, to compare SGE with."""
+
+import torch
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from ..layers.plugin import register_plugin
+
+
+@register_plugin
+class CBAM(nn.Module):
+    """Convolutional Block Attention Module.
+
+    Scales channels by what two shared layers make of their means and maxima,
+    then positions by a 7 x 7 convolution over the mean and maximum of the
+    channels: `arXiv 1807.06521 <https://arxiv.org/abs/1807.06521>`_.
+
+    Args:
+        in_channels (int): Number of input channels C.
+        ratio (int): The shared layers have ``C / ratio`` channels between
+            them. Default: 16.
+        kernel_size (int): Of the convolution over positions. Default: 7.
+
+    Shape:
+        - Input: (N, C, H, W).
+        - Output: (N, C, H, W).
+
+    Examples:
+        >>> import torch
+        >>> from sge_mmdet import CBAM
+        >>> CBAM(64)(torch.rand(2, 64, 14, 14)).shape
+        torch.Size([2, 64, 14, 14])
+    """
+
+    _abbr_ = 'cbam'
+
+    def __init__(
+        self, in_channels: int, ratio: int = 16, kernel_size: int = 7
+    ) -> None:
+        super().__init__()
+        middle = max(1, in_channels // ratio)
+        self.mean = nn.AdaptiveAvgPool2d(1)
+        self.maximum = nn.AdaptiveMaxPool2d(1)
+        self.channels = nn.Sequential(
+            nn.Conv2d(in_channels, middle, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, in_channels, 1),
+        )
+        self.positions = ConvModule(
+            2,
+            1,
+            kernel_size,
+            padding=kernel_size // 2,
+            bias=False,
+            norm_cfg=dict(type='BN'),
+            act_cfg=None,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale channels, then positions."""
+        channels = self.channels(self.mean(x)) + self.channels(self.maximum(x))
+        x = x * channels.sigmoid()
+        pooled = torch.cat(
+            [x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1
+        )
+        return x * self.positions(pooled).sigmoid()

@@ -1,0 +1,160 @@
+"""The figures of a study and its training curves."""
+
+import contextlib
+from pathlib import Path
+from typing import Dict, List, Sequence, Union
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
+from ..visualization.images import plain_text
+from ..visualization.training_curves import finish_curves, read_scalars
+from .plan import StudyRun
+from .report import StudyReport
+
+CURVES = {
+    'loss': 'training loss',
+    'coco/{}_mAP': 'validation AP',
+    'coco/{}_mAP_s': 'validation AP_small',
+}
+
+
+@plain_text
+def draw_study(
+    report: StudyReport, out_file: Union[str, Path], writer: Writer = RENEWING
+) -> None:
+    """Draw each config's figures seed by seed, and the differences.
+
+    Args:
+        report (StudyReport): What was found.
+        out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
+    """
+    figures = [name for name in report.figures if name not in ('AP50', 'AP75')]
+    names = list(report.values)
+    figure = Figure(
+        figsize=(10, 0.8 + len(figures) * (0.7 + 0.26 * len(names))),
+        layout='constrained',
+    )
+    axes = figure.subplots(len(figures), 2, squeeze=False)
+    for name, (left, right) in zip(figures, axes):
+        _draw_values(left, report, name)
+        _draw_differences(right, report, name)
+        left.set_title(f'{name}, by config', fontsize=10)
+        right.set_title(f'{name}, difference from {names[0]}', fontsize=10)
+    axes[-1, 0].set_xlabel('AP in points: a dot a seed, a bar their mean')
+    axes[-1, 1].set_xlabel(
+        'points, with 95 % intervals; grey: could be chance'
+    )
+    save_figure(figure, out_file, writer)
+
+
+def _draw_values(axis: Axes, report: StudyReport, figure: str) -> None:
+    names = list(report.values)
+    for i, name in enumerate(names):
+        values = [100 * seed[figure] for seed in report.values[name].values()]
+        axis.plot(
+            values, [-i] * len(values), 'o', color=f'C{i % 10}', alpha=0.6
+        )
+        axis.plot(
+            [np.mean(values)] * 2,
+            [-i - 0.3, -i + 0.3],
+            color=f'C{i % 10}',
+            linewidth=2,
+        )
+    _name_rows(axis, names)
+
+
+def _draw_differences(axis: Axes, report: StudyReport, figure: str) -> None:
+    names = list(report.values)
+    axis.axvline(0, color='0.6', linewidth=1)
+    for comparison in report.comparisons:
+        row, i = comparison[figure], names.index(comparison.names[1])
+        is_clear = not row.low <= 0 <= row.high
+        colour = (
+            '0.45'
+            if not is_clear
+            else ('tab:green' if row.difference > 0 else 'tab:red')
+        )
+        axis.plot([100 * row.low, 100 * row.high], [-i, -i], color=colour)
+        axis.plot(100 * row.difference, -i, 'o', color=colour)
+    _name_rows(axis, names)
+
+
+def _name_rows(axis: Axes, names: Sequence[str]) -> None:
+    axis.set_yticks([-i for i in range(len(names))], names, fontsize=8)
+    axis.set_ylim(0.6 - len(names), 0.6)
+    axis.grid(axis='x', alpha=0.3)
+
+
+@plain_text
+def draw_study_curves(
+    runs: Sequence[StudyRun],
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw loss and AP over training: the mean and range over the seeds.
+
+    Runs without MMEngine's own log, ``scalars.json``, are left out.
+
+    Args:
+        runs (Sequence[StudyRun]): The runs, those that are done.
+        out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
+    """
+    logs: Dict[str, List[dict]] = {}
+    for run in runs:
+        if run.is_done:
+            with contextlib.suppress(FileNotFoundError):
+                logs.setdefault(run.name, []).append(
+                    read_scalars(run.work_dir)
+                )
+    figure = Figure(figsize=(14, 4.4), layout='constrained')
+    figure.suptitle(
+        'mean over the seeds; band: from the least to the most', fontsize=10
+    )
+    for axis, (key, title) in zip(
+        figure.subplots(1, len(CURVES)), CURVES.items()
+    ):
+        for name, of_seeds in logs.items():
+            steps, values = _common(of_seeds, key.format(runs[0].metric))
+            if len(steps):
+                (line,) = axis.plot(
+                    steps,
+                    values.mean(0),
+                    label=name,
+                    marker='o' if len(steps) < 30 else None,
+                )
+                axis.fill_between(
+                    steps,
+                    values.min(0),
+                    values.max(0),
+                    color=line.get_color(),
+                    alpha=0.15,
+                )
+        finish_curves(axis, title)
+    save_figure(figure, out_file, writer)
+
+
+def _common(
+    of_seeds: Sequence[Dict[str, Dict[int, float]]], key: str
+) -> 'tuple[list[int], np.ndarray]':
+    """Return the steps that all seeds logged, and a row of values each."""
+    # MMDetection logs -1 where there is no such object.
+    series = [
+        {
+            step: value
+            for step, value in scalars.get(key, {}).items()
+            if value >= 0
+        }
+        for scalars in of_seeds
+    ]
+    steps = sorted(set.intersection(*map(set, series))) if series else []
+    return steps, np.array(
+        [[values[step] for step in steps] for values in series]
+    )

@@ -1,0 +1,126 @@
+"""Loss and average precision over training, from MMEngine's logs."""
+
+import json
+from pathlib import Path
+from typing import Dict, Union
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..utils import RENEWING, Writer
+from ..utils.figures import save_figure
+
+LOSSES = {
+    'loss': 'total loss',
+    'loss_rpn_cls': 'RPN classes',
+    'loss_rpn_bbox': 'RPN boxes',
+    'loss_cls': 'RoI classes',
+    'loss_bbox': 'RoI boxes',
+}
+PRECISIONS = {
+    'coco/bbox_mAP': 'AP',
+    'coco/bbox_mAP_50': 'AP50',
+    'coco/bbox_mAP_s': 'AP_small',
+    'coco/bbox_mAP_m': 'AP_medium',
+    'coco/bbox_mAP_l': 'AP_large',
+}
+
+
+def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
+    """Read what MMEngine logged in a work directory.
+
+    Args:
+        work_dir (str or Path): Work directory of a training run. Of the parts
+            of a resumed run, the later one counts where they overlap.
+
+    Returns:
+        dict[str, dict[int, float]]: For each key its values by step.
+
+    Raises:
+        FileNotFoundError: If nothing was logged there.
+    """
+    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    if not files:
+        raise FileNotFoundError(
+            f'{work_dir} holds no log of MMEngine (*/vis_data/scalars.json)'
+        )
+    scalars: Dict[str, Dict[int, float]] = {}
+    for file in files:
+        for line in file.read_text().splitlines():
+            try:
+                values = json.loads(line)
+            except ValueError:
+                # The run was stopped while it wrote this line.
+                continue
+            for key, value in values.items():
+                # By epoch, a run that counts iterations logs every
+                # validation at step 0: log_metric_by_epoch=False mends that.
+                if 'step' in values and values['step'] > 0:
+                    scalars.setdefault(key, {})[values['step']] = value
+    return scalars
+
+
+def draw_training_curves(
+    work_dir: Union[str, Path],
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw the losses and the validation's AP over the steps of a run.
+
+    Args:
+        work_dir (str or Path): Work directory of the run.
+        out_file (str or Path): Picture to write.
+        writer (Writer): How it is written. Default: over what this package
+            wrote before, and nothing else.
+
+    Raises:
+        FileNotFoundError: If nothing was logged there.
+    """
+    save_figure(training_curves(read_scalars(work_dir)), out_file, writer)
+
+
+def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
+    """Return the figure of :func:`draw_training_curves`.
+
+    Args:
+        scalars (dict[str, dict[int, float]]): For each key its values by step.
+    """
+    figure = Figure(figsize=(12, 4.5), layout='constrained')
+    for axis, keys, title in zip(
+        figure.subplots(1, 2),
+        (LOSSES, PRECISIONS),
+        ('Training loss', 'Validation AP'),
+    ):
+        for key, name in keys.items():
+            # MMDetection logs -1 where there is no such object.
+            points = sorted(
+                point
+                for point in scalars.get(key, {}).items()
+                if point[1] >= 0
+            )
+            if points:
+                axis.plot(
+                    *zip(*points),
+                    label=name,
+                    marker='o' if keys is PRECISIONS else None,
+                )
+        finish_curves(axis, title)
+    return figure
+
+
+def finish_curves(axis: Axes, title: str) -> None:
+    """Give curves over training their title, legend and grid.
+
+    Args:
+        axis (Axes): With the curves, or none.
+        title (str): Of the axis.
+    """
+    axis.set(title=title, xlabel='iteration or epoch')
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend()
+    else:
+        axis.text(
+            0.5, 0.5, 'nothing logged', ha='center', transform=axis.transAxes
+        )

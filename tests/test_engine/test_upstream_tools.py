@@ -1,0 +1,417 @@
+"""MMDetection's own tools run for real, a few iterations at a time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scripts import run_script
+
+from sge_mmdet.datasets import DigitsOptions, make_digits
+from sge_mmdet.engine import load_local_checkpoint
+from sge_mmdet.utils import upstream_path
+from sge_mmdet.visualization.training_curves import read_scalars
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / 'configs' / 'demo' / 'faster-rcnn_r18-sge_fpn_400i_digits.py'
+SMALL = """
+_base_ = {base!r}
+data_root = {data!r}
+dataset = dict(type='CocoDataset', data_root=data_root,
+               metainfo=dict(classes=tuple('0123456789')))
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+                        dataset=dataset)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dataset)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
+test_evaluator = val_evaluator
+train_cfg = dict(max_iters=2, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=1))
+"""
+HOOK = """
+custom_hooks = [dict(type='SGEVisualizationHook', interval=2, number=1,
+                     layers=['layer2.1'])]
+"""
+
+
+def run(*command):
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    """The demo at the size of a test: config, work directory."""
+    root = tmp_path_factory.mktemp('run')
+    make_digits(
+        root / 'digits',
+        DigitsOptions(
+            train_images=4, val_images=2, image_size=128, max_objects=6
+        ),
+    )
+    (root / 'small.py').write_text(
+        SMALL.format(base=str(DEMO), data=f'{root}/digits/') + HOOK
+    )
+    return root / 'small.py', root / 'work'
+
+
+@pytest.fixture(scope='module')
+def trained(small):
+    config, work_dir = small
+    code, output = run(
+        upstream_path('tools', 'train.py'), config, '--work-dir', work_dir
+    )
+    assert code == 0, output
+    assert 'coco/bbox_mAP_s' in output
+    return small
+
+
+def test_upstream_train_writes_sge_and_the_logs_into_its_checkpoint(trained):
+    checkpoint = load_local_checkpoint(trained[1] / 'iter_2.pth')
+    weight = checkpoint['state_dict']['backbone.layer1.0.sge.weight']
+    assert weight.shape == (1, 64, 1, 1)
+    assert weight.any(), 'two steps must have moved it from zero'
+    assert checkpoint['message_hub']['log_scalars']['train/loss'].current() > 0
+
+
+def test_train_resumes_where_it_stopped(trained):
+    config, work_dir = trained
+    code, output = run(
+        'tools/train.py',
+        '--work-dir',
+        work_dir,
+        config,
+        '--resume',
+        '--cfg-options',
+        'train_cfg.max_iters=3',
+        'default_hooks.checkpoint.interval=1',
+    )
+    assert code == 0, output
+    assert 'resumed epoch: 0, iter: 2' in output
+    steps = [
+        json.loads(line)['step']
+        for file in sorted(work_dir.glob('*/vis_data/scalars.json'))[1:]
+        for line in file.read_text().splitlines()
+        if '"loss"' in line
+    ]
+    assert steps == [3]
+
+
+def test_upstream_test_evaluates_and_the_run_is_drawn(trained):
+    config, work_dir = trained
+    code, output = run(
+        upstream_path('tools', 'test.py'),
+        config,
+        work_dir / 'iter_2.pth',
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        f'test_evaluator.outfile_prefix={work_dir}/test',
+    )
+    assert code == 0, output
+    for _ in range(2):
+        code, output = run_script('draw_run.py', config, work_dir)
+        assert code == 0, output
+    assert read_scalars(work_dir)['coco/bbox_mAP'].keys() >= {2}
+    assert {'detections.png', 'curves.png'} <= {
+        path.name for path in work_dir.iterdir()
+    }
+
+
+def test_evaluation_of_a_config_writes_its_own_files_alone(trained):
+    config, work_dir = trained
+    mine = {path: path.read_bytes() for path in config.parent.glob('*.*')}
+    folders = {path for path in config.parent.iterdir() if path.is_dir()}
+    assert config in mine
+    for _ in range(2):
+        code, output = run_script(
+            'evaluate.py',
+            config,
+            work_dir / 'iter_2.pth',
+            '--out-dir',
+            config.parent,
+        )
+        assert code == 0, output
+    assert all(path.read_bytes() == text for path, text in mine.items())
+    assert json.loads((config.parent / 'evaluation.json').read_text())
+    assert (config.parent / 'detections.bbox.json').is_file()
+    assert folders == {
+        path for path in config.parent.iterdir() if path.is_dir()
+    }
+
+
+def test_hook_draws_gates_into_the_work_directory(trained):
+    drawn = sorted(
+        path.name for path in trained[1].glob('*/vis_data/vis_image/*')
+    )
+    assert drawn == [
+        'sge_backbone.layer2.1.sge_2.png',
+        'sge_similarity_backbone.layer2.1.sge_2.png',
+    ]
+
+
+def test_gates_of_a_trained_detector_are_drawn(trained, tmp_path):
+    config, work_dir = trained
+    image = next((config.parent / 'digits' / 'val').iterdir())
+    command = [
+        'visualize_sge.py',
+        config,
+        work_dir / 'iter_2.pth',
+        image,
+        '--out-dir',
+        tmp_path,
+    ]
+    code, output = run_script(
+        *command, '--layers', 'layer1.1', '--before', work_dir / 'iter_2.pth'
+    )
+    assert code == 0, output
+    assert {path.name for path in tmp_path.glob('[!.]*')} == {
+        'backbone.layer1.1.sge.gates.png',
+        'backbone.layer1.1.sge.similarity.png',
+    }
+    code, output = run_script(*command, '--layers', 'layer9')
+    assert code == 1
+    assert (
+        'No SGE layer is named like layer9; there are backbone.layer1.0'
+        in output.splitlines()[-1]
+    )
+
+
+def test_drawing_without_results_says_how_to_make_them(small, tmp_path):
+    code, output = run_script('draw_run.py', small[0], tmp_path)
+    assert code == 1
+    assert output.splitlines()[-1] == (
+        f'error: There is no file {tmp_path}/test.bbox.json'
+    )
+
+
+def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
+    small, tmp_path
+):
+    upstream = upstream_path(
+        'configs', 'retinanet', 'retinanet_r18_fpn_1x_coco.py'
+    )
+    (tmp_path / 'upstream.py').write_text(
+        SMALL.format(
+            base=str(upstream), data=f'{small[0].parent}/digits/'
+        ).replace(
+            'train_cfg = dict(max_iters=2, val_interval=2)',
+            'train_cfg = dict(max_epochs=1)\n'
+            "train_dataloader['dataset'].update(\n"
+            "    ann_file='annotations/val.json',\n"
+            "    data_prefix=dict(img='val/'))\n"
+            "val_dataloader['dataset'] = train_dataloader['dataset']\n"
+            "test_dataloader['dataset'] = train_dataloader['dataset']\n",
+        )
+    )
+    code, output = run(
+        'tools/train.py',
+        tmp_path / 'upstream.py',
+        '--work-dir',
+        tmp_path / 'work',
+        '--cfg-options',
+        'model.backbone.type=SGEResNet',
+        'model.backbone.init_cfg=None',
+        'default_hooks.checkpoint.interval=1',
+        'train_dataloader.dataset.pipeline.2.scale=(160,96)',
+        'val_dataloader.dataset.pipeline.1.scale=(160,96)',
+    )
+    assert code == 0, output
+    state = load_local_checkpoint(tmp_path / 'work/epoch_1.pth')['state_dict']
+    assert 'backbone.layer4.1.sge.bias' in state
+
+
+def arguments_of(program, folder, script, arguments, **environment):
+    """Return what a script gives to a program, one argument a line."""
+    fake = folder / program
+    fake.write_text('#!/bin/sh\nfor argument; do echo "$argument"; done\n')
+    fake.chmod(0o755)
+    return subprocess.run(
+        ['bash', script, *arguments],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+        env={
+            **os.environ,
+            'PATH': f'{folder}:{os.environ["PATH"]}',
+            **environment,
+        },
+    ).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    'name, arguments, tail',
+    [
+        (
+            'train',
+            ['a b.py', '2', '--work-dir', 'w d'],
+            [
+                'tools/train.py',
+                'a b.py',
+                '--launcher',
+                'pytorch',
+                '--work-dir',
+                'w d',
+            ],
+        ),
+        (
+            'test',
+            ['a b.py', 'c.pth', '2', '--out', 'r.pkl'],
+            [
+                'tools/test.py',
+                'a b.py',
+                'c.pth',
+                '--launcher',
+                'pytorch',
+                '--out',
+                'r.pkl',
+            ],
+        ),
+    ],
+)
+def test_dist_scripts_start_that_many_processes_of_the_tool(
+    tmp_path, name, arguments, tail
+):
+    got = arguments_of(
+        'python',
+        tmp_path,
+        f'tools/dist_{name}.sh',
+        arguments,
+        PORT='12345',
+        NNODES='3',
+    )
+    assert got[:2] == ['-m', 'torch.distributed.run']
+    assert {'--nproc_per_node=2', '--master_port=12345', '--nnodes=3'} <= set(
+        got
+    )
+    assert got[-len(tail) :] == tail
+
+
+@pytest.mark.parametrize(
+    'name, arguments, tail',
+    [
+        (
+            'train',
+            ['part', 'my job', 'a b.py', 'w d', '--resume'],
+            [
+                'tools/train.py',
+                'a b.py',
+                '--work-dir',
+                'w d',
+                '--launcher',
+                'slurm',
+                '--resume',
+            ],
+        ),
+        (
+            'test',
+            ['part', 'my job', 'a b.py', 'c.pth', '--out', 'r.pkl'],
+            [
+                'tools/test.py',
+                'a b.py',
+                'c.pth',
+                '--launcher',
+                'slurm',
+                '--out',
+                'r.pkl',
+            ],
+        ),
+    ],
+)
+def test_slurm_scripts_start_that_many_tasks_of_the_tool(
+    tmp_path, name, arguments, tail
+):
+    got = arguments_of(
+        'srun',
+        tmp_path,
+        f'tools/slurm_{name}.sh',
+        arguments,
+        GPUS='16',
+        GPUS_PER_NODE='4',
+        SRUN_ARGS='--qos high --time=1',
+    )
+    assert {
+        '--partition=part',
+        '--job-name=my job',
+        '--ntasks=16',
+        '--ntasks-per-node=4',
+        '--gres=gpu:4',
+        '--cpus-per-task=5',
+        '--qos',
+        'high',
+        '--time=1',
+    } <= set(got)
+    assert got[-len(tail) - 2 :] == ['python', '-u', *tail]
+
+
+@pytest.mark.parametrize(
+    'name, usage',
+    [
+        ('dist_train.sh', 'CONFIG PROCESSES'),
+        ('dist_test.sh', 'CONFIG CHECKPOINT PROCESSES'),
+        ('slurm_train.sh', 'PARTITION JOB_NAME CONFIG WORK_DIR'),
+        ('slurm_test.sh', 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
+    ],
+)
+def test_scripts_of_many_processes_show_their_usage(name, usage):
+    done = subprocess.run(
+        ['bash', f'tools/{name}'], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f'Usage: tools/{name} {usage} [options' in done.stderr
+
+
+def test_missing_data_ends_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, output = run_script('train.py', DEMO)
+    assert code == 1
+    assert output.splitlines()[-1] == (
+        f'error: {DEMO}: There is no folder data/digits/: '
+        'train_dataloader.dataset '
+        'needs it; make or download the data, or set '
+        "train_dataloader.dataset.data_root (now 'data/digits/')"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_config_ends_in_one_line():
+    assert run_script('train.py', 'configs/nowhere.py') == (
+        1,
+        'error: There is no config configs/nowhere.py\n',
+    )
+
+
+def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
+    config = tmp_path / 'yolo.py'
+    config.write_text("_base_ = 'mmyolo::yolov5/yolov5_s.py'")
+    code, output = run_script('train.py', config)
+    assert code == 1
+    assert output.splitlines()[-1].startswith(
+        f'error: {config} is no config that can be loaded: '
+        'ModuleNotFoundError: mmyolo is not installed'
+    )
+    assert 'Traceback' not in output
+
+
+def test_annotations_that_are_not_json_end_in_one_line(small, tmp_path):
+    data = tmp_path / 'digits'
+    for split in ('train', 'val'):
+        (data / split).mkdir(parents=True)
+    (data / 'annotations').mkdir()
+    (data / 'annotations/train.json').write_text('<html>')
+    config = tmp_path / 'small.py'
+    config.write_text(SMALL.format(base=str(DEMO), data=f'{data}/'))
+    code, output = run_script('train.py', config)
+    assert code == 1
+    assert output.splitlines()[-1].startswith(
+        f'error: {config}: {data}/annotations/train.json is not a JSON file'
+    )

@@ -1,0 +1,117 @@
+import json
+
+import pytest
+from matplotlib.image import imread
+
+from sge_mmdet.datasets import DigitsOptions, make_digits
+from sge_mmdet.evaluation.plots import draw_detections
+from sge_mmdet.visualization import draw_training_curves
+from sge_mmdet.visualization.training_curves import (
+    read_scalars,
+    training_curves,
+)
+
+
+def log(work_dir, run, lines):
+    folder = work_dir / run / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text(
+        '\n'.join(
+            line if isinstance(line, str) else json.dumps(line)
+            for line in lines
+        )
+    )
+
+
+def test_detections_are_drawn_above_the_threshold_only(tmp_path):
+    root = tmp_path / 'digits'
+    make_digits(
+        root, DigitsOptions(train_images=1, val_images=3, image_size=128)
+    )
+    ground_truth = root / 'annotations' / 'val.json'
+    annotations = json.loads(ground_truth.read_text())['annotations']
+    pictures = {}
+    for score in (0.2, 0.9):
+        results = [dict(annotation, score=score) for annotation in annotations]
+        (tmp_path / 'results.json').write_text(json.dumps(results))
+        draw_detections(
+            ground_truth,
+            root / 'val',
+            tmp_path / 'results.json',
+            tmp_path / f'{score}.png',
+        )
+        pictures[score] = imread(tmp_path / f'{score}.png')
+    differs = (pictures[0.2] != pictures[0.9]).any((0, 2))
+    quarter = len(differs) // 4
+    # Columns: truth, detections, truth, detections.
+    assert differs[quarter : 2 * quarter].any()
+    assert not differs[: quarter - 20].any()
+
+
+def test_empty_ground_truth_is_refused(tmp_path):
+    for name, content in (
+        ('truth', dict(images=[], annotations=[], categories=[])),
+        ('results', []),
+    ):
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'truth\.json has no image'):
+        draw_detections(
+            tmp_path / 'truth.json',
+            tmp_path,
+            tmp_path / 'results.json',
+            tmp_path / 'out.png',
+        )
+
+
+def test_later_part_of_a_resumed_run_counts(tmp_path):
+    log(
+        tmp_path,
+        '20260101_000000',
+        [dict(loss=3.0, step=10), dict(loss=2.0, step=20), '{"loss": 1'],
+    )
+    log(
+        tmp_path,
+        '20260101_000100',
+        [
+            dict(loss=2.5, step=20),
+            {'coco/bbox_mAP': 0.1, 'step': 20},
+            {'coco/bbox_mAP': 0.7, 'step': 0},
+        ],
+    )
+    scalars = read_scalars(tmp_path)
+    assert scalars['loss'] == {10: 3.0, 20: 2.5}
+    assert scalars['coco/bbox_mAP'] == {20: 0.1}
+
+
+def test_curves_show_loss_and_precision_by_step(tmp_path):
+    log(
+        tmp_path,
+        '20260101_000000',
+        [
+            dict(loss=3.0, loss_cls=1.0, step=10),
+            dict(loss=2.0, step=20),
+            {'coco/bbox_mAP': 0.1, 'coco/bbox_mAP_l': -1.0, 'step': 20},
+        ],
+    )
+    figure = training_curves(read_scalars(tmp_path))
+    drawn = [
+        {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+        for axis in figure.axes
+    ]
+    assert drawn == [
+        {'total loss': [[10, 3], [20, 2]], 'RoI classes': [[10, 1]]},
+        {'AP': [[20, 0.1]]},
+    ]
+    draw_training_curves(tmp_path, tmp_path / 'curves.png')
+    assert imread(tmp_path / 'curves.png').shape == (450, 1200, 4)
+
+
+def test_empty_axis_says_that_nothing_was_logged():
+    figure = training_curves({'loss': {1: 2.0}})
+    assert not figure.axes[0].texts
+    assert figure.axes[1].texts[0].get_text() == 'nothing logged'
+
+
+def test_work_directory_without_logs_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='holds no log'):
+        draw_training_curves(tmp_path, tmp_path / 'curves.png')
