@@ -20,8 +20,7 @@ from sge_mmdet.commands.size_options import (
     add_size_options,
     read_sized_ground_truth,
 )
-from sge_mmdet.engine import DetectionFiles
-from sge_mmdet.engine import inference as detect
+from sge_mmdet.engine import DetectionFiles, detect
 from sge_mmdet.evaluation import (
     Accumulated,
     Detections,
