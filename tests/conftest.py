@@ -1,6 +1,4 @@
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -8,9 +6,6 @@ import pytest
 # for before they are imported.
 if not os.path.exists('/dev/nvidia0'):
     os.environ.setdefault('TRITON_INTERPRET', '1')
-
-# The helper modules of the tests stand here.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_addoption(parser):

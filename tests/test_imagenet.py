@@ -60,7 +60,7 @@ def trained(tmp_path_factory):
     done = subprocess.run(
         [
             sys.executable,
-            'tests/without_torchvision.py',
+            'tests/helpers/without_torchvision.py',
             'tools/train.py',
             config,
             '--auto-scale-lr',

@@ -13,13 +13,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from hostile_pickles import hostile_pickles, shared_masks
 from matplotlib.image import imsave
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as upstream
 from PIL import Image
 from pycocotools import mask as mask_utils
-from scripts import TOOLS, run_script
 
 import sge_mmdet  # noqa: F401
 from sge_mmdet.evaluation.bins import ALL_SIZES
@@ -33,6 +31,8 @@ from sge_mmdet.evaluation.structures import (
 )
 from sge_mmdet.utils import json_files, load_json
 from sge_mmdet.visualization.images import read_image
+from tests.helpers.hostile_pickles import hostile_pickles, shared_masks
+from tests.helpers.scripts import TOOLS, run_script
 
 if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
     pytest.skip(

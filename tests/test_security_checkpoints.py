@@ -17,14 +17,14 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
-from scripts import run_script
-from tiny_run import write_tiny_run
 
 from sge_mmdet.engine import load_local_checkpoint
 from sge_mmdet.engine.checkpoints.config_text import harmless_text
 from sge_mmdet.engine.checkpoints.refusal import Refused
+from tests.helpers.scripts import run_script
+from tests.helpers.tiny_run import write_tiny_run
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 CALL = "a = 1\nb = __import__('os').mkdir({trace!r})\n"
 BUILD = "model = dict(type='os.mkdir', path={trace!r})\n"
 WARP = (
@@ -68,7 +68,8 @@ def run_routes(folder, routes):
     done = subprocess.run(
         [
             sys.executable,
-            TESTS / 'checkpoint_routes.py',
+            '-m',
+            'tests.helpers.checkpoint_routes',
             config,
             folder,
             *routes,
@@ -329,7 +330,7 @@ def test_torch_load_elsewhere_in_a_process_is_as_it_was(tmp_path, seed):
         [sys.executable, '-c', LOADS, tmp_path / 'a.pth'],
         text=True,
         capture_output=True,
-        env={'PYTHONHASHSEED': str(seed), 'PYTHONPATH': str(TESTS.parent)},
+        env={'PYTHONHASHSEED': str(seed), 'PYTHONPATH': str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
 

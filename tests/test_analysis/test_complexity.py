@@ -5,7 +5,6 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from scripts import run_script
 from torch import nn
 
 from sge_mmdet import SpatialGroupEnhance
@@ -18,6 +17,7 @@ from sge_mmdet.analysis import (
     count_flops_as_mmengine,
     count_parameters,
 )
+from tests.helpers.scripts import run_script
 
 
 @pytest.mark.parametrize('row', PAPER_ROWS, ids=lambda row: row.name)

@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 from matplotlib.image import imread
-from scripts import TOOLS, load_script
 
 from sge_mmdet.ops import backend_for, spatial_group_enhance_reference
+from tests.helpers.scripts import TOOLS, load_script
 
 CPU = torch.device('cpu')
 FOLDER = TOOLS / 'benchmark'

@@ -1,17 +1,17 @@
 import os
 from pathlib import Path
 
-import golden
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from old_detectors import old_state_dict
-from scripts import run_script
 
 from sge_mmdet import SGEResNet
 from sge_mmdet.conversion import convert_checkpoint, convert_state_dict
+from tests.helpers import golden
+from tests.helpers.old_detectors import old_state_dict
+from tests.helpers.scripts import run_script
 
 ROOT = Path(__file__).parents[2]
 LEGACY = (

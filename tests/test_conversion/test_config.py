@@ -1,9 +1,9 @@
 import pytest
 from mmengine.config import Config
-from scripts import run_script
 
 from sge_mmdet import add_sge
 from sge_mmdet.conversion import find_config, write_sge_config
+from tests.helpers.scripts import run_script
 
 STOCK = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 OWN = "model = dict(backbone=dict(type='ResNet', depth=50))\n"

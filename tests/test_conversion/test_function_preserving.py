@@ -3,10 +3,10 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from scripts import load_script
 
 from sge_mmdet import SpatialGroupEnhance
 from sge_mmdet.conversion import find_config, with_function_preserving_sge
+from tests.helpers.scripts import load_script
 
 check = load_script('dev/check_conversions.py')
 GN = dict(type='GN', num_groups=8)

@@ -8,9 +8,9 @@ import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from old_detectors import old_state_dict
 
 from sge_mmdet.conversion import upgrade_legacy_detector
+from tests.helpers.old_detectors import old_state_dict
 
 LEGACY = Path(__file__).parents[2] / 'configs' / 'sge' / 'legacy'
 CONFIGS = {

@@ -6,10 +6,10 @@ from matplotlib.image import imread
 from mmdet.datasets import CocoDataset
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from scripts import run_script
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.datasets.digits import _load_scans
+from tests.helpers.scripts import run_script
 
 OPTIONS = DigitsOptions(train_images=6, val_images=5, image_size=160, seed=3)
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from operator_cases import exportable, registered
-from small_detectors import with_weights
 
 from sge_mmdet import SGEResNet
+from tests.helpers.operator_cases import exportable, registered
+from tests.helpers.small_detectors import with_weights
 
 
 @pytest.fixture(scope='module')

@@ -11,8 +11,6 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from scripts import load_script
-from small_detectors import small_config, small_detector
 
 from sge_mmdet.deployment import (
     TOLERANCE,
@@ -31,6 +29,8 @@ from sge_mmdet.deployment import (
 from sge_mmdet.deployment.check import open_session, run_session
 from sge_mmdet.utils import upstream_path
 from sge_mmdet.utils.tables import Table
+from tests.helpers.scripts import load_script
+from tests.helpers.small_detectors import small_config, small_detector
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')

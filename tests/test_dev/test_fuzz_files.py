@@ -8,7 +8,8 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from scripts import TOOLS
+
+from tests.helpers.scripts import TOOLS
 
 sys.path.append(str(TOOLS / 'dev'))
 commands, good_files, hostile, limits, oracle, reference, trials, workers = (

@@ -6,7 +6,8 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from scripts import TOOLS, load_script
+
+from tests.helpers.scripts import TOOLS, load_script
 
 SCRIPT = TOOLS / 'dev' / 'setup_env.py'
 

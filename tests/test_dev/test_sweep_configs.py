@@ -5,7 +5,8 @@
 
 import pytest
 from mmdet.utils import register_all_modules
-from scripts import load_script
+
+from tests.helpers.scripts import load_script
 
 BUILT = """
     atss/atss_r50_fpn_1x_coco.py

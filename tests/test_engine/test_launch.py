@@ -11,12 +11,12 @@ import torch
 import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
-from processes import free_port
-from scripts import run_script
-from tiny_run import write_tiny_run
 
 from sge_mmdet import SGEResNet, SpatialGroupEnhance
 from sge_mmdet.engine.launch import use_cpus
+from tests.helpers.processes import free_port
+from tests.helpers.scripts import run_script
+from tests.helpers.tiny_run import write_tiny_run
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 2

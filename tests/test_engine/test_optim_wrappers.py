@@ -3,11 +3,11 @@
 import pytest
 import torch
 from mmengine.registry import OPTIM_WRAPPERS
-from scripts import run_script
-from tiny_run import write_tiny_run
 from torch import nn
 
 from sge_mmdet.engine import load_local_checkpoint
+from tests.helpers.scripts import run_script
+from tests.helpers.tiny_run import write_tiny_run
 
 SHORT = """
 train_dataloader.update(num_workers=0, persistent_workers=False)

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripts import run_script
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.engine import load_local_checkpoint
 from sge_mmdet.utils import upstream_path
 from sge_mmdet.visualization.training_curves import read_scalars
+from tests.helpers.scripts import run_script
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo' / 'faster-rcnn_r18-sge_fpn_400i_digits.py'

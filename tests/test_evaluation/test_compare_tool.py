@@ -3,8 +3,9 @@ import re
 
 import pytest
 from matplotlib.image import imread
-from random_coco import random_coco
-from scripts import load_script
+
+from tests.helpers.random_coco import random_coco
+from tests.helpers.scripts import load_script
 
 
 @pytest.fixture

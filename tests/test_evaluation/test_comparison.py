@@ -4,7 +4,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from random_coco import random_coco
 
 from sge_mmdet.evaluation import bootstrap, compare_detections, size_bins
 from sge_mmdet.evaluation.comparison import seeded_interval
@@ -12,6 +11,7 @@ from sge_mmdet.evaluation.structures import (
     detections_from_coco,
     read_ground_truth,
 )
+from tests.helpers.random_coco import random_coco
 
 BINS = size_bins([0, 10, float('inf')])
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from random_coco import random_coco
 
 from sge_mmdet.evaluation import engines
 from sge_mmdet.evaluation.bins import size_bins
@@ -9,6 +8,7 @@ from sge_mmdet.evaluation.structures import (
     detections_from_coco,
     read_ground_truth,
 )
+from tests.helpers.random_coco import random_coco
 
 METRICS = ('bbox', 'segm', 'proposal')
 

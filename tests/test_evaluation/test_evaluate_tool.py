@@ -4,8 +4,9 @@ import re
 import numpy as np
 import pytest
 from matplotlib.image import imread, imsave
-from random_coco import HEIGHT, WIDTH, random_coco
-from scripts import load_script
+
+from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
+from tests.helpers.scripts import load_script
 
 PICTURES = ('ap_by_size', 'precision_recall', 'classes', 'errors', 'missed')
 

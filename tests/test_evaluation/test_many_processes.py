@@ -6,8 +6,10 @@ import os
 import torch
 import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
-from processes import free_port
-from test_small_object_metric import run, write
+
+from tests.helpers.processes import free_port
+
+from .test_small_object_metric import run, write
 
 IMAGES = 7
 PROCESSES = 2

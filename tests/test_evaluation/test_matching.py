@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from random_coco import random_coco, repeated
 
 from sge_mmdet.evaluation import matching
 from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
@@ -15,6 +14,7 @@ from sge_mmdet.evaluation.structures import (
     detections_from_coco,
     read_ground_truth,
 )
+from tests.helpers.random_coco import random_coco, repeated
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
 

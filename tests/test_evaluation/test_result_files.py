@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from mmdet.evaluation.metrics import DumpDetResults
-from random_coco import HEIGHT, WIDTH, random_coco
 
 from sge_mmdet.evaluation import result_files
 from sge_mmdet.evaluation.result_files import read_detections
@@ -14,6 +13,7 @@ from sge_mmdet.evaluation.structures import (
     detections_from_coco,
     read_ground_truth,
 )
+from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
 
 
 @pytest.fixture

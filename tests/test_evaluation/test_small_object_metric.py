@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import METRICS
-from random_coco import HEIGHT, WIDTH, random_coco
 
 from sge_mmdet.evaluation import SmallObjectMetric
+from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
 
 
 def write(folder, seed, images=6, masks=True):

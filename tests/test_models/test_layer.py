@@ -4,10 +4,10 @@ from mmcv.cnn import build_plugin_layer
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
-from weights import draw_weights
 
 from sge_mmdet import SpatialGroupEnhance
 from sge_mmdet.ops import spatial_group_enhance
+from tests.helpers.weights import draw_weights
 
 POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 # Every backbone of MMDetection that takes plugins, at its smallest.

@@ -1,6 +1,5 @@
 import copy
 
-import golden
 import pytest
 import torch
 from mmdet.models.backbones.resnet import ResNet
@@ -10,6 +9,7 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from sge_mmdet import SGEResNet, SpatialGroupEnhance
+from tests.helpers import golden
 
 
 def image(size=64, seed=0):

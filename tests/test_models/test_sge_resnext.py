@@ -3,9 +3,9 @@ import torch
 from mmdet.models.backbones import ResNeXt
 from mmdet.registry import MODELS
 from torch import nn
-from weights import draw_weights
 
 from sge_mmdet import SGEResNet, SGEResNeXt, SpatialGroupEnhance
+from tests.helpers.weights import draw_weights
 
 X50 = dict(depth=50, groups=32, base_width=4)
 

@@ -5,7 +5,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operator_cases import (
+
+from sge_mmdet.ops import (
+    FixedNorm,
+    spatial_group_enhance,
+    spatial_group_enhance_residual,
+    use_backend,
+)
+from tests.helpers.operator_cases import (
     BACKENDS,
     LAST,
     NORMAL,
@@ -16,13 +23,6 @@ from operator_cases import (
     leaves,
     run,
     takes,
-)
-
-from sge_mmdet.ops import (
-    FixedNorm,
-    spatial_group_enhance,
-    spatial_group_enhance_residual,
-    use_backend,
 )
 
 INF, NAN = float('inf'), float('nan')

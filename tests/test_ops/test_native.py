@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from operator_cases import HAS_NATIVE, fixed_norm, leaves
 
 from sge_mmdet.ops import (
     native,
@@ -12,6 +11,7 @@ from sge_mmdet.ops import (
     spatial_group_enhance_residual,
     use_backend,
 )
+from tests.helpers.operator_cases import HAS_NATIVE, fixed_norm, leaves
 
 CPU_FLAGS = Path('/proc/cpuinfo')
 pytestmark = pytest.mark.skipif(not HAS_NATIVE,

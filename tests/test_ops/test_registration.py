@@ -6,16 +6,6 @@ import sys
 
 import pytest
 import torch
-from operator_cases import (
-    HAS_NATIVE,
-    HAS_TRITON,
-    LAST,
-    NORMAL,
-    exportable,
-    fixed_norm,
-    leaves,
-    registered,
-)
 
 from sge_mmdet.ops import (
     FixedNorm,
@@ -24,6 +14,16 @@ from sge_mmdet.ops import (
     spatial_group_enhance,
     spatial_group_enhance_residual,
     use_backend,
+)
+from tests.helpers.operator_cases import (
+    HAS_NATIVE,
+    HAS_TRITON,
+    LAST,
+    NORMAL,
+    exportable,
+    fixed_norm,
+    leaves,
+    registered,
 )
 
 

@@ -1,15 +1,14 @@
 import subprocess
 import sys
 
-import golden
 import numpy as np
-import numpy_sge
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sge_mmdet.ops import check_groups, spatial_group_enhance
+from tests.helpers import golden, numpy_sge
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 2e-3,
              torch.bfloat16: 1.6e-2}

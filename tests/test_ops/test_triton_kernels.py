@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from operator_cases import HAS_TRITON
+
+from tests.helpers.operator_cases import HAS_TRITON
 
 pytestmark = pytest.mark.skipif(not HAS_TRITON,
                                 reason='Triton 3 is not installed')

@@ -3,15 +3,6 @@ from collections import Counter
 
 import pytest
 import torch
-from operator_cases import (
-    HAS_TRITON,
-    LAST,
-    NORMAL,
-    assert_agrees,
-    fixed_norm,
-    leaves,
-    run,
-)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sge_mmdet.ops import (
@@ -21,6 +12,15 @@ from sge_mmdet.ops import (
     spatial_group_enhance_residual,
     use_backend,
     warm_up,
+)
+from tests.helpers.operator_cases import (
+    HAS_TRITON,
+    LAST,
+    NORMAL,
+    assert_agrees,
+    fixed_norm,
+    leaves,
+    run,
 )
 
 pytestmark = pytest.mark.skipif(not HAS_TRITON,

@@ -4,11 +4,11 @@ import shutil
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from random_coco import random_coco
 
 from sge_mmdet.evaluation import read_ground_truth, size_bins
 from sge_mmdet.study import StudyRun, report_study
 from sge_mmdet.study.plots import draw_study, draw_study_curves
+from tests.helpers.random_coco import random_coco
 
 BINS = size_bins([0, 10, 200, float('inf')])
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from matplotlib.image import imread
-from scripts import run_script
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
+from tests.helpers.scripts import run_script
 
 CONFIG = (
     Path(__file__).parents[2]

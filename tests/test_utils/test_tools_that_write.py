@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from scripts import run_script
+
+from tests.helpers.scripts import run_script
 
 CONFIG = (
     Path(__file__).parents[2]

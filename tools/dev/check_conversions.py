@@ -224,10 +224,10 @@ def compare_authors_heads(kind: str) -> float:
 
 def _load_test_module(name: str) -> ModuleType:
     """Return a helper of the tests, which hold the authors' figures."""
-    folder = str(Path(__file__).resolve().parents[2] / 'tests')
+    folder = str(Path(__file__).resolve().parents[2])
     if folder not in sys.path:
         sys.path.append(folder)
-    return import_module(name)
+    return import_module(f'tests.helpers.{name}')
 
 
 def _tensors(outputs: Any) -> Iterator[Tensor]:

@@ -11,11 +11,11 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, loops
-from scripts import run_script
-from tiny_run import write_tiny_run
 
 from sge_mmdet.engine import load_local_checkpoint
 from sge_mmdet.engine.hooks import find_whole_checkpoint
+from tests.helpers.scripts import run_script
+from tests.helpers.tiny_run import write_tiny_run
 
 # Half of the checkpoint of the fourth iteration is written, then the process
 # dies.

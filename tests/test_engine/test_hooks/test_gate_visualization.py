@@ -12,7 +12,7 @@ from mmengine.config import Config
 from sge_mmdet.visualization import record_gates
 
 DEMO = (
-    Path(__file__).parents[2]
+    Path(__file__).parents[3]
     / 'configs'
     / 'demo'
     / 'faster-rcnn_r18-sge_fpn_400i_digits.py'

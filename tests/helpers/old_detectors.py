@@ -1,7 +1,8 @@
 """The detectors of MMDetection 0.6: names and shapes of their weights."""
 
-import golden
 import torch
+
+from tests.helpers import golden
 
 CLASSES = 80
 ROWS = CLASSES + 1  # the background comes first

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-TOOLS = Path(__file__).parents[1] / 'tools'
+TOOLS = Path(__file__).parents[2] / 'tools'
 
 
 def load_script(name):

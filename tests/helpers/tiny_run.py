@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 
-DEMO = Path(__file__).parents[1] / 'configs' / 'demo'
+DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 TINY = """
 _base_ = {base!r}
 data_root = {data!r}

@@ -1,7 +1,8 @@
 """Ways by which checkpoints get into a process, each given a hostile one.
 
-``python checkpoint_routes.py CONFIG FOLDER ROUTE ...`` takes FOLDER/ROUTE.pth
-through each route and prints, as JSON, what each route ended with.
+``python -m tests.helpers.checkpoint_routes CONFIG FOLDER ROUTE ...`` takes
+FOLDER/ROUTE.pth through each route and prints, as JSON, what each route ended
+with.
 """
 
 import json
@@ -14,9 +15,9 @@ from mmdet.apis import DetInferencer, init_detector
 from mmdet.registry import MODELS
 from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import config as sources
-from scripts import run_script
 
 from sge_mmdet.deployment import load_detector
+from tests.helpers.scripts import run_script
 
 
 def script(name, *args):

@@ -1,6 +1,6 @@
 """Runs a script where MMPretrain is installed and torchvision cannot be.
 
-    python tests/without_torchvision.py SCRIPT [ARGUMENTS]
+    python tests/helpers/without_torchvision.py SCRIPT [ARGUMENTS]
 
 MMPretrain imports torchvision for transforms that no config here uses, and
 torchvision's package on PyPI imports with PyTorch for CUDA alone. Where it
