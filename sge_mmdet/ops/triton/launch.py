@@ -2,7 +2,7 @@
 import os
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, ContextManager, Dict, Optional, Tuple
+from typing import Any, ContextManager, Dict, Tuple
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from torch import Tensor
 from ..passes import Gradients, Inputs, Outputs
 from .backward_kernel import backward_kernel
 from .forward_kernel import forward_kernel
-from .plan import Plan, backward_plan, forward_plan, waits
+from .plan import Plan, backward_plan, forward_plan, most_waiting
 
 # Whether programs of the forward pass may wait for each other, so that it is
 # one launch. Off until it has been measured on a GPU.
 VARIABLE = 'SGE_MMDET_TRITON_WAIT'
-_may_wait = os.environ.get(VARIABLE) == '1'
+_waits = os.environ.get(VARIABLE) == '1'
 _NO_NORM = (None, None, None, None, 0.)
 _HERE = nullcontext()
 # Counters of the programs that wait, by GPU and stream.
@@ -28,14 +28,12 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     y, mean, spread = outputs
     *vectors, norm_eps = _dense(norm) if norm else _NO_NORM
     plan = forward_plan(x.shape, groups, x.element_size(),
-                        not x.is_contiguous(), normalize)
+                        not x.is_contiguous(), normalize, _parts_that_wait(x))
     grid, sizes, constants, size, launches = plan
     work = mean.new_empty(size)
     launch = forward_kernel[grid]
     with _on(x):
-        turns = _take_turns(x, plan) if _may_wait else None
-        if turns is not None:
-            constants, launches = {**constants, 'WAIT': True}, ((0, 2), )
+        turns = _take_turns(x, plan) if constants['WAIT'] else None
         for first, last in launches:
             launch(x, weight.contiguous(), bias.contiguous(), *vectors,
                    identity, y, mean, spread, work, turns, first, last,
@@ -70,14 +68,18 @@ def _on(x: Tensor) -> ContextManager[Any]:
     return torch.cuda.device(x.device) if x.is_cuda else _HERE
 
 
-def _take_turns(x: Tensor, plan: Plan) -> Optional[Tensor]:
-    """Return counters for programs that wait; None where none may.
+def _parts_that_wait(x: Tensor) -> int:
+    """Return how many parts of a task may wait for each other."""
+    return (most_waiting(_processors(x.device.index)) if _waits and x.is_cuda
+            else 1)
+
+
+def _take_turns(x: Tensor, plan: Plan) -> Tensor:
+    """Return counters for programs that wait.
 
     Each stream has its own, and each graph, which may be replayed beside
     others.
     """
-    if not x.is_cuda or not waits(plan, _processors(x.device.index)):
-        return None
     size = plan.grid[0] // plan.sizes[1] + 1
     if torch.cuda.is_current_stream_capturing():
         return x.new_zeros(size, dtype=torch.int32)
