@@ -88,8 +88,7 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
         size = min(size, PRODUCTS // (1 + last) // tile['BLOCK_C'])
     tasks = shape[0] * groups // tile['BLOCK_G']
     reads_squares = normalize and not moments
-    is_whole = reads_squares and wait == 1
-    if is_whole:
+    if reads_squares and wait == 1:
         size *= 4
     block = max(size // lanes, 16)
     programs = PROGRAMS_LAST if last else PROGRAMS
@@ -97,8 +96,9 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
         programs = min(programs, tasks * wait)
     parts, blocks = _parts(shape, tasks, block, programs)
     tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
-                WAIT=1 < parts <= wait, num_warps=16 if is_whole else _warps(
-                    lanes * block, FORWARD_TILE), maxnreg=REGISTERS)
+                WAIT=1 < parts <= wait,
+                num_warps=_warps(lanes * block, FORWARD_TILE),
+                maxnreg=REGISTERS)
     width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
     launches = ((0, 2), ) if parts <= wait else ((0, 0), (2, 2))
     return Plan((tasks * parts, ),
@@ -115,7 +115,7 @@ def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     block = max(BACKWARD_TILE // lanes, 16)
     tasks = shape[0] * groups // tile['BLOCK_G']
     tile.update(BLOCK_P=block, NORMALIZE=normalize,
-                num_warps=_warps(lanes * block, 2 * BACKWARD_TILE),
+                num_warps=_warps(lanes * block, BACKWARD_TILE),
                 maxnreg=REGISTERS)
     parts, blocks = _parts(shape, tasks, block,
                            PROGRAMS_LAST if last else PROGRAMS)
@@ -149,9 +149,9 @@ def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     return dict(c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, LAST=last)
 
 
-def _warps(size: int, most: int) -> int:
-    """Return the number of warps for a tile of a size."""
-    return 8 if size > most else 4
+def _warps(size: int, usual: int) -> int:
+    """Return the number of warps for a tile of a size; 4 for the usual."""
+    return min(max(4 * size // usual, 4), 16)
 
 
 def _power_of_two(number: int, most: int) -> int:
