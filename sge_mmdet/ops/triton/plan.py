@@ -54,9 +54,10 @@ def takes(x: Tensor, groups: int) -> bool:
         x: Feature map of shape (N, C, H, W).
         groups: Number of groups.
     """
-    c = x.shape[1] // groups
-    return (c <= MOST and c * x.shape[2] * x.shape[3] < 2**31
-            and x.shape[0] * x.shape[1] < 2**26 and x.dtype != torch.float64)
+    images, channels, height, width = x.shape
+    c = channels // groups
+    return (c <= MOST and c * height * width < 2**31
+            and images * channels < 2**26 and x.dtype != torch.float64)
 
 
 @lru_cache(maxsize=4096)
