@@ -9,8 +9,10 @@ from typing import Any, Dict, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
-# Values that a program holds at a time, by pass.
+# Values that a program holds at a time, and its warps, by pass;
+# tools/benchmark/tiles.py tries others.
 FORWARD_TILE, BACKWARD_TILE = 2048, 1024
+FORWARD_WARPS, BACKWARD_WARPS = 4, 4
 # Programs that keep a GPU busy; fewer in channels-last, where the parts of a
 # task are many and each program adds all of them up.
 PROGRAMS, PROGRAMS_LAST = 1024, 512
@@ -98,7 +100,7 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     parts, blocks = _parts(shape, tasks, block, programs)
     tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
                 WAIT=1 < parts <= wait,
-                num_warps=_warps(lanes * block, FORWARD_TILE),
+                num_warps=_warps(lanes * block, FORWARD_TILE, FORWARD_WARPS),
                 maxnreg=REGISTERS)
     width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
     launches = ((0, 2), ) if parts <= wait else ((0, 0), (2, 2))
@@ -116,7 +118,8 @@ def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     block = max(BACKWARD_TILE // lanes, 16)
     tasks = shape[0] * groups // tile['BLOCK_G']
     tile.update(BLOCK_P=block, NORMALIZE=normalize,
-                num_warps=_warps(lanes * block, BACKWARD_TILE),
+                num_warps=_warps(lanes * block, BACKWARD_TILE,
+                                 BACKWARD_WARPS),
                 maxnreg=REGISTERS)
     parts, blocks = _parts(shape, tasks, block,
                            PROGRAMS_LAST if last else PROGRAMS)
@@ -150,9 +153,9 @@ def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     return dict(c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, LAST=last)
 
 
-def _warps(size: int, usual: int) -> int:
-    """Return the number of warps for a tile of a size; 4 for the usual."""
-    return min(max(4 * size // usual, 4), 16)
+def _warps(size: int, usual: int, warps: int) -> int:
+    """Return the warps for a tile, of which a usual one has so many."""
+    return min(max(warps * size // usual, 4), 16)
 
 
 def _power_of_two(number: int, most: int) -> int:
