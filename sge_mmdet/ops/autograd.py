@@ -27,6 +27,9 @@ _BACKWARD_SCHEMA = (
     f'enhance_backward(Tensor grad_y, Tensor x, Tensor? y, Tensor mean, '
     f'Tensor spread, {_PARAMETERS}, {_OPTIONS}) -> '
     '(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)')
+# Whether ``torch.compile`` or ``torch.export`` is looking on.
+is_compiling = getattr(getattr(torch, 'compiler', None), 'is_compiling',
+                       lambda: False)
 _GradientTensors = Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -68,10 +71,10 @@ def enhance(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
         return y, mean.zero_(), spread.zero_()
     norm = _norm(scale, shift, running_mean, running_var, norm_eps)
     layout = _layout(y)
-    inputs = Inputs(_dense(x, layout), weight, bias, norm,
-                    _dense(identity, layout), groups, eps, normalize)
-    load_backend(backend_for(inputs.x, groups)).forward(
-        inputs, Outputs(y, mean, spread))
+    x = _dense(x, layout)
+    load_backend(backend_for(x, groups)).forward(
+        Inputs(x, weight, bias, norm, _dense(identity, layout), groups, eps,
+               normalize), Outputs(y, mean, spread))
     return y, mean, spread
 
 
@@ -123,30 +126,29 @@ def _backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
               groups: int, eps: float, norm_eps: float,
               normalize: bool) -> _GradientTensors:
     """Run the backward pass on what a forward pass has checked."""
-    results = _new_gradients(x, y, weight, bias, scale, shift)
-    if not x.numel():
-        for gradient in results:
-            gradient.zero_()
-        return results
-    norm = _norm(scale, shift, running_mean, running_var, norm_eps)
-    layout = _layout(results[0])
-    inputs = Inputs(_dense(x, layout), weight, bias, norm, None, groups, eps,
-                    normalize)
     # Sums are made in their own type and rounded once.
     kind = sum_dtype(x.dtype)
-    parameters = [
-        None if like is None else out if out.dtype == kind
-        else out.new_empty(out.shape, dtype=kind)
-        for like, out in zip((weight, bias, scale, shift), results[1:5])]
-    gradients = Gradients(results[0], *parameters,
-                          None if y is None else results[5])
-    load_backend(backend_for(inputs.x, groups)).backward(
-        inputs, Outputs(_dense(y, layout), mean, spread),
-        _dense(grad_y, layout), gradients)
-    for out, made in zip(results[1:5], parameters):
-        if made is not None and made is not out:
-            out.copy_(made)
-    return results
+    parameters = weight, bias, scale, shift
+    results = _new_gradients(x, y, parameters, kind)
+    grad_x, grad_weight, grad_bias, grad_scale, grad_shift, identity = results
+    if x.numel():
+        norm = _norm(scale, shift, running_mean, running_var, norm_eps)
+        layout = _layout(grad_x)
+        x = _dense(x, layout)
+        load_backend(backend_for(x, groups)).backward(
+            Inputs(x, weight, bias, norm, None, groups, eps, normalize),
+            Outputs(_dense(y, layout), mean, spread), _dense(grad_y, layout),
+            Gradients(grad_x, grad_weight, grad_bias,
+                      None if norm is None else grad_scale,
+                      None if norm is None else grad_shift,
+                      None if y is None else identity))
+    else:
+        for gradient in results:
+            gradient.zero_()
+    return (grad_x, *(gradient if like is None or like.dtype == kind
+                      else gradient.to(like.dtype)
+                      for like, gradient in zip(parameters, results[1:5])),
+            identity)
 
 
 def _new_outputs(x: Tensor, weight: Tensor, bias: Tensor,
@@ -158,10 +160,10 @@ def _new_outputs(x: Tensor, weight: Tensor, bias: Tensor,
     """Check the arguments; return unfilled results, all that tracing needs."""
     check_forward(x, weight, bias, scale, shift, running_mean, running_var,
                   identity, groups)
-    kind, images = sum_dtype(x.dtype), x.shape[0]
-    return (torch.empty_like(x, memory_format=_layout(x)),
-            x.new_empty((images, x.shape[1]), dtype=kind),
-            x.new_empty((images, groups, 2), dtype=kind))
+    images, channels, _, _ = x.shape
+    mean = x.new_empty((images, channels), dtype=sum_dtype(x.dtype))
+    return (torch.empty_like(x, memory_format=_layout(x)), mean,
+            mean.new_empty((images, groups, 2)))
 
 
 def _fake_backward(
@@ -173,18 +175,18 @@ def _fake_backward(
     """Check the arguments; return unfilled gradients, as above."""
     check_backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
                    running_mean, running_var, groups)
-    return _new_gradients(x, y, weight, bias, scale, shift)
+    return _new_gradients(x, y, (weight, bias, scale, shift), None)
 
 
-def _new_gradients(x: Tensor, y: Optional[Tensor], weight: Tensor,
-                   bias: Tensor, scale: Optional[Tensor],
-                   shift: Optional[Tensor]) -> _GradientTensors:
-    """Return unfilled gradients."""
+def _new_gradients(x: Tensor, y: Optional[Tensor],
+                   parameters: Tuple[Optional[Tensor], ...],
+                   kind: Optional[torch.dtype]) -> _GradientTensors:
+    """Return unfilled gradients, of parameters in a type or in their own."""
     grad_x = torch.empty_like(x, memory_format=_layout(x))
-    of_parameters = (
+    of_parameters = [
         x.new_empty(0) if parameter is None else torch.empty_like(
-            parameter, memory_format=torch.contiguous_format)
-        for parameter in (weight, bias, scale, shift))
+            parameter, dtype=kind, memory_format=torch.contiguous_format)
+        for parameter in parameters]
     return (grad_x, *of_parameters,
             x.new_empty(0) if y is None else torch.empty_like(grad_x))
 
@@ -194,36 +196,41 @@ class _Enhance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tuple[Tensor, Tensor, Tensor]:
-        """Run the operator and keep what the backward pass needs."""
-        x, *parameters, identity, groups, eps, norm_eps, normalize = arguments
+        """Run the operator and keep what the backward pass needs.
+
+        The last argument is a tuple of the options.
+        """
+        x, *parameters, identity, options = arguments
         if _is_plain(x, parameters[0]):
-            y, mean, spread = enhance(*arguments)
+            y, mean, spread = enhance(*arguments[:-1], *options)
         else:
             with torch._C._AutoDispatchBelowAutograd():
-                y, mean, spread = _raw_forward(*arguments)
+                y, mean, spread = _raw_forward(*arguments[:-1], *options)
         # Without this PyTorch would fill gradients of theirs with zeros.
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, spread)
         ctx.save_for_backward(x, None if identity is None else y, mean,
                               spread, *parameters)
-        ctx.options = groups, eps, norm_eps, normalize
+        ctx.options = options
         return y, mean, spread
 
     @staticmethod
     def backward(ctx: Any, grad_y: Optional[Tensor], *_: Any) -> tuple:
         """Return the gradients of the inputs."""
         if grad_y is None:
-            return (None, ) * 12
+            return (None, ) * 9
         tensors = ctx.saved_tensors
         # With gradients enabled, somebody will differentiate once more.
         run = (_backward if _is_plain(grad_y) and not torch.is_grad_enabled()
                else _run_backward)
-        *gradients, identity = run(grad_y, *tensors, *ctx.options)
+        of_x, of_weight, of_bias, of_scale, of_shift, of_identity = run(
+            grad_y, *tensors, *ctx.options)
         if tensors[6] is None:
-            gradients[3:] = None, None
+            of_scale = of_shift = None
         if tensors[1] is None:
-            identity = None
-        return (*gradients, None, None, identity, None, None, None, None)
+            of_identity = None
+        return (of_x, of_weight, of_bias, of_scale, of_shift, None, None,
+                of_identity, None)
 
 
 class _EnhanceBackward(torch.autograd.Function):
@@ -235,11 +242,11 @@ class _EnhanceBackward(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> _GradientTensors:
-        """Run the operator and keep its inputs."""
-        ctx.save_for_backward(*arguments[:11])
-        ctx.options = arguments[11:]
+        """Run the operator and keep its inputs; options come last."""
+        *tensors, ctx.options = arguments
+        ctx.save_for_backward(*tensors)
         with torch._C._AutoDispatchBelowAutograd():
-            return _raw_backward(*arguments)
+            return _raw_backward(*tensors, *ctx.options)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple:
@@ -277,7 +284,7 @@ class _EnhanceBackward(torch.autograd.Function):
         grad_grad_y = next(second)
         of_x, *rest = [None if one is None else next(second)
                        for one in leaves]
-        return (grad_grad_y, of_x, None, None, None, *rest, *[None] * 6)
+        return (grad_grad_y, of_x, None, None, None, *rest, *[None] * 3)
 
 
 def _is_plain(*tensors: Tensor) -> bool:
@@ -301,10 +308,13 @@ def _wants_gradient(arguments: tuple) -> bool:
 
 
 def _differentiable(function: type, run: Any) -> Any:
-    """Return what runs an operator within its rule of differentiation."""
+    """Return what runs an operator within its rule of differentiation.
+
+    The rule takes the four options as one argument: PyTorch looks at each.
+    """
     def call(*arguments: Any) -> Any:
         if _wants_gradient(arguments):
-            return function.apply(*arguments)
+            return function.apply(*arguments[:-4], arguments[-4:])
         with torch._C._AutoDispatchBelowAutograd():
             return run(*arguments)
     return call
@@ -329,7 +339,8 @@ if hasattr(torch.library, 'register_fake'):
     _run_forward, _run_backward = _raw_forward, _raw_backward
 else:
     _raw_forward, _raw_backward = enhance, enhance_backward
-    _run_forward, _run_backward = _Enhance.apply, _EnhanceBackward.apply
+    _run_forward = _differentiable(_Enhance, enhance)
+    _run_backward = _differentiable(_EnhanceBackward, enhance_backward)
 
 
 def run_operator(inputs: Inputs) -> Tensor:
@@ -344,19 +355,13 @@ def run_operator(inputs: Inputs) -> Tensor:
     """
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     scale, shift, mean, variance, norm_eps = norm or _NO_NORM
-    arguments = (x, weight, bias, scale, shift, mean, variance, identity,
-                 groups, eps, norm_eps, normalize)
+    tensors = x, weight, bias, scale, shift, mean, variance, identity
+    options = groups, eps, norm_eps, normalize
     if is_compiling() or not _is_plain(x, weight):
-        return _run_forward(*arguments)[0]
-    if _wants_gradient(arguments):
-        return _Enhance.apply(*arguments)[0]
-    return enhance(*arguments)[0]
-
-
-def is_compiling() -> bool:
-    """Return whether ``torch.compile`` or ``torch.export`` is looking on."""
-    return hasattr(torch, 'compiler') and hasattr(
-        torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
+        return _run_forward(*tensors, *options)[0]
+    if _wants_gradient(tensors):
+        return _Enhance.apply(*tensors, options)[0]
+    return enhance(*tensors, *options)[0]
 
 
 _NO_NORM = (None, None, None, None, 0.)
@@ -371,8 +376,9 @@ def _norm(scale: Optional[Tensor], shift: Optional[Tensor],
 
 def _layout(x: Tensor) -> torch.memory_format:
     """Return the layout of results: channels-last where x comes in it."""
-    is_last = (x.stride(1) == 1 and x.shape[1] > 1 and not x.is_contiguous())
-    return torch.channels_last if is_last else torch.contiguous_format
+    if x.is_contiguous() or x.stride(1) != 1 or x.shape[1] == 1:
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def _dense(tensor: Optional[Tensor],

@@ -2,7 +2,7 @@
 from typing import Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, strided
 
 from .passes import sum_dtype
 
@@ -82,13 +82,13 @@ def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
     if not x.is_floating_point():
         raise TypeError('SGE takes a floating point feature map, got '
                         f'{x.dtype}; convert it first, e.g. x.float()')
-    if x.layout != torch.strided:
+    if x.layout != strided:
         raise TypeError(f'SGE takes a dense feature map, got {x.layout}; '
                         'convert it first: x.to_dense()')
     check_groups(x.shape[1], groups)
-    of_groups = (1, groups, 1, 1)
-    _check_parameter('weight', weight, of_groups, x)
-    _check_parameter('bias', bias, of_groups, x)
+    device, of_groups = x.device, (1, groups, 1, 1)
+    _check_parameter('weight', weight, of_groups, device)
+    _check_parameter('bias', bias, of_groups, device)
     if identity is not None:
         _check_map('identity', identity, x)
     if (scale is None) != (shift is None) or (
@@ -101,11 +101,11 @@ def check_forward(x: Tensor, weight: Tensor, bias: Tensor,
                              'and zeros in their place')
         return
     of_channels = x.shape[1:2]
-    _check_parameter('scale', scale, of_channels, x)
-    _check_parameter('shift', shift, of_channels, x)
+    _check_parameter('scale', scale, of_channels, device)
+    _check_parameter('shift', shift, of_channels, device)
     if running_mean is not None:
-        _check_parameter('running mean', running_mean, of_channels, x)
-        _check_parameter('running variance', running_var, of_channels, x)
+        _check_parameter('running mean', running_mean, of_channels, device)
+        _check_parameter('running variance', running_var, of_channels, device)
 
 
 def check_backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor],
@@ -140,7 +140,7 @@ def check_backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor],
     for name, tensor, shape in (
             ('mean', mean, x.shape[:2]),
             ('spread', spread, (x.shape[0], groups, 2))):
-        _check_parameter(name, tensor, shape, x)
+        _check_parameter(name, tensor, shape, x.device)
         if tensor.dtype != kind:
             raise TypeError(f'SGE takes a {name} of type {kind}, got '
                             f'{tensor.dtype}')
@@ -157,21 +157,24 @@ def _check_map(name: str, tensor: Tensor, x: Tensor) -> None:
     if tensor.dtype != x.dtype or tensor.layout != x.layout:
         raise TypeError(f'SGE takes a {name} of the type of x, {x.dtype}, '
                         f'got {tensor.dtype} ({tensor.layout})')
-    _check_device(name, tensor, x)
+    _check_device(name, tensor, x.device)
 
 
 def _check_parameter(name: str, tensor: Tensor, shape: Tuple[int, ...],
-                     x: Tensor) -> None:
+                     device: torch.device) -> None:
+    if (tensor.shape == shape and tensor.is_floating_point()
+            and tensor.layout == strided and tensor.device == device):
+        return
     if tensor.shape != shape:
         raise ValueError(f'SGE takes a {name} of shape {tuple(shape)}, got '
                          f'{tuple(tensor.shape)}')
-    if not tensor.is_floating_point() or tensor.layout != torch.strided:
+    if not tensor.is_floating_point() or tensor.layout != strided:
         raise TypeError(f'SGE takes a {name} of dense floating point numbers, '
                         f'got {tensor.dtype} ({tensor.layout})')
-    _check_device(name, tensor, x)
+    _check_device(name, tensor, device)
 
 
-def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
-    if tensor.device != x.device:
-        raise ValueError(f'SGE takes a {name} on the device of x, {x.device}, '
+def _check_device(name: str, tensor: Tensor, device: torch.device) -> None:
+    if tensor.device != device:
+        raise ValueError(f'SGE takes a {name} on the device of x, {device}, '
                          f'got one on {tensor.device}')

@@ -85,11 +85,12 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
         if x.dtype == torch.float64:
             raise RuntimeError('The Triton kernels compute in float32, got '
                                f'{x.dtype}')
-        if not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
+        backend = load_backend('triton')
+        if not (x.is_cuda or backend.IS_INTERPRETED):
             raise RuntimeError(
                 f'The Triton kernels run on CUDA, got a tensor on {x.device}; '
                 'set TRITON_INTERPRET=1 to try them without a GPU')
-        if not load_backend('triton').takes(x, groups):
+        if not backend.takes(x, groups):
             raise RuntimeError(
                 'The Triton kernels take up to 256 channels a group, groups '
                 'of less than 2**31 values, and less than 2**26 channels in '

@@ -130,9 +130,10 @@ def _takes_reference() -> bool:
     PyTorch's operators; and under forward-mode differentiation and the
     transforms of ``torch.func``, for which the operator has no rules.
     """
-    if (wants_reference() or torch.jit.is_tracing()
-            or torch.onnx.is_in_onnx_export()):
+    if wants_reference() or torch.jit.is_tracing():
         return True
-    return not is_compiling() and (
-        torch.autograd.forward_ad._current_level >= 0
-        or torch._C._functorch.peek_interpreter_stack() is not None)
+    if is_compiling():
+        # An export to ONNX traces or compiles.
+        return torch.onnx.is_in_onnx_export()
+    return (torch.autograd.forward_ad._current_level >= 0
+            or torch._C._functorch.peek_interpreter_stack() is not None)

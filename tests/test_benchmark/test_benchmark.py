@@ -130,8 +130,9 @@ def test_everything_runs_to_its_end_on_a_cpu(tmp_path):
                      for log in (tmp_path / 'out').glob('*.log'))
     assert done.returncode == 0, done.stdout + logs
     page = (tmp_path / 'out/report.md').read_text()
-    assert page.count('| done |') == 5
-    for name in 'ops', 'host_time', 'network', 'training':
+    assert page.count('| done |') == 6
+    assert '| skipped |' in page and 'skipped: there is no GPU' in page
+    for name in 'tiles', 'ops', 'host_time', 'network', 'training':
         assert (tmp_path / f'out/{name}.csv').stat().st_size
         assert imread(tmp_path / f'out/{name}.png').std() > 0
         assert f'({name}.png)' in page
@@ -151,6 +152,39 @@ def test_a_step_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch):
     assert "invalid choice: 'none'" in outcomes[0].last
     page = gpu.page(outcomes, 'cpu', tmp_path)
     assert '| failing | failed |' in page and '| hanging | timed' in page
+
+
+def test_a_step_that_does_not_fit_the_total_time_is_skipped(tmp_path, capsys):
+    gpu = load_script('benchmark/gpu.py')
+    todo = [gpu.Step(name, name, 'sanitize.py', ['--check', 'none'], limit,
+                     False)
+            for name, limit in (('long', 100), ('short', 50))]
+    outcomes = gpu.run_steps(todo, tmp_path, 1.5, 'cpu')
+    assert [one.status for one in outcomes] == ['skipped', 'failed']
+    assert 'does not fit the total of 1.5 minutes' in (
+        tmp_path / 'report.md').read_text()
+    assert '00:00 long ... skipped, 0 s (its limit' in capsys.readouterr().out
+
+
+def test_steps_on_a_gpu_have_names_and_scripts_of_their_own():
+    todo = load_script('benchmark/gpu.py').steps('cuda', False)
+    assert len({step.name for step in todo}) == len(todo)
+    assert all((FOLDER / step.script).is_file() for step in todo)
+
+
+def test_the_best_tile_is_the_best_over_all_cases():
+    tiles = load_script('benchmark/tiles.py')
+    from timing import Spread
+    results = {}
+    for last, slow in ((False, 2.), (True, 1.1)):
+        case = tiles.Case('forward', (1, 8, 4, 6), 2, 'float32', last)
+        now, *others = tiles.cuts(case)
+        results[case] = {now: Spread.of([1.])}
+        for cut in others:
+            seconds = .9 if cut == (1024, 8, now.programs) else slow
+            results[case][cut] = Spread.of([seconds])
+    assert tiles.recommend(results) == dict(
+        FORWARD_TILE=1024, FORWARD_WARPS=8, PROGRAMS=1024, PROGRAMS_LAST=512)
 
 
 @pytest.mark.parametrize('name, args, words', [

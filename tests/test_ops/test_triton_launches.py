@@ -1,5 +1,6 @@
 """How the Triton backend launches its kernels, and what it launches beside."""
 from collections import Counter
+from itertools import product
 
 import pytest
 import torch
@@ -155,13 +156,37 @@ def test_triton_is_not_tried_while_a_stream_is_captured(monkeypatch):
 
 
 def test_programs_wait_only_where_a_quarter_of_the_gpu_holds_a_group():
-    from sge_mmdet.ops.triton.plan import forward_plan, waits
-    plan = forward_plan((2, 256, 200, 336), 64, 4, False, True)
-    parts = plan.sizes[1]
-    assert parts > 1
-    assert waits(plan, 4 * parts) and not waits(plan, 4 * parts - 1)
-    # One program a group has nobody to wait for.
-    assert not waits(forward_plan((2, 1024, 50, 84), 64, 4, False, True), 132)
+    from sge_mmdet.ops.triton.plan import forward_plan, most_waiting
+    stages = (((2, 256, 200, 336), 64), ((2, 1024, 50, 84), 64),
+              ((1, 256, 100, 168), 1))
+    for (shape, groups), processors in product(stages, (1, 8, 36, 132)):
+        wait = most_waiting(processors)
+        plan = forward_plan(shape, groups, 4, False, True, wait)
+        parts = plan.sizes[1]
+        assert plan.constants['WAIT'] == (1 < parts <= processors // 4)
+        assert len(plan.launches) == 1 + (parts > wait)
+        # Few moments: whatever the GPU holds; else no more than it holds.
+        assert (shape[1] == 256 and groups == 64) or parts <= wait
+
+
+SWEEP = list(product((1, 2, 16), (8, 48, 96, 256, 2048), (1, 2, 8, 32, 64),
+                     ((1, 1), (7, 7), (25, 42), (100, 168), (801, 1333))))
+
+
+def test_no_map_takes_more_than_two_launches_a_pass():
+    from sge_mmdet.ops.triton.plan import MOST, backward_plan, forward_plan
+    swept = 0
+    for (images, channels, groups, size), item, last, normalize in product(
+            SWEEP, (2, 4), (False, True), (True, False)):
+        if channels % groups or channels // groups > MOST:
+            continue
+        case = (images, channels, *size), groups, item, last, normalize
+        launches = [forward_plan(*case, wait).launches for wait in (1, 33)]
+        for made in launches:
+            assert made in (((0, 2), ), ((0, 0), (2, 2))), case
+        assert backward_plan(*case).launches == ((0, 0), (1, 1)), case
+        swept += 1
+    assert swept > 1000
 
 
 def spread_across(c, along):
@@ -192,16 +217,36 @@ def test_large_means_keep_the_digits_of_what_differs(c):
     torch.testing.assert_close(got[0], want[0], rtol=2e-5, atol=0)
 
 
+@pytest.mark.parametrize('c', [16, 64, 256])
+@pytest.mark.parametrize('groups', [1, 2, 8])
+def test_few_groups_give_what_float64_gives(groups, c):
+    case = leaves((1, groups * c, 5, 7), groups, torch.float32)
+    assert_agrees(case, groups, 'triton', groups == 2, 2e-5)
+
+
+@pytest.mark.parametrize('c', [6, 8])
+def test_one_image_in_channels_last_halves_gives_what_float64_gives(c):
+    case = leaves((1, 4 * c, 9, 31), 4, torch.float16)
+    assert_agrees(case, 4, 'triton', True, 2e-3, layout=LAST)
+
+
 @pytest.mark.parametrize('shape', [(1, 8, 9, 31), (1, 16, 9, 31)])
 def test_every_cut_gives_what_float64_gives(monkeypatch, shape):
-    """Phases in launches of their own: what programs that wait would do."""
-    from sge_mmdet.ops.triton import plan
+    from sge_mmdet.ops.triton import launch, plan
+
+    def in_parts(*case):
+        """Phases in launches of their own: what programs that wait do."""
+        made = plan.forward_plan(*case[:5], wait=33)
+        assert made.sizes[1] > 1 and made.constants['WAIT']
+        return made._replace(
+            constants=dict(made.constants, WAIT=False),
+            launches=((0, 0), (1, 1), (2, 2)))
+
     case = leaves(shape, 1, torch.float32)
     monkeypatch.setattr(plan, 'FORWARD_TILE', 256)
-    for enough, launches in ((64, 2 + (shape[1] > 8)), (1, None)):
-        monkeypatch.setattr(plan, 'ENOUGH', enough)
-        plan.forward_plan.cache_clear()
-        made = plan.forward_plan(shape, 1, 4, False, True)
-        assert launches is None or len(made.launches) == launches
-        assert_agrees(case, 1, 'triton', True, 2e-5)
+    plan.forward_plan.cache_clear()
+    assert_agrees(case, 1, 'triton', True, 2e-5)
+    monkeypatch.setattr(launch, 'forward_plan', in_parts)
+    monkeypatch.setattr(launch, '_take_turns', None)
+    assert_agrees(case, 1, 'triton', True, 2e-5)
     plan.forward_plan.cache_clear()

@@ -1,27 +1,17 @@
-"""MMDetection on a machine without mmcv's compiled operators."""
+"""MMDetection on a machine without mmcv's compiled operators.
+
+Scripts import this before ``sge_mmdet``, which imports MMDetection where it
+is installed. MMDetection imports mmcv's wrappers of its operators; without
+the operators they then do so as well, and a call of one fails.
+"""
 import importlib.util
 from types import ModuleType
 
 
 def has_operators() -> bool:
     """Return whether mmcv's compiled operators are installed."""
-    return importlib.util.find_spec('mmcv._ext') is not None
-
-
-def allow_missing_operators() -> None:
-    """Let MMDetection be imported without mmcv's compiled operators.
-
-    mmcv's wrappers of them are imported with mmdet; a call of one then fails.
-    With the operators it does nothing.
-    """
-    if has_operators():
-        return
-    from mmcv.utils import ext_loader
-
-    def load_ext(name: str, functions: 'list[str]') -> ModuleType:
-        return _Missing(name)
-
-    ext_loader.load_ext = load_ext
+    return (importlib.util.find_spec('mmcv') is not None
+            and importlib.util.find_spec('mmcv._ext') is not None)
 
 
 class _Missing(ModuleType):
@@ -35,3 +25,9 @@ class _Missing(ModuleType):
             raise RuntimeError(f'mmcv was installed without its operator '
                                f'{name}: pip install mmcv==2.1.0')
         return call
+
+
+if importlib.util.find_spec('mmcv') is not None and not has_operators():
+    from mmcv.utils import ext_loader
+
+    ext_loader.load_ext = lambda name, functions: _Missing(name)

@@ -10,6 +10,7 @@ import sys
 from itertools import product
 from typing import Iterator, List, Tuple
 
+import bare  # noqa: F401
 import torch
 from torch import Tensor
 from tqdm import tqdm

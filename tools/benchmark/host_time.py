@@ -16,6 +16,7 @@ from unittest import mock
 # Before Triton is imported, which refuses tensors on the CPU otherwise.
 os.environ['TRITON_INTERPRET'] = '1'
 
+import bare  # noqa: F401
 import torch
 from report import Row, add_output_options, report
 from timing import Spread

@@ -9,8 +9,8 @@ import sys
 from contextlib import contextmanager
 from typing import Callable, Dict, Iterator, List
 
+import bare  # noqa: F401
 import torch
-from bare import allow_missing_operators
 from report import Row, add_output_options, report
 from timing import peak_memory, time_in_turns
 from torch import Tensor, nn
@@ -177,7 +177,6 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=30)
     add_output_options(parser)
     args = parser.parse_args()
-    allow_missing_operators()
     cases = (rows for precision in args.precision for layout in args.layout
              for rows in benchmark_network(
                  args.depth, *args.size, args.images, args.device, precision,

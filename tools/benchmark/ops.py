@@ -9,6 +9,7 @@ import sys
 from itertools import product
 from typing import Callable, Iterator, List, Sequence, Tuple
 
+import bare  # noqa: F401
 import torch
 from providers import (
     GROUPS,

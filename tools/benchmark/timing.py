@@ -7,8 +7,9 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 import torch
 
-# Calls that nothing waits for, of which the wall time is taken at once.
-PIPELINE = 20
+# Calls that nothing waits for, of which the wall time is taken at once; fewer,
+# but at least 3, where they take longer than this together, in seconds.
+PIPELINE, ENOUGH = 20, 0.1
 # Calls in a graph that is replayed to time kernels shorter than a launch.
 GRAPH_CALLS = 20
 # A shorter call on a GPU is timed by replays of a graph as well.
@@ -43,11 +44,11 @@ Call = Callable[[int], object]
 
 
 def time_in_turns(calls: Dict[str, Call], device: torch.device, rounds: int,
-                  buffers: int = 1) -> Dict[Tuple[str, str], Spread]:
+                  buffers: int = 1,
+                  warm_up: int = WARM_UP) -> Dict[Tuple[str, str], Spread]:
     """Time functions one after the other, round after round.
 
-    What disturbs the machine for a while then disturbs all of them. Two
-    rounds come before that are not counted.
+    What disturbs the machine for a while then disturbs all of them.
 
     Args:
         calls (dict[str, Callable]): By name; each takes the index of the set
@@ -56,6 +57,8 @@ def time_in_turns(calls: Dict[str, Call], device: torch.device, rounds: int,
         rounds (int): How often each is timed.
         buffers (int): Sets of tensors. With several, a GPU's cache holds none
             of what the next call reads. Default: 1.
+        warm_up (int): Rounds that come before and are not counted.
+            Default: 2.
 
     Returns:
         dict[tuple[str, str], Spread]: By name and clock: "wall" is the time
@@ -67,15 +70,19 @@ def time_in_turns(calls: Dict[str, Call], device: torch.device, rounds: int,
     clocks = _gpu_clocks(buffers) if device.type == 'cuda' else dict(
         wall=_wall_of_one)
     times: Dict[Tuple[str, str], List[float]] = {}
-    for i in range(rounds + WARM_UP):
+    for i in range(rounds + warm_up):
         for name, call in calls.items():
             for clock, measure in clocks.items():
                 seconds = measure(call, i % buffers)
-                if i >= WARM_UP:
+                if i >= warm_up:
                     times.setdefault((name, clock), []).append(seconds)
     results = {key: Spread.of(seconds) for key, seconds in times.items()}
     if device.type == 'cuda':
-        results.update(_graph_times(calls, results, rounds, buffers))
+        short = {name: call for name, call in calls.items()
+                 if results[name, 'hot'].median < SHORT}
+        results.update(
+            ((name, 'graph'), spread) for name, spread in
+            time_replays(short, rounds, buffers).items())
     return results
 
 
@@ -99,13 +106,18 @@ def _gpu_clocks(buffers: int) -> 'Dict[str, Callable[[Call, int], float]]':
         end.synchronize()
         return start.elapsed_time(end) / 1e3
 
+    in_a_row: Dict[Call, int] = {}
+
     def wall(call: Call, i: int) -> float:
+        count = in_a_row.get(call, 3)
         torch.cuda.synchronize()
         start = time.perf_counter()
-        for k in range(PIPELINE):
+        for k in range(count):
             call((i + k) % buffers)
         torch.cuda.synchronize()
-        return (time.perf_counter() - start) / PIPELINE
+        seconds = (time.perf_counter() - start) / count
+        in_a_row[call] = min(max(int(ENOUGH / seconds), 3), PIPELINE)
+        return seconds
 
     clocks = dict(wall=wall, hot=lambda call, i: gpu(call, i, i))
     if buffers > 1:
@@ -113,18 +125,26 @@ def _gpu_clocks(buffers: int) -> 'Dict[str, Callable[[Call, int], float]]':
     return clocks
 
 
-def _graph_times(calls: Dict[str, Call],
-                 so_far: Dict[Tuple[str, str], Spread], rounds: int,
-                 buffers: int) -> Dict[Tuple[str, str], Spread]:
-    """Time replays of graphs where one call is shorter than its launches."""
+def time_replays(calls: Dict[str, Call], rounds: int,
+                 buffers: int = 1) -> Dict[str, Spread]:
+    """Time calls on a GPU in replays of graphs, which leave Python out.
+
+    Args:
+        calls (dict[str, Callable]): As of :func:`time_in_turns`. What they
+            need is compiled.
+        rounds (int): How often each is timed.
+        buffers (int): Sets of tensors, which change from call to call.
+            Default: 1.
+
+    Returns:
+        dict[str, Spread]: The time of one call, by name.
+    """
     graphs = {}
     for name, call in calls.items():
-        if so_far[name, 'hot'].median < SHORT:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                for k in range(GRAPH_CALLS):
-                    call(k % buffers)
-            graphs[name] = graph
+        graphs[name] = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graphs[name]):
+            for k in range(GRAPH_CALLS):
+                call(k % buffers)
     times: Dict[str, List[float]] = {name: [] for name in graphs}
     for i in range(rounds + WARM_UP):
         for name, graph in graphs.items():
@@ -137,8 +157,7 @@ def _graph_times(calls: Dict[str, Call],
             if i >= WARM_UP:
                 times[name].append(
                     start.elapsed_time(end) / 1e3 / GRAPH_CALLS)
-    return {(name, 'graph'): Spread.of(seconds)
-            for name, seconds in times.items()}
+    return {name: Spread.of(seconds) for name, seconds in times.items()}
 
 
 def peak_memory(function: Callable[[], object], device: torch.device) -> int:

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Tuple
 
+import bare  # noqa: F401
 import torch
-from bare import allow_missing_operators
 from report import add_output_options, hardware
 from torch import Tensor
 from tqdm import tqdm
@@ -131,7 +131,6 @@ def main() -> None:
     parser.add_argument('--amp', action='store_true', help='in bfloat16')
     add_output_options(parser)
     args = parser.parse_args()
-    allow_missing_operators()
     writer = Writer(args.overwrite, renews=True)
     try:
         if args.out:

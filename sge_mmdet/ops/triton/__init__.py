@@ -14,7 +14,12 @@ where they fit.
 The formulas and their names stand in :mod:`sge_mmdet.ops.reference` and
 :func:`sge_mmdet.ops.eager.backward`.
 """
+import os
+
 from .launch import backward, forward
 from .plan import takes
 
-__all__ = ['backward', 'forward', 'takes']
+# Triton has read it by now.
+IS_INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+
+__all__ = ['IS_INTERPRETED', 'backward', 'forward', 'takes']

@@ -3,7 +3,8 @@
 Phase 0 sums z over a part of the positions, and for few channels also the
 products of channels; phase 1 sums the squares of the centred similarity; phase
 2 makes the result. Between phases every part of a group has to be done: by
-another launch, or because there is one part, or by waiting.
+another launch, or because there is one part, or by waiting. Phase 1 never has
+a launch of its own, but for a test of the interpreter, which cannot wait.
 
 With m the mean of z, the variance of m . z is m' C m, where C is the
 covariance of the channels. For up to ``FEW`` channels phase 0 has all that it

@@ -7,16 +7,15 @@ from typing import Any, ContextManager, Dict, Optional, Tuple
 import torch
 from torch import Tensor
 
-from ..passes import Gradients, Inputs, Outputs
+from ..passes import FixedNorm, Gradients, Inputs, Outputs
 from .backward_kernel import backward_kernel
 from .forward_kernel import forward_kernel
-from .plan import Plan, backward_plan, forward_plan, waits
+from .plan import Plan, backward_plan, forward_plan, most_waiting
 
 # Whether programs of the forward pass may wait for each other, so that it is
 # one launch. Off until it has been measured on a GPU.
 VARIABLE = 'SGE_MMDET_TRITON_WAIT'
-_may_wait = os.environ.get(VARIABLE) == '1'
-_NO_NORM = (None, None, None, None, 0.)
+_waits = os.environ.get(VARIABLE) == '1'
 _HERE = nullcontext()
 # Counters of the programs that wait, by GPU and stream.
 _turns: Dict[Tuple[int, int], Tensor] = {}
@@ -26,20 +25,17 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     """Fill the outputs; see :mod:`sge_mmdet.ops.passes`."""
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     y, mean, spread = outputs
-    *vectors, norm_eps = _dense(norm) if norm else _NO_NORM
+    *parameters, norm_eps = _dense(weight, bias, norm)
     plan = forward_plan(x.shape, groups, x.element_size(),
-                        not x.is_contiguous(), normalize)
+                        not x.is_contiguous(), normalize, _parts_that_wait(x))
     grid, sizes, constants, size, launches = plan
     work = mean.new_empty(size)
     launch = forward_kernel[grid]
     with _on(x):
-        turns = _take_turns(x, plan) if _may_wait else None
-        if turns is not None:
-            constants, launches = {**constants, 'WAIT': True}, ((0, 2), )
+        turns = _take_turns(x, plan) if constants['WAIT'] else None
         for first, last in launches:
-            launch(x, weight.contiguous(), bias.contiguous(), *vectors,
-                   identity, y, mean, spread, work, turns, first, last,
-                   *sizes, eps, norm_eps, **constants)
+            launch(x, *parameters, identity, y, mean, spread, work, turns,
+                   first, last, *sizes, eps, norm_eps, **constants)
 
 
 def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
@@ -47,37 +43,48 @@ def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
     """Fill the gradients; see :mod:`sge_mmdet.ops.passes`."""
     x, weight, bias, norm, _, groups, eps, normalize = inputs
     y, mean, spread = outputs
-    *vectors, norm_eps = _dense(norm) if norm else _NO_NORM
+    *parameters, norm_eps = _dense(weight, bias, norm)
     grid, sizes, constants, size, launches = backward_plan(
         x.shape, groups, x.element_size(), not x.is_contiguous(), normalize)
-    work = mean.new_empty(size)
+    work, images = mean.new_empty(size), x.shape[0]
     launch = backward_kernel[grid]
     with _on(x):
         for phase, _ in launches:
-            launch(grad_y, x, y, weight.contiguous(), bias.contiguous(),
-                   *vectors, mean, spread, work, *gradients, phase, *sizes,
-                   x.shape[0], eps, norm_eps, **constants)
+            launch(grad_y, x, y, *parameters, mean, spread, work, *gradients,
+                   phase, *sizes, images, eps, norm_eps, **constants)
 
 
-def _dense(norm: tuple) -> tuple:
-    """Return a norm's vectors without gaps, and its eps."""
-    return (*(vector if vector is None else vector.contiguous()
-              for vector in norm[:4]), norm[4])
+def _dense(weight: Tensor, bias: Tensor, norm: Optional[FixedNorm]) -> tuple:
+    """Return the parameters without gaps, and the norm's eps."""
+    weight, bias = weight.contiguous(), bias.contiguous()
+    if norm is None:
+        return weight, bias, None, None, None, None, 0.
+    scale, shift, mean, variance, eps = norm
+    if mean is not None:
+        mean, variance = mean.contiguous(), variance.contiguous()
+    return (weight, bias, scale.contiguous(), shift.contiguous(), mean,
+            variance, eps)
 
 
 def _on(x: Tensor) -> ContextManager[Any]:
     """Launch on the GPU of a tensor; on the CPU the interpreter runs."""
-    return torch.cuda.device(x.device) if x.is_cuda else _HERE
+    if not x.is_cuda or x.device.index == torch.cuda.current_device():
+        return _HERE
+    return torch.cuda.device(x.device)
 
 
-def _take_turns(x: Tensor, plan: Plan) -> Optional[Tensor]:
-    """Return counters for programs that wait; None where none may.
+def _parts_that_wait(x: Tensor) -> int:
+    """Return how many parts of a task may wait for each other."""
+    return (most_waiting(_processors(x.device.index)) if _waits and x.is_cuda
+            else 1)
+
+
+def _take_turns(x: Tensor, plan: Plan) -> Tensor:
+    """Return counters for programs that wait.
 
     Each stream has its own, and each graph, which may be replayed beside
     others.
     """
-    if not x.is_cuda or not waits(plan, _processors(x.device.index)):
-        return None
     size = plan.grid[0] // plan.sizes[1] + 1
     if torch.cuda.is_current_stream_capturing():
         return x.new_zeros(size, dtype=torch.int32)

@@ -9,13 +9,13 @@ from typing import Any, Dict, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
-# Values that a program holds at a time, by pass.
+# Values that a program holds at a time, and its warps, by pass;
+# tools/benchmark/tiles.py tries others.
 FORWARD_TILE, BACKWARD_TILE = 2048, 1024
+FORWARD_WARPS, BACKWARD_WARPS = 4, 4
 # Programs that keep a GPU busy; fewer in channels-last, where the parts of a
 # task are many and each program adds all of them up.
 PROGRAMS, PROGRAMS_LAST = 1024, 512
-# From this many groups on, one program for each of them keeps a GPU busy.
-ENOUGH = 64
 # Widest load, and what lies side by side in channels-last, in bytes.
 LOAD, SIDE_BY_SIDE, SECTOR = 16, 128, 32
 # Up to so many channels the products of channels replace a read.
@@ -56,15 +56,20 @@ def takes(x: Tensor, groups: int) -> bool:
         x: Feature map of shape (N, C, H, W).
         groups: Number of groups.
     """
-    c = x.shape[1] // groups
-    return (c <= MOST and c * x.shape[2] * x.shape[3] < 2**31
-            and x.shape[0] * x.shape[1] < 2**26 and x.dtype != torch.float64)
+    images, channels, height, width = x.shape
+    c = channels // groups
+    return (c <= MOST and c * height * width < 2**31
+            and images * channels < 2**26 and x.dtype != torch.float64)
 
 
 @lru_cache(maxsize=4096)
 def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
-                 normalize: bool) -> Plan:
+                 normalize: bool, wait: int = 1) -> Plan:
     """Return how a forward pass is cut.
+
+    It is one launch where a task is one part or its parts wait for each
+    other, and otherwise two. A group whose second moments need a read of
+    their own has no third one: without waiting it is one part.
 
     Args:
         shape: Shape of the map, (N, C, H, W).
@@ -72,6 +77,7 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
         item: Bytes of a value.
         last: Whether the layout is channels-last.
         normalize: Whether the similarity is normalised.
+        wait: Parts of a task that may wait for each other.
     """
     c = shape[1] // groups
     # A wide load of halves in channels-last gives each thread eight channels,
@@ -84,19 +90,20 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     if moments:
         size = min(size, PRODUCTS // (1 + last) // tile['BLOCK_C'])
     tasks = shape[0] * groups // tile['BLOCK_G']
-    is_whole = not moments and tasks >= ENOUGH
-    if is_whole:
+    reads_squares = normalize and not moments
+    if reads_squares and wait == 1:
         size *= 4
     block = max(size // lanes, 16)
-    tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
-                WAIT=False, num_warps=16 if is_whole else _warps(
-                    lanes * block, FORWARD_TILE), maxnreg=REGISTERS)
-    programs = 0 if is_whole else PROGRAMS_LAST if last else PROGRAMS
+    programs = PROGRAMS_LAST if last else PROGRAMS
+    if reads_squares:
+        programs = min(programs, tasks * wait)
     parts, blocks = _parts(shape, tasks, block, programs)
+    tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
+                WAIT=1 < parts <= wait,
+                num_warps=_warps(lanes * block, FORWARD_TILE, FORWARD_WARPS),
+                maxnreg=REGISTERS)
     width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
-    launches = ((0, 2), ) if parts == 1 else (
-        (0, 0), (1, 1), (2, 2)) if normalize and not moments else (
-        (0, 0), (2, 2))
+    launches = ((0, 2), ) if parts <= wait else ((0, 0), (2, 2))
     return Plan((tasks * parts, ),
                 (shape[2] * shape[3], parts, blocks, groups), tile,
                 tasks * parts * (lanes + width), launches)
@@ -111,7 +118,8 @@ def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     block = max(BACKWARD_TILE // lanes, 16)
     tasks = shape[0] * groups // tile['BLOCK_G']
     tile.update(BLOCK_P=block, NORMALIZE=normalize,
-                num_warps=_warps(lanes * block, 2 * BACKWARD_TILE),
+                num_warps=_warps(lanes * block, BACKWARD_TILE,
+                                 BACKWARD_WARPS),
                 maxnreg=REGISTERS)
     parts, blocks = _parts(shape, tasks, block,
                            PROGRAMS_LAST if last else PROGRAMS)
@@ -120,17 +128,16 @@ def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
                 tasks * parts * 8 * lanes, ((0, 0), (1, 1)))
 
 
-def waits(plan: Plan, processors: int) -> bool:
-    """Return whether programs of a forward pass may wait for each other.
+def most_waiting(processors: int) -> int:
+    """Return how many parts of a task may wait for each other.
 
     A processor holds at least one of them. A quarter of all leaves room for
     other streams whose programs wait as well.
 
     Args:
-        plan: How the pass is cut.
         processors: Number of the GPU's streaming multiprocessors.
     """
-    return len(plan.launches) > 1 and plan.sizes[1] <= processors // 4
+    return max(processors // 4, 1)
 
 
 def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
@@ -146,9 +153,9 @@ def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     return dict(c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, LAST=last)
 
 
-def _warps(size: int, most: int) -> int:
-    """Return the number of warps for a tile of a size."""
-    return 8 if size > most else 4
+def _warps(size: int, usual: int, warps: int) -> int:
+    """Return the warps for a tile, of which a usual one has so many."""
+    return min(max(warps * size // usual, 4), 16)
 
 
 def _power_of_two(number: int, most: int) -> int:

@@ -3,7 +3,7 @@
 Programs take their numbers from a counter, in the order in which they start,
 so that those of the first unfinished group are running as long as a GPU holds
 as many programs as a group has parts. What waits is therefore waited for. The
-host checks that number; see :func:`sge_mmdet.ops.triton.plan.waits`.
+host limits that number; see :func:`sge_mmdet.ops.triton.plan.most_waiting`.
 
 ``turns`` holds the counter of numbers and one counter a group. All come back
 to what they were, so that the next launch in the same stream finds them so.

@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""Time the Triton kernels with other tiles, warps and numbers of programs.
+
+It tries values of the constants in sge_mmdet/ops/triton/plan.py at the end of
+a block, and recommends those that are best over all cases. All kernels are
+compiled beforehand, in several processes.
+"""
+import argparse
+import math
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import product
+from statistics import fmean
+from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
+from unittest import mock
+
+import bare  # noqa: F401
+import torch
+
+if not torch.cuda.is_available():
+    # Before Triton is imported.
+    os.environ['TRITON_INTERPRET'] = '1'
+
+from ops import COLD_BYTES, SHAPES
+from process import context
+from report import Row, add_output_options, report
+from timing import Spread, time_in_turns, time_replays
+
+from sge_mmdet.ops import FixedNorm
+from sge_mmdet.ops import triton as backend
+from sge_mmdet.ops.passes import Gradients, Inputs, Outputs
+from sge_mmdet.ops.triton import plan
+
+DTYPES = ('float32', 'float16')
+SMALL_SHAPE = 1, 2, 2, 3
+Shape = Tuple[int, int, int, int]
+
+
+class Case(NamedTuple):
+    """What is run.
+
+    Attributes:
+        direction: "forward" or "backward".
+        shape: Of the maps.
+        groups: Number of groups.
+        dtype: Of the maps.
+        last: Whether they are in channels-last.
+    """
+
+    direction: str
+    shape: Shape
+    groups: int
+    dtype: str
+    last: bool
+
+
+class Cut(NamedTuple):
+    """How it is cut; see the constants in ``plan``.
+
+    Attributes:
+        tile: Values that a program holds at a time.
+        warps: Of such a program.
+        programs: Number of programs.
+    """
+
+    tile: int
+    warps: int
+    programs: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return (f'{self.tile} values, {self.warps} warps, {self.programs} '
+                'programs')
+
+
+Results = Dict[Case, Dict[Cut, Spread]]
+
+
+def constants(case: Case) -> Tuple[str, str, str]:
+    """Return the names in ``plan`` of what a cut of a case says.
+
+    Args:
+        case (Case): The case.
+    """
+    of = case.direction.upper()
+    return (f'{of}_TILE', f'{of}_WARPS',
+            'PROGRAMS_LAST' if case.last else 'PROGRAMS')
+
+
+def cuts(case: Case) -> List[Cut]:
+    """Return the cuts to try, that of today first.
+
+    Args:
+        case (Case): The case.
+    """
+    tile, warps, programs = now = Cut(*(getattr(plan, name)
+                                        for name in constants(case)))
+    tiles = [Cut(*sizes, programs) for sizes in product(
+        (tile, tile // 2, 2 * tile), (warps, 2 * warps))]
+    return tiles + [now._replace(programs=number)
+                    for number in (programs // 2, 2 * programs)]
+
+
+@contextmanager
+def cut_so(case: Case, cut: Cut) -> Iterator[None]:
+    """Cut a case so, for a while.
+
+    Args:
+        case (Case): The case.
+        cut (Cut): The cut.
+    """
+    caches = plan.forward_plan, plan.backward_plan
+    with mock.patch.multiple(plan, **dict(zip(constants(case), cut))):
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def new_pass(case: Case, device: torch.device) -> Callable[[], None]:
+    """Return a pass on tensors of its own.
+
+    Args:
+        case (Case): The case.
+        device (torch.device): Where.
+    """
+    layout = torch.channels_last if case.last else torch.contiguous_format
+    x, identity, grad_y, y, grad_x, grad_identity = (
+        torch.randn(case.shape, device=device).to(
+            getattr(torch, case.dtype), memory_format=layout)
+        for _ in range(6))
+    images, channels = case.shape[:2]
+    weight, bias, *of_gates = torch.rand((4, 1, case.groups, 1, 1),
+                                         device=device)
+    scale, shift, mean, variance, *of_norm = torch.rand((6, channels),
+                                                        device=device)
+    inputs = Inputs(x, weight, bias, FixedNorm(scale, shift, mean, variance),
+                    identity, case.groups, 1e-5, True)
+    outputs = Outputs(y, torch.rand((images, channels), device=device),
+                      torch.rand((images, case.groups, 2), device=device))
+    if case.direction == 'forward':
+        return lambda: backend.forward(inputs, outputs)
+    gradients = Gradients(grad_x, *of_gates, *of_norm, grad_identity)
+    return lambda: backend.backward(inputs, outputs, grad_y, gradients)
+
+
+def compile_case(case: Case, device: str) -> None:
+    """Run every cut of a case once, on a single image.
+
+    Args:
+        case (Case): The case.
+        device (str): Where.
+    """
+    run = new_pass(case._replace(shape=(1, *case.shape[1:])),
+                   torch.device(device))
+    for cut in cuts(case):
+        with cut_so(case, cut):
+            run()
+
+
+def time_case(case: Case, device: torch.device,
+              rounds: int) -> Dict[Cut, Spread]:
+    """Return the time of each cut; maps change from call to call.
+
+    Args:
+        case (Case): The case.
+        device (torch.device): Where.
+        rounds (int): How often each is timed.
+    """
+    map_bytes = math.prod(case.shape) * getattr(torch, case.dtype).itemsize
+    count = 1 + COLD_BYTES // (2 * map_bytes) if device.type == 'cuda' else 1
+    passes = [new_pass(case, device) for _ in range(count)]
+
+    def call(cut: Cut) -> Callable[[int], None]:
+        def run(i: int) -> None:
+            with cut_so(case, cut):
+                passes[i]()
+        return run
+
+    calls = {cut: call(cut) for cut in cuts(case)}
+    if device.type == 'cuda':
+        for run in calls.values():
+            run(0)
+        return time_replays(calls, rounds, count)
+    return {cut: spread for (cut, _), spread in
+            time_in_turns(calls, device, rounds, warm_up=0).items()}
+
+
+def sweep(cases: List[Case], device: str, rounds: int, jobs: int,
+          results: Results) -> Iterator[List[Row]]:
+    """Time all cases.
+
+    Args:
+        cases (list[Case]): The cases.
+        device (str): Where.
+        rounds (int): How often each cut is timed.
+        jobs (int): Processes that compile.
+        results (dict): Gets the times of each case.
+
+    Yields:
+        list[Row]: Those of a case; the first is of today's cut.
+    """
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        list(pool.map(compile_case, cases, [device] * len(cases)))
+    clock = 'graph' if torch.device(device).type == 'cuda' else 'wall'
+    for case in cases:
+        results[case] = time_case(case, torch.device(device), rounds)
+        named = dict(direction=case.direction,
+                     shape='x'.join(map(str, case.shape)), dtype=case.dtype,
+                     layout='NHWC' if case.last else 'NCHW')
+        yield [Row(named, str(cut), clock, spread, 0)
+               for cut, spread in results[case].items()]
+
+
+def recommend(results: Results) -> Dict[str, int]:
+    """Return the best value of each constant, over all of its cases.
+
+    Tile and warps are chosen together, then the number of programs, each by
+    the mean logarithm of the time relative to that of today.
+
+    Args:
+        results (dict): Times of the cuts of each case, today's first.
+    """
+    losses: Dict[Tuple[str, ...], Dict[tuple, List[float]]] = {}
+    for case, times in results.items():
+        names, now = constants(case), next(iter(times))
+        for cut, spread in times.items():
+            loss = math.log(spread.median / times[now].median)
+            if cut.programs == now.programs:
+                losses.setdefault(names[:2], {}).setdefault(
+                    cut[:2], []).append(loss)
+            if cut[:2] == now[:2]:
+                losses.setdefault(names[2:], {}).setdefault(
+                    cut[2:], []).append(loss)
+    return {name: value for of, by_value in losses.items() for name, value in
+            zip(of, min(by_value, key=lambda key: fmean(by_value[key])))}
+
+
+def main() -> None:
+    """Print the times, the best cut of each case, and what is recommended."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--device', default='cuda' if
+                        torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--rounds', type=int, default=10)
+    parser.add_argument('--jobs', type=int, default=min(os.cpu_count(), 12),
+                        help='processes that compile')
+    parser.add_argument('--small', action='store_true',
+                        help='one small map, for a CPU')
+    add_output_options(parser)
+    args = parser.parse_args()
+    kinds = ([(SMALL_SHAPE, 1, 'float32', False)] if args.small else
+             product(SHAPES, (64, ), DTYPES, (False, True)))
+    cases = [Case(direction, *kind) for kind in kinds
+             for direction in ('forward', 'backward')]
+    results: Results = {}
+    try:
+        report(sweep(cases, args.device, args.rounds, args.jobs, results),
+               args.device, args.out, args.overwrite)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    for case, times in results.items():
+        best = min(times, key=lambda cut: times[cut].median)
+        gain = next(iter(times.values())).median / times[best].median
+        print(f'{case.direction} {case.shape} {case.dtype} '
+              f'{"NHWC" if case.last else "NCHW"}: best with {best}, '
+              f'{gain:.2f} times as fast as now')
+    print('recommended:', ', '.join(
+        f'{name} = {value}' for name, value in recommend(results).items()))
+
+
+if __name__ == '__main__':
+    main()
