@@ -18,10 +18,10 @@ def create_parser(
         command (str): Name of the command, such as "draw-run".
         description (str, optional): Docstring of its module.
         args (Sequence[str], optional): Arguments that ``main`` got. With None
-            the command runs as a script, and the usage names that script.
+            the command runs as a script, which the usage names.
     """
     return argparse.ArgumentParser(
-        prog=sys.argv[0] if args is None else f'sge-mmdet {command}',
+        prog=None if args is None else f'sge-mmdet {command}',
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

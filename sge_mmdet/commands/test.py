@@ -4,7 +4,6 @@ SGE is registered, whether or not the config imports it; --help shows the
 options of MMDetection's tools/test.py.
 """
 
-import sys
 from typing import Optional, Sequence
 
 from ..engine import run_upstream_tool
@@ -12,5 +11,5 @@ from ..engine import run_upstream_tool
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Run MMDetection's ``tools/test.py``."""
-    program = sys.argv[0] if args is None else 'sge-mmdet test'
+    program = None if args is None else 'sge-mmdet test'
     run_upstream_tool('test.py', args, program)

@@ -4,7 +4,6 @@ SGE is registered, whether or not the config imports it; --help shows the
 options of MMDetection's tools/train.py.
 """
 
-import sys
 from typing import Optional, Sequence
 
 from ..engine import run_upstream_tool
@@ -12,5 +11,5 @@ from ..engine import run_upstream_tool
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Run MMDetection's ``tools/train.py``."""
-    program = sys.argv[0] if args is None else 'sge-mmdet train'
+    program = None if args is None else 'sge-mmdet train'
     run_upstream_tool('train.py', args, program)
