@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""MMDetection's tools/test.py with SGE registered; see its --help."""
+"""The command ``sge-mmdet test`` as a script."""
 
-from sge_mmdet.engine import run_upstream_tool
+from sge_mmdet.commands.test import main
 
 if __name__ == '__main__':
-    run_upstream_tool('test.py')
+    main()

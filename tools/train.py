@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""MMDetection's tools/train.py with SGE registered; see its --help."""
+"""The command ``sge-mmdet train`` as a script."""
 
-from sge_mmdet.engine import run_upstream_tool
+from sge_mmdet.commands.train import main
 
 if __name__ == '__main__':
-    run_upstream_tool('train.py')
+    main()

@@ -83,9 +83,9 @@ def backbone_stats(
         classifier (bool): Whether to add ImageNet's. Default: False.
 
     Raises:
-        ValueError: If the backbone cannot take a classifier.
+        ValueError: If the backbone cannot be built or take a classifier.
     """
-    model = revert_sync_batchnorm(MODELS.build(backbone))
+    model = revert_sync_batchnorm(_build_backbone(backbone))
     if classifier:
         if not hasattr(model, 'feat_dim'):
             raise ValueError(
@@ -144,3 +144,14 @@ def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
     for row in PAPER_ROWS:
         stats = backbone_stats(row.backbone, row.image, row.is_classifier)
         yield stats._replace(name=row.name), row
+
+
+def _build_backbone(backbone: dict) -> nn.Module:
+    try:
+        return MODELS.build(backbone)
+    except Exception as error:
+        # A constructor answers bad options with any type of error.
+        raise ValueError(
+            f'{backbone["type"]} cannot be built: '
+            f'{type(error).__name__}: {error}'
+        ) from error

@@ -1,9 +1,10 @@
 """SGE in configs and checkpoints that exist already."""
 
+from ..utils import find_config
 from ..utils.moved import moved
 from .add_sge import NotApplicableError, add_sge
 from .checkpoint import convert_checkpoint, convert_state_dict
-from .config import find_config, write_sge_config
+from .config import write_sge_config
 from .function_preserving import with_function_preserving_sge
 from .legacy import upgrade_legacy_detector
 

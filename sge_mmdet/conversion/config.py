@@ -8,7 +8,7 @@ from typing import Any, List, Union
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from ..utils import Writer, load_config, upstream_path
+from ..utils import Writer, find_config, load_config, upstream_path
 from .add_sge import NotApplicableError, sge_changes
 
 
@@ -81,23 +81,6 @@ def write_sge_config(
         file.flush()
         load_config(file.name)
     return load_config(path)
-
-
-def find_config(name: Union[str, Path]) -> Path:
-    """Return the path of a config, also of one of MMDetection's own.
-
-    Args:
-        name (str or Path): A file, or "mmdet::" and a path below the
-            ``configs`` of the installed MMDetection.
-
-    Raises:
-        FileNotFoundError: If there is no such config.
-    """
-    scope, _, below = str(name).rpartition('::')
-    path = upstream_path('configs', below) if scope == 'mmdet' else Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no config {name}')
-    return path.resolve()
 
 
 def _inherited_files(source: Path) -> List[Path]:

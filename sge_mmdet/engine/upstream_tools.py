@@ -1,15 +1,16 @@
 """MMDetection's own ``tools/train.py`` and ``tools/test.py``, with SGE."""
 
 import argparse
-import runpy
+import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Optional
+from types import ModuleType
+from typing import List, Optional, Sequence
 
 from mmengine.config import DictAction
 
-from ..utils import load_config, upstream_path
+from ..utils import find_config, load_config, upstream_path
 from ..utils.text import printable
 from .checkpoints.refusal import CheckpointError
 from .hooks.exact_resume import find_whole_checkpoint
@@ -20,74 +21,91 @@ CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test',)}
 
 
-def run_upstream_tool(name: str) -> None:
-    """Run a tool of MMDetection with the arguments of this process.
+def run_upstream_tool(
+    name: str,
+    args: Optional[Sequence[str]] = None,
+    program: Optional[str] = None,
+) -> None:
+    """Run a tool of MMDetection.
 
     SGE is registered even if the config does not import it, so that
     ``--cfg-options model.backbone.type=SGEResNet`` is enough; the data sets
-    and plugins are checked first; several processes need no GPUs; and
-    ``--resume`` passes over a checkpoint that was not written to its end.
+    and plugins are checked first; several processes need no GPUs; a config
+    may be named as ``sge_mmdet::...`` or ``mmdet::...``; and ``--resume``
+    passes over a checkpoint that was not written to its end.
 
     Args:
         name (str): "train.py" or "test.py".
+        args (Sequence[str], optional): Arguments of the tool. Default: None,
+            those of this process.
+        program (str, optional): Name of the command in its usage. Default:
+            None, that of this process.
     """
-    # The tool's other options are its own: the config is the first argument
-    # that is a config file, wherever it stands.
-    config = next(
-        (
-            argument
-            for argument in sys.argv[1:]
-            if Path(argument).suffix in CONFIG_SUFFIXES
-            and Path(argument).is_file()
-        ),
-        None,
-    )
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        tool = upstream_path('tools', name)
+        args = [_config_path(argument) for argument in args]
+        config = _find_config_file(args)
+        if config:
+            args += _prepare(name, config, args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    sys.argv = [program or sys.argv[0], *args]
+    _run(tool)
+
+
+def _config_path(argument: str) -> str:
+    """Return the path of a config that is named as "package::..."."""
+    is_name = re.match(r'(sge_)?mmdet::.*\.py$', argument)
+    return str(find_config(argument)) if is_name else argument
+
+
+def _find_config_file(args: Sequence[str]) -> Optional[str]:
+    """Return the config among arguments of a tool, if there is one.
+
+    The tool's other options are its own: the config is the first argument
+    that is a config file, wherever it stands.
+
+    Raises:
+        FileNotFoundError: If there is none, and one is named.
+    """
+    for argument in args:
+        path = Path(argument)
+        if path.suffix in CONFIG_SUFFIXES and path.is_file():
+            return argument
+    for argument in args:
+        if argument.endswith('.py') and '=' not in argument:
+            raise FileNotFoundError(f'There is no config {argument}')
+    return None
+
+
+def _prepare(name: str, config: str, args: Sequence[str]) -> List[str]:
+    """Check a config and its checkpoint; return arguments to add."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     parser.add_argument('--launcher', default='none')
     parser.add_argument('--resume', nargs='?', const='auto')
     parser.add_argument('--work-dir')
-    args, _ = parser.parse_known_args()
-    added = []
-    try:
-        tool = upstream_path('tools', name)
-        missing = next(
-            (
-                argument
-                for argument in sys.argv[1:]
-                if argument.endswith('.py') and '=' not in argument
-            ),
-            None,
+    options, _ = parser.parse_known_args(args)
+    cfg = load_config(config, options.cfg_options)
+    check_config(cfg, SPLITS[name])
+    added = use_cpus(cfg, options.launcher)
+    resumes_last = options.resume == 'auto' or (
+        cfg.get('resume') and not cfg.get('load_from') and not options.resume
+    )
+    if name == 'train.py' and resumes_last:
+        find_whole_checkpoint(
+            options.work_dir
+            or cfg.get('work_dir')
+            or Path('work_dirs', Path(config).stem)
         )
-        if missing and not config:
-            raise FileNotFoundError(f'There is no config {missing}')
-        if config:
-            cfg = load_config(config, args.cfg_options)
-            check_config(cfg, SPLITS[name])
-            added = use_cpus(cfg, args.launcher)
-            resumes_last = args.resume == 'auto' or (
-                cfg.get('resume')
-                and not cfg.get('load_from')
-                and not args.resume
-            )
-            if name == 'train.py' and resumes_last:
-                find_whole_checkpoint(
-                    args.work_dir
-                    or cfg.get('work_dir')
-                    or Path('work_dirs', Path(config).stem)
-                )
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
-    sys.argv[0] = str(tool)
-    if added:
-        sys.argv += ['--cfg-options', *added]
-    _run(tool)
+    return ['--cfg-options', *added] if added else []
 
 
 def _run(tool: Path) -> None:
     """Run a tool; a checkpoint that fails ends it in one line."""
     try:
-        runpy.run_path(str(tool), run_name='__main__')
+        _run_as_main(tool)
     except CheckpointError as error:
         sys.exit(f'error: {error}')
     except (OSError, RuntimeError) as error:
@@ -100,6 +118,18 @@ def _run(tool: Path) -> None:
             f'{printable(cause)}; make room, or name another --work-dir '
             'and the last whole checkpoint with --resume'
         )
+
+
+def _run_as_main(tool: Path) -> None:
+    """Run a script as ``runpy.run_path`` does, under the name in sys.argv."""
+    before = sys.modules['__main__']
+    module = ModuleType('__main__')
+    module.__file__ = str(tool)
+    sys.modules['__main__'] = module
+    try:
+        exec(compile(tool.read_bytes(), str(tool), 'exec'), vars(module))
+    finally:
+        sys.modules['__main__'] = before
 
 
 def _unwritten_checkpoint(error: Exception) -> Optional[str]:

@@ -24,9 +24,12 @@ from .text import printable, printable_list
 # These need MMDetection, which a machine that only times the operator lacks.
 _LAZY = dict(
     build_model='configs',
+    find_config='configs',
     get_model='configs',
     load_config='configs',
     quiet_log='logs',
+    own_path='upstream',
+    register_all_modules='upstream',
     upstream_path='upstream',
 )
 
@@ -37,6 +40,7 @@ __all__ = [
     'Writer',
     'build_model',
     'check_json_file',
+    'find_config',
     'folder_beside',
     'get_model',
     'load_config',
@@ -45,10 +49,12 @@ __all__ = [
     'new_folder',
     'no_garbage_collection',
     'open_to_append',
+    'own_path',
     'printable',
     'printable_list',
     'quiet_log',
     'read_json_text',
+    'register_all_modules',
     'upstream_path',
 ]
 

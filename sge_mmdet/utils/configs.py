@@ -1,12 +1,52 @@
-"""What is asked of a config."""
+"""Configs found, loaded and built, with errors that name them."""
 
 import copy
+import difflib
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import nn
+
+from .upstream import own_path, upstream_path
+
+# Packages whose configs are named as "package::folder/file.py".
+PACKAGES = {'mmdet': upstream_path, 'sge_mmdet': own_path}
+
+
+def find_config(name: Union[str, Path]) -> Path:
+    """Return the path of a config, also of one that a package ships.
+
+    Args:
+        name (str or Path): A file, or "mmdet::" or "sge_mmdet::" and a path
+            below the ``configs`` of the installed package.
+
+    Raises:
+        FileNotFoundError: If there is no such config, with the nearest one.
+    """
+    package, _, below = str(name).rpartition('::')
+    path = Path(name)
+    if package in PACKAGES:
+        try:
+            path = PACKAGES[package]('configs', below)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{error}{_nearest(package, below)}'
+            ) from error
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no config {name}')
+    return path.resolve()
+
+
+def _nearest(package: str, below: str) -> str:
+    """Return the end of an error, with the config of the nearest name."""
+    folder = PACKAGES[package]('configs')
+    names = [
+        path.relative_to(folder).as_posix() for path in folder.rglob('*.py')
+    ]
+    near = difflib.get_close_matches(below, names, 1)
+    return f'; the nearest is {package}::{near[0]}' if near else ''
 
 
 def load_config(
@@ -18,7 +58,7 @@ def load_config(
     not run.
 
     Args:
-        path (str or Path): The file.
+        path (str or Path): The file, or a name as :func:`find_config` takes.
         options (dict, optional): Put into it, as ``--cfg-options``. Default:
             None.
 
@@ -27,10 +67,11 @@ def load_config(
         ValueError: If it cannot be loaded, for any reason, or does not take
             the options.
     """
-    if not Path(path).is_file():
+    file = find_config(path) if '::' in str(path) else Path(path)
+    if not file.is_file():
         raise FileNotFoundError(f'There is no config {path}')
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(file)
         cfg.merge_from_dict(options or {})
         return cfg
     except FileNotFoundError as error:

@@ -1,6 +1,5 @@
 import copy
 import json
-import sys
 
 import cv2
 import numpy as np
@@ -29,7 +28,6 @@ from sge_mmdet.deployment import (
 from sge_mmdet.deployment.check import open_session, run_session
 from sge_mmdet.utils import upstream_path
 from sge_mmdet.utils.tables import Table
-from tests.helpers.scripts import load_script
 from tests.helpers.small_detectors import small_config, small_detector
 
 pytest.importorskip('onnx')
@@ -471,105 +469,6 @@ def test_bad_options_are_refused(retinanet, tmp_path, options, error, words):
         export_onnx(retinanet, tmp_path / 'model.onnx', **options)
 
 
-def run_tool(monkeypatch, *arguments):
-    """Return the exit status, or what the tool ends with."""
-    tool = load_script('export_onnx.py')
-    monkeypatch.setattr(sys, 'argv', ['export_onnx', *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        tool.main()
-    return end.value.code
-
-
-@pytest.fixture
-def config(tmp_path):
-    small_config('retinanet').dump(tmp_path / 'config.py')
-    return tmp_path / 'config.py'
-
-
-def test_tool_exports_checks_and_keeps_existing_files(
-    config, tmp_path, monkeypatch, capsys
-):
-    torch.save(
-        dict(state_dict=small_detector('retinanet').state_dict()),
-        tmp_path / 'weights.pth',
-    )
-    arguments = (
-        config,
-        tmp_path / 'weights.pth',
-        '--part',
-        'backbone',
-        '--size',
-        '64',
-        '64',
-        '--quantize',
-        'dynamic',
-        '--out',
-        tmp_path / 'out' / 'model.onnx',
-    )
-    assert run_tool(monkeypatch, *arguments) == 0
-    shown = capsys.readouterr().out
-    assert '1x3x128x32  feature_0' in shown and '3x3x64x128' in shown
-    assert 'cosine' in shown
-    assert (tmp_path / 'out' / 'model.int8.onnx').is_file()
-    assert 'is there already' in run_tool(monkeypatch, *arguments)
-
-
-def test_tool_fails_where_the_file_differs(
-    config, tmp_path, monkeypatch, capsys
-):
-    exact = check.run_session
-    monkeypatch.setattr(
-        check,
-        'run_session',
-        lambda *args: {
-            name: array * 1.001 for name, array in exact(*args).items()
-        },
-    )
-    assert (
-        run_tool(
-            monkeypatch,
-            config,
-            '--part',
-            'backbone',
-            '--size',
-            '64',
-            '64',
-            '--out',
-            tmp_path / 'model.onnx',
-        )
-        == 1
-    )
-    assert 'more than 0.0001' in capsys.readouterr().err
-    assert [file.name for file in tmp_path.glob('*.onnx')] == [
-        'model.failed.onnx'
-    ]
-
-
-def test_tool_keeps_what_is_there_where_it_fails(
-    config, tmp_path, monkeypatch
-):
-    (tmp_path / 'model.onnx').write_text('good')
-    (tmp_path / 'images').mkdir()
-    (tmp_path / 'images' / '0.jpg').write_text('none')
-    command = (
-        config,
-        '--part',
-        'backbone',
-        '--size',
-        '64',
-        '64',
-        '--out',
-        tmp_path / 'model.onnx',
-        '--overwrite',
-        '--images',
-    )
-    assert 'There is no image in' in run_tool(monkeypatch, *command, tmp_path)
-    assert '0.jpg is no image' in run_tool(
-        monkeypatch, *command, tmp_path / 'images'
-    )
-    assert (tmp_path / 'model.onnx').read_text() == 'good'
-
-
 @pytest.mark.parametrize(
     'text, words',
     [
@@ -585,25 +484,3 @@ def test_configs_that_cannot_be_built_are_named(tmp_path, text, words):
     (tmp_path / 'bad.py').write_text(text)
     with pytest.raises(ValueError, match=words):
         load_detector(tmp_path / 'bad.py')
-
-
-@pytest.mark.parametrize(
-    'arguments, words',
-    [
-        (['no.pth', '--out', 'model.onnx'], 'There is no checkpoint no.pth'),
-        (['--out', 'model.onnx', '--quantize', 'static'], 'with --images'),
-    ],
-)
-def test_tool_says_what_is_missing(config, monkeypatch, arguments, words):
-    assert words in run_tool(monkeypatch, config, *arguments)
-
-
-@pytest.mark.parametrize('package', ['onnx', 'onnxruntime'])
-def test_tool_names_the_extra_of_a_missing_package(
-    config, monkeypatch, package
-):
-    monkeypatch.setitem(sys.modules, package, None)
-    assert (
-        f'{package} is not installed: pip install -e .[deployment]'
-        in run_tool(monkeypatch, config, '--out', 'model.onnx')
-    )

@@ -178,5 +178,5 @@ def preflight(path: Path) -> None:
     """
     with mock.patch(
         'sys.argv', ['test.py', str(path), 'none.pth']
-    ), mock.patch('runpy.run_path'):
+    ), mock.patch('sge_mmdet.engine.upstream_tools._run_as_main'):
         run_upstream_tool('test.py')

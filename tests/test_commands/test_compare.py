@@ -4,8 +4,8 @@ import re
 import pytest
 from matplotlib.image import imread
 
+from sge_mmdet.commands.compare import main
 from tests.helpers.random_coco import random_coco
-from tests.helpers.scripts import load_script
 
 
 @pytest.fixture
@@ -17,17 +17,13 @@ def files(tmp_path):
     return tmp_path
 
 
-def run(monkeypatch, capsys, *args):
-    monkeypatch.setattr('sys.argv', ['compare.py', *map(str, args)])
-    load_script('compare.py').main()
+def run(capsys, *args):
+    main([*map(str, args)])
     return capsys.readouterr().out
 
 
-def test_tool_prints_the_differences_and_writes_them(
-    files, monkeypatch, capsys
-):
+def test_tool_prints_the_differences_and_writes_them(files, capsys):
     shown = run(
-        monkeypatch,
         capsys,
         files / 'a.json',
         files / 'b.json',
@@ -55,9 +51,8 @@ def test_tool_prints_the_differences_and_writes_them(
     assert imread(files / 'out' / 'comparison.png').std() > 0
 
 
-def test_tool_takes_several_seeds(files, monkeypatch, capsys):
+def test_tool_takes_several_seeds(files, capsys):
     shown = run(
-        monkeypatch,
         capsys,
         '--a',
         files / 'a.json',
@@ -93,16 +88,14 @@ def test_tool_takes_several_seeds(files, monkeypatch, capsys):
         (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
     ],
 )
-def test_tool_says_what_is_wrong(files, monkeypatch, capsys, args, words):
+def test_tool_says_what_is_wrong(files, capsys, args, words):
     args = [files / arg if arg.endswith('.json') else arg for arg in args]
     with pytest.raises(SystemExit) as caught:
-        run(monkeypatch, capsys, *args, '--ground-truth', files / 'truth.json')
+        run(capsys, *args, '--ground-truth', files / 'truth.json')
     assert re.search(words, f'{caught.value} {capsys.readouterr().err}')
 
 
-def test_tool_renews_its_outputs_and_keeps_those_of_others(
-    files, monkeypatch, capsys
-):
+def test_tool_renews_its_outputs_and_keeps_those_of_others(files, capsys):
     args = [
         '--ground-truth',
         files / 'truth.json',
@@ -111,19 +104,19 @@ def test_tool_renews_its_outputs_and_keeps_those_of_others(
         '--out-dir',
         files / 'out',
     ]
-    run(monkeypatch, capsys, files / 'a.json', files / 'b.json', *args)
+    run(capsys, files / 'a.json', files / 'b.json', *args)
     first = (files / 'out' / 'comparison.md').read_text()
-    run(monkeypatch, capsys, files / 'b.json', files / 'a.json', *args)
+    run(capsys, files / 'b.json', files / 'a.json', *args)
     assert (files / 'out' / 'comparison.md').read_text() != first
     (files / 'out' / 'comparison.csv').write_text('mine')
     with pytest.raises(SystemExit, match=r'comparison\.csv is there already'):
-        run(monkeypatch, capsys, files / 'a.json', files / 'b.json', *args)
+        run(capsys, files / 'a.json', files / 'b.json', *args)
     assert (files / 'out' / 'comparison.csv').read_text() == 'mine'
 
 
 @pytest.mark.parametrize('options', [[], ['--overwrite']], ids=str)
 def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
-    files, monkeypatch, capsys, options
+    files, capsys, options
 ):
     (files / 'b.json').rename(files / 'comparison.json')
     before = (files / 'comparison.json').read_text()
@@ -133,7 +126,6 @@ def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
         'input',
     ):
         run(
-            monkeypatch,
             capsys,
             files / 'a.json',
             files / 'comparison.json',

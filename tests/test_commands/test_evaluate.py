@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread, imsave
 
+from sge_mmdet.commands.evaluate import main
 from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
-from tests.helpers.scripts import load_script
 
 PICTURES = ('ap_by_size', 'precision_recall', 'classes', 'errors', 'missed')
 
@@ -25,17 +25,13 @@ def files(tmp_path):
     return tmp_path
 
 
-def run(monkeypatch, capsys, *args):
-    monkeypatch.setattr('sys.argv', ['evaluate.py', *map(str, args)])
-    load_script('evaluate.py').main()
+def run(capsys, *args):
+    main([*map(str, args)])
     return capsys.readouterr().out
 
 
-def test_tables_are_printed_and_everything_is_written(
-    files, monkeypatch, capsys
-):
+def test_tables_are_printed_and_everything_is_written(files, capsys):
     shown = run(
-        monkeypatch,
         capsys,
         files / 'truth.json',
         files / 'results.json',
@@ -64,10 +60,9 @@ def test_tables_are_printed_and_everything_is_written(
         assert imread(files / 'out' / f'{name}.png').std() > 0
 
 
-def test_engines_print_the_same_table(files, monkeypatch, capsys):
+def test_engines_print_the_same_table(files, capsys):
     tables = [
         run(
-            monkeypatch,
             capsys,
             files / 'truth.json',
             files / 'results.json',
@@ -87,11 +82,10 @@ def test_engines_print_the_same_table(files, monkeypatch, capsys):
 
 
 def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
-    files, monkeypatch, capsys
+    files, capsys
 ):
     (files / 'results.json').write_text('[]')
     shown = run(
-        monkeypatch,
         capsys,
         files / 'truth.json',
         files / 'results.json',
@@ -130,15 +124,13 @@ def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(
-    files, monkeypatch, capsys, args, words
-):
+def test_what_is_wrong_is_said_in_a_line(files, capsys, args, words):
     args = [
         files / arg if '.' in arg or arg in ('out', 'none') else arg
         for arg in args
     ]
     with pytest.raises(SystemExit, match=words):
-        run(monkeypatch, capsys, *args)
+        run(capsys, *args)
 
 
 def contents(folder):
@@ -149,19 +141,17 @@ def contents(folder):
     }
 
 
-def test_own_outputs_are_renewed_and_edited_ones_are_kept(
-    files, monkeypatch, capsys
-):
+def test_own_outputs_are_renewed_and_edited_ones_are_kept(files, capsys):
     args = [
         files / 'truth.json',
         files / 'results.json',
         '--out-dir',
         files / 'out',
     ]
-    run(monkeypatch, capsys, *args)
+    run(capsys, *args)
     first = contents(files / 'out')
     (files / 'results.json').write_text('[]')
-    run(monkeypatch, capsys, *args)
+    run(capsys, *args)
     second = contents(files / 'out')
     assert all(
         first[name] != second[name]
@@ -180,16 +170,14 @@ def test_own_outputs_are_renewed_and_edited_ones_are_kept(
         match=r'evaluation\.md is there already, .*'
         'changed since; name another folder or say --overw',
     ):
-        run(monkeypatch, capsys, *args)
+        run(capsys, *args)
     assert contents(files / 'out') == edited
-    run(monkeypatch, capsys, *args, '--overwrite')
+    run(capsys, *args, '--overwrite')
     assert contents(files / 'out')['evaluation.md'] == second['evaluation.md']
 
 
 @pytest.mark.parametrize('options', [[], ['--overwrite']], ids=str)
-def test_inputs_with_the_names_of_outputs_are_kept(
-    files, monkeypatch, capsys, options
-):
+def test_inputs_with_the_names_of_outputs_are_kept(files, capsys, options):
     (files / 'results.json').rename(files / 'evaluation.json')
     (files / 'classes.csv').symlink_to(files / 'truth.json')
     before = contents(files)
@@ -203,7 +191,6 @@ def test_inputs_with_the_names_of_outputs_are_kept(
             r'\.\w+ is an input',
         ):
             run(
-                monkeypatch,
                 capsys,
                 files / ground_truth,
                 files / results,
@@ -214,7 +201,7 @@ def test_inputs_with_the_names_of_outputs_are_kept(
     assert contents(files) == before
 
 
-def test_links_among_the_outputs_are_not_followed(files, monkeypatch, capsys):
+def test_links_among_the_outputs_are_not_followed(files, capsys):
     (files / 'out').mkdir()
     (files / 'mine.txt').write_text('mine')
     for name in 'sizes.csv', 'errors.png', 'evaluation.json':
@@ -226,13 +213,13 @@ def test_links_among_the_outputs_are_not_followed(files, monkeypatch, capsys):
         files / 'out',
     ]
     with pytest.raises(SystemExit, match='is there already'):
-        run(monkeypatch, capsys, *args)
-    run(monkeypatch, capsys, *args, '--overwrite')
+        run(capsys, *args)
+    run(capsys, *args, '--overwrite')
     assert (files / 'mine.txt').read_text() == 'mine'
     assert not (files / 'out' / 'errors.png').is_symlink()
 
 
-def test_images_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys):
+def test_images_with_the_names_of_outputs_are_kept(files, capsys):
     ground_truth = json.loads((files / 'truth.json').read_text())
     name = ground_truth['images'][0]['file_name']
     (files / 'images' / name).rename(files / 'images' / 'errors.png')
@@ -241,7 +228,6 @@ def test_images_with_the_names_of_outputs_are_kept(files, monkeypatch, capsys):
     before = contents(files / 'images')
     with pytest.raises(SystemExit, match=r'errors\.png is an input'):
         run(
-            monkeypatch,
             capsys,
             files / 'truth.json',
             files / 'results.json',

@@ -1,0 +1,59 @@
+"""Write a short config that inherits another and adds SGE."""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from ..conversion import write_sge_config
+from .common import add_overwrite_option, create_parser, reported_errors
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = create_parser('add-sge', __doc__, args)
+    parser.add_argument(
+        'config',
+        help='config to inherit: a file, or one of MMDetection such as '
+        'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+    )
+    parser.add_argument(
+        '-o', '--out', required=True, type=Path, help='config to write'
+    )
+    parser.add_argument(
+        '--groups', type=int, default=64, help='number of groups; default: 64'
+    )
+    parser.add_argument(
+        '--stages',
+        type=int,
+        nargs='+',
+        default=(1, 1, 1, 1),
+        choices=(0, 1),
+        metavar='0|1',
+        help='which stages of the backbone get SGE; default: 1 1 1 1',
+    )
+    parser.add_argument(
+        '--position',
+        default='after_conv3',
+        help='after_conv1, after_conv2 or after_conv3 (default)',
+    )
+    parser.add_argument(
+        '--where', default='backbone', help='backbone (default), neck or both'
+    )
+    add_overwrite_option(parser)
+    return parser.parse_args(args)
+
+
+@reported_errors()
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Write the config and print it."""
+    options = parse_args(args)
+    write_sge_config(
+        options.config,
+        options.out,
+        options.overwrite,
+        groups=options.groups,
+        stages=tuple(map(bool, options.stages)),
+        position=options.position,
+        where=options.where,
+    )
+    print(f'# {options.out}\n{options.out.read_text()}')

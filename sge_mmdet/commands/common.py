@@ -1,0 +1,69 @@
+"""What all commands share: their parser, their errors and an option."""
+
+import argparse
+import sys
+from contextlib import contextmanager
+from typing import Iterator, Optional, Sequence
+
+# Errors of which the message alone tells the user what to do.
+USER_ERRORS = (ImportError, OSError, RuntimeError, ValueError)
+
+
+def create_parser(
+    command: str, description: Optional[str], args: Optional[Sequence[str]]
+) -> argparse.ArgumentParser:
+    """Return the parser of a command.
+
+    Args:
+        command (str): Name of the command, such as "draw-run".
+        description (str, optional): Docstring of its module.
+        args (Sequence[str], optional): Arguments that ``main`` got. With None
+            the command runs as a script, which the usage names.
+    """
+    return argparse.ArgumentParser(
+        prog=None if args is None else f'sge-mmdet {command}',
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_overwrite_option(
+    parser: argparse.ArgumentParser, renews: bool = False
+) -> None:
+    """Add ``--overwrite`` to a parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+        renews (bool): Whether the command replaces files that it wrote itself
+            without being asked. Default: False.
+    """
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace existing files'
+        + (', also those that this command did not write' if renews else ''),
+    )
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """End the process with one line and exit status 1 at a user's error.
+
+    It is the decorator of each command's ``main``.
+    """
+    try:
+        yield
+    except USER_ERRORS as error:
+        sys.exit(f'error: {error}')
+
+
+def exit_at_failures(messages: Sequence[str]) -> None:
+    """Print failures to stderr and exit with status 1, if there are any.
+
+    Args:
+        messages (Sequence[str]): A message for each failure.
+    """
+    for message in messages:
+        print(f'error: {message}', file=sys.stderr)
+    if messages:
+        sys.exit(1)

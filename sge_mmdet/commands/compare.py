@@ -1,0 +1,93 @@
+"""Compare two detectors' results, with confidence intervals.
+
+Give one result file of each (A B), or several seeds of each (--a A1 A2 --b B1
+B2). A result is COCO's JSON (MMDetection's outfile_prefix) or the pickle of
+tools/test.py --out.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from ..evaluation import compare_detections, read_detections
+from ..evaluation.report import COMPARISON_FILES, write_comparison
+from ..utils import Writer
+from .common import add_overwrite_option, create_parser, reported_errors
+from .size_options import add_size_options, read_sized_ground_truth
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options, with the results of both detectors as a and b."""
+    parser = create_parser('compare', __doc__, args)
+    parser.add_argument(
+        'results', nargs='*', metavar='A B', help='one result of each'
+    )
+    parser.add_argument('--a', nargs='+', default=[], help='results of A')
+    parser.add_argument('--b', nargs='+', default=[], help='results of B')
+    parser.add_argument(
+        '--ground-truth',
+        '--truth',
+        required=True,
+        help='ground truth in COCO format',
+    )
+    parser.add_argument(
+        '--names',
+        nargs=2,
+        default=('A', 'B'),
+        help='names of both in tables; default: A B',
+    )
+    add_size_options(parser)
+    parser.add_argument(
+        '--resamples',
+        type=int,
+        default=1000,
+        help='bootstrap resamples of the images; default: 1000',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of resampling; default: 0'
+    )
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        help='folder to write comparison.json, .md, .csv and .png to',
+    )
+    add_overwrite_option(parser, renews=True)
+    options = parser.parse_args(args)
+    if options.results:
+        if options.a or options.b or len(options.results) != 2:
+            parser.error('give two results, A B, or --a ... --b ...')
+        options.a, options.b = options.results[:1], options.results[1:]
+    return options
+
+
+@reported_errors()
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Print the differences and the verdict, and write them if asked."""
+    options = parse_args(args)
+    writer = Writer(
+        options.overwrite,
+        [options.ground_truth, *options.a, *options.b],
+        renews=True,
+    )
+    if options.out_dir:
+        writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
+    ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
+    a, b = (
+        [read_detections(path, ground_truth, options.metric) for path in paths]
+        for paths in (options.a, options.b)
+    )
+    comparison = compare_detections(
+        ground_truth,
+        a,
+        b,
+        bins,
+        tuple(options.names),
+        options.metric,
+        options.resamples,
+        options.seed,
+        progress=True,
+    )
+    print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
+    if options.out_dir:
+        write_comparison(comparison, options.out_dir, writer)
+        print(f'written to {options.out_dir}')

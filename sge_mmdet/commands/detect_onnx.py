@@ -1,0 +1,36 @@
+"""Run an ONNX detector on a config's test data.
+
+The file is one that export-onnx wrote with --pixels. The images come through
+the config's own pipeline; evaluate takes the detections.
+"""
+
+import argparse
+from typing import Optional, Sequence
+
+from ..deployment import detect_with_onnx
+from .common import add_overwrite_option, create_parser, reported_errors
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = create_parser('detect-onnx', __doc__, args)
+    parser.add_argument('config', help='config with the test data')
+    parser.add_argument('file', help='ONNX file')
+    parser.add_argument(
+        '--out',
+        required=True,
+        metavar='FILE.json',
+        help="detections to write, in COCO's result format",
+    )
+    add_overwrite_option(parser)
+    return parser.parse_args(args)
+
+
+@reported_errors()
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Write the detections."""
+    options = parse_args(args)
+    number = detect_with_onnx(
+        options.file, options.config, options.out, options.overwrite
+    )
+    print(f'{number} detections in {options.out}')

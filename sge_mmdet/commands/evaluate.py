@@ -1,0 +1,117 @@
+"""Evaluate detections by object size.
+
+Give ground truth and a result file (COCO's JSON, or the pickle of
+tools/test.py --out), or a config and a checkpoint, whose test data is then run
+through it.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional, Sequence
+
+from ..engine import DetectionFiles, detect
+from ..evaluation import (
+    class_table,
+    evaluate,
+    read_detections,
+    size_table,
+)
+from ..evaluation.report import PICTURES, TABLES, report_evaluation
+from ..utils import Writer
+from ..utils.terminal import step_bar
+from .common import add_overwrite_option, create_parser, reported_errors
+from .size_options import add_size_options, read_sized_ground_truth
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = create_parser('evaluate', __doc__, args)
+    parser.add_argument(
+        'ground_truth',
+        metavar='GROUND_TRUTH|CONFIG',
+        help='ground truth in COCO format, or a config',
+    )
+    parser.add_argument(
+        'results',
+        metavar='RESULTS|CHECKPOINT',
+        help="detections in COCO's result format, or weights of the config",
+    )
+    add_size_options(parser)
+    parser.add_argument(
+        '--engine',
+        choices=('hotcoco', 'pycocotools'),
+        help='default: hotcoco, where it is installed',
+    )
+    parser.add_argument(
+        '--classwise', action='store_true', help='print a table of classes too'
+    )
+    parser.add_argument(
+        '--images', type=Path, help='folder of the images, to draw missed ones'
+    )
+    parser.add_argument(
+        '--score',
+        type=float,
+        default=0.3,
+        help='lowest score in the breakdown of errors; default: 0.3',
+    )
+    parser.add_argument(
+        '--out-dir', type=Path, help='folder to write tables and pictures to'
+    )
+    add_overwrite_option(parser, renews=True)
+    return parser.parse_args(args)
+
+
+@reported_errors()
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Print the tables, and write the report if asked."""
+    options = parse_args(args)
+    writer = Writer(
+        options.overwrite, [options.ground_truth, options.results], renews=True
+    )
+    if options.out_dir:
+        writer.check(*(options.out_dir / name for name in TABLES + PICTURES))
+    files = _find_files(options, writer)
+    with step_bar(['ground truth', 'results', 'evaluation']) as step:
+        ground_truth, bins = step(
+            read_sized_ground_truth, files.ground_truth, options
+        )
+        detections = step(
+            read_detections, files.results, ground_truth, options.metric
+        )
+        evaluated = ground_truth, detections
+        result = step(
+            evaluate, *evaluated, bins, options.metric, engine=options.engine
+        )
+    print(size_table(result).text())
+    if options.classwise:
+        print(f'\n{class_table(result).text()}')
+    print(
+        f'\n{len(detections.image)} detections in '
+        f'{len(ground_truth.image_ids)} images, at most 100 an image '
+        'and class counted; areas of '
+        f'{"boxes" if options.area == "box" else "annotations, as COCO"}; '
+        'an object on the limit of two sizes is in both'
+    )
+    if options.out_dir:
+        writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
+        report_evaluation(
+            *evaluated, result, options.metric, options.score, options.engine
+        ).write(options.out_dir, files.images, writer)
+        print(f'written to {options.out_dir}')
+
+
+def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:
+    """Return the files that the arguments name, or those of a new test."""
+    if not options.ground_truth.endswith('.py'):
+        return DetectionFiles(
+            Path(options.ground_truth), options.images, Path(options.results)
+        )
+    default = Path('work_dirs', Path(options.ground_truth).stem)
+    return detect(
+        options.ground_truth,
+        options.results,
+        options.out_dir or default,
+        options.metric,
+        writer,
+    )

@@ -1,0 +1,135 @@
+"""Train configs with several seeds and compare them.
+
+Runs that have a result already are not repeated: the same command goes on
+where a study was interrupted, and adds configs and seeds to it. The first
+config is the baseline, with which the others are compared.
+"""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from mmengine.config import DictAction
+
+from ..study import FailedRun, StudyRun, plan_study, report_study, run_study
+from ..study.files import STUDY_FILES, describe_study, write_study
+from ..utils import Writer
+from .common import (
+    add_overwrite_option,
+    create_parser,
+    exit_at_failures,
+    reported_errors,
+)
+from .size_options import add_size_options, read_sized_ground_truth
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = create_parser('run-study', __doc__, args)
+    parser.add_argument(
+        'configs',
+        nargs='+',
+        help='configs with the same test data, the baseline first',
+    )
+    parser.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[0, 1, 2],
+        help='seeds of each config; default: 0 1 2',
+    )
+    parser.add_argument(
+        '--names', nargs='+', help='of the configs; default: their file names'
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default='work_dirs/study',
+        help='default: %(default)s',
+    )
+    parser.add_argument(
+        '--gpus',
+        nargs='+',
+        default=[],
+        metavar='GPU',
+        help='train one run on each of these at a time, as '
+        'CUDA_VISIBLE_DEVICES calls them; default: one after another',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='options for every config, key=value',
+    )
+    parser.add_argument(
+        '--resamples',
+        type=int,
+        default=1000,
+        help='bootstrap resamples of the images; default: 1000',
+    )
+    parser.add_argument(
+        '--report-only',
+        action='store_true',
+        help='train nothing, report on what is there',
+    )
+    add_size_options(parser)
+    add_overwrite_option(parser, renews=True)
+    return parser.parse_args(args)
+
+
+@reported_errors()
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Run what is left of the study and report on it."""
+    options = parse_args(args)
+    # Ended from outside, it ends its trainings as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        failed = _run(options)
+    except KeyboardInterrupt:
+        sys.exit('error: interrupted; the same command goes on from here')
+    if failed:
+        exit_at_failures(
+            [f'{len(failed)} runs failed; the same command tries again']
+        )
+
+
+def _run(options: argparse.Namespace) -> List[FailedRun]:
+    """Run the study and report on it; return the runs that failed."""
+    writer = Writer(options.overwrite, options.configs, renews=True)
+    writer.check(*(options.work_dir / name for name in STUDY_FILES))
+    runs = plan_study(
+        options.configs,
+        options.seeds,
+        options.work_dir,
+        options.names,
+        options.cfg_options,
+        options.metric,
+        options.overwrite,
+    )
+    failed = []
+    if not options.report_only:
+        failed = run_study(runs, options.work_dir, options.gpus)
+    for failure in failed:
+        print(
+            f'{failure.run.name}, seed {failure.run.seed}, failed, see '
+            f'{failure.log}:\n{failure.end}\n',
+            file=sys.stderr,
+        )
+    _report(options, runs, writer)
+    return failed
+
+
+def _report(
+    options: argparse.Namespace, runs: Sequence[StudyRun], writer: Writer
+) -> None:
+    ground_truth, bins = read_sized_ground_truth(
+        runs[0].ground_truth, options, runs[0].classes
+    )
+    report = report_study(
+        runs, ground_truth, bins, options.resamples, progress=True
+    )
+    print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
+    write_study(report, runs, options.work_dir, writer)
+    print(f'written to {options.work_dir}')

@@ -1,0 +1,15 @@
+"""Test a detector with MMDetection's own tool.
+
+SGE is registered, whether or not the config imports it; --help shows the
+options of MMDetection's tools/test.py.
+"""
+
+from typing import Optional, Sequence
+
+from ..engine import run_upstream_tool
+
+
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Run MMDetection's ``tools/test.py``."""
+    program = None if args is None else 'sge-mmdet test'
+    run_upstream_tool('test.py', args, program)

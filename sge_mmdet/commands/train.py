@@ -1,0 +1,15 @@
+"""Train a detector with MMDetection's own tool.
+
+SGE is registered, whether or not the config imports it; --help shows the
+options of MMDetection's tools/train.py.
+"""
+
+from typing import Optional, Sequence
+
+from ..engine import run_upstream_tool
+
+
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Run MMDetection's ``tools/train.py``."""
+    program = None if args is None else 'sge-mmdet train'
+    run_upstream_tool('train.py', args, program)

@@ -1,0 +1,218 @@
+"""Reports of an evaluation and of a comparison, as files in a folder."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import List, Optional, Union
+
+from ..utils import RENEWING, Writer
+from ..utils.tables import Table
+from ..utils.terminal import step_bar
+from .bins import SizeBin, size_bins
+from .comparison import Comparison
+from .engines import Accumulated, evaluate
+from .errors import ErrorBreakdown, break_down_errors
+from .plots import (
+    draw_ap_by_size,
+    draw_class_bars,
+    draw_comparison,
+    draw_errors,
+    draw_missed,
+    draw_precision_recall,
+)
+from .structures import Detections, GroundTruth
+from .tables import class_table, size_table
+
+TABLES = ('sizes.csv', 'classes.csv', 'evaluation.md', 'evaluation.json')
+PICTURES = (
+    'ap_by_size.png',
+    'precision_recall.png',
+    'classes.png',
+    'errors.png',
+    'missed.png',
+)
+COMPARISON_FILES = tuple(
+    f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')
+)
+# Limits of the curve of AP over size, which is finer than the tables.
+CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """An evaluation with all that its tables and pictures show.
+
+    Args:
+        ground_truth: Ground truth.
+        detections: Detections.
+        result: Precision and recall by object size.
+        curve: Precision and recall in the finer bins of the curve.
+        errors: Errors on the objects of the size that the pictures show.
+    """
+
+    ground_truth: GroundTruth
+    detections: Detections
+    result: Accumulated
+    curve: Accumulated
+    errors: ErrorBreakdown
+
+    def to_dict(self) -> dict:
+        """Return tables and errors in plain containers, for JSON."""
+        errors = dict(
+            size=self.errors.bin.name,
+            score=self.errors.score_threshold,
+            objects=self.errors.objects,
+            hits=self.errors.hits,
+            misses=self.errors.misses,
+            false=self.errors.false,
+        )
+        return dict(
+            sizes=size_table(self.result).records(),
+            classes=class_table(self.result).records(),
+            errors=errors,
+        )
+
+    def write(
+        self,
+        out_dir: Union[str, Path],
+        images: Optional[Union[str, Path]] = None,
+        writer: Writer = RENEWING,
+    ) -> None:
+        """Write tables as CSV, Markdown and JSON, and pictures.
+
+        Args:
+            out_dir (str or Path): Folder to write to.
+            images (str or Path, optional): Folder of the images, from which
+                missed objects are cut. Default: None, without that picture.
+            writer (Writer): Decides what may be replaced. Default: files that
+                this package wrote.
+
+        Raises:
+            OSError: If a file cannot be written or an image is not there.
+            ValueError: If an image cannot be read.
+        """
+        out = Path(out_dir)
+        writer = self._keeping_images(images, writer)
+        writer.check(*(out / name for name in TABLES + PICTURES))
+        tables = size_table(self.result), class_table(self.result)
+        for name, table in zip(('sizes', 'classes'), tables):
+            writer.write(out / f'{name}.csv', table.csv())
+        writer.write(out / 'evaluation.md', _markdown(*tables))
+        self._draw(out, images, writer)
+        writer.write(
+            out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
+        )
+
+    def _keeping_images(
+        self, images: Optional[Union[str, Path]], writer: Writer
+    ) -> Writer:
+        """Return a writer that replaces no image named like a picture."""
+        if not images:
+            return writer
+        inputs = [
+            Path(images, name)
+            for name in self.ground_truth.file_names
+            if Path(name).name in PICTURES
+        ]
+        return replace(writer, inputs=[*writer.inputs, *inputs])
+
+    def _draw(
+        self, out: Path, images: Optional[Union[str, Path]], writer: Writer
+    ) -> None:
+        size = self.errors.bin.name
+        draw_ap_by_size(self.curve, out / 'ap_by_size.png', writer)
+        draw_precision_recall(
+            self.result, size, out / 'precision_recall.png', writer
+        )
+        draw_class_bars(self.result, size, out / 'classes.png', writer)
+        draw_errors(self.errors, out / 'errors.png', writer)
+        if images:
+            draw_missed(
+                self.errors,
+                self.ground_truth,
+                self.detections,
+                images,
+                out / 'missed.png',
+                writer=writer,
+            )
+
+
+def report_evaluation(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    result: Accumulated,
+    metric: str = 'bbox',
+    score: float = 0.3,
+    engine: Optional[str] = None,
+) -> EvaluationReport:
+    """Compute what a report adds to an evaluation.
+
+    Args:
+        ground_truth (GroundTruth): Ground truth.
+        detections (Detections): Detections.
+        result (Accumulated): Result of :func:`evaluate` on them.
+        metric (str): "bbox" or "segm". Default: "bbox".
+        score (float): Lowest score of a detection in the breakdown of errors.
+            Default: 0.3.
+        engine (str, optional): "hotcoco" or "pycocotools". Default: None, the
+            faster one that is installed.
+
+    Returns:
+        EvaluationReport: The report.
+    """
+    with step_bar(['errors', 'AP by size']) as step:
+        errors = step(
+            break_down_errors,
+            ground_truth,
+            detections,
+            _pictured_size(result.bins),
+            metric,
+            score,
+        )
+        curve = step(
+            evaluate,
+            ground_truth,
+            detections,
+            size_bins(CURVE),
+            metric,
+            engine=engine,
+        )
+    return EvaluationReport(ground_truth, detections, result, curve, errors)
+
+
+def write_comparison(
+    comparison: Comparison,
+    out_dir: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Write a comparison as JSON, Markdown, CSV and a picture.
+
+    Args:
+        comparison (Comparison): The comparison.
+        out_dir (str or Path): Folder to write to.
+        writer (Writer): Decides what may be replaced. Default: files that
+            this package wrote.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    as_json, as_markdown, as_csv, picture = (
+        Path(out_dir, name) for name in COMPARISON_FILES
+    )
+    tables = comparison.table(), comparison.table(classes=True)
+    writer.write(as_json, json.dumps(comparison.to_dict(), indent=1))
+    writer.write(
+        as_markdown, f'{comparison.verdict()}\n\n{_markdown(*tables)}'
+    )
+    writer.write(as_csv, comparison.csv())
+    draw_comparison(comparison, picture, writer=writer)
+
+
+def _pictured_size(bins: List[SizeBin]) -> SizeBin:
+    """Return the bin named "small", or the first one after all sizes."""
+    named = {bin.name: bin for bin in bins[1:]}
+    return named.get('small', bins[1])
+
+
+def _markdown(*tables: Table) -> str:
+    return '\n\n'.join(table.markdown() for table in tables) + '\n'

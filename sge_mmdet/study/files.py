@@ -1,0 +1,61 @@
+"""Report of a study, as files in its work directory."""
+
+import json
+from pathlib import Path
+from typing import Sequence, Union
+
+from ..utils import RENEWING, Writer
+from .plan import StudyRun
+from .plots import draw_study, draw_study_curves
+from .report import StudyReport
+
+STUDY_FILES = (
+    'study.md',
+    'study.csv',
+    'study.json',
+    'study.png',
+    'curves.png',
+)
+
+
+def describe_study(report: StudyReport, runs: Sequence[StudyRun]) -> str:
+    """Return the findings of a study, and how much of it is done.
+
+    Args:
+        report (StudyReport): The report.
+        runs (Sequence[StudyRun]): All runs of the study.
+    """
+    text = f'{report.text()}\n'
+    done = sum(run.is_done for run in runs)
+    if done < len(runs):
+        text += f'\n{done} of {len(runs)} runs have a result.\n'
+    return text
+
+
+def write_study(
+    report: StudyReport,
+    runs: Sequence[StudyRun],
+    work_dir: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Write a study's report as Markdown, CSV, JSON and pictures.
+
+    Args:
+        report (StudyReport): The report.
+        runs (Sequence[StudyRun]): All runs of the study.
+        work_dir (str or Path): Folder to write to.
+        writer (Writer): Decides what may be replaced. Default: files that
+            this package wrote.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    as_markdown, as_csv, as_json, picture, curves = (
+        Path(work_dir, name) for name in STUDY_FILES
+    )
+    table = report.table().markdown()
+    writer.write(as_markdown, f'{table}\n\n{describe_study(report, runs)}')
+    writer.write(as_csv, report.csv())
+    writer.write(as_json, json.dumps(report.to_dict(), indent=1))
+    draw_study(report, picture, writer)
+    draw_study_curves(runs, curves, writer)

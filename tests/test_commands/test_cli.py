@@ -1,0 +1,196 @@
+"""The console command: its list, its dispatch and its errors."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sge_mmdet_cli
+from sge_mmdet import commands
+from sge_mmdet.commands import common
+from tests.helpers.scripts import TOOLS, run_script
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = {'visualize': 'visualize_sge.py'}
+HELPERS = {'__init__', 'common', 'size_options'}
+
+
+def module_file(command):
+    return Path(commands.__file__).with_name(f'{command.replace("-", "_")}.py')
+
+
+def script(command):
+    return SCRIPTS.get(command, module_file(command).name)
+
+
+def run_command(*args):
+    """Run the console command, and return its exit status and message."""
+    try:
+        sge_mmdet_cli.main([*map(str, args)])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+@pytest.mark.parametrize('command', sge_mmdet_cli.COMMANDS)
+def test_help_of_a_command_names_the_command(command, capsys):
+    assert run_command(command, '--help') == 0
+    assert capsys.readouterr().out.startswith(f'usage: sge-mmdet {command} ')
+
+
+@pytest.mark.parametrize('command', sge_mmdet_cli.COMMANDS)
+def test_help_of_a_script_names_the_script(command):
+    name = script(command)
+    code, shown = run_script(name, '--help')
+    assert code == 0
+    assert shown.startswith(f'usage: {name} ')
+
+
+@pytest.mark.parametrize('command', sge_mmdet_cli.COMMANDS)
+def test_script_is_a_wrapper_that_can_be_executed(command):
+    path = TOOLS / script(command)
+    assert os.access(path, os.X_OK)
+    tree = ast.parse(path.read_text())
+    # Docstring, import, and the call below the guard.
+    assert len(tree.body) == 3
+    module = module_file(command).stem
+    assert tree.body[1].module == f'sge_mmdet.commands.{module}'
+
+
+def test_every_module_and_script_is_in_the_list():
+    modules = {
+        path.stem for path in Path(commands.__file__).parent.glob('*.py')
+    }
+    listed = {module_file(name).stem for name in sge_mmdet_cli.COMMANDS}
+    assert modules - HELPERS == listed
+    assert {path.name for path in TOOLS.glob('*.py')} == {
+        script(name) for name in sge_mmdet_cli.COMMANDS
+    }
+
+
+@pytest.mark.parametrize('command, line', sge_mmdet_cli.COMMANDS.items())
+def test_line_in_the_list_is_that_of_the_module(command, line):
+    tree = ast.parse(module_file(command).read_text())
+    assert ast.get_docstring(tree).splitlines()[0] == f'{line}.'
+
+
+def test_help_lists_all_commands_without_any_other_package():
+    """Without site-packages there is neither MMDetection nor PyTorch."""
+    shown = subprocess.run(
+        [
+            sys.executable,
+            '-S',
+            '-c',
+            'import sge_mmdet_cli; sge_mmdet_cli.main(["--help"])',
+        ],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name, line in sge_mmdet_cli.COMMANDS.items():
+        assert [name, *line.split()] in [
+            words.split() for words in shown.splitlines()
+        ]
+
+
+def test_missing_package_is_named_with_how_to_install_it():
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-S',
+            '-c',
+            'import sge_mmdet_cli; sge_mmdet_cli.main(["evaluate"])',
+        ],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    assert done.stderr.startswith('error: sge-mmdet evaluate needs the ')
+    assert 'openmim' in done.stderr
+
+
+@pytest.mark.parametrize(
+    'typed, nearest',
+    [
+        ('evalute', 'evaluate'),
+        ('add_sge', 'add-sge'),
+        ('visualize_sge', 'visualize'),
+        ('export', 'export-onnx'),
+        ('stats', 'model-stats'),
+    ],
+)
+def test_mistyped_command_is_answered_with_the_nearest(typed, nearest, capsys):
+    assert run_command(typed) == 2
+    shown = capsys.readouterr().err
+    assert f"no command '{typed}'; the nearest is {nearest}, " in shown
+
+
+def test_command_unlike_any_other_is_answered_with_the_list(capsys):
+    assert run_command('qqqq') == 2
+    shown = capsys.readouterr().err
+    assert 'nearest' not in shown and '"sge-mmdet --help" lists all' in shown
+
+
+def test_package_runs_as_a_module(tmp_path):
+    shown = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'sge_mmdet',
+            'make-digits',
+            '--out',
+            tmp_path / 'digits',
+            '--train-images',
+            '1',
+            '--val-images',
+            '1',
+            '--image-size',
+            '64',
+            '--max-digit',
+            '20',
+        ],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert shown == f'{tmp_path}/digits: written\n'
+
+
+def test_users_error_is_a_line_and_status_1():
+    code = run_command('compare', 'a', 'b', '--ground-truth', 'none.json')
+    assert code == 'error: There is no file none.json'
+
+
+def test_wrong_usage_is_status_2(capsys):
+    assert run_command('evaluate', '--score', 'high') == 2
+    assert 'sge-mmdet evaluate: error: ' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--truth', '--ground-truth'])
+def test_old_name_of_an_option_goes_on_working(option, tmp_path):
+    code = run_command('compare', 'a', 'b', option, tmp_path / 'none.json')
+    assert code == f'error: There is no file {tmp_path}/none.json'
+
+
+def test_defects_are_not_taken_for_a_users_error():
+    @common.reported_errors()
+    def main():
+        raise KeyError('defect')
+
+    with pytest.raises(KeyError):
+        main()
+
+
+def test_failures_are_printed_one_a_line(capsys):
+    common.exit_at_failures([])
+    with pytest.raises(SystemExit) as end:
+        common.exit_at_failures(['one', 'two'])
+    assert end.value.code == 1
+    assert capsys.readouterr().err == 'error: one\nerror: two\n'
