@@ -185,69 +185,54 @@ def summary() -> str:
 
     rows = [
         [
-            'Faster R-CNN R-50 on COCO, **in the paper**',
-            f'{paper[faster.format("r50")]} AP plain, '
-            f'{paper[faster.format("r50-sge")]} AP with SGE',
+            '[COCO, Faster R-CNN R-50](docs/repeat_the_paper.md), paper',
+            f'AP {paper[faster.format("r50")]}, '
+            f'with SGE {paper[faster.format("r50-sge")]}',
             '2019',
-            '[the paper](docs/repeat_the_paper.md)',
         ],
         [
-            'Gain on small objects, short trainings, **here**',
-            f'{seeds["rows"][0][2]} {seeds["rows"][0][3]} points, '
-            f'{seeds["rows"][0][1]} paired seeds',
+            '[Gain on small objects](docs/study.md), here',
+            f'{seeds["rows"][0][2]} {seeds["rows"][0][3]} points of AP, '
+            f'{seeds["rows"][0][1]} seeds',
             seeds['date'],
-            '[study](docs/study.md)',
         ],
         [
-            'AP of the demo (all, small, medium)',
+            '[AP of the demo](docs/get_started.md): all, small, medium',
             ', '.join(by_size[size][3] for size in ('all', 'small', 'medium')),
             demo['date'],
-            '[demo](docs/get_started.md)',
         ],
         [
-            "Costs that equal the paper's to the last digit",
+            "[Costs](docs/repeat_the_paper.md) equal to the paper's",
             f'{same} of {len(costs["rows"])} models',
             costs['date'],
-            '[costs](docs/repeat_the_paper.md)',
         ],
         [
-            'Converted weights against the plain model',
-            f'differ by at most {largest(conversions)}',
+            '[Converted weights](docs/your_weights.md) and plain model',
+            f'at most {largest(conversions)} apart',
             conversions['date'],
-            '[weights](docs/your_weights.md)',
         ],
         [
-            "Operator on a CPU against the authors' formula",
+            '[Operator on a CPU](docs/performance.md), formula = 1',
             f'{min(speed):.1f} to {max(speed):.1f} times as fast',
             ops['date'],
-            '[performance](docs/performance.md)',
         ],
         [
-            'Operator on a GPU',
-            'see the page',
-            '',
-            '[performance](docs/performance.md)',
-        ],
-        [
-            'Evaluation by size against pycocotools',
+            '[Evaluation by size](docs/evaluate.md), pycocotools = 1',
             f'{evaluation["rows"][1][1]} times as fast',
             evaluation['date'],
-            '[evaluate](docs/evaluate.md)',
         ],
         [
-            '95 % intervals that held the true difference',
+            '[95 % intervals](docs/compare.md) that held the truth',
             f'{min(held)} to {max(held)} %',
             coverage['date'],
-            '[compare](docs/compare.md)',
         ],
         [
-            'ONNX files against MMDetection',
-            f'differ by at most {largest(onnx)}',
+            '[ONNX files](docs/deployment.md) and MMDetection',
+            f'at most {largest(onnx)} apart',
             onnx['date'],
-            '[deployment](docs/deployment.md)',
         ],
     ]
-    return table(['what', 'result', 'date', 'more'], rows)
+    return table(['what', 'result', 'date'], rows)
 
 
 def demo_verdict() -> str:
