@@ -16,8 +16,10 @@ from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
+from ..utils.registration import register
 
-@OPTIM_WRAPPERS.register_module()
+
+@register(OPTIM_WRAPPERS)
 class BFloat16OptimWrapper(OptimWrapper):
     """Train a detector whose features are computed in bfloat16.
 

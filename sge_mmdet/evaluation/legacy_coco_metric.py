@@ -6,8 +6,10 @@ import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 
+from ..utils.registration import register
 
-@METRICS.register_module()
+
+@register(METRICS)
 class LegacyCocoMetric(CocoMetric):
     """CocoMetric for boxes that end at their last pixel.
 

@@ -11,6 +11,7 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
+from ..utils.registration import register
 from .bins import size_bins as make_size_bins
 from .engines import ENGINES, Accumulated, evaluate
 from .structures import (
@@ -43,7 +44,7 @@ AR_ITEMS = {
 }
 
 
-@METRICS.register_module()
+@register(METRICS)
 class SmallObjectMetric(CocoMetric):
     """CocoMetric with average precision by object size.
 

@@ -14,8 +14,10 @@ from mmdet.models.task_modules.coders import LegacyDeltaXYWHBBoxCoder
 from mmdet.registry import MODELS, TASK_UTILS
 from torch import Tensor, nn
 
+from ..utils.registration import register
 
-@TASK_UTILS.register_module()
+
+@register(TASK_UTILS)
 class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
     """MMDetection 0.6's box coder, with boxes that end at their last pixel.
 
@@ -54,7 +56,7 @@ class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
         return decoded.view_as(wide)
 
 
-@MODELS.register_module()
+@register(MODELS)
 class LegacySingleRoIExtractor(SingleRoIExtractor):
     """SingleRoIExtractor for boxes that end at their last pixel.
 
@@ -100,7 +102,7 @@ class _LegacyRoIAlign(nn.Module):
         return self.layer(features, rois + shift)
 
 
-@MODELS.register_module()
+@register(MODELS)
 class LegacyFCNMaskHead(FCNMaskHead):
     """FCNMaskHead for boxes that end at their last pixel.
 

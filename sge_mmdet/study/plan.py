@@ -289,7 +289,7 @@ def _check_same_test(runs: Sequence[StudyRun]) -> None:
             'Only results of the same test data and classes can be compared; '
             'got '
             + ', '.join(
-                f'{run.truth} with {len(run.classes or ())} classes '
+                f'{run.ground_truth} with {len(run.classes or ())} classes '
                 f'({run.name})'
                 for run in tests.values()
             )

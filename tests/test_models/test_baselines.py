@@ -29,7 +29,9 @@ def test_plugins_stand_in_every_block_of_a_resnet(name):
         dict(
             type='ResNet',
             depth=50,
-            plugins=[dict(cfg=dict(type=name), position='after_conv3')],
+            plugins=[
+                dict(cfg=dict(type=f'mmdet.{name}'), position='after_conv3')
+            ],
         )
     )
     found = [

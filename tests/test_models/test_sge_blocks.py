@@ -109,7 +109,10 @@ def test_one_pass_equals_module_after_module(
             ],
             False,
         ),
-        ([dict(cfg=dict(type='SE', ratio=2), position='after_conv2')], True),
+        (
+            [dict(cfg=dict(type='mmdet.SE', ratio=2), position='after_conv2')],
+            True,
+        ),
     ],
     ids=['none', 'before SGE', 'elsewhere'],
 )

@@ -21,12 +21,13 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ...utils import Writer
+from ...utils.registration import register
 
 # Not best_*.pth, which have no optimizer.
 CHECKPOINT_NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 
 
-@HOOKS.register_module()
+@register(HOOKS)
 class ExactResumeHook(Hook):
     """Let a resumed training be bit for bit the one that never stopped.
 

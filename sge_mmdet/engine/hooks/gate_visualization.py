@@ -12,6 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from ...utils.registration import register
 from ...visualization.gates import (
     GateMaps,
     choose_layers,
@@ -21,7 +22,7 @@ from ...visualization.gates import (
 )
 
 
-@HOOKS.register_module()
+@register(HOOKS)
 class SGEVisualizationHook(Hook):
     """Draw SGE's gates over a validation image every N iterations.
 

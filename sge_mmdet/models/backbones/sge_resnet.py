@@ -9,6 +9,7 @@ from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ...utils.registration import register
 from ..layers import SpatialGroupEnhance
 from .sge_blocks import SGEBasicBlock, SGEBottleneck
 
@@ -20,7 +21,7 @@ SGE_OPTIONS = tuple(
 )
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SGEResNet(ResNet):
     """SGE-ResNet of `arXiv 1905.09646 <https://arxiv.org/abs/1905.09646>`_.
 

@@ -3,11 +3,12 @@
 from mmdet.models.backbones.resnext import Bottleneck, ResNeXt
 from mmdet.registry import MODELS
 
+from ...utils.registration import register
 from .sge_blocks import SGEResNeXtBottleneck
 from .sge_resnet import SGEResNet
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SGEResNeXt(SGEResNet, ResNeXt):
     """SGE-ResNeXt: SGE as the last step of ResNeXt's residual branches.
 

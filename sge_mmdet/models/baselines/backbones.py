@@ -11,12 +11,13 @@ from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ...utils.registration import register
 from ..backbones.sge_blocks import CheckpointedBlock
 from .bam import BAM
 from .selective_kernel import SelectiveKernel
 
 
-@MODELS.register_module()
+@register(MODELS)
 class BAMResNet(ResNet):
     """ResNet with BAM behind each stage but the last, as it was published.
 
@@ -85,7 +86,7 @@ class SKBottleneck(CheckpointedBlock, Bottleneck):
         )
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SKResNet(ResNet):
     """ResNet with selective kernels in place of its 3x3 convolutions.
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from ..layers.plugin import register_plugin
 
 
-@register_plugin
+@register_plugin()
 class BAM(nn.Module):
     """Bottleneck Attention Module.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..layers.plugin import register_plugin
 
 
-@register_plugin
+@register_plugin()
 class CBAM(nn.Module):
     """Convolutional Block Attention Module.
 

@@ -7,7 +7,7 @@ from mmdet.models.layers import SELayer
 from ..layers.plugin import register_plugin
 
 
-@register_plugin
+@register_plugin('SqueezeExcitation')
 class SqueezeExcitation(SELayer):
     """MMDetection's Squeeze-and-Excitation layer, as a plugin.
 

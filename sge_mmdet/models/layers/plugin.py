@@ -1,24 +1,33 @@
-"""Where plugins have to be registered."""
+"""Registration of layers that backbones take as plugins."""
 
-from typing import TypeVar
+from typing import Callable, TypeVar
 
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
 
+from ...utils.registration import register
+
 Layer = TypeVar('Layer', bound=type)
 
 
-def register_plugin(layer: Layer) -> Layer:
-    """Register a layer by its name and its abbreviation, ``_abbr_``.
+def register_plugin(*root_names: str) -> Callable[[Layer], Layer]:
+    """Return a decorator that registers a layer as a plugin.
 
-    mmcv looks plugins up in the registry of the default scope, and in the
-    root registry where there is none; every scope falls back on the root.
+    MMDetection's registry gets the name of the class and its abbreviation,
+    ``_abbr_`` in capitals, after which mmcv names the plugin's module. mmcv
+    looks a plugin up in the registry of the default scope, and where there is
+    no default scope in MMEngine's root registry.
 
     Args:
-        layer (type): Class of the layer. mmcv names a plugin's module after
-            its abbreviation; in configs it is in capitals.
+        *root_names (str): Names in the root registry, which all OpenMMLab
+            packages share: none that others are likely to use.
     """
-    names = list(dict.fromkeys([layer.__name__, layer._abbr_.upper()]))
-    for registry in (ROOT_MODELS, MODELS):
-        registry.register_module(name=names, module=layer)
-    return layer
+
+    def decorate(layer: Layer) -> Layer:
+        names = dict.fromkeys([layer.__name__, layer._abbr_.upper()])
+        register(MODELS, *names)(layer)
+        if root_names:
+            register(ROOT_MODELS, *root_names)(layer)
+        return layer
+
+    return decorate

@@ -3,6 +3,6 @@
 from ...ops import SpatialGroupEnhance
 from .plugin import register_plugin
 
-register_plugin(SpatialGroupEnhance)
+register_plugin('SpatialGroupEnhance', 'SGE')(SpatialGroupEnhance)
 
 __all__ = ['SpatialGroupEnhance']

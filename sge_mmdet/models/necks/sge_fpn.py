@@ -6,6 +6,7 @@ from mmdet.models.necks import FPN, HRFPN, PAFPN, ChannelMapper
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.registration import register
 from ..layers import SpatialGroupEnhance
 
 
@@ -37,7 +38,7 @@ class SGEOutputs(nn.Module):
         return tuple(sge(level) for sge, level in zip(self.sge, levels))
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SGEFPN(SGEOutputs, FPN):
     """FPN with SGE behind its outputs, those of extra levels included.
 
@@ -68,17 +69,17 @@ class SGEFPN(SGEOutputs, FPN):
     """
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SGEPAFPN(SGEOutputs, PAFPN):
     """PAFPN with SGE behind its outputs; options as in SGEFPN."""
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SGEHRFPN(SGEOutputs, HRFPN):
     """HRFPN with SGE behind its outputs; options as in SGEFPN."""
 
 
-@MODELS.register_module()
+@register(MODELS)
 class SGEChannelMapper(SGEOutputs, ChannelMapper):
     """ChannelMapper with SGE behind its outputs; options as in SGEFPN."""
 
