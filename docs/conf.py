@@ -1,5 +1,6 @@
 """Sphinx configuration of the site that ``make docs`` builds."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -28,3 +29,15 @@ autodoc_inherit_docstrings = False
 autodoc_member_order = 'groupwise'
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+# A link to a Markdown file outside of this folder.
+OUTSIDE = re.compile(r'\[([^]`]+)\]\((\.\./[^)#]+\.md)\)')
+
+
+def link_outside(app: object, page: str, source: list) -> None:
+    """Offer Markdown files outside of ``docs`` as downloads."""
+    source[0] = OUTSIDE.sub(r'{download}`\1 <\2>`', source[0])
+
+
+def setup(app: object) -> None:
+    """Register :func:`link_outside`."""
+    app.connect('source-read', link_outside)
