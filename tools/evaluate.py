@@ -115,7 +115,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        'truth',
+        'ground_truth',
         metavar='TRUTH|CONFIG',
         help='ground truth in COCO format, or a config',
     )
