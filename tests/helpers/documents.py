@@ -33,7 +33,7 @@ PLACEHOLDERS = dict(
     CONFIG='config.py',
     CHECKPOINT='checkpoint.pth',
     ZOO_CHECKPOINT='zoo_checkpoint.pth',
-    IMAGE='images/000000.jpg',
+    IMAGE='image.jpg',
     FOLDER='images',
     ANNOTATIONS='val.json',
 )
@@ -116,6 +116,7 @@ def write_sandbox(folder):
     (folder / 'config.py').write_text(tiny.read_text())
     data = folder / 'digits'
     (folder / 'images').symlink_to(data / 'val')
+    (folder / 'image.jpg').symlink_to(min((data / 'val').glob('*.jpg')))
     (folder / 'val.json').symlink_to(data / 'annotations' / 'val.json')
     for name in ('tools', 'configs'):
         (folder / name).symlink_to(ROOT / name)
