@@ -5,7 +5,9 @@
 # make test      the tests
 # make soak      long use, edited and hostile files; counts everything tried
 # make env       the environment of all, in $(VENV)
-# make lint      the linter
+# make lint      the linter and the spelling
+# make docs      the documentation as a site, in docs/_build/html
+# make figures   the tables of README and docs, from docs/results
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -19,7 +21,7 @@ BENCH_DIR := work_dirs/bench
 TRUTH := $(DATA)/annotations/val.json
 RUN := $(VENV)/bin/python
 
-.PHONY: env demo compare study bench test soak lint
+.PHONY: env demo compare study bench test soak lint docs figures
 env:
 	@$(PYTHON) tools/dev/setup_env.py $(VENV)
 
@@ -40,7 +42,7 @@ demo: env
 compare: demo
 	$(call run_demo,$(PLAIN_CONFIG),$(PLAIN_WORK_DIR))
 	@$(RUN) tools/compare.py $(PLAIN_WORK_DIR)/test.bbox.json \
-	    $(WORK_DIR)/test.bbox.json --truth $(TRUTH) --names plain SGE \
+	    $(WORK_DIR)/test.bbox.json --ground-truth $(TRUTH) --names plain SGE \
 	    --out-dir $(WORK_DIR)/comparison
 
 study: env
@@ -66,3 +68,11 @@ soak: env
 
 lint: env
 	@$(RUN) -m ruff check .
+	@$(RUN) -m codespell_lib
+
+docs: env
+	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "written to docs/_build/html/index.html"
+
+figures: env
+	@$(RUN) tools/dev/render_figures.py

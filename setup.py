@@ -86,7 +86,7 @@ version = {}
 exec((ROOT / 'sge_mmdet' / 'version.py').read_text(), version)
 extras = {
     name: requirements(name)
-    for name in ('demo', 'deployment', 'imagenet', 'tests')
+    for name in ('demo', 'deployment', 'docs', 'imagenet', 'tests')
 }
 extras['all'] = [line for lines in extras.values() for line in lines]
 setup(

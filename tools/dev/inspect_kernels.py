@@ -5,7 +5,7 @@ a line a kernel. Each is one that a training of ResNet-50 compiles, for the
 maps of its four stages.
 
 Example:
-    python tools/dev/inspect_kernels.py --out docs/benchmarks/kernels.csv
+    python tools/dev/inspect_kernels.py --out docs/results/kernels.csv
 """
 import argparse
 import csv

@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Render the tables of measured figures in README and docs.
+
+A measured figure is written once, in a file below ``docs/results``, with the
+command, date, hardware and versions of its measurement. A page shows it
+between two comments::
+
+    <!-- table: NAME -->
+    <!-- end -->
+
+NAME is the name of a file of ``docs/results`` without its suffix, or of one of
+the views in this script. What stands between the comments is replaced.
+"""
+
+import argparse
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / 'docs' / 'results'
+PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
+PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
+BLOCK = re.compile(
+    r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
+)
+
+
+def read_result(name: str) -> dict:
+    """Read ``docs/results/NAME.json`` and check that nothing is missing."""
+    path = RESULTS / f'{name}.json'
+    result = json.loads(path.read_text())
+    missing = {*PROVENANCE, 'columns', 'rows'} - set(result)
+    if missing:
+        raise ValueError(f'{path} lacks {", ".join(sorted(missing))}')
+    return result
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [columns, ['---'] * len(columns), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def source(result: dict) -> str:
+    """Return the line below a table: how, when and where it was measured."""
+    command = result['command']
+    if re.match(r'(make|tools/|pytest)', command) and ',' not in command:
+        command = f'`{command}`'
+    return (
+        f'*{result["what"]}. Measured with {command} on {result["date"]}; '
+        f'hardware: {result["hardware"]}; versions: {result["versions"]}.*'
+    )
+
+
+def render_result(name: str) -> str:
+    """Return the table of a results file, with its source below."""
+    result = read_result(name)
+    return f'{table(result["columns"], result["rows"])}\n\n{source(result)}'
+
+
+def paper_accuracy() -> str:
+    """Return the figures that the paper reports, from the metafiles."""
+    rows = []
+    for family in ('sge', 'imagenet'):
+        folder = ROOT / 'configs' / family
+        models = yaml.safe_load((folder / 'metafile.yml').read_text())[
+            'Models'
+        ]
+        found = {
+            model['Name']: next(iter(model['Results'][0]['Metrics'].items()))
+            for model in models
+            if model.get('Results')
+        }
+        for name, (metric, figure) in found.items():
+            plain = name.replace('-sge', '').replace('sge-', '')
+            if plain != name:
+                decimals = 1 if family == 'sge' else 2
+                gain = figure - found[plain][1]
+                rows.append(
+                    [
+                        f'`{name}`',
+                        metric,
+                        f'{found[plain][1]:.{decimals}f}',
+                        f'{figure:.{decimals}f}',
+                        f'{gain:+.{decimals}f}',
+                    ]
+                )
+    return (
+        table(
+            ['config', 'metric', 'plain (paper)', 'SGE (paper)', 'gain'], rows
+        )
+        + "\n\n*Reported by the paper for its authors' own implementation, "
+        'from `configs/*/metafile.yml`. None of these was trained here.*'
+    )
+
+
+def read_ops() -> Dict[tuple, dict]:
+    """Read the operator's timings by shape, direction and provider."""
+    with (RESULTS / 'ops_cpu.csv').open(newline='') as file:
+        return {
+            (row['shape'], row['direction'], row['provider'].split(' (')[0]): (
+                row
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def ops_speed() -> List[List[str]]:
+    """Return how many times as fast as the authors' formula SGE runs."""
+    timings, rows = read_ops(), []
+    for (shape, direction, provider), ours in timings.items():
+        if provider != 'ours':
+            continue
+        formula = timings[shape, direction, "authors' formula"]
+        floor = timings[shape, direction, 'floor']
+
+        def times(row: dict, field: str, formula: dict = formula) -> float:
+            return float(formula['seconds']) / float(row[field])
+
+        rows.append(
+            [
+                shape.replace('x', ' x '),
+                direction.replace('+', ' + '),
+                f'**{times(ours, "seconds"):.1f}** '
+                f'({times(ours, "upper"):.1f} to {times(ours, "lower"):.1f})',
+                f'{times(floor, "seconds"):.1f}',
+                f'{float(ours["bytes"]) / float(formula["bytes"]):.2f}',
+            ]
+        )
+    return rows
+
+
+def ops_cpu() -> str:
+    """Return the operator's speed on a CPU."""
+    return table(
+        ['shape', 'pass', 'ours', 'floor', 'memory, ours'], ops_speed()
+    )
+
+
+def finding() -> str:
+    """Return the sentence on what SGE brought here."""
+    result = read_result('study_seeds')
+    ((figure, seeds, difference, interval, _),) = result['rows']
+    return (
+        f'**What we found ourselves:** no gain so far. In short trainings '
+        f'from scratch, SGE changed\n{figure} by {difference} '
+        f'{interval.replace("± ", "±")} points over {seeds} paired seeds '
+        f'(95 % interval, {result["date"]}).\n'
+        'The gains of 1 to 2 points below are those that the paper reports.'
+    )
+
+
+def summary() -> str:
+    """Return the README's table: one line for each question."""
+    speed = [float(row[2].split('**')[1]) for row in ops_speed()]
+    ops = next(iter(read_ops().values()))
+    demo = read_result('demo')
+    by_size = {row[0]: row for row in demo['rows']}
+    seeds = read_result('study_seeds')
+    conversions = read_result('conversions')
+    costs = read_result('paper_costs')
+    coverage = read_result('coverage')
+    evaluation = read_result('evaluation_speed')
+    onnx = read_result('onnx_checks')
+    same = sum(row[-1] == 'same' for row in costs['rows'])
+    held = [float(row[2].split()[0]) for row in coverage['rows']]
+    metafile = yaml.safe_load(
+        (ROOT / 'configs' / 'sge' / 'metafile.yml').read_text()
+    )
+    paper = {
+        model['Name']: model['Results'][0]['Metrics']['box AP']
+        for model in metafile['Models']
+        if model.get('Results')
+    }
+    faster = 'faster-rcnn_{}_fpn_clip-2x_coco'
+
+    def largest(result: dict) -> str:
+        return max((row[-1] for row in result['rows']), key=float)
+
+    rows = [
+        [
+            '[COCO, Faster R-CNN R-50](docs/repeat_the_paper.md), paper',
+            f'AP {paper[faster.format("r50")]}, '
+            f'with SGE {paper[faster.format("r50-sge")]}',
+            '2019',
+        ],
+        [
+            '[Gain on small objects](docs/study.md), here',
+            f'{seeds["rows"][0][2]} {seeds["rows"][0][3]} points of AP, '
+            f'{seeds["rows"][0][1]} seeds',
+            seeds['date'],
+        ],
+        [
+            '[AP of the demo](docs/get_started.md): all, small, medium',
+            ', '.join(by_size[size][3] for size in ('all', 'small', 'medium')),
+            demo['date'],
+        ],
+        [
+            "[Costs](docs/repeat_the_paper.md) equal to the paper's",
+            f'{same} of {len(costs["rows"])} models',
+            costs['date'],
+        ],
+        [
+            '[Converted weights](docs/your_weights.md) and plain model',
+            f'at most {largest(conversions)} apart',
+            conversions['date'],
+        ],
+        [
+            '[Operator on a CPU](docs/performance.md), formula = 1',
+            f'{min(speed):.1f} to {max(speed):.1f} times as fast',
+            ops['date'],
+        ],
+        [
+            '[Evaluation by size](docs/evaluate.md), pycocotools = 1',
+            f'{evaluation["rows"][1][1]} times as fast',
+            evaluation['date'],
+        ],
+        [
+            '[95 % intervals](docs/compare.md) that held the truth',
+            f'{min(held)} to {max(held)} %',
+            coverage['date'],
+        ],
+        [
+            '[ONNX files](docs/deployment.md) and MMDetection',
+            f'at most {largest(onnx)} apart',
+            onnx['date'],
+        ],
+    ]
+    return table(['what', 'result', 'date'], rows)
+
+
+def demo_verdict() -> str:
+    """Return the verdict that the demo's comparison prints."""
+    return f'> {read_result("demo_comparison")["verdict"]}'
+
+
+def sources() -> str:
+    """Return where each figure comes from."""
+    rows = []
+    for path in sorted(RESULTS.glob('*.json')):
+        result = read_result(path.stem)
+        rows.append(
+            [
+                f'[{path.name}](results/{path.name})',
+                *(result[field] for field in PROVENANCE),
+            ]
+        )
+    for path in sorted(RESULTS.glob('*.csv')):
+        with path.open(newline='') as file:
+            first = next(csv.DictReader(file))
+        if 'date' in first:
+            rows.append(
+                [
+                    f'[{path.name}](results/{path.name})',
+                    'see [performance](performance.md)',
+                    f'tools/benchmark/{path.stem.split("_")[0]}.py',
+                    first['date'],
+                    first['hardware'],
+                    f'torch {first["torch"]}, Python {first["python"]}',
+                ]
+            )
+    return table(['file', *PROVENANCE], rows)
+
+
+# What a page may name besides the results files.
+VIEWS: Dict[str, Callable[[], str]] = {
+    'demo-verdict': demo_verdict,
+    'finding': finding,
+    'ops-cpu': ops_cpu,
+    'paper-accuracy': paper_accuracy,
+    'sources': sources,
+    'summary': summary,
+}
+
+
+def render(text: str) -> str:
+    """Return a page with all of its tables rendered."""
+
+    def replace(match: 're.Match[str]') -> str:
+        name = match['name']
+        content = VIEWS[name]() if name in VIEWS else render_result(name)
+        return f'{match[1]}\n{content}\n\n{match[3]}'
+
+    return BLOCK.sub(replace, text)
+
+
+def main() -> None:
+    """Render the pages, or check that they are up to date."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='change no page; exit status 1 if one differs from the files',
+    )
+    args = parser.parse_args()
+    differing = []
+    for page in PAGES:
+        text = page.read_text()
+        rendered = render(text)
+        if rendered != text:
+            differing.append(page.name)
+            if not args.check:
+                page.write_text(rendered)
+    if args.check and differing:
+        sys.exit(
+            f'error: {", ".join(differing)}: tables differ from docs/results; '
+            '`make figures` renders them'
+        )
+    print(f'rendered: {", ".join(differing) or "nothing to do"}')
+
+
+if __name__ == '__main__':
+    main()
