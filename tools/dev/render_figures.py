@@ -26,6 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'docs' / 'results'
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
+# Commands that write a CSV file with the other facts in its columns.
+BENCHMARKS = dict(
+    host_time='tools/benchmark/host_time.py',
+    network_cpu='tools/benchmark/network.py --device cpu',
+    ops_cpu='tools/benchmark/ops.py --device cpu',
+)
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
 )
@@ -35,7 +41,9 @@ def read_result(name: str) -> dict:
     """Read ``docs/results/NAME.json`` and check that nothing is missing."""
     path = RESULTS / f'{name}.json'
     result = json.loads(path.read_text())
-    missing = {*PROVENANCE, 'columns', 'rows'} - set(result)
+    # Tables have rows, or a CSV file that a page links to.
+    content = {'data'} if 'data' in result else {'columns', 'rows'}
+    missing = {*PROVENANCE, *content} - set(result)
     if missing:
         raise ValueError(f'{path} lacks {", ".join(sorted(missing))}')
     return result
@@ -251,15 +259,16 @@ def sources() -> str:
                 *(result[field] for field in PROVENANCE),
             ]
         )
-    for path in sorted(RESULTS.glob('*.csv')):
-        with path.open(newline='') as file:
-            first = next(csv.DictReader(file))
-        if 'date' in first:
+    for name, command in BENCHMARKS.items():
+        path = RESULTS / f'{name}.csv'
+        if path.exists():
+            with path.open(newline='') as file:
+                first = next(csv.DictReader(file))
             rows.append(
                 [
                     f'[{path.name}](results/{path.name})',
                     'see [performance](performance.md)',
-                    f'tools/benchmark/{path.stem.split("_")[0]}.py',
+                    command,
                     first['date'],
                     first['hardware'],
                     f'torch {first["torch"]}, Python {first["python"]}',
