@@ -132,9 +132,11 @@ def check_command(words, folder):
         )[1].split()
         assert {*words[1:]} <= {*targets}
     elif words[0] == 'pip':
-        assert words[1:3] == ['install', '-e']
-        extra = re.fullmatch(r'\.(?:\[(\w+)\])?', words[3])[1]
-        assert not extra or f"'{extra}'" in (ROOT / 'setup.py').read_text()
+        assert words[1] == 'install'
+        if '-e' in words:
+            package = words[words.index('-e') + 1]
+            extra = re.fullmatch(r'\.(?:\[(\w+)\])?', package)[1]
+            assert not extra or f"'{extra}'" in (ROOT / 'setup.py').read_text()
     elif words[0].endswith('.sh'):
         parse(*shell_script_runs(words, folder))
     else:
@@ -220,9 +222,20 @@ def test_results_say_how_they_were_measured_and_are_shown(path):
     for field in ('what', 'command', 'date', 'hardware', 'versions'):
         assert result[field]
     assert re.fullmatch(r'\d{4}-\d\d-\d\d', result['date'])
-    assert all(len(row) == len(result['columns']) for row in result['rows'])
-    marker = f'<!-- table: {path.stem} -->'
-    assert any(marker in page.read_text() for page in PAGES)
+    if 'data' in result:
+        assert (path.parent / result['data']).is_file()
+    if 'rows' in result:
+        columns = len(result['columns'])
+        assert all(len(row) == columns for row in result['rows'])
+        marker = f'<!-- table: {path.stem} -->'
+        assert any(marker in page.read_text() for page in PAGES)
+
+
+def test_every_csv_file_has_its_source_on_the_page_of_results():
+    text = (ROOT / 'docs' / 'results.md').read_text()
+    sources = {json.loads(path.read_text()).get('data') for path in RESULTS}
+    for path in (ROOT / 'docs' / 'results').glob('*.csv'):
+        assert path.name in sources or f'results/{path.name}' in text
 
 
 def test_table_of_the_study_is_that_of_its_runs():

@@ -26,6 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'docs' / 'results'
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
+# Commands that write a CSV file with the other facts in its columns.
+BENCHMARKS = dict(
+    host_time='tools/benchmark/host_time.py',
+    network_cpu='tools/benchmark/network.py --device cpu',
+    ops_cpu='tools/benchmark/ops.py --device cpu',
+)
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
 )
@@ -35,7 +41,9 @@ def read_result(name: str) -> dict:
     """Read ``docs/results/NAME.json`` and check that nothing is missing."""
     path = RESULTS / f'{name}.json'
     result = json.loads(path.read_text())
-    missing = {*PROVENANCE, 'columns', 'rows'} - set(result)
+    # Tables have rows, or a CSV file that a page links to.
+    content = {'data'} if 'data' in result else {'columns', 'rows'}
+    missing = {*PROVENANCE, *content} - set(result)
     if missing:
         raise ValueError(f'{path} lacks {", ".join(sorted(missing))}')
     return result
@@ -156,51 +164,53 @@ def finding() -> str:
     )
 
 
-def summary() -> str:
-    """Return the README's table: one line for each question."""
-    speed = [float(row[2].split('**')[1]) for row in ops_speed()]
-    ops = next(iter(read_ops().values()))
-    demo = read_result('demo')
-    by_size = {row[0]: row for row in demo['rows']}
-    seeds = read_result('study_seeds')
-    conversions = read_result('conversions')
-    costs = read_result('paper_costs')
-    coverage = read_result('coverage')
-    evaluation = read_result('evaluation_speed')
-    onnx = read_result('onnx_checks')
-    same = sum(row[-1] == 'same' for row in costs['rows'])
-    held = [float(row[2].split()[0]) for row in coverage['rows']]
+def largest(result: dict) -> str:
+    """Return the largest figure of a result's last column."""
+    return max((row[-1] for row in result['rows']), key=float)
+
+
+def trained_models() -> List[List[str]]:
+    """Return the README's rows on average precision."""
     metafile = yaml.safe_load(
         (ROOT / 'configs' / 'sge' / 'metafile.yml').read_text()
     )
-    paper = {
-        model['Name']: model['Results'][0]['Metrics']['box AP']
-        for model in metafile['Models']
-        if model.get('Results')
-    }
-    faster = 'faster-rcnn_{}_fpn_clip-2x_coco'
-
-    def largest(result: dict) -> str:
-        return max((row[-1] for row in result['rows']), key=float)
-
-    rows = [
+    plain, sge = (
+        next(
+            model['Results'][0]['Metrics']['box AP']
+            for model in metafile['Models']
+            if model['Name'] == f'faster-rcnn_{backbone}_fpn_clip-2x_coco'
+        )
+        for backbone in ('r50', 'r50-sge')
+    )
+    seeds, demo = read_result('study_seeds'), read_result('demo')
+    ((_, number, difference, interval, _),) = seeds['rows']
+    by_size = {row[0]: row[3] for row in demo['rows']}
+    return [
         [
             '[COCO, Faster R-CNN R-50](docs/repeat_the_paper.md), paper',
-            f'AP {paper[faster.format("r50")]}, '
-            f'with SGE {paper[faster.format("r50-sge")]}',
+            f'AP {plain}, with SGE {sge}',
             '2019',
         ],
         [
             '[Gain on small objects](docs/study.md), here',
-            f'{seeds["rows"][0][2]} {seeds["rows"][0][3]} points of AP, '
-            f'{seeds["rows"][0][1]} seeds',
+            f'{difference} {interval} points of AP, {number} seeds',
             seeds['date'],
         ],
         [
             '[AP of the demo](docs/get_started.md): all, small, medium',
-            ', '.join(by_size[size][3] for size in ('all', 'small', 'medium')),
+            ', '.join(by_size[size] for size in ('all', 'small', 'medium')),
             demo['date'],
         ],
+    ]
+
+
+def exactness() -> List[List[str]]:
+    """Return the README's rows on costs, weights, intervals and ONNX."""
+    costs, coverage = read_result('paper_costs'), read_result('coverage')
+    conversions, onnx = read_result('conversions'), read_result('onnx_checks')
+    same = sum(row[-1] == 'same' for row in costs['rows'])
+    held = [float(row[2].split()[0]) for row in coverage['rows']]
+    return [
         [
             "[Costs](docs/repeat_the_paper.md) equal to the paper's",
             f'{same} of {len(costs["rows"])} models',
@@ -212,27 +222,42 @@ def summary() -> str:
             conversions['date'],
         ],
         [
-            '[Operator on a CPU](docs/performance.md), formula = 1',
-            f'{min(speed):.1f} to {max(speed):.1f} times as fast',
-            ops['date'],
-        ],
-        [
-            '[Evaluation by size](docs/evaluate.md), pycocotools = 1',
-            f'{evaluation["rows"][1][1]} times as fast',
-            evaluation['date'],
+            '[ONNX files](docs/deployment.md) and MMDetection',
+            f'at most {largest(onnx)} apart',
+            onnx['date'],
         ],
         [
             '[95 % intervals](docs/compare.md) that held the truth',
             f'{min(held)} to {max(held)} %',
             coverage['date'],
         ],
+    ]
+
+
+def speed() -> List[List[str]]:
+    """Return the README's rows on speed."""
+    times = [float(row[2].split('**')[1]) for row in ops_speed()]
+    evaluation = read_result('evaluation_speed')
+    return [
         [
-            '[ONNX files](docs/deployment.md) and MMDetection',
-            f'at most {largest(onnx)} apart',
-            onnx['date'],
+            '[Operator on a CPU](docs/performance.md), formula = 1',
+            f'{min(times):.1f} to {max(times):.1f} times as fast',
+            next(iter(read_ops().values()))['date'],
+        ],
+        [
+            '[Evaluation by size](docs/evaluate.md), pycocotools = 1',
+            f'{evaluation["rows"][1][1]} times as fast',
+            evaluation['date'],
         ],
     ]
-    return table(['what', 'result', 'date'], rows)
+
+
+def summary() -> str:
+    """Return the README's table: one line for each question."""
+    return table(
+        ['what', 'result', 'date'],
+        [*trained_models(), *exactness(), *speed()],
+    )
 
 
 def demo_verdict() -> str:
@@ -251,15 +276,16 @@ def sources() -> str:
                 *(result[field] for field in PROVENANCE),
             ]
         )
-    for path in sorted(RESULTS.glob('*.csv')):
-        with path.open(newline='') as file:
-            first = next(csv.DictReader(file))
-        if 'date' in first:
+    for name, command in BENCHMARKS.items():
+        path = RESULTS / f'{name}.csv'
+        if path.exists():
+            with path.open(newline='') as file:
+                first = next(csv.DictReader(file))
             rows.append(
                 [
                     f'[{path.name}](results/{path.name})',
                     'see [performance](performance.md)',
-                    f'tools/benchmark/{path.stem.split("_")[0]}.py',
+                    command,
                     first['date'],
                     first['hardware'],
                     f'torch {first["torch"]}, Python {first["python"]}',
