@@ -83,12 +83,12 @@ def test_good_files_have_the_figures_of_the_reference(data, results, metric):
 )
 def test_figures_that_differ_are_a_defect(data, monkeypatch, changes, words):
     def misread(text):
-        ground_truth = reference.coco_truth(text)
+        ground_truth = reference.coco_ground_truth(text)
         for annotation in ground_truth['annotations']:
             annotation.update(changes)
         return ground_truth
 
-    monkeypatch.setattr(oracle, 'coco_truth', misread)
+    monkeypatch.setattr(oracle, 'coco_ground_truth', misread)
     with pytest.raises(oracle.Disagreement, match=words):
         oracle.check_figures(case(data))
 

@@ -380,8 +380,8 @@ ALLOWED = {
     'sge_mmdet/deployment/quantization.py': 2,  # A Writer's draft.
     'sge_mmdet/datasets/digits.py': 2,  # The draft of a folder.
     # The cache of downloads, a copy that is temporary, and a message.
-    'sge_mmdet/runner/checkpoint.py': 3,
-    'sge_mmdet/runner/archive.py': 1,  # A message.
+    'sge_mmdet/engine/checkpoints/loading.py': 3,
+    'sge_mmdet/engine/checkpoints/archive.py': 1,  # A message.
 }
 
 
