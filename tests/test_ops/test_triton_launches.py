@@ -217,6 +217,20 @@ def test_large_means_keep_the_digits_of_what_differs(c):
     torch.testing.assert_close(got[0], want[0], rtol=2e-5, atol=0)
 
 
+@pytest.mark.parametrize('c', [4, 16])
+@pytest.mark.parametrize('residual', [False, True])
+def test_large_means_keep_the_digits_of_gradients(c, residual):
+    case = leaves((2, 2 * c, 9, 9), 2, torch.float32)
+    case[0] = 1000 + case[0] / 10
+    got, want = (run(case, 2, backend, residual, dtype=dtype)
+                 for backend, dtype in (('triton', None),
+                                        ('reference', torch.float64)))
+    # The saved mean is rounded to 3e-5; deviations from it are about 0.1.
+    for a, b in zip(got, want):
+        torch.testing.assert_close(a, b, rtol=1e-3,
+                                   atol=1e-3 * float(b.abs().max()))
+
+
 @pytest.mark.parametrize('c', [16, 64, 256])
 @pytest.mark.parametrize('groups', [1, 2, 8])
 def test_few_groups_give_what_float64_gives(groups, c):
