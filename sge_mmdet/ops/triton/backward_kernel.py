@@ -81,6 +81,26 @@ def _gate(value, within, m, slope, w, b, factor, first, first_z, scale,
 
 
 @triton.jit
+def _write_record(work, sum_e, sum_et, sum_t, sum_ev, sum_tv, sum_gq, sum_gqv,
+                  sum_v, scale, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
+                  BLOCK_P: tl.constexpr):
+    """Write sums over the positions of accumulated tiles."""
+    LANES: tl.constexpr = BLOCK_G * BLOCK_C
+    of_channels = tl.zeros((LANES, BLOCK_P), tl.float32)
+    row = work + tl.arange(0, LANES)
+    for total in tl.static_range(3):
+        of_groups = sum_e if total == 0 else sum_et if total == 1 else sum_t
+        tl.store(row + total * LANES, tl.sum(of_channels + to_channels(
+            of_groups, BLOCK_G, BLOCK_C, BLOCK_P), 1))
+    tl.store(row + 3 * LANES, tl.sum(sum_ev, 1))
+    tl.store(row + 4 * LANES, tl.sum(sum_tv, 1))
+    if scale is not None:
+        tl.store(row + 5 * LANES, tl.sum(sum_gq, 1))
+        tl.store(row + 6 * LANES, tl.sum(sum_gqv, 1))
+        tl.store(row + 7 * LANES, tl.sum(sum_v, 1))
+
+
+@triton.jit
 def _sums(grad_y, x, y, work, start, tile, step, rows, factor, first, first_z,
           scale, m, slope, w, b, low, high, c: tl.constexpr,
           BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
@@ -119,18 +139,8 @@ def _sums(grad_y, x, y, work, start, tile, step, rows, factor, first, first_z,
             sum_gq += gq
             sum_gqv += gq * v
             sum_v += v
-    of_channels = tl.zeros((LANES, BLOCK_P), tl.float32)
-    row = work + tl.arange(0, LANES)
-    for total in tl.static_range(3):
-        of_groups = sum_e if total == 0 else sum_et if total == 1 else sum_t
-        tl.store(row + total * LANES, tl.sum(of_channels + to_channels(
-            of_groups, BLOCK_G, BLOCK_C, BLOCK_P), 1))
-    tl.store(row + 3 * LANES, tl.sum(sum_ev, 1))
-    tl.store(row + 4 * LANES, tl.sum(sum_tv, 1))
-    if scale is not None:
-        tl.store(row + 5 * LANES, tl.sum(sum_gq, 1))
-        tl.store(row + 6 * LANES, tl.sum(sum_gqv, 1))
-        tl.store(row + 7 * LANES, tl.sum(sum_v, 1))
+    _write_record(work, sum_e, sum_et, sum_t, sum_ev, sum_tv, sum_gq, sum_gqv,
+                  sum_v, scale, BLOCK_G, BLOCK_C, BLOCK_P)
 
 
 @triton.jit
