@@ -8,6 +8,7 @@
 - Backends: ``native`` (C++, CPU), ``triton`` (CUDA), ``eager`` (plain PyTorch,
   any device).
 """
+
 from .checks import check_groups, largest_groups
 from .dispatch import backend_for, use_backend
 from .functional import spatial_group_enhance, spatial_group_enhance_residual
@@ -17,8 +18,15 @@ from .reference import gate_reference, spatial_group_enhance_reference
 from .warm_up import warm_up
 
 __all__ = [
-    'FixedNorm', 'SpatialGroupEnhance', 'backend_for', 'check_groups',
-    'gate_reference', 'largest_groups', 'spatial_group_enhance',
-    'spatial_group_enhance_reference', 'spatial_group_enhance_residual',
-    'use_backend', 'warm_up'
+    'FixedNorm',
+    'SpatialGroupEnhance',
+    'backend_for',
+    'check_groups',
+    'gate_reference',
+    'largest_groups',
+    'spatial_group_enhance',
+    'spatial_group_enhance_reference',
+    'spatial_group_enhance_residual',
+    'use_backend',
+    'warm_up',
 ]

@@ -7,6 +7,7 @@ registered in PyTorch as ``sge_mmdet::enhance`` and
 ``sge_mmdet::enhance_backward``, so that ``torch.compile`` and ``torch.export``
 take them as they are.
 """
+
 from typing import Any, Optional, Tuple
 
 import torch
@@ -18,26 +19,41 @@ from .dispatch import backend_for, load_backend
 from .passes import FixedNorm, Gradients, Inputs, Outputs, sum_dtype
 from .reference import norm_reference, spatial_group_enhance_reference
 
-_PARAMETERS = ('Tensor weight, Tensor bias, Tensor? scale, Tensor? shift, '
-               'Tensor? running_mean, Tensor? running_var')
+_PARAMETERS = (
+    'Tensor weight, Tensor bias, Tensor? scale, Tensor? shift, '
+    'Tensor? running_mean, Tensor? running_var'
+)
 _OPTIONS = 'int groups, float eps, float norm_eps, bool normalize'
-_FORWARD_SCHEMA = (f'enhance(Tensor x, {_PARAMETERS}, Tensor? identity, '
-                   f'{_OPTIONS}) -> (Tensor, Tensor, Tensor)')
+_FORWARD_SCHEMA = (
+    f'enhance(Tensor x, {_PARAMETERS}, Tensor? identity, '
+    f'{_OPTIONS}) -> (Tensor, Tensor, Tensor)'
+)
 _BACKWARD_SCHEMA = (
     f'enhance_backward(Tensor grad_y, Tensor x, Tensor? y, Tensor mean, '
     f'Tensor spread, {_PARAMETERS}, {_OPTIONS}) -> '
-    '(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)')
+    '(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)'
+)
 # Whether ``torch.compile`` or ``torch.export`` is looking on.
-is_compiling = getattr(getattr(torch, 'compiler', None), 'is_compiling',
-                       lambda: False)
+is_compiling = getattr(
+    getattr(torch, 'compiler', None), 'is_compiling', lambda: False
+)
 _GradientTensors = Tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def enhance(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
-            shift: Optional[Tensor], running_mean: Optional[Tensor],
-            running_var: Optional[Tensor], identity: Optional[Tensor],
-            groups: int, eps: float, norm_eps: float,
-            normalize: bool) -> Tuple[Tensor, Tensor, Tensor]:
+def enhance(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Optional[Tensor],
+    shift: Optional[Tensor],
+    running_mean: Optional[Tensor],
+    running_var: Optional[Tensor],
+    identity: Optional[Tensor],
+    groups: int,
+    eps: float,
+    norm_eps: float,
+    normalize: bool,
+) -> Tuple[Tensor, Tensor, Tensor]:
     """Run the forward pass.
 
     Args:
@@ -65,25 +81,57 @@ def enhance(x: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
             divide C.
     """
     y, mean, spread = _new_outputs(
-        x, weight, bias, scale, shift, running_mean, running_var, identity,
-        groups, eps, norm_eps, normalize)
+        x,
+        weight,
+        bias,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        identity,
+        groups,
+        eps,
+        norm_eps,
+        normalize,
+    )
     if not x.numel():
         return y, mean.zero_(), spread.zero_()
     norm = _norm(scale, shift, running_mean, running_var, norm_eps)
     layout = _layout(y)
     x = _dense(x, layout)
     load_backend(backend_for(x, groups)).forward(
-        Inputs(x, weight, bias, norm, _dense(identity, layout), groups, eps,
-               normalize), Outputs(y, mean, spread))
+        Inputs(
+            x,
+            weight,
+            bias,
+            norm,
+            _dense(identity, layout),
+            groups,
+            eps,
+            normalize,
+        ),
+        Outputs(y, mean, spread),
+    )
     return y, mean, spread
 
 
 def enhance_backward(
-        grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
-        spread: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
-        shift: Optional[Tensor], running_mean: Optional[Tensor],
-        running_var: Optional[Tensor], groups: int, eps: float,
-        norm_eps: float, normalize: bool) -> _GradientTensors:
+    grad_y: Tensor,
+    x: Tensor,
+    y: Optional[Tensor],
+    mean: Tensor,
+    spread: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Optional[Tensor],
+    shift: Optional[Tensor],
+    running_mean: Optional[Tensor],
+    running_var: Optional[Tensor],
+    groups: int,
+    eps: float,
+    norm_eps: float,
+    normalize: bool,
+) -> _GradientTensors:
     """Run the backward pass.
 
     Args:
@@ -111,20 +159,57 @@ def enhance_backward(
         TypeError: As :func:`enhance`.
         ValueError: As :func:`enhance`.
     """
-    check_backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
-                   running_mean, running_var, groups)
+    check_backward(
+        grad_y,
+        x,
+        y,
+        mean,
+        spread,
+        weight,
+        bias,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        groups,
+    )
     # Kernels take statistics without gaps, as a forward pass returns them.
-    return _backward(grad_y, x, y, mean.contiguous(), spread.contiguous(),
-                     weight, bias, scale, shift, running_mean, running_var,
-                     groups, eps, norm_eps, normalize)
+    return _backward(
+        grad_y,
+        x,
+        y,
+        mean.contiguous(),
+        spread.contiguous(),
+        weight,
+        bias,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        groups,
+        eps,
+        norm_eps,
+        normalize,
+    )
 
 
-def _backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
-              spread: Tensor, weight: Tensor, bias: Tensor,
-              scale: Optional[Tensor], shift: Optional[Tensor],
-              running_mean: Optional[Tensor], running_var: Optional[Tensor],
-              groups: int, eps: float, norm_eps: float,
-              normalize: bool) -> _GradientTensors:
+def _backward(
+    grad_y: Tensor,
+    x: Tensor,
+    y: Optional[Tensor],
+    mean: Tensor,
+    spread: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Optional[Tensor],
+    shift: Optional[Tensor],
+    running_mean: Optional[Tensor],
+    running_var: Optional[Tensor],
+    groups: int,
+    eps: float,
+    norm_eps: float,
+    normalize: bool,
+) -> _GradientTensors:
     """Run the backward pass on what a forward pass has checked."""
     # Sums are made in their own type and rounded once.
     kind = sum_dtype(x.dtype)
@@ -137,58 +222,123 @@ def _backward(grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
         x = _dense(x, layout)
         load_backend(backend_for(x, groups)).backward(
             Inputs(x, weight, bias, norm, None, groups, eps, normalize),
-            Outputs(_dense(y, layout), mean, spread), _dense(grad_y, layout),
-            Gradients(grad_x, grad_weight, grad_bias,
-                      None if norm is None else grad_scale,
-                      None if norm is None else grad_shift,
-                      None if y is None else identity))
+            Outputs(_dense(y, layout), mean, spread),
+            _dense(grad_y, layout),
+            Gradients(
+                grad_x,
+                grad_weight,
+                grad_bias,
+                None if norm is None else grad_scale,
+                None if norm is None else grad_shift,
+                None if y is None else identity,
+            ),
+        )
     else:
         for gradient in results:
             gradient.zero_()
-    return (grad_x, *(gradient if like is None or like.dtype == kind
-                      else gradient.to(like.dtype)
-                      for like, gradient in zip(parameters, results[1:5])),
-            identity)
+    return (
+        grad_x,
+        *(
+            gradient
+            if like is None or like.dtype == kind
+            else gradient.to(like.dtype)
+            for like, gradient in zip(parameters, results[1:5])
+        ),
+        identity,
+    )
 
 
-def _new_outputs(x: Tensor, weight: Tensor, bias: Tensor,
-                 scale: Optional[Tensor], shift: Optional[Tensor],
-                 running_mean: Optional[Tensor],
-                 running_var: Optional[Tensor], identity: Optional[Tensor],
-                 groups: int, eps: float, norm_eps: float,
-                 normalize: bool) -> Tuple[Tensor, Tensor, Tensor]:
+def _new_outputs(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Optional[Tensor],
+    shift: Optional[Tensor],
+    running_mean: Optional[Tensor],
+    running_var: Optional[Tensor],
+    identity: Optional[Tensor],
+    groups: int,
+    eps: float,
+    norm_eps: float,
+    normalize: bool,
+) -> Tuple[Tensor, Tensor, Tensor]:
     """Check the arguments; return unfilled results, all that tracing needs."""
-    check_forward(x, weight, bias, scale, shift, running_mean, running_var,
-                  identity, groups)
+    check_forward(
+        x,
+        weight,
+        bias,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        identity,
+        groups,
+    )
     images, channels, _, _ = x.shape
     mean = x.new_empty((images, channels), dtype=sum_dtype(x.dtype))
-    return (torch.empty_like(x, memory_format=_layout(x)), mean,
-            mean.new_empty((images, groups, 2)))
+    return (
+        torch.empty_like(x, memory_format=_layout(x)),
+        mean,
+        mean.new_empty((images, groups, 2)),
+    )
 
 
 def _fake_backward(
-        grad_y: Tensor, x: Tensor, y: Optional[Tensor], mean: Tensor,
-        spread: Tensor, weight: Tensor, bias: Tensor, scale: Optional[Tensor],
-        shift: Optional[Tensor], running_mean: Optional[Tensor],
-        running_var: Optional[Tensor], groups: int, eps: float,
-        norm_eps: float, normalize: bool) -> _GradientTensors:
+    grad_y: Tensor,
+    x: Tensor,
+    y: Optional[Tensor],
+    mean: Tensor,
+    spread: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: Optional[Tensor],
+    shift: Optional[Tensor],
+    running_mean: Optional[Tensor],
+    running_var: Optional[Tensor],
+    groups: int,
+    eps: float,
+    norm_eps: float,
+    normalize: bool,
+) -> _GradientTensors:
     """Check the arguments; return unfilled gradients, as above."""
-    check_backward(grad_y, x, y, mean, spread, weight, bias, scale, shift,
-                   running_mean, running_var, groups)
+    check_backward(
+        grad_y,
+        x,
+        y,
+        mean,
+        spread,
+        weight,
+        bias,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        groups,
+    )
     return _new_gradients(x, y, (weight, bias, scale, shift), None)
 
 
-def _new_gradients(x: Tensor, y: Optional[Tensor],
-                   parameters: Tuple[Optional[Tensor], ...],
-                   kind: Optional[torch.dtype]) -> _GradientTensors:
+def _new_gradients(
+    x: Tensor,
+    y: Optional[Tensor],
+    parameters: Tuple[Optional[Tensor], ...],
+    kind: Optional[torch.dtype],
+) -> _GradientTensors:
     """Return unfilled gradients, of parameters in a type or in their own."""
     grad_x = torch.empty_like(x, memory_format=_layout(x))
     of_parameters = [
-        x.new_empty(0) if parameter is None else torch.empty_like(
-            parameter, dtype=kind, memory_format=torch.contiguous_format)
-        for parameter in parameters]
-    return (grad_x, *of_parameters,
-            x.new_empty(0) if y is None else torch.empty_like(grad_x))
+        x.new_empty(0)
+        if parameter is None
+        else torch.empty_like(
+            parameter, dtype=kind, memory_format=torch.contiguous_format
+        )
+        for parameter in parameters
+    ]
+    return (
+        grad_x,
+        *of_parameters,
+        x.new_empty(0) if y is None else torch.empty_like(grad_x),
+    )
 
 
 class _Enhance(torch.autograd.Function):
@@ -209,8 +359,9 @@ class _Enhance(torch.autograd.Function):
         # Without this PyTorch would fill gradients of theirs with zeros.
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, spread)
-        ctx.save_for_backward(x, None if identity is None else y, mean,
-                              spread, *parameters)
+        ctx.save_for_backward(
+            x, None if identity is None else y, mean, spread, *parameters
+        )
         ctx.options = options
         return y, mean, spread
 
@@ -218,19 +369,32 @@ class _Enhance(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Optional[Tensor], *_: Any) -> tuple:
         """Return the gradients of the inputs."""
         if grad_y is None:
-            return (None, ) * 9
+            return (None,) * 9
         tensors = ctx.saved_tensors
         # With gradients enabled, somebody will differentiate once more.
-        run = (_backward if _is_plain(grad_y) and not torch.is_grad_enabled()
-               else _run_backward)
+        run = (
+            _backward
+            if _is_plain(grad_y) and not torch.is_grad_enabled()
+            else _run_backward
+        )
         of_x, of_weight, of_bias, of_scale, of_shift, of_identity = run(
-            grad_y, *tensors, *ctx.options)
+            grad_y, *tensors, *ctx.options
+        )
         if tensors[6] is None:
             of_scale = of_shift = None
         if tensors[1] is None:
             of_identity = None
-        return (of_x, of_weight, of_bias, of_scale, of_shift, None, None,
-                of_identity, None)
+        return (
+            of_x,
+            of_weight,
+            of_bias,
+            of_scale,
+            of_shift,
+            None,
+            None,
+            of_identity,
+            None,
+        )
 
 
 class _EnhanceBackward(torch.autograd.Function):
@@ -252,7 +416,8 @@ class _EnhanceBackward(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         """Return the gradients of the inputs."""
         grad_y, x, y, _, _, weight, bias, scale, shift, mean, variance = (
-            ctx.saved_tensors)
+            ctx.saved_tensors
+        )
         groups, eps, norm_eps, normalize = ctx.options
         # Whether somebody will differentiate once more.
         again = torch.is_grad_enabled()
@@ -266,24 +431,32 @@ class _EnhanceBackward(torch.autograd.Function):
 
         with torch.enable_grad():
             leaves = x, weight, bias, scale, shift = [
-                leaf(tensor) for tensor in (x, weight, bias, scale, shift)]
+                leaf(tensor) for tensor in (x, weight, bias, scale, shift)
+            ]
             given = [tensor for tensor in leaves if tensor is not None]
             grad_y = leaf(grad_y)
             norm = _norm(scale, shift, mean, variance, norm_eps)
             out = spatial_group_enhance_reference(
-                norm_reference(x, norm), weight, bias, groups, eps, normalize)
+                norm_reference(x, norm), weight, bias, groups, eps, normalize
+            )
             passed = grad_y if y is None else grad_y.masked_fill(y <= 0, 0)
             first = torch.autograd.grad(out, given, passed, create_graph=True)
-            wanted = [grad for grad, one in zip(grads, leaves)
-                      if one is not None]
+            wanted = [
+                grad for grad, one in zip(grads, leaves) if one is not None
+            ]
             if y is not None:
                 first, wanted = (*first, passed), (*wanted, grads[5])
-            second = iter(torch.autograd.grad(
-                first, [grad_y, *given], wanted, allow_unused=True,
-                create_graph=again))
+            second = iter(
+                torch.autograd.grad(
+                    first,
+                    [grad_y, *given],
+                    wanted,
+                    allow_unused=True,
+                    create_graph=again,
+                )
+            )
         grad_grad_y = next(second)
-        of_x, *rest = [None if one is None else next(second)
-                       for one in leaves]
+        of_x, *rest = [None if one is None else next(second) for one in leaves]
         return (grad_grad_y, of_x, None, None, None, *rest, *[None] * 3)
 
 
@@ -312,11 +485,13 @@ def _differentiable(function: type, run: Any) -> Any:
 
     The rule takes the four options as one argument: PyTorch looks at each.
     """
+
     def call(*arguments: Any) -> Any:
         if _wants_gradient(arguments):
             return function.apply(*arguments[:-4], arguments[-4:])
         with torch._C._AutoDispatchBelowAutograd():
             return run(*arguments)
+
     return call
 
 
@@ -329,13 +504,18 @@ if hasattr(torch.library, 'register_fake'):
     _raw_forward = torch.ops.sge_mmdet.enhance.default
     _raw_backward = torch.ops.sge_mmdet.enhance_backward.default
     for _name, _run, _pass, _fake, _rule in (
-            ('enhance', _raw_forward, enhance, _new_outputs, _Enhance),
-            ('enhance_backward', _raw_backward, enhance_backward,
-             _fake_backward, _EnhanceBackward)):
+        ('enhance', _raw_forward, enhance, _new_outputs, _Enhance),
+        (
+            'enhance_backward',
+            _raw_backward,
+            enhance_backward,
+            _fake_backward,
+            _EnhanceBackward,
+        ),
+    ):
         _library.impl(_name, _pass, 'CompositeExplicitAutograd')
         _library.impl(_name, _differentiable(_rule, _run), 'Autograd')
-        torch.library.register_fake(f'sge_mmdet::{_name}', _fake,
-                                    lib=_library)
+        torch.library.register_fake(f'sge_mmdet::{_name}', _fake, lib=_library)
     _run_forward, _run_backward = _raw_forward, _raw_backward
 else:
     _raw_forward, _raw_backward = enhance, enhance_backward
@@ -364,14 +544,19 @@ def run_operator(inputs: Inputs) -> Tensor:
     return enhance(*tensors, *options)[0]
 
 
-_NO_NORM = (None, None, None, None, 0.)
+_NO_NORM = (None, None, None, None, 0.0)
 
 
-def _norm(scale: Optional[Tensor], shift: Optional[Tensor],
-          mean: Optional[Tensor], variance: Optional[Tensor],
-          eps: float) -> Optional[FixedNorm]:
-    return None if scale is None else FixedNorm(scale, shift, mean, variance,
-                                                eps)
+def _norm(
+    scale: Optional[Tensor],
+    shift: Optional[Tensor],
+    mean: Optional[Tensor],
+    variance: Optional[Tensor],
+    eps: float,
+) -> Optional[FixedNorm]:
+    return (
+        None if scale is None else FixedNorm(scale, shift, mean, variance, eps)
+    )
 
 
 def _layout(x: Tensor) -> torch.memory_format:
@@ -381,7 +566,8 @@ def _layout(x: Tensor) -> torch.memory_format:
     return torch.channels_last
 
 
-def _dense(tensor: Optional[Tensor],
-           layout: torch.memory_format) -> Optional[Tensor]:
+def _dense(
+    tensor: Optional[Tensor], layout: torch.memory_format
+) -> Optional[Tensor]:
     """Return a tensor without gaps, in a layout."""
     return None if tensor is None else tensor.contiguous(memory_format=layout)

@@ -1,4 +1,5 @@
 """Which implementation of SGE runs: chosen by device and type, or by name."""
+
 import importlib
 import importlib.util
 import os
@@ -22,14 +23,18 @@ VARIABLE = 'SGE_MMDET_BACKEND'
 
 def _check_name(name: str, source: str) -> str:
     if name not in BACKENDS:
-        raise ValueError(f'{source} takes one of {", ".join(BACKENDS)}, got '
-                         f'{name!r}')
+        raise ValueError(
+            f'{source} takes one of {", ".join(BACKENDS)}, got {name!r}'
+        )
     return name
 
 
 # Process-wide, since autograd runs the backward pass in threads of its own.
-_forced: Optional[str] = (_check_name(os.environ[VARIABLE], VARIABLE)
-                          if os.environ.get(VARIABLE) else None)
+_forced: Optional[str] = (
+    _check_name(os.environ[VARIABLE], VARIABLE)
+    if os.environ.get(VARIABLE)
+    else None
+)
 
 
 def wants_reference() -> bool:
@@ -68,35 +73,43 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
     if name is None:
         if native.is_able(x):
             return 'native'
-        if (x.is_cuda and x.dtype != torch.float64
-                and _triton_works(x.device.index)
-                and load_backend('triton').takes(x, groups)):
+        if (
+            x.is_cuda
+            and x.dtype != torch.float64
+            and _triton_works(x.device.index)
+            and load_backend('triton').takes(x, groups)
+        ):
             return 'triton'
         return 'torch'
     if name == 'native' and not native.is_able(x):
         raise RuntimeError(
             f'The native kernels take {", ".join(map(str, native.DTYPES))} on '
-            f'the CPU, got {x.dtype} on {x.device}' if native.library() else
-            'The native kernels are not built: install sge_mmdet where there '
-            'is a C++ compiler')
+            f'the CPU, got {x.dtype} on {x.device}'
+            if native.library()
+            else 'The native kernels are not built: install sge_mmdet where '
+            'there is a C++ compiler'
+        )
     if name == 'triton':
         if not _has_triton():
             raise RuntimeError('Triton is not installed: pip install triton')
         if x.dtype == torch.float64:
-            raise RuntimeError('The Triton kernels compute in float32, got '
-                               f'{x.dtype}')
+            raise RuntimeError(
+                f'The Triton kernels compute in float32, got {x.dtype}'
+            )
         backend = load_backend('triton')
         if not (x.is_cuda or backend.IS_INTERPRETED):
             raise RuntimeError(
                 f'The Triton kernels run on CUDA, got a tensor on {x.device}; '
-                'set TRITON_INTERPRET=1 to try them without a GPU')
+                'set TRITON_INTERPRET=1 to try them without a GPU'
+            )
         if not backend.takes(x, groups):
             raise RuntimeError(
                 'The Triton kernels take up to 256 channels a group, groups '
                 'of less than 2**31 values, and less than 2**26 channels in '
                 f'all images; got {groups} groups of a map of shape '
                 f'{tuple(x.shape)}. Choose more groups, or another backend: '
-                'use_backend("torch")')
+                'use_backend("torch")'
+            )
     return name
 
 
@@ -156,9 +169,13 @@ def _triton_works(device: int) -> bool:
         # Whatever a compiler, a driver or Triton answers.
         warnings.warn(
             'SGE runs in plain PyTorch on this GPU, since Triton fails: '
-            f'{type(error).__name__}: {error}', stacklevel=2)
-        if (isinstance(error, torch.cuda.OutOfMemoryError)
-                or 'out of memory' in str(error).lower()):
+            f'{type(error).__name__}: {error}',
+            stacklevel=2,
+        )
+        if (
+            isinstance(error, torch.cuda.OutOfMemoryError)
+            or 'out of memory' in str(error).lower()
+        ):
             return False
         works = False
     _tried[device] = works
@@ -170,5 +187,9 @@ def _try_triton(device: torch.device) -> None:
     one = torch.ones((1, 1, 1, 1), device=device)
     load_backend('triton').forward(
         Inputs(one, one, one, None, None, 1, 1e-5, True),
-        Outputs(torch.empty_like(one), one.new_empty((1, 1)),
-                one.new_empty((1, 1, 2))))
+        Outputs(
+            torch.empty_like(one),
+            one.new_empty((1, 1)),
+            one.new_empty((1, 1, 2)),
+        ),
+    )

@@ -4,6 +4,7 @@ On a CPU it walks over blocks of groups that fit into the cache. The formulas
 and their names stand in :mod:`sge_mmdet.ops.reference`, the gradient in
 :func:`backward`.
 """
+
 from typing import Iterator, Optional, Tuple
 
 import torch
@@ -25,8 +26,9 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
         t = _similarity(m, z, inputs.normalize)
         if inputs.normalize:
             mu = (m * m).sum(-2, keepdim=True)
-            s = (t.square().sum(-1, keepdim=True)
-                 / max(t.shape[-1] - 1, 1)).sqrt_()
+            s = (
+                t.square().sum(-1, keepdim=True) / max(t.shape[-1] - 1, 1)
+            ).sqrt_()
             t.mul_(_slope(mu, s, inputs))
             outputs.spread[at].copy_(torch.cat([mu, s], -1)[..., 0, :])
         gate = t.mul_(w).add_(b).sigmoid_()
@@ -37,8 +39,9 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
         _rows(outputs.mean, at, groups).copy_(m[..., 0])
 
 
-def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
-             gradients: Gradients) -> None:
+def backward(
+    inputs: Inputs, outputs: Outputs, grad_y: Tensor, gradients: Gradients
+) -> None:
     r"""Fill the gradients; see :mod:`sge_mmdet.ops.passes`.
 
     With g the gradient of z times the gate q (that of y, where ReLU let it
@@ -61,7 +64,8 @@ def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
             parameter.zero_()
     of_weight, of_bias, *of_norm = (
         parameter if parameter is None else parameter.view(groups, -1)
-        for parameter in gradients[1:5])
+        for parameter in gradients[1:5]
+    )
     for at, w, b, a in _blocks(inputs):
         rows = _rows(x, at, groups).to(w.dtype)
         z = _affine(rows, a)
@@ -84,7 +88,7 @@ def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
         delta = e
         if inputs.normalize:
             tilt = sum_et / (max(positions - 1, 1) * s * slope)
-            tilt = torch.where(slope > 0, tilt, 0.)
+            tilt = torch.where(slope > 0, tilt, 0.0)
             delta = e.sub_(sum_e / positions).sub_(t.mul_(tilt))
         delta = delta.mul_(w * slope)
         grad_z = g * gate
@@ -92,7 +96,8 @@ def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
         if a is not None:
             scale, mean, deviation = a[0], a[2], a[3]
             of_norm[0][at[1]] += (grad_z * ((rows - mean) * deviation)).sum(
-                (0, -1))
+                (0, -1)
+            )
             of_norm[1][at[1]] += grad_z.sum((0, -1))
             grad_z.mul_(scale)
         _rows(gradients.x, at, groups).copy_(grad_z)
@@ -112,24 +117,36 @@ def _blocks(inputs: Inputs) -> Iterator[Tuple]:
         group_bytes = x.element_size() * height * width * channels // groups
         step = max(1, BLOCK_BYTES // max(group_bytes, 1))
     kind = sum_dtype(x.dtype)
-    w, b = (parameter.to(kind).view(groups, 1, 1)
-            for parameter in (inputs.weight, inputs.bias))
+    w, b = (
+        parameter.to(kind).view(groups, 1, 1)
+        for parameter in (inputs.weight, inputs.bias)
+    )
     a = None
     if inputs.norm is not None:
-        a = [vector.view(groups, -1, 1) for vector in
-             (*inputs.norm.affine(kind), *_standard(inputs.norm, kind))]
+        a = [
+            vector.view(groups, -1, 1)
+            for vector in (
+                *inputs.norm.affine(kind),
+                *_standard(inputs.norm, kind),
+            )
+        ]
     for n in range(0, images, images_at_once):
         for g in range(0, groups, step):
             rows = slice(g, g + step)
-            yield ((slice(n, n + images_at_once), rows), w[rows], b[rows],
-                   a and [vector[rows] for vector in a])
+            yield (
+                (slice(n, n + images_at_once), rows),
+                w[rows],
+                b[rows],
+                a and [vector[rows] for vector in a],
+            )
 
 
 def _standard(norm: FixedNorm, kind: torch.dtype) -> Tuple[Tensor, Tensor]:
     """Return a norm's mean and the inverse of its deviation."""
     if norm.mean is None:
         return norm.scale.new_zeros(len(norm.scale), dtype=kind), (
-            norm.scale.new_ones(len(norm.scale), dtype=kind))
+            norm.scale.new_ones(len(norm.scale), dtype=kind)
+        )
     return norm.mean.to(kind), torch.rsqrt(norm.variance.to(kind) + norm.eps)
 
 
@@ -154,4 +171,4 @@ def _slope(mu: Tensor, s: Tensor, inputs: Inputs) -> Tensor:
     if not inputs.normalize:
         return torch.ones_like(s)
     noise = 16 * torch.finfo(s.dtype).eps * mu
-    return torch.where(s <= noise, 0., 1 / (s + inputs.eps))
+    return torch.where(s <= noise, 0.0, 1 / (s + inputs.eps))

@@ -4,6 +4,7 @@ The formula stands in :mod:`sge_mmdet.ops.reference`. What computes it is
 chosen in :mod:`sge_mmdet.ops.dispatch`; arguments are checked and gradients
 defined in :mod:`sge_mmdet.ops.autograd`.
 """
+
 from typing import Optional
 
 import torch
@@ -16,12 +17,14 @@ from .passes import FixedNorm, Inputs
 from .reference import residual_reference, spatial_group_enhance_reference
 
 
-def spatial_group_enhance(x: Tensor,
-                          weight: Tensor,
-                          bias: Tensor,
-                          groups: int,
-                          eps: float = 1e-5,
-                          normalize: bool = True) -> Tensor:
+def spatial_group_enhance(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float = 1e-5,
+    normalize: bool = True,
+) -> Tensor:
     r"""Spatial Group-wise Enhance of a feature map (arXiv 1905.09646).
 
     Within each group of channels, every position is scaled by
@@ -55,22 +58,24 @@ def spatial_group_enhance(x: Tensor,
         >>> x = torch.rand(2, 64, 7, 7)
         >>> weight, bias = torch.zeros(1, 8, 1, 1), torch.ones(1, 8, 1, 1)
         >>> y = spatial_group_enhance(x, weight, bias, groups=8)
-        >>> bool((y == x * torch.sigmoid(torch.tensor(1.))).all())
+        >>> bool((y == x * torch.sigmoid(torch.tensor(1.0))).all())
         True
     """
-    return _enhance(Inputs(x, weight, bias, None, None, groups, eps,
-                           normalize))
+    return _enhance(
+        Inputs(x, weight, bias, None, None, groups, eps, normalize)
+    )
 
 
-def spatial_group_enhance_residual(x: Tensor,
-                                   identity: Tensor,
-                                   weight: Tensor,
-                                   bias: Tensor,
-                                   groups: int,
-                                   eps: float = 1e-5,
-                                   normalize: bool = True,
-                                   norm: Optional[FixedNorm] = None
-                                   ) -> Tensor:
+def spatial_group_enhance_residual(
+    x: Tensor,
+    identity: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float = 1e-5,
+    normalize: bool = True,
+    norm: Optional[FixedNorm] = None,
+) -> Tensor:
     """Compute the end of a residual block, in one pass over its maps.
 
     It is ``relu(SGE(norm(x)) + identity)``: a norm with fixed statistics,
@@ -104,8 +109,9 @@ def spatial_group_enhance_residual(x: Tensor,
         >>> bool(y.min() >= 0)
         True
     """
-    return _enhance(Inputs(x, weight, bias, norm, identity, groups, eps,
-                           normalize))
+    return _enhance(
+        Inputs(x, weight, bias, norm, identity, groups, eps, normalize)
+    )
 
 
 def _enhance(inputs: Inputs) -> Tensor:
@@ -114,13 +120,16 @@ def _enhance(inputs: Inputs) -> Tensor:
     # A number of groups of another type would end in PyTorch's dispatcher.
     if isinstance(groups, int) and not _takes_reference():
         return run_operator(inputs)
-    check_forward(x, weight, bias, *(norm or (None, ) * 5)[:4], identity,
-                  groups)
+    check_forward(
+        x, weight, bias, *(norm or (None,) * 5)[:4], identity, groups
+    )
     if identity is None:
-        return spatial_group_enhance_reference(x, weight, bias, groups, eps,
-                                               normalize)
-    return residual_reference(x, weight, bias, norm, identity, groups, eps,
-                              normalize)
+        return spatial_group_enhance_reference(
+            x, weight, bias, groups, eps, normalize
+        )
+    return residual_reference(
+        x, weight, bias, norm, identity, groups, eps, normalize
+    )
 
 
 def _takes_reference() -> bool:
@@ -135,5 +144,7 @@ def _takes_reference() -> bool:
     if is_compiling():
         # An export to ONNX traces or compiles.
         return torch.onnx.is_in_onnx_export()
-    return (torch.autograd.forward_ad._current_level >= 0
-            or torch._C._functorch.peek_interpreter_stack() is not None)
+    return (
+        torch.autograd.forward_ad._current_level >= 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )

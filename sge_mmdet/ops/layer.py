@@ -1,4 +1,5 @@
 """SGE as a module of PyTorch."""
+
 from typing import Any, Optional
 
 from torch import Tensor, full, nn
@@ -50,18 +51,22 @@ class SpatialGroupEnhance(nn.Module):
     # the paper's authors.
     _abbr_ = 'sge'
 
-    def __init__(self,
-                 in_channels: int,
-                 groups: int = 64,
-                 eps: float = 1e-5,
-                 normalize: bool = True,
-                 weight_init: float = 0.,
-                 bias_init: float = 1.) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        groups: int = 64,
+        eps: float = 1e-5,
+        normalize: bool = True,
+        weight_init: float = 0.0,
+        bias_init: float = 1.0,
+    ) -> None:
         super().__init__()
         check_groups(in_channels, groups)
         if not eps > 0:
-            raise ValueError(f'SGE divides by the standard deviation + eps; '
-                             f'eps must be positive, got {eps!r}')
+            raise ValueError(
+                f'SGE divides by the standard deviation + eps; '
+                f'eps must be positive, got {eps!r}'
+            )
         self.in_channels = in_channels
         self.groups = groups
         self.eps = eps
@@ -79,11 +84,13 @@ class SpatialGroupEnhance(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enhance a feature map of shape (N, C, H, W)."""
-        return spatial_group_enhance(x, self.weight, self.bias, self.groups,
-                                     self.eps, self.normalize)
+        return spatial_group_enhance(
+            x, self.weight, self.bias, self.groups, self.eps, self.normalize
+        )
 
-    def forward_residual(self, x: Tensor, identity: Tensor,
-                         norm: Optional[FixedNorm] = None) -> Tensor:
+    def forward_residual(
+        self, x: Tensor, identity: Tensor, norm: Optional[FixedNorm] = None
+    ) -> Tensor:
         """Return ``relu(SGE(norm(x)) + identity)``, in one pass.
 
         Args:
@@ -92,11 +99,19 @@ class SpatialGroupEnhance(nn.Module):
             norm (FixedNorm, optional): The norm before SGE. Default: None.
         """
         return spatial_group_enhance_residual(
-            x, identity, self.weight, self.bias, self.groups, self.eps,
-            self.normalize, norm)
+            x,
+            identity,
+            self.weight,
+            self.bias,
+            self.groups,
+            self.eps,
+            self.normalize,
+            norm,
+        )
 
-    def _load_from_state_dict(self, state_dict: 'dict[str, Tensor]',
-                              prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: 'dict[str, Tensor]', prefix: str, *args: Any
+    ) -> None:
         """Load this layer's own state, unless it has other groups.
 
         MMEngine would log the mismatch and train on from new parameters.
@@ -106,10 +121,13 @@ class SpatialGroupEnhance(nn.Module):
             raise ValueError(
                 f'{prefix}weight in the checkpoint has {weight.numel()} groups'
                 f' (shape {tuple(weight.shape)}), the model has {self.groups}.'
-                ' Set the groups of the checkpoint')
+                ' Set the groups of the checkpoint'
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         """Show the configuration in the layer's representation."""
-        return (f'{self.in_channels}, groups={self.groups}, eps={self.eps}, '
-                f'normalize={self.normalize}')
+        return (
+            f'{self.in_channels}, groups={self.groups}, eps={self.eps}, '
+            f'normalize={self.normalize}'
+        )

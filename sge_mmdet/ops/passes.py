@@ -5,6 +5,7 @@ outputs, and ``backward(inputs, outputs, grad_y, gradients)``, which fills the
 gradients. Maps that it is given are dense, all in one layout: NCHW or
 channels-last.
 """
+
 from typing import NamedTuple, Optional
 
 import torch

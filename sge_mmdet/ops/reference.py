@@ -20,6 +20,7 @@ and :math:`\mu` would have lost the digits in which they differ.
 
 Every faster implementation in this package is held against this one.
 """
+
 from typing import Optional, Tuple
 
 import torch
@@ -28,12 +29,14 @@ from torch import Tensor
 from .passes import FixedNorm
 
 
-def spatial_group_enhance_reference(x: Tensor,
-                                    weight: Tensor,
-                                    bias: Tensor,
-                                    groups: int,
-                                    eps: float = 1e-5,
-                                    normalize: bool = True) -> Tensor:
+def spatial_group_enhance_reference(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float = 1e-5,
+    normalize: bool = True,
+) -> Tensor:
     """Compute SGE step by step as the formula says.
 
     The arguments are those of
@@ -48,9 +51,13 @@ def spatial_group_enhance_reference(x: Tensor,
 
 
 def gate_reference(
-        x: Tensor, weight: Tensor, bias: Tensor, groups: int,
-        eps: float = 1e-5,
-        normalize: bool = True) -> Tuple[Tensor, Tensor, Tensor]:
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float = 1e-5,
+    normalize: bool = True,
+) -> Tuple[Tensor, Tensor, Tensor]:
     """Compute what SGE scales its groups by, and what that comes from.
 
     The arguments are those of
@@ -75,28 +82,37 @@ def gate_reference(
         # max(positions - 1, 1), in arithmetic: a trace would keep the answer
         # to a question about the size it saw.
         freedom = positions - 1 + 2 // (positions + 1)
-        s = centred.std((3, 4), correction=0, keepdim=True) * (
-            d.new_ones(()) * positions / freedom).sqrt()
+        s = (
+            centred.std((3, 4), correction=0, keepdim=True)
+            * (d.new_ones(()) * positions / freedom).sqrt()
+        )
         # Without spread, as in a constant map or one of a single position, t
         # would be what rounding left of d - mu, over eps.
         noise = 16 * torch.finfo(dtype).eps * mu
-        t = torch.where(s <= noise, 0., centred / (s + eps))
+        t = torch.where(s <= noise, 0.0, centred / (s + eps))
     w = weight.to(dtype).unsqueeze(2)
     b = bias.to(dtype).unsqueeze(2)
     return d, t, torch.sigmoid(w * t + b)
 
 
-def residual_reference(x: Tensor, weight: Tensor, bias: Tensor,
-                       norm: Optional[FixedNorm], identity: Tensor,
-                       groups: int, eps: float = 1e-5,
-                       normalize: bool = True) -> Tensor:
+def residual_reference(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    norm: Optional[FixedNorm],
+    identity: Tensor,
+    groups: int,
+    eps: float = 1e-5,
+    normalize: bool = True,
+) -> Tensor:
     """Compute the end of a residual block, module by module.
 
     The arguments are those of :class:`sge_mmdet.ops.passes.Inputs`,
     unchecked.
     """
-    y = spatial_group_enhance_reference(norm_reference(x, norm), weight, bias,
-                                        groups, eps, normalize)
+    y = spatial_group_enhance_reference(
+        norm_reference(x, norm), weight, bias, groups, eps, normalize
+    )
     return torch.relu(y + identity).to(x.dtype)
 
 

@@ -4,6 +4,7 @@ On a GPU the kernels are compiled for the type, the layout, the channels of a
 group and the alignment of a map's rows, not for the size of a map. Small maps
 of each kind compile all of them.
 """
+
 import sys
 from itertools import product
 from typing import Any, Iterable, Iterator, Tuple
@@ -18,13 +19,14 @@ from .passes import FixedNorm
 TAILS = ('alone', 'residual', 'norm')
 
 
-def warm_up(module: nn.Module,
-            dtypes: Iterable[torch.dtype] = (torch.float32, ),
-            layouts: Iterable[torch.memory_format] = (
-                torch.contiguous_format, ),
-            images: int = 2,
-            tails: Iterable[str] = TAILS,
-            training: bool = True) -> int:
+def warm_up(
+    module: nn.Module,
+    dtypes: Iterable[torch.dtype] = (torch.float32,),
+    layouts: Iterable[torch.memory_format] = (torch.contiguous_format,),
+    images: int = 2,
+    tails: Iterable[str] = TAILS,
+    training: bool = True,
+) -> int:
     """Compile the kernels of all SGE layers of a model.
 
     Args:
@@ -51,54 +53,71 @@ def warm_up(module: nn.Module,
     tails = tuple(tails)
     for tail in tails:
         if tail not in TAILS:
-            raise ValueError(f'A tail is one of {", ".join(TAILS)}, got '
-                             f'{tail!r}')
-    layers = {(layer.in_channels, layer.groups, layer.normalize): layer
-              for layer in module.modules()
-              if isinstance(layer, SpatialGroupEnhance)}
-    cases = [(layer, tail, x) for layer, tail in product(layers.values(),
-                                                         tails)
-             for x in _maps(layer, dtypes, layouts, images)]
+            raise ValueError(
+                f'A tail is one of {", ".join(TAILS)}, got {tail!r}'
+            )
+    layers = {
+        (layer.in_channels, layer.groups, layer.normalize): layer
+        for layer in module.modules()
+        if isinstance(layer, SpatialGroupEnhance)
+    }
+    cases = [
+        (layer, tail, x)
+        for layer, tail in product(layers.values(), tails)
+        for x in _maps(layer, dtypes, layouts, images)
+    ]
     for number, case in enumerate(cases, 1):
         _run(*case, training)
-        print(f'\rSGE kernels: {number} of {len(cases)} made ready',
-              end='\n' if number == len(cases) else '', file=sys.stderr,
-              flush=True)
+        print(
+            f'\rSGE kernels: {number} of {len(cases)} made ready',
+            end='\n' if number == len(cases) else '',
+            file=sys.stderr,
+            flush=True,
+        )
     return len(cases)
 
 
-def _maps(layer: SpatialGroupEnhance, dtypes: Iterable[torch.dtype],
-          layouts: Iterable[torch.memory_format],
-          images: int) -> Iterator[Tensor]:
+def _maps(
+    layer: SpatialGroupEnhance,
+    dtypes: Iterable[torch.dtype],
+    layouts: Iterable[torch.memory_format],
+    images: int,
+) -> Iterator[Tensor]:
     """Yield a map of each kind: rows of any alignment up to 16 bytes."""
     for dtype, layout in product(tuple(dtypes), tuple(layouts)):
         for align in (1, 2, 4, 8, 16):
             if layout == torch.channels_last and align > 1:
                 continue
             yield torch.zeros(
-                (images, layer.in_channels, align, 3), dtype=dtype,
-                device=layer.weight.device).to(memory_format=layout)
+                (images, layer.in_channels, align, 3),
+                dtype=dtype,
+                device=layer.weight.device,
+            ).to(memory_format=layout)
 
 
-def _run(layer: SpatialGroupEnhance, tail: str, x: Tensor,
-         training: bool) -> None:
+def _run(
+    layer: SpatialGroupEnhance, tail: str, x: Tensor, training: bool
+) -> None:
     """Run a layer's passes on a map, with parameters of no consequence."""
     with torch.enable_grad():
         leaves: Tuple[Tensor, ...] = tuple(
             tensor.detach().clone().requires_grad_(training)
-            for tensor in (x, layer.weight, layer.bias))
+            for tensor in (x, layer.weight, layer.bias)
+        )
         options: Any = layer.groups, layer.eps, layer.normalize
         if tail == 'alone':
             y = spatial_group_enhance(*leaves, *options)
         else:
             norm = None
             if tail == 'norm':
-                ones = [torch.ones(x.shape[1], device=x.device)
-                        for _ in range(4)]
+                ones = [
+                    torch.ones(x.shape[1], device=x.device) for _ in range(4)
+                ]
                 for tensor in ones[:2]:
                     tensor.requires_grad_(training)
                 norm = FixedNorm(*ones)
             y = spatial_group_enhance_residual(
-                leaves[0], x, *leaves[1:], *options, norm)
+                leaves[0], x, *leaves[1:], *options, norm
+            )
         if training:
             torch.autograd.grad(y.sum(), leaves)

@@ -36,41 +36,58 @@ def test_peak_memory_is_the_most_at_any_time_and_not_the_sum():
 
 def test_functions_take_turns_over_all_buffers_and_two_rounds_do_not_count():
     from timing import time_in_turns
+
     calls = []
     spreads = time_in_turns(
         {name: lambda i, name=name: calls.append((name, i)) for name in 'ab'},
-        CPU, rounds=3, buffers=2)
+        CPU,
+        rounds=3,
+        buffers=2,
+    )
     assert calls == [(name, i % 2) for i in range(5) for name in 'ab']
     assert {*spreads} == {('a', 'wall'), ('b', 'wall')}
-    assert all(0 <= spread.lower <= spread.median <= spread.upper
-               for spread in spreads.values())
+    assert all(
+        0 <= spread.lower <= spread.median <= spread.upper
+        for spread in spreads.values()
+    )
 
 
 def test_quartiles_are_those_of_the_times():
     from timing import Spread
-    assert Spread.of([4., 1., 2., 3., 5.]) == (3., 2., 4.)
-    assert Spread.of([7.]) == (7., 7., 7.)
+
+    assert Spread.of([4.0, 1.0, 2.0, 3.0, 5.0]) == (3.0, 2.0, 4.0)
+    assert Spread.of([7.0]) == (7.0, 7.0, 7.0)
 
 
-@pytest.mark.parametrize('layout', [torch.contiguous_format,
-                                    torch.channels_last])
+@pytest.mark.parametrize(
+    'layout', [torch.contiguous_format, torch.channels_last]
+)
 def test_the_baseline_computes_what_the_reference_does(layout):
     from providers import authors_formula
+
     x = torch.randn(2, 128, 9, 7).to(memory_format=layout)
     weight, bias = torch.randn(2, 1, 64, 1, 1)
     torch.testing.assert_close(
         authors_formula(x, weight, bias),
-        spatial_group_enhance_reference(x, weight, bias, 64))
+        spatial_group_enhance_reference(x, weight, bias, 64),
+    )
 
 
 def test_providers_of_a_block_compute_the_same_but_floor_and_plain():
     from providers import block_end_providers
+
     x, identity = torch.randn(2, 2, 128, 9, 7)
-    tensors = [x, identity, *torch.randn(2, 1, 64, 1, 1),
-               *torch.rand(4, 128).add(0.5)]
+    tensors = [
+        x,
+        identity,
+        *torch.randn(2, 1, 64, 1, 1),
+        *torch.rand(4, 128).add(0.5),
+    ]
     providers = block_end_providers(x, compiled=False, backends=['torch'])
-    results = {name: provider.function(tensors)
-               for name, provider in providers.items()}
+    results = {
+        name: provider.function(tensors)
+        for name, provider in providers.items()
+    }
     want = results.pop("authors' formula")
     floor, plain = results.pop('floor'), results.pop('block without SGE')
     assert len(results) == 2 and floor.shape == plain.shape == want.shape
@@ -80,11 +97,17 @@ def test_providers_of_a_block_compute_the_same_but_floor_and_plain():
 
 def test_operator_is_measured_beside_the_formula_and_the_floor(tmp_path):
     from report import draw_rows, read_rows, rows_table, write_rows
+
     shape = (1, 128, 40, 40)
-    cases = list(load_script('benchmark/ops.py').benchmark_operator(
-        ['operator'], [shape], rounds=1, compiled=False, backends=['torch']))
+    cases = list(
+        load_script('benchmark/ops.py').benchmark_operator(
+            ['operator'], [shape], rounds=1, compiled=False, backends=['torch']
+        )
+    )
     assert [rows[0].case['direction'] for rows in cases] == [
-        'forward', 'forward+backward']
+        'forward',
+        'forward+backward',
+    ]
     usual = f'ours ({backend_for(torch.ones(1))})'
     size = 4 * 128 * 40 * 40
     for rows, least in zip(cases, (1, 2)):
@@ -100,8 +123,9 @@ def test_operator_is_measured_beside_the_formula_and_the_floor(tmp_path):
     with (tmp_path / 'new' / 'ops.csv').open() as file:
         read = list(csv.DictReader(file))
     assert len(read) == 8 and read[0]['shape'] == '1x128x40x40'
-    assert all(row['hardware'] and row['torch'] == torch.__version__
-               for row in read)
+    assert all(
+        row['hardware'] and row['torch'] == torch.__version__ for row in read
+    )
     draw_rows(tmp_path / 'new' / 'ops.csv', tmp_path / 'ops.png')
     assert imread(tmp_path / 'ops.png').std() > 0
     text = rows_table(cases[0], 'cpu').text()
@@ -110,24 +134,48 @@ def test_operator_is_measured_beside_the_formula_and_the_floor(tmp_path):
 
 def test_named_backends_run_both_passes(monkeypatch):
     from sge_mmdet.ops import eager
+
     calls = []
     for name in 'forward', 'backward':
         real = getattr(eager, name)
-        monkeypatch.setattr(eager, name, lambda *args, name=name, real=real: (
-            calls.append(name), real(*args)))
-    list(load_script('benchmark/ops.py').benchmark_operator(
-        ['operator', 'block_end'], [(1, 64, 3, 3)], rounds=1, compiled=False,
-        backends=['torch']))
+        monkeypatch.setattr(
+            eager,
+            name,
+            lambda *args, name=name, real=real: (
+                calls.append(name),
+                real(*args),
+            ),
+        )
+    list(
+        load_script('benchmark/ops.py').benchmark_operator(
+            ['operator', 'block_end'],
+            [(1, 64, 3, 3)],
+            rounds=1,
+            compiled=False,
+            backends=['torch'],
+        )
+    )
     assert calls.count('backward') and calls.count('forward')
 
 
 def test_everything_runs_to_its_end_on_a_cpu(tmp_path):
     """So that nothing in it is seen for the first time on a GPU."""
     done = subprocess.run(
-        [sys.executable, FOLDER / 'gpu.py', tmp_path / 'out', '--small',
-         '--device', 'cpu'], capture_output=True, text=True, timeout=900)
-    logs = '\n'.join(log.read_text()[-2000:]
-                     for log in (tmp_path / 'out').glob('*.log'))
+        [
+            sys.executable,
+            FOLDER / 'gpu.py',
+            tmp_path / 'out',
+            '--small',
+            '--device',
+            'cpu',
+        ],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    logs = '\n'.join(
+        log.read_text()[-2000:] for log in (tmp_path / 'out').glob('*.log')
+    )
     assert done.returncode == 0, done.stdout + logs
     page = (tmp_path / 'out/report.md').read_text()
     assert page.count('| done |') == 6
@@ -136,18 +184,29 @@ def test_everything_runs_to_its_end_on_a_cpu(tmp_path):
         assert (tmp_path / f'out/{name}.csv').stat().st_size
         assert imread(tmp_path / f'out/{name}.png').std() > 0
         assert f'({name}.png)' in page
-    for word in ('block_end', 'SGE, ours', 'plain', 'floor', 'inference',
-                 'training', 'bfloat16'):
+    for word in (
+        'block_end',
+        'SGE, ours',
+        'plain',
+        'floor',
+        'inference',
+        'training',
+        'bfloat16',
+    ):
         assert word in page
 
 
 def test_a_step_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch):
     gpu = load_script('benchmark/gpu.py')
-    outcomes = [gpu.run_step(gpu.Step(name, name, 'ops.py', arguments, limit),
-                             tmp_path)
-                for name, arguments, limit in (
-                    ('failing', ['--dtype', 'none'], 100),
-                    ('hanging', ['--device', 'cpu'], 0.01))]
+    outcomes = [
+        gpu.run_step(
+            gpu.Step(name, name, 'ops.py', arguments, limit), tmp_path
+        )
+        for name, arguments, limit in (
+            ('failing', ['--dtype', 'none'], 100),
+            ('hanging', ['--device', 'cpu'], 0.01),
+        )
+    ]
     assert [one.status for one in outcomes] == ['failed', 'timed out']
     assert "invalid choice: 'none'" in outcomes[0].last
     page = gpu.page(outcomes, 'cpu', tmp_path)
@@ -156,13 +215,16 @@ def test_a_step_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch):
 
 def test_a_step_that_does_not_fit_the_total_time_is_skipped(tmp_path, capsys):
     gpu = load_script('benchmark/gpu.py')
-    todo = [gpu.Step(name, name, 'sanitize.py', ['--check', 'none'], limit,
-                     False)
-            for name, limit in (('long', 100), ('short', 50))]
+    todo = [
+        gpu.Step(name, name, 'sanitize.py', ['--check', 'none'], limit, False)
+        for name, limit in (('long', 100), ('short', 50))
+    ]
     outcomes = gpu.run_steps(todo, tmp_path, 1.5, 'cpu')
     assert [one.status for one in outcomes] == ['skipped', 'failed']
-    assert 'does not fit the total of 1.5 minutes' in (
-        tmp_path / 'report.md').read_text()
+    assert (
+        'does not fit the total of 1.5 minutes'
+        in (tmp_path / 'report.md').read_text()
+    )
     assert '00:00 long ... skipped, 0 s (its limit' in capsys.readouterr().out
 
 
@@ -175,26 +237,32 @@ def test_steps_on_a_gpu_have_names_and_scripts_of_their_own():
 def test_the_best_tile_is_the_best_over_all_cases():
     tiles = load_script('benchmark/tiles.py')
     from timing import Spread
+
     results = {}
-    for last, slow in ((False, 2.), (True, 1.1)):
+    for last, slow in ((False, 2.0), (True, 1.1)):
         case = tiles.Case('forward', (1, 8, 4, 6), 2, 'float32', last)
         now, *others = tiles.cuts(case)
-        results[case] = {now: Spread.of([1.])}
+        results[case] = {now: Spread.of([1.0])}
         for cut in others:
-            seconds = .9 if cut == (1024, 8, now.programs) else slow
+            seconds = 0.9 if cut == (1024, 8, now.programs) else slow
             results[case][cut] = Spread.of([seconds])
     assert tiles.recommend(results) == dict(
-        FORWARD_TILE=1024, FORWARD_WARPS=8, PROGRAMS=1024, PROGRAMS_LAST=512)
+        FORWARD_TILE=1024, FORWARD_WARPS=8, PROGRAMS=1024, PROGRAMS_LAST=512
+    )
 
 
-@pytest.mark.parametrize('name, args, words', [
-    ('ops', ['--shape', '2x3x4'], "got '2x3x4'"),
-    ('ops', ['--shape', '2x65x4x4'], 'a multiple of 64 channels'),
-    ('ops', ['--backend', 'fast'], "invalid choice: 'fast'"),
-    ('network', ['--precision', 'half'], "invalid choice: 'half'"),
-])
-def test_tool_refuses_bad_options_before_it_measures(name, args, words,
-                                                     monkeypatch, capsys):
+@pytest.mark.parametrize(
+    'name, args, words',
+    [
+        ('ops', ['--shape', '2x3x4'], "got '2x3x4'"),
+        ('ops', ['--shape', '2x65x4x4'], 'a multiple of 64 channels'),
+        ('ops', ['--backend', 'fast'], "invalid choice: 'fast'"),
+        ('network', ['--precision', 'half'], "invalid choice: 'half'"),
+    ],
+)
+def test_tool_refuses_bad_options_before_it_measures(
+    name, args, words, monkeypatch, capsys
+):
     monkeypatch.setattr('sys.argv', [name, *args])
     with pytest.raises(SystemExit):
         load_script(f'benchmark/{name}.py').main()
@@ -202,8 +270,9 @@ def test_tool_refuses_bad_options_before_it_measures(name, args, words,
 
 
 def test_a_gpu_is_not_measured_where_there_is_none(monkeypatch, tmp_path):
-    monkeypatch.setattr('sys.argv', ['gpu.py', str(tmp_path / 'out'),
-                                     '--device', 'cpu'])
+    monkeypatch.setattr(
+        'sys.argv', ['gpu.py', str(tmp_path / 'out'), '--device', 'cpu']
+    )
     with pytest.raises(SystemExit, match='there is no GPU; say --small'):
         load_script('benchmark/gpu.py').main()
     assert not (tmp_path / 'out').exists()

@@ -1,4 +1,5 @@
 """Every implementation of SGE against float64."""
+
 import itertools
 
 import pytest
@@ -26,29 +27,47 @@ from tests.helpers.operator_cases import (
 )
 
 INF, NAN = float('inf'), float('nan')
-NON_FINITE = [(INF, ), (-INF, ), (NAN, ), (INF, -INF)]
+NON_FINITE = [(INF,), (-INF,), (NAN,), (INF, -INF)]
 
 
 @pytest.mark.parametrize('backend', BACKENDS[:2])
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(n=st.integers(1, 3), groups=st.integers(1, 5), c=st.integers(1, 9),
-       h=st.integers(1, 9), w=st.integers(1, 60), normalize=st.booleans(),
-       residual=st.booleans(), last=st.booleans(),
-       seed=st.integers(0, 2**32 - 1))
-def test_any_shape_agrees_with_the_reference(backend, n, groups, c, h, w,
-                                             normalize, residual, last, seed):
+@given(
+    n=st.integers(1, 3),
+    groups=st.integers(1, 5),
+    c=st.integers(1, 9),
+    h=st.integers(1, 9),
+    w=st.integers(1, 60),
+    normalize=st.booleans(),
+    residual=st.booleans(),
+    last=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_shape_agrees_with_the_reference(
+    backend, n, groups, c, h, w, normalize, residual, last, seed
+):
     case = leaves((n, groups * c, h, w), groups, seed=seed)
     layout = LAST if last and h * w > 1 and groups * c > 1 else NORMAL
-    assert_agrees(case, groups, backend, residual, 1e-8, normalize=normalize,
-                  layout=layout)
+    assert_agrees(
+        case,
+        groups,
+        backend,
+        residual,
+        1e-8,
+        normalize=normalize,
+        layout=layout,
+    )
 
 
 VIEWS = {
     'whole': lambda x: x,
     'channels last': lambda x: x.contiguous(memory_format=LAST),
-    'sliced': lambda x: torch.cat([x, x + 1], 3)[..., ::2].contiguous()
-    .repeat_interleave(2, 3)[..., ::2],
-    'channels of more': lambda x: torch.cat([x + 1, x], 1)[:, x.shape[1]:],
+    'sliced': lambda x: (
+        torch.cat([x, x + 1], 3)[..., ::2]
+        .contiguous()
+        .repeat_interleave(2, 3)[..., ::2]
+    ),
+    'channels of more': lambda x: torch.cat([x + 1, x], 1)[:, x.shape[1] :],
     'transposed': lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
     'expanded': lambda x: x[:1].expand_as(x),
 }
@@ -71,21 +90,28 @@ def test_triton_agrees_on_any_input_with_the_reference(backend, data):
 
 
 def check_any_input(backend, data, most):
-    dtype = data.draw(st.sampled_from(
-        [dtype for dtype in TOLERANCE if takes(backend, dtype)]))
+    dtype = data.draw(
+        st.sampled_from(
+            [dtype for dtype in TOLERANCE if takes(backend, dtype)]
+        )
+    )
     groups, c = (data.draw(st.integers(1, most)) for _ in range(2))
     # Of two positions the normalisation makes +1 and -1 of any difference,
     # also of one below what a short type can tell.
     least = 1 if dtype == torch.float64 else 3
     h, w = (data.draw(st.integers(least, most)) for _ in range(2))
     n = data.draw(st.integers(0, 3))
-    view, view_of_grad = (VIEWS[data.draw(st.sampled_from(list(VIEWS)))]
-                          for _ in range(2))
+    view, view_of_grad = (
+        VIEWS[data.draw(st.sampled_from(list(VIEWS)))] for _ in range(2)
+    )
     residual = data.draw(st.booleans())
-    *case, grad = leaves((n, groups * c, h, w), groups, dtype,
-                         data.draw(st.integers(0, 2**32 - 1)))
-    case = [tensor if i > 1 else view(tensor)
-            for i, tensor in enumerate(case)]
+    *case, grad = leaves(
+        (n, groups * c, h, w),
+        groups,
+        dtype,
+        data.draw(st.integers(0, 2**32 - 1)),
+    )
+    case = [tensor if i > 1 else view(tensor) for i, tensor in enumerate(case)]
     grad = view_of_grad(grad)
     used = [0, 1, 2, 3, 4, 5] if residual else [0, 2, 3]
     wanting = [i for i in used if data.draw(st.booleans())]
@@ -98,32 +124,54 @@ def check_any_input(backend, data, most):
             tensors[i].requires_grad_()
         x, identity, weight, bias, scale, shift = tensors
         with use_backend(backend):
-            y = (spatial_group_enhance_residual(
-                x, identity, weight, bias, groups,
-                norm=FixedNorm(scale, shift))
-                if residual else spatial_group_enhance(x, weight, bias,
-                                                       groups))
+            y = (
+                spatial_group_enhance_residual(
+                    x,
+                    identity,
+                    weight,
+                    bias,
+                    groups,
+                    norm=FixedNorm(scale, shift),
+                )
+                if residual
+                else spatial_group_enhance(x, weight, bias, groups)
+            )
             assert y.requires_grad == bool(wanting)
-            gradients = torch.autograd.grad(
-                y, [tensors[i] for i in wanting], grad.to(y)
-            ) if wanting else []
+            gradients = (
+                torch.autograd.grad(
+                    y, [tensors[i] for i in wanting], grad.to(y)
+                )
+                if wanting
+                else []
+            )
         return [tensor.detach().cpu().double() for tensor in (y, *gradients)]
 
     tolerance = 2 * TOLERANCE[dtype]
     for a, b in zip(outcome(backend), outcome('reference', torch.float64)):
         torch.testing.assert_close(
-            a, b, rtol=tolerance,
-            atol=tolerance * max([1., *b.abs().flatten().tolist()]))
+            a,
+            b,
+            rtol=tolerance,
+            atol=tolerance * max([1.0, *b.abs().flatten().tolist()]),
+        )
 
 
 @pytest.mark.parametrize('backend', BACKENDS[2:3])
-@pytest.mark.parametrize('shape, groups', [
-    ((2, 12, 7, 9), 3), ((1, 6, 1, 1), 2), ((1, 64, 5, 5), 1),
-    ((1, 5, 33, 70), 5), ((1, 48, 9, 31), 2)])
+@pytest.mark.parametrize(
+    'shape, groups',
+    [
+        ((2, 12, 7, 9), 3),
+        ((1, 6, 1, 1), 2),
+        ((1, 64, 5, 5), 1),
+        ((1, 5, 33, 70), 5),
+        ((1, 48, 9, 31), 2),
+    ],
+)
 @pytest.mark.parametrize('residual', [False, True])
 @pytest.mark.parametrize('normalize', [False, True])
-def test_triton_agrees_with_the_reference(backend, shape, groups, residual,
-                                          normalize):
+def test_triton_agrees_with_the_reference(
+    backend, shape, groups, residual, normalize
+):
     case = leaves(shape, groups, torch.float32)
     assert_agrees(case, groups, backend, residual, 2e-5, normalize=normalize)
 
@@ -132,16 +180,23 @@ def test_triton_agrees_with_the_reference(backend, shape, groups, residual,
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('layout', [NORMAL, LAST])
 @pytest.mark.parametrize('residual', [False, True])
-def test_every_dtype_and_layout_agrees_with_float64(backend, dtype, layout,
-                                                    residual):
+def test_every_dtype_and_layout_agrees_with_float64(
+    backend, dtype, layout, residual
+):
     if not takes(backend, dtype):
         pytest.skip(f'{backend} does not take {dtype}')
-    assert_agrees(leaves((2, 12, 13, 17), 3, dtype), 3, backend, residual,
-                  TOLERANCE[dtype], layout=layout)
+    assert_agrees(
+        leaves((2, 12, 13, 17), 3, dtype),
+        3,
+        backend,
+        residual,
+        TOLERANCE[dtype],
+        layout=layout,
+    )
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('fill', [0., 1., -3., 1234.567])
+@pytest.mark.parametrize('fill', [0.0, 1.0, -3.0, 1234.567])
 def test_constant_maps_have_no_similarity(backend, fill):
     case = leaves((2, 12, 6, 7), 3, torch.float32)
     case[0] = torch.full_like(case[0], fill)
@@ -149,17 +204,23 @@ def test_constant_maps_have_no_similarity(backend, fill):
     gate = case[3].double().sigmoid().repeat_interleave(4, 1)
     torch.testing.assert_close(y, case[0].double() * gate, rtol=2e-6, atol=0)
     assert not grad_w.any()
-    torch.testing.assert_close(grad_x, case[6].double() * gate, rtol=1e-5,
-                               atol=1e-6)
+    torch.testing.assert_close(
+        grad_x, case[6].double() * gate, rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize('backend', BACKENDS[2:3])
-def test_large_constant_maps_have_no_similarity_in_triton(backend,
-                                                          monkeypatch):
+def test_large_constant_maps_have_no_similarity_in_triton(
+    backend, monkeypatch
+):
     """A program then sums hundreds of tiles."""
     from sge_mmdet.ops.triton import plan
-    for name, value in (('FORWARD_TILE', 64), ('BACKWARD_TILE', 64),
-                        ('PROGRAMS', 1)):
+
+    for name, value in (
+        ('FORWARD_TILE', 64),
+        ('BACKWARD_TILE', 64),
+        ('PROGRAMS', 1),
+    ):
         monkeypatch.setattr(plan, name, value)
     case = leaves((1, 4, 64, 64), 1, torch.float32)
     case[0] = torch.full_like(case[0], 0.7)
@@ -182,16 +243,20 @@ def test_gates_saturate_without_overflow(backend):
     case = leaves((1, 8, 9, 9), 2, torch.float32)
     case[2], case[3] = case[2] * 1e4, case[3] * 1e4
     for residual in False, True:
-        assert all(tensor.isfinite().all() for tensor in
-                   run(case, 2, backend, residual))
+        assert all(
+            tensor.isfinite().all()
+            for tensor in run(case, 2, backend, residual)
+        )
 
 
 @pytest.mark.parametrize('backend', BACKENDS[1:])
 @pytest.mark.parametrize('residual', [False, True])
-@pytest.mark.parametrize('shape, groups', [((2, 12, 9, 9), 3),
-                                           ((1, 256, 8, 8), 2)])
-def test_float16_at_the_limits_of_its_range_stays_finite(backend, residual,
-                                                         shape, groups):
+@pytest.mark.parametrize(
+    'shape, groups', [((2, 12, 9, 9), 3), ((1, 256, 8, 8), 2)]
+)
+def test_float16_at_the_limits_of_its_range_stays_finite(
+    backend, residual, shape, groups
+):
     case = leaves(shape, groups, torch.float16)
     limit = torch.finfo(torch.float16).max
     case[0] = ((case[0].double() / 4).clamp(-1, 1) * limit).half()
@@ -214,20 +279,29 @@ def test_results_do_not_change_from_run_to_run(backend):
 def test_first_and_second_gradients_pass_gradcheck(backend, normalize):
     *tensors, _ = leaves((2, 6, 4, 3), 3)
     x, identity, weight, bias, scale, shift = (
-        tensor.requires_grad_() for tensor in tensors)
+        tensor.requires_grad_() for tensor in tensors
+    )
 
     def plain(*args):
         return spatial_group_enhance(*args, 3, normalize=normalize)
 
     def residual(x, identity, weight, bias, scale, shift):
         return spatial_group_enhance_residual(
-            x, identity, weight, bias, 3, 1e-5, normalize,
-            fixed_norm(scale, shift))
+            x,
+            identity,
+            weight,
+            bias,
+            3,
+            1e-5,
+            normalize,
+            fixed_norm(scale, shift),
+        )
 
     with use_backend(backend):
-        for function, args in ((plain, (x, weight, bias)),
-                               (residual, (x, identity, weight, bias, scale,
-                                           shift))):
+        for function, args in (
+            (plain, (x, weight, bias)),
+            (residual, (x, identity, weight, bias, scale, shift)),
+        ):
             assert torch.autograd.gradcheck(function, args)
             assert torch.autograd.gradgradcheck(function, args)
 
@@ -238,16 +312,28 @@ def test_third_derivatives_are_those_of_the_reference(residual):
     for backend in 'torch', 'reference':
         *tensors, grad = leaves((1, 6, 4, 3), 3)
         x, identity, weight, bias, scale, shift = (
-            tensor.requires_grad_() for tensor in tensors)
+            tensor.requires_grad_() for tensor in tensors
+        )
         with use_backend(backend):
-            y = spatial_group_enhance_residual(
-                x, identity, weight, bias, 3, 1e-5, True,
-                fixed_norm(scale, shift)
-            ) if residual else spatial_group_enhance(x, weight, bias, 3)
+            y = (
+                spatial_group_enhance_residual(
+                    x,
+                    identity,
+                    weight,
+                    bias,
+                    3,
+                    1e-5,
+                    True,
+                    fixed_norm(scale, shift),
+                )
+                if residual
+                else spatial_group_enhance(x, weight, bias, 3)
+            )
             value = (y * grad).sum()
             for _ in range(3):
-                gradients = torch.autograd.grad(value, (x, weight),
-                                                create_graph=True)
+                gradients = torch.autograd.grad(
+                    value, (x, weight), create_graph=True
+                )
                 value = sum((g**2).sum() for g in gradients)
         results.append(gradients)
     for got, want in zip(*results):
@@ -261,9 +347,11 @@ def test_forward_mode_and_function_transforms_are_right():
         return spatial_group_enhance(x, weight, bias, 3)
 
     def results():
-        return [torch.func.jvp(function, (x, ), (direction, ))[1],
-                torch.func.grad(lambda x: function(x).pow(2).sum())(x),
-                torch.func.vmap(function)(torch.stack([x, 2 * x]))]
+        return [
+            torch.func.jvp(function, (x,), (direction,))[1],
+            torch.func.grad(lambda x: function(x).pow(2).sum())(x),
+            torch.func.vmap(function)(torch.stack([x, 2 * x])),
+        ]
 
     got = results()
     with use_backend('reference'):
@@ -277,16 +365,17 @@ def test_forward_mode_and_function_transforms_are_right():
 @pytest.mark.parametrize('backend', BACKENDS[:3])
 @pytest.mark.parametrize('residual', [False, True])
 @pytest.mark.parametrize('normalize', [True, False])
-def test_non_finite_input_gives_what_the_reference_gives(backend, residual,
-                                                         normalize):
+def test_non_finite_input_gives_what_the_reference_gives(
+    backend, residual, normalize
+):
     """Every argument in turn holds infinities or NaN, at the first position,
     which sums are taken relative to, or at another."""
     # Triton's interpreter is slow.
-    dtypes = [torch.float32, torch.bfloat16][:1 + (backend != 'triton')]
+    dtypes = [torch.float32, torch.bfloat16][: 1 + (backend != 'triton')]
     for dtype in dtypes:
         for which, values, place in itertools.product(
-                range(7), NON_FINITE[-4 if backend != 'triton' else -2:],
-                (0, -2)):
+            range(7), NON_FINITE[-4 if backend != 'triton' else -2 :], (0, -2)
+        ):
             if not residual and which in (1, 4, 5):
                 continue
             case = leaves((1, 6, 3, 5), 2, dtype)
@@ -301,5 +390,9 @@ def test_non_finite_input_gives_what_the_reference_gives(backend, residual,
                 finite = b.isfinite()
                 assert torch.equal(a.isfinite(), finite), about
                 torch.testing.assert_close(
-                    a[finite], b[finite], rtol=20 * TOLERANCE[dtype],
-                    atol=20 * TOLERANCE[dtype], msg=about)
+                    a[finite],
+                    b[finite],
+                    rtol=20 * TOLERANCE[dtype],
+                    atol=20 * TOLERANCE[dtype],
+                    msg=about,
+                )

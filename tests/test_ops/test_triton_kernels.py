@@ -1,4 +1,5 @@
 """What the Triton kernels are compiled to and for, without a GPU."""
+
 import csv
 import os
 import random
@@ -11,8 +12,9 @@ import torch
 
 from tests.helpers.operator_cases import HAS_TRITON
 
-pytestmark = pytest.mark.skipif(not HAS_TRITON,
-                                reason='Triton 3 is not installed')
+pytestmark = pytest.mark.skipif(
+    not HAS_TRITON, reason='Triton 3 is not installed'
+)
 TOOL = Path(__file__).parents[2] / 'tools/dev/inspect_kernels.py'
 # Widest load that the alignment of the rows of 25 * 42 values allows.
 NARROW = dict(fp32='8', fp16='4', bf16='4')
@@ -25,7 +27,11 @@ def compiled(tmp_path_factory):
     env.pop('TRITON_INTERPRET', None)
     done = subprocess.run(
         [sys.executable, TOOL, '--quick', '--out', folder / 'kernels.csv'],
-        capture_output=True, text=True, env=env, check=False)
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     with open(folder / 'kernels.csv', newline='') as file:
         return list(csv.DictReader(file))
@@ -33,12 +39,18 @@ def compiled(tmp_path_factory):
 
 def test_kernels_compile_for_three_generations_of_gpus(compiled):
     assert {line['sm'] for line in compiled} == {'80', '90', '100'}
-    assert {(line['stage'], line['layout']) for line in compiled
-            if line['kernel'] == 'forward'} == {
-        (str(stage), layout) for stage in (1, 2, 3, 4)
-        for layout in ('NCHW', 'NHWC')}
-    assert {line['stage'] for line in compiled
-            if line['kernel'] == 'backward'} == set('1234')
+    assert {
+        (line['stage'], line['layout'])
+        for line in compiled
+        if line['kernel'] == 'forward'
+    } == {
+        (str(stage), layout)
+        for stage in (1, 2, 3, 4)
+        for layout in ('NCHW', 'NHWC')
+    }
+    assert {
+        line['stage'] for line in compiled if line['kernel'] == 'backward'
+    } == set('1234')
 
 
 def test_kernels_keep_everything_in_at_most_128_registers(compiled):
@@ -52,8 +64,10 @@ def test_maps_are_read_and_written_as_wide_as_rows_are_aligned(compiled):
         wide = '16'
         if line['stage'] == '4' and line['layout'] == 'NCHW':
             wide = NARROW[line['dtype']]
-        loads, stores = ({access.split(':')[0] for access in line[of].split()}
-                         for of in ('map_loads', 'map_stores'))
+        loads, stores = (
+            {access.split(':')[0] for access in line[of].split()}
+            for of in ('map_loads', 'map_stores')
+        )
         assert loads == {wide}, line
         # Some versions of Triton do not say which line a store comes from.
         assert stores <= {wide}, line
@@ -63,12 +77,18 @@ def sizes_of_images(numbers, least, images=2):
     """Return the padded height and width of a batch of a detection set."""
     heights, widths = [], []
     for _ in range(images):
-        ratio = numbers.choice([4 / 3] * 6 + [3 / 2] * 5 + [16 / 9, 1.]
-                               + [3 / 4] * 3 + [2 / 3] * 2
-                               + [numbers.uniform(.5, 2.1)] * 3)
+        ratio = numbers.choice(
+            [4 / 3] * 6
+            + [3 / 2] * 5
+            + [16 / 9, 1.0]
+            + [3 / 4] * 3
+            + [2 / 3] * 2
+            + [numbers.uniform(0.5, 2.1)] * 3
+        )
         short = numbers.choice(least)
-        height, width = ((short, short * ratio) if ratio >= 1 else
-                         (short / ratio, short))
+        height, width = (
+            (short, short * ratio) if ratio >= 1 else (short / ratio, short)
+        )
         factor = min(1, 1333 / max(width, height))
         heights.append(height * factor)
         widths.append(width * factor)
@@ -83,12 +103,14 @@ def kernels_of_a_training(least, item, last):
     first stage is frozen, as usual.
     """
     from sge_mmdet.ops.triton.plan import backward_plan, forward_plan
+
     numbers = random.Random(0)
     met = {}
     for iteration in range(20000):
         height, width = sizes_of_images(numbers, least)
-        for stage, plans in enumerate([(forward_plan, )]
-                                      + 3 * [(forward_plan, backward_plan)]):
+        for stage, plans in enumerate(
+            [(forward_plan,)] + 3 * [(forward_plan, backward_plan)]
+        ):
             stride, channels = 4 << stage, 256 << stage
             shape = 2, channels, height // stride, width // stride
             for make_plan in plans:
@@ -98,10 +120,16 @@ def kernels_of_a_training(least, item, last):
     return met
 
 
-@pytest.mark.parametrize('least', [
-    pytest.param([800], id='800'),
-    pytest.param([480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800],
-                 id='multi-scale')])
+@pytest.mark.parametrize(
+    'least',
+    [
+        pytest.param([800], id='800'),
+        pytest.param(
+            [480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800],
+            id='multi-scale',
+        ),
+    ],
+)
 def test_a_training_compiles_few_kernels_and_these_at_once(least):
     for item, last in ((4, False), (2, False), (4, True), (2, True)):
         met = kernels_of_a_training(least, item, last)
@@ -111,30 +139,54 @@ def test_a_training_compiles_few_kernels_and_these_at_once(least):
 
 def test_no_number_of_a_kernel_is_compiled_into_it():
     from sge_mmdet.ops.triton import backward_kernel, forward_kernel
-    for module, name in ((forward_kernel, 'forward_kernel'),
-                         (backward_kernel, 'backward_kernel')):
+
+    for module, name in (
+        (forward_kernel, 'forward_kernel'),
+        (backward_kernel, 'backward_kernel'),
+    ):
         with open(module.__file__) as file:
             source = file.read()
-        head = source[source.index(f'def {name}('):].split('"""')[0]
-        arguments = [part.split('(')[-1].split(')')[0].strip()
-                     for part in head.split(',')]
-        pointers = {'x', 'y', 'work', 'turns', 'mean', 'spread', 'weight',
-                    'bias', 'scale', 'shift', 'identity', 'running_mean',
-                    'running_var'}
-        numbers = [argument for argument in arguments
-                   if ':' not in argument and argument not in pointers
-                   and not argument.startswith('grad_')
-                   and not argument.endswith('eps')]
+        head = source[source.index(f'def {name}(') :].split('"""')[0]
+        arguments = [
+            part.split('(')[-1].split(')')[0].strip()
+            for part in head.split(',')
+        ]
+        pointers = {
+            'x',
+            'y',
+            'work',
+            'turns',
+            'mean',
+            'spread',
+            'weight',
+            'bias',
+            'scale',
+            'shift',
+            'identity',
+            'running_mean',
+            'running_var',
+        }
+        numbers = [
+            argument
+            for argument in arguments
+            if ':' not in argument
+            and argument not in pointers
+            and not argument.startswith('grad_')
+            and not argument.endswith('eps')
+        ]
         assert set(numbers) == set(module.SIZES)
 
 
 def test_maps_that_no_tile_holds_are_left_to_other_backends():
     from sge_mmdet.ops import triton
+
     for shape, groups, taken in (
-            ((1, 2048, 4, 4), 1, False), ((1, 2048, 4, 4), 8, True),
-            ((1, 256, 4096, 4096), 1, False),
-            ((1, 256, 4096, 4096), 64, True),
-            ((64, 256, 1024, 1024), 64, True),
-            ((2**20, 64, 1, 1), 64, False)):
+        ((1, 2048, 4, 4), 1, False),
+        ((1, 2048, 4, 4), 8, True),
+        ((1, 256, 4096, 4096), 1, False),
+        ((1, 256, 4096, 4096), 64, True),
+        ((64, 256, 1024, 1024), 64, True),
+        ((2**20, 64, 1, 1), 64, False),
+    ):
         x = torch.empty(shape, device='meta')
         assert triton.takes(x, groups) is taken, (shape, groups)

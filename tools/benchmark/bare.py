@@ -4,14 +4,17 @@ Scripts import this before ``sge_mmdet``, which imports MMDetection where it
 is installed. MMDetection imports mmcv's wrappers of its operators; without
 the operators they then do so as well, and a call of one fails.
 """
+
 import importlib.util
 from types import ModuleType
 
 
 def has_operators() -> bool:
     """Return whether mmcv's compiled operators are installed."""
-    return (importlib.util.find_spec('mmcv') is not None
-            and importlib.util.find_spec('mmcv._ext') is not None)
+    return (
+        importlib.util.find_spec('mmcv') is not None
+        and importlib.util.find_spec('mmcv._ext') is not None
+    )
 
 
 class _Missing(ModuleType):
@@ -22,8 +25,11 @@ class _Missing(ModuleType):
             raise AttributeError(name)
 
         def call(*_: object, **__: object) -> None:
-            raise RuntimeError(f'mmcv was installed without its operator '
-                               f'{name}: pip install mmcv==2.1.0')
+            raise RuntimeError(
+                f'mmcv was installed without its operator '
+                f'{name}: pip install mmcv==2.1.0'
+            )
+
         return call
 
 

@@ -5,6 +5,7 @@ Memory that results are written to is filled with NaN before, and every case
 is repeated: results have to be the same to the last bit. It needs PyTorch, and
 Triton on a GPU, and nothing else.
 """
+
 import argparse
 import sys
 from itertools import product
@@ -29,12 +30,18 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 TOLERANCE = dict(float32=1e-4, float16=4e-3, bfloat16=3e-2)
 # Shape and groups: the stages of a ResNet-50, few and many groups, sizes that
 # fit no tile, one position.
-CASES = (((2, 256, 200, 336), 64), ((2, 512, 100, 168), 64),
-         ((2, 1024, 50, 84), 64), ((2, 2048, 25, 42), 64),
-         ((1, 2048, 100, 168), 1), ((3, 96, 57, 31), 96),
-         ((1, 288, 13, 21), 48), ((2, 64, 1, 1), 8), ((1, 7, 800, 1344), 7))
-SMALL_CASES = (((2, 64, 20, 33), 16), ((1, 96, 13, 21), 3),
-               ((2, 64, 1, 1), 8))
+CASES = (
+    ((2, 256, 200, 336), 64),
+    ((2, 512, 100, 168), 64),
+    ((2, 1024, 50, 84), 64),
+    ((2, 2048, 25, 42), 64),
+    ((1, 2048, 100, 168), 1),
+    ((3, 96, 57, 31), 96),
+    ((1, 288, 13, 21), 48),
+    ((2, 64, 1, 1), 8),
+    ((1, 7, 800, 1344), 7),
+)
+SMALL_CASES = (((2, 64, 20, 33), 16), ((1, 96, 13, 21), 3), ((2, 64, 1, 1), 8))
 Results = List[Tensor]
 
 
@@ -53,16 +60,26 @@ def run(tensors: List[Tensor], groups: int) -> Results:
     if rest:
         identity, scale, shift = rest
         y = spatial_group_enhance_residual(
-            x, identity, weight, bias, groups,
-            norm=FixedNorm(scale, shift, *tensors[6:]))
+            x,
+            identity,
+            weight,
+            bias,
+            groups,
+            norm=FixedNorm(scale, shift, *tensors[6:]),
+        )
     else:
         y = spatial_group_enhance(x, weight, bias, groups)
     return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
 
 
-def new_tensors(shape: Tuple[int, ...], groups: int, is_block_end: bool,
-                dtype: torch.dtype, layout: torch.memory_format,
-                device: torch.device) -> List[Tensor]:
+def new_tensors(
+    shape: Tuple[int, ...],
+    groups: int,
+    is_block_end: bool,
+    dtype: torch.dtype,
+    layout: torch.memory_format,
+    device: torch.device,
+) -> List[Tensor]:
     """Return random tensors for :func:`run`.
 
     Args:
@@ -76,8 +93,9 @@ def new_tensors(shape: Tuple[int, ...], groups: int, is_block_end: bool,
     torch.manual_seed(0)
 
     def new_map() -> Tensor:
-        return torch.randn(shape, device=device).to(dtype,
-                                                    memory_format=layout)
+        return torch.randn(shape, device=device).to(
+            dtype, memory_format=layout
+        )
 
     weight, bias = torch.randn((2, 1, groups, 1, 1), device=device)
     more = []
@@ -96,8 +114,10 @@ def fill_free_memory(like: Tensor) -> None:
         like (Tensor): Of the size of maps.
     """
     held = [torch.full_like(like, torch.nan) for _ in range(4)]
-    held += [like.new_full((size, ), torch.nan, dtype=torch.float32)
-             for size in (16, 512, 4096, 65536, 2**20)]
+    held += [
+        like.new_full((size,), torch.nan, dtype=torch.float32)
+        for size in (16, 512, 4096, 65536, 2**20)
+    ]
     del held
 
 
@@ -108,17 +128,18 @@ def errors(got: Results, want: Results) -> float:
         got (list[Tensor]): Results.
         want (list[Tensor]): The same in float64.
     """
-    worst = 0.
+    worst = 0.0
     for a, b in zip(got, want):
-        scale = max(1., float(b.abs().max())) if b.numel() else 1.
+        scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0
         error = float((a.double() - b).abs().max()) / scale
         # NaN compares false and is therefore kept.
         worst = worst if error <= worst else error
     return worst
 
 
-def check(device: str, dtypes: List[str], repeats: int, small: bool,
-          parts: List[str]) -> Iterator[tuple]:
+def check(
+    device: str, dtypes: List[str], repeats: int, small: bool, parts: List[str]
+) -> Iterator[tuple]:
     """Check case by case.
 
     Args:
@@ -133,45 +154,84 @@ def check(device: str, dtypes: List[str], repeats: int, small: bool,
         is small enough, and whether repeats are equal.
     """
     where = torch.device(device)
-    for (shape, groups), part, dtype, layout in tqdm(list(product(
-            SMALL_CASES if small else CASES, parts, dtypes, LAYOUTS))):
-        tensors = new_tensors(shape, groups, part == 'block_end',
-                              getattr(torch, dtype), layout, where)
+    for (shape, groups), part, dtype, layout in tqdm(
+        list(product(SMALL_CASES if small else CASES, parts, dtypes, LAYOUTS))
+    ):
+        tensors = new_tensors(
+            shape,
+            groups,
+            part == 'block_end',
+            getattr(torch, dtype),
+            layout,
+            where,
+        )
         fill_free_memory(tensors[0])
         got = run(tensors, groups)
         with use_backend('reference'):
             want = run([tensor.double() for tensor in tensors], groups)
         error = errors(got, want)
         del want
-        same = all(torch.equal(a, b) for _ in range(repeats - 1)
-                   for a, b in zip(run(tensors, groups)[:1], got[:1]))
-        yield (part, 'x'.join(map(str, shape)), groups, dtype,
-               'NCHW' if layout == LAYOUTS[0] else 'NHWC',
-               backend_for(tensors[0], groups), f'{error:.1e}',
-               error <= TOLERANCE[dtype], same)
+        same = all(
+            torch.equal(a, b)
+            for _ in range(repeats - 1)
+            for a, b in zip(run(tensors, groups)[:1], got[:1])
+        )
+        yield (
+            part,
+            'x'.join(map(str, shape)),
+            groups,
+            dtype,
+            'NCHW' if layout == LAYOUTS[0] else 'NHWC',
+            backend_for(tensors[0], groups),
+            f'{error:.1e}',
+            error <= TOLERANCE[dtype],
+            same,
+        )
 
 
 def main() -> None:
     """Print a row a case; fail if one is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', default='cuda' if
-                        torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--dtype', nargs='+', default=list(DTYPES),
-                        choices=DTYPES)
-    parser.add_argument('--part', nargs='+', default=['operator', 'block_end'],
-                        choices=['operator', 'block_end'])
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
+    parser.add_argument(
+        '--dtype', nargs='+', default=list(DTYPES), choices=DTYPES
+    )
+    parser.add_argument(
+        '--part',
+        nargs='+',
+        default=['operator', 'block_end'],
+        choices=['operator', 'block_end'],
+    )
     parser.add_argument('--repeats', type=int, default=10)
-    parser.add_argument('--small', action='store_true',
-                        help='small maps, for a CPU')
+    parser.add_argument(
+        '--small', action='store_true', help='small maps, for a CPU'
+    )
     args = parser.parse_args()
-    rows = list(check(args.device, args.dtype, args.repeats, args.small,
-                      args.part))
-    print(Table(['part', 'shape', 'groups', 'dtype', 'layout', 'backend',
-                 'error', 'right', 'repeatable'],
-                [[*map(str, row)] for row in rows]).text())
+    rows = list(
+        check(args.device, args.dtype, args.repeats, args.small, args.part)
+    )
+    print(
+        Table(
+            [
+                'part',
+                'shape',
+                'groups',
+                'dtype',
+                'layout',
+                'backend',
+                'error',
+                'right',
+                'repeatable',
+            ],
+            [[*map(str, row)] for row in rows],
+        ).text()
+    )
     wrong = [row for row in rows if not (row[-2] and row[-1])]
-    sys.exit(f'error: {len(wrong)} of {len(rows)} cases are wrong'
-             if wrong else 0)
+    sys.exit(
+        f'error: {len(wrong)} of {len(rows)} cases are wrong' if wrong else 0
+    )
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ the page says so; --only runs it later. OUT gets CSV, pictures, a log of each
 step, and one page, report.md. On a machine without a GPU, --small goes through
 all steps on the CPU.
 """
+
 import argparse
 import csv
 import platform
@@ -86,58 +87,169 @@ def steps(device: str, small: bool) -> List[Step]:
     if small:
         few = [*on, '--rounds', '1']
         tiny = ['--size', '64', '96', '--images', '1', '--depth', '18']
-        train = [*on, '--iterations', '2', '--size', '64', '--images', '1',
-                 '--depth', '18']
+        train = [
+            *on,
+            '--iterations',
+            '2',
+            '--size',
+            '64',
+            '--images',
+            '1',
+            '--depth',
+            '18',
+        ]
         return [
-            Step('check', 'Correctness of the kernels', 'check_kernels.py',
-                 [*on, '--small', '--repeats', '2'], 300, False),
+            Step(
+                'check',
+                'Correctness of the kernels',
+                'check_kernels.py',
+                [*on, '--small', '--repeats', '2'],
+                300,
+                False,
+            ),
             Step('sanitize', 'Wrong accesses', 'sanitize.py', [], 300, False),
-            Step('tiles', 'Tiles', 'tiles.py',
-                 [*few, '--small', '--jobs', '1'], 300),
-            Step('ops', 'Operator and end of a block', 'ops.py',
-                 [*few, '--dtype', *DTYPES, '--layout', *LAYOUTS, '--shape',
-                  '1x64x12x20', '--no-compile'], 300),
-            Step('host_time', "Python's time of a call", 'host_time.py',
-                 ['--rounds', '1'], 300),
+            Step(
+                'tiles',
+                'Tiles',
+                'tiles.py',
+                [*few, '--small', '--jobs', '1'],
+                300,
+            ),
+            Step(
+                'ops',
+                'Operator and end of a block',
+                'ops.py',
+                [
+                    *few,
+                    '--dtype',
+                    *DTYPES,
+                    '--layout',
+                    *LAYOUTS,
+                    '--shape',
+                    '1x64x12x20',
+                    '--no-compile',
+                ],
+                300,
+            ),
+            Step(
+                'host_time',
+                "Python's time of a call",
+                'host_time.py',
+                ['--rounds', '1'],
+                300,
+            ),
             Step('network', 'ResNet + FPN', 'network.py', [*few, *tiny], 300),
-            Step('training', 'A short training', 'training.py', train, 300)]
+            Step('training', 'A short training', 'training.py', train, 300),
+        ]
     layouts = ['--layout', 'NCHW', 'NHWC']
     return [
-        *(Step(f'check_{part}_{dtype}', f'Correctness: {part}, {dtype}',
-               'check_kernels.py', [*on, '--dtype', dtype, '--part', part,
-                                    '--repeats', '1000'], 180, False)
-          for part in ('operator', 'block_end') for dtype in DTYPES),
+        *(
+            Step(
+                f'check_{part}_{dtype}',
+                f'Correctness: {part}, {dtype}',
+                'check_kernels.py',
+                [*on, '--dtype', dtype, '--part', part, '--repeats', '1000'],
+                180,
+                False,
+            )
+            for part in ('operator', 'block_end')
+            for dtype in DTYPES
+        ),
         Step('sanitize', 'Wrong accesses', 'sanitize.py', [], 240, False),
         Step('tiles', 'Tiles', 'tiles.py', on, 240),
         Step('host_time', "Python's time of a call", 'host_time.py', [], 60),
-        *(Step(f'ops_{dtype}', f'Operator and end of a block, {dtype}',
-               'ops.py', [*on, '--dtype', dtype, '--layout', *LAYOUTS], 480)
-          for dtype in ('float32', 'float16')),
-        *(_network_step(precision, [*on, *layouts], 360)
-          for precision in ('amp_float16', 'tf32')),
+        *(
+            Step(
+                f'ops_{dtype}',
+                f'Operator and end of a block, {dtype}',
+                'ops.py',
+                [*on, '--dtype', dtype, '--layout', *LAYOUTS],
+                480,
+            )
+            for dtype in ('float32', 'float16')
+        ),
+        *(
+            _network_step(precision, [*on, *layouts], 360)
+            for precision in ('amp_float16', 'tf32')
+        ),
         Step('training', 'A short training', 'training.py', on, 180),
-        Step('check_waiting', 'Correctness: programs that wait',
-             'check_kernels.py', [*on, '--dtype', 'float32', 'float16',
-                                  '--part', 'block_end', '--repeats', '1000'],
-             240, False, WAITING),
-        Step('ops_waiting', 'Operator and end of a block, programs that wait',
-             'ops.py', [*on, '--dtype', 'float32', 'float16', '--layout',
-                        *LAYOUTS, '--no-compile'], 300, env=WAITING),
-        Step('ops_bfloat16', 'Operator and end of a block, bfloat16', 'ops.py',
-             [*on, '--dtype', 'bfloat16', '--layout', *LAYOUTS,
-              '--no-compile'], 300),
-        *(_network_step(precision, [*on, *layouts], 360)
-          for precision in ('amp_bfloat16', 'float32')),
-        Step('network_compiled', 'ResNet + FPN, compiled', 'network.py',
-             [*on, '--precision', 'amp_float16', '--layout', 'NHWC',
-              '--compile'], 480),
-        Step('training_amp', 'A short training in bfloat16', 'training.py',
-             [*on, '--amp'], 180)]
+        Step(
+            'check_waiting',
+            'Correctness: programs that wait',
+            'check_kernels.py',
+            [
+                *on,
+                '--dtype',
+                'float32',
+                'float16',
+                '--part',
+                'block_end',
+                '--repeats',
+                '1000',
+            ],
+            240,
+            False,
+            WAITING,
+        ),
+        Step(
+            'ops_waiting',
+            'Operator and end of a block, programs that wait',
+            'ops.py',
+            [
+                *on,
+                '--dtype',
+                'float32',
+                'float16',
+                '--layout',
+                *LAYOUTS,
+                '--no-compile',
+            ],
+            300,
+            env=WAITING,
+        ),
+        Step(
+            'ops_bfloat16',
+            'Operator and end of a block, bfloat16',
+            'ops.py',
+            [*on, '--dtype', 'bfloat16', '--layout', *LAYOUTS, '--no-compile'],
+            300,
+        ),
+        *(
+            _network_step(precision, [*on, *layouts], 360)
+            for precision in ('amp_bfloat16', 'float32')
+        ),
+        Step(
+            'network_compiled',
+            'ResNet + FPN, compiled',
+            'network.py',
+            [
+                *on,
+                '--precision',
+                'amp_float16',
+                '--layout',
+                'NHWC',
+                '--compile',
+            ],
+            480,
+        ),
+        Step(
+            'training_amp',
+            'A short training in bfloat16',
+            'training.py',
+            [*on, '--amp'],
+            180,
+        ),
+    ]
 
 
 def _network_step(precision: str, arguments: List[str], seconds: int) -> Step:
-    return Step(f'network_{precision}', f'ResNet + FPN, {precision}',
-                'network.py', ['--precision', precision, *arguments], seconds)
+    return Step(
+        f'network_{precision}',
+        f'ResNet + FPN, {precision}',
+        'network.py',
+        ['--precision', precision, *arguments],
+        seconds,
+    )
 
 
 def run_step(step: Step, out: Path) -> Outcome:
@@ -152,18 +264,28 @@ def run_step(step: Step, out: Path) -> Outcome:
         arguments += ['--out', str(out / f'{step.name}.csv'), '--overwrite']
     log = out / f'{step.name}.log'
     start = time.monotonic()
-    status = run_script(HERE / step.script, arguments, log, step.seconds,
-                        step.env)
-    lines = [line for line in log.read_text(errors='replace').splitlines()
-             if line.strip()] if log.exists() else []
+    status = run_script(
+        HERE / step.script, arguments, log, step.seconds, step.env
+    )
+    lines = (
+        [
+            line
+            for line in log.read_text(errors='replace').splitlines()
+            if line.strip()
+        ]
+        if log.exists()
+        else []
+    )
     last = lines[-1].rpartition('\r')[2] if lines else ''
     words = {0: 'done', SKIPPED: 'skipped', None: 'timed out'}
-    return Outcome(step, words.get(status, 'failed'),
-                   time.monotonic() - start, last)
+    return Outcome(
+        step, words.get(status, 'failed'), time.monotonic() - start, last
+    )
 
 
-def run_steps(todo: List[Step], out: Path, minutes: float,
-              device: str) -> List[Outcome]:
+def run_steps(
+    todo: List[Step], out: Path, minutes: float, device: str
+) -> List[Outcome]:
     """Run steps one after the other, and write the page after each.
 
     Args:
@@ -178,16 +300,27 @@ def run_steps(todo: List[Step], out: Path, minutes: float,
     outcomes = []
     for step in todo:
         passed = time.monotonic() - start
-        print(f'{passed // 60:02.0f}:{passed % 60:02.0f} {step.title} ...',
-              end=' ', flush=True)
+        print(
+            f'{passed // 60:02.0f}:{passed % 60:02.0f} {step.title} ...',
+            end=' ',
+            flush=True,
+        )
         if passed + step.seconds > 60 * minutes:
-            one = Outcome(step, 'skipped', 0., f'its limit of {step.seconds} s'
-                          f' does not fit the total of {minutes:g} minutes')
+            one = Outcome(
+                step,
+                'skipped',
+                0.0,
+                f'its limit of {step.seconds} s'
+                f' does not fit the total of {minutes:g} minutes',
+            )
         else:
             one = run_step(step, out)
         outcomes.append(one)
-        print(f'{one.status}, {one.seconds:.0f} s'
-              + f' ({one.last})' * (one.status == 'skipped'), flush=True)
+        print(
+            f'{one.status}, {one.seconds:.0f} s'
+            + f' ({one.last})' * (one.status == 'skipped'),
+            flush=True,
+        )
         writer.write(out / 'report.md', page(outcomes, device, out))
     return outcomes
 
@@ -198,21 +331,33 @@ def environment(device: str) -> Table:
     Args:
         device (str): The device.
     """
-    rows = [['device', hardware(device)], ['torch', torch.__version__],
-            ['CUDA of torch', str(torch.version.cuda)],
-            ['Python', platform.python_version()]]
+    rows = [
+        ['device', hardware(device)],
+        ['torch', torch.__version__],
+        ['CUDA of torch', str(torch.version.cuda)],
+        ['Python', platform.python_version()],
+    ]
     try:
         import triton
+
         rows.append(['Triton', triton.__version__])
     except ImportError:
         rows.append(['Triton', 'missing'])
-    rows.append(['operators of mmcv', 'there' if has_operators()
-                 else 'missing'])
+    rows.append(
+        ['operators of mmcv', 'there' if has_operators() else 'missing']
+    )
     try:
         listed = subprocess.run(
-            ['nvidia-smi', '--query-gpu=name,driver_version,clocks.max.sm,'
-             'power.limit,mig.mode.current', '--format=csv,noheader'],
-            capture_output=True, text=True, timeout=60)
+            [
+                'nvidia-smi',
+                '--query-gpu=name,driver_version,clocks.max.sm,'
+                'power.limit,mig.mode.current',
+                '--format=csv,noheader',
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         rows.append(['nvidia-smi', listed.stdout.strip()])
     except (OSError, subprocess.TimeoutExpired):
         rows.append(['nvidia-smi', 'missing'])
@@ -227,11 +372,23 @@ def page(outcomes: List[Outcome], device: str, out: Path) -> str:
         device (str): Where they ran.
         out (Path): Folder with their files.
     """
-    parts = ['# SGE, measured', environment(device).markdown(),
-             f'Command: `tools/benchmark/gpu.py {out.name} --device {device}`',
-             Table(['step', 'status', 'seconds', 'last line'], [
-                 [one.step.title, one.status, f'{one.seconds:.0f}',
-                  one.last[:120]] for one in outcomes]).markdown()]
+    parts = [
+        '# SGE, measured',
+        environment(device).markdown(),
+        f'Command: `tools/benchmark/gpu.py {out.name} --device {device}`',
+        Table(
+            ['step', 'status', 'seconds', 'last line'],
+            [
+                [
+                    one.step.title,
+                    one.status,
+                    f'{one.seconds:.0f}',
+                    one.last[:120],
+                ]
+                for one in outcomes
+            ],
+        ).markdown(),
+    ]
     for one in outcomes:
         section = _section(one.step, device, out)
         if section:
@@ -251,42 +408,73 @@ def _section(step: Step, device: str, out: Path) -> Optional[str]:
     tables = {}
     for row in read_rows(data):
         tables.setdefault(tuple(row.case.values()), []).append(row)
-    return '\n\n'.join([picture, *(rows_table(rows, device).markdown()
-                                   for rows in tables.values())])
+    return '\n\n'.join(
+        [
+            picture,
+            *(rows_table(rows, device).markdown() for rows in tables.values()),
+        ]
+    )
 
 
 def main() -> None:
     """Run the steps; exit with 1 if one did not end well."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--device', default='cuda' if
-                        torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--small', action='store_true',
-                        help='small sizes: does everything run?')
-    parser.add_argument('--only', nargs='+', default=[], metavar='STEP',
-                        help='steps whose names begin so')
-    parser.add_argument('--minutes', type=float, default=29, help='total time;'
-                        ' steps that may take longer than what is left of it '
-                        'are skipped')
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
+    parser.add_argument(
+        '--small',
+        action='store_true',
+        help='small sizes: does everything run?',
+    )
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        default=[],
+        metavar='STEP',
+        help='steps whose names begin so',
+    )
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        default=29,
+        help='total time;'
+        ' steps that may take longer than what is left of it '
+        'are skipped',
+    )
     args = parser.parse_args()
     if torch.device(args.device).type == 'cpu' and not args.small:
-        sys.exit('error: there is no GPU; say --small to go through all '
-                 'steps on the CPU with small sizes')
+        sys.exit(
+            'error: there is no GPU; say --small to go through all '
+            'steps on the CPU with small sizes'
+        )
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         if any(args.out.iterdir()):
             raise FileExistsError(f'{args.out} holds files; name a new folder')
         outcomes = run_steps(
-            [step for step in steps(args.device, args.small) if not args.only
-             or step.name.startswith(tuple(args.only))], args.out,
-            args.minutes, args.device)
+            [
+                step
+                for step in steps(args.device, args.small)
+                if not args.only or step.name.startswith(tuple(args.only))
+            ],
+            args.out,
+            args.minutes,
+            args.device,
+        )
     except OSError as error:
         sys.exit(f'error: {error}')
-    failed = [one.step.name for one in outcomes
-              if one.status in ('failed', 'timed out')]
+    failed = [
+        one.step.name
+        for one in outcomes
+        if one.status in ('failed', 'timed out')
+    ]
     if failed:
-        sys.exit(f'error: {", ".join(failed)} did not end well; see the logs '
-                 f'in {args.out}')
+        sys.exit(
+            f'error: {", ".join(failed)} did not end well; see the logs '
+            f'in {args.out}'
+        )
     print(f'{args.out / "report.md"} has all tables')
 
 

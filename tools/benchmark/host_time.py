@@ -5,6 +5,7 @@ A GPU waits for it where its kernels are shorter. Beside it: a batch norm of
 PyTorch, addition and ReLU, whose kernels work on a map of 30 positions. No GPU
 is needed, but Triton is.
 """
+
 import argparse
 import os
 import sys
@@ -36,8 +37,10 @@ class NoKernel:
 
     def __getitem__(self, grid: tuple) -> Callable[..., None]:
         """Return what launches it."""
+
         def launch(*_: Any, **__: Any) -> None:
             pass
+
         return launch
 
 
@@ -48,12 +51,14 @@ def host_time(rounds: int) -> List[Row]:
         rounds (int): How often 100 calls of each are timed, in turns.
     """
     from sge_mmdet.ops.triton import launch
+
     torch.set_num_threads(1)
     x, identity, grad = torch.randn(3, 2, 64, 5, 6)
     weight, bias = torch.randn(2, 1, GROUPS, 1, 1)
     norm = nn.BatchNorm2d(64).eval()
-    fixed = FixedNorm(norm.weight, norm.bias, norm.running_mean,
-                      norm.running_var, norm.eps)
+    fixed = FixedNorm(
+        norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.eps
+    )
     maps = [x.requires_grad_(), identity.requires_grad_()]
     gates = [weight.requires_grad_(), bias.requires_grad_()]
     affine = [norm.weight, norm.bias]
@@ -63,14 +68,16 @@ def host_time(rounds: int) -> List[Row]:
         torch.autograd.grad(y, [*maps, *affine], grad)
 
     def ours() -> None:
-        y = spatial_group_enhance_residual(x, identity, weight, bias, GROUPS,
-                                           norm=fixed)
+        y = spatial_group_enhance_residual(
+            x, identity, weight, bias, GROUPS, norm=fixed
+        )
         torch.autograd.grad(y, [*maps, *gates, *affine], grad)
 
     calls = {'batch norm, addition and ReLU': plain, 'with SGE, ours': ours}
     times: Dict[str, List[float]] = {name: [] for name in calls}
     with use_backend('triton'), mock.patch.multiple(
-            launch, forward_kernel=NoKernel(), backward_kernel=NoKernel()):
+        launch, forward_kernel=NoKernel(), backward_kernel=NoKernel()
+    ):
         for _ in range(rounds):
             for name, call in calls.items():
                 # Of this process alone: the machine may be shared.
@@ -79,11 +86,15 @@ def host_time(rounds: int) -> List[Row]:
                     call()
                 times[name].append((time.process_time() - start) / CALLS)
     for name, seconds in times.items():
-        print(f'{name}: {1e6 * median(seconds):.0f} us, at least '
-              f'{1e6 * min(seconds):.0f}')
+        print(
+            f'{name}: {1e6 * median(seconds):.0f} us, at least '
+            f'{1e6 * min(seconds):.0f}'
+        )
     case = dict(part='block_end', direction='forward+backward')
-    return [Row(case, name, 'host', Spread.of(seconds), 0)
-            for name, seconds in times.items()]
+    return [
+        Row(case, name, 'host', Spread.of(seconds), 0)
+        for name, seconds in times.items()
+    ]
 
 
 def main() -> None:

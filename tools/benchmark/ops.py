@@ -3,6 +3,7 @@
 
 It needs PyTorch, and Triton on a GPU, and nothing else.
 """
+
 import argparse
 import gc
 import sys
@@ -24,8 +25,12 @@ from sge_mmdet.ops import use_backend
 from sge_mmdet.ops.dispatch import BACKENDS
 
 # Outputs of a ResNet-50's stages for two images of 800 x 1344.
-SHAPES = ((2, 256, 200, 336), (2, 512, 100, 168), (2, 1024, 50, 84),
-          (2, 2048, 25, 42))
+SHAPES = (
+    (2, 256, 200, 336),
+    (2, 512, 100, 168),
+    (2, 1024, 50, 84),
+    (2, 2048, 25, 42),
+)
 PARTS = dict(operator=operator_providers, block_end=block_end_providers)
 PASSES = ('forward', 'forward+backward')
 # A GPU's cache is smaller than this.
@@ -33,12 +38,15 @@ COLD_BYTES = 256 * 2**20
 
 
 def benchmark_operator(
-        parts: Sequence[str] = tuple(PARTS),
-        shapes: Sequence[Tuple[int, int, int, int]] = SHAPES,
-        dtypes: Sequence[torch.dtype] = (torch.float32, ),
-        layouts: Sequence[torch.memory_format] = (torch.contiguous_format, ),
-        device: str = 'cpu', rounds: int = 30, compiled: bool = True,
-        backends: Sequence[str] = ()) -> Iterator[List[Row]]:
+    parts: Sequence[str] = tuple(PARTS),
+    shapes: Sequence[Tuple[int, int, int, int]] = SHAPES,
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
+    layouts: Sequence[torch.memory_format] = (torch.contiguous_format,),
+    device: str = 'cpu',
+    rounds: int = 30,
+    compiled: bool = True,
+    backends: Sequence[str] = (),
+) -> Iterator[List[Row]]:
     """Time and weigh the operator, case by case.
 
     The floor reads and writes what any implementation must.
@@ -64,34 +72,49 @@ def benchmark_operator(
         sets = _tensor_sets(part, shape, dtype, layout, where)
         providers = PARTS[part](sets[0][0], compiled, backends)
         for name in PASSES:
-            case = dict(part=part, shape='x'.join(map(str, shape)),
-                        dtype=str(dtype).split('.')[-1],
-                        layout='NCHW' if layout == torch.contiguous_format
-                        else 'NHWC', direction=name)
-            calls = {provider: _call(*how, sets, name)
-                     for provider, how in providers.items()}
+            case = dict(
+                part=part,
+                shape='x'.join(map(str, shape)),
+                dtype=str(dtype).split('.')[-1],
+                layout='NCHW' if layout == torch.contiguous_format else 'NHWC',
+                direction=name,
+            )
+            calls = {
+                provider: _call(*how, sets, name)
+                for provider, how in providers.items()
+            }
             spreads = time_in_turns(calls, where, rounds, len(sets))
-            weights = {provider: peak_memory(lambda call=call: call(0), where)
-                       for provider, call in calls.items()}
-            yield [Row(case, provider, clock, spread, weights[provider])
-                   for (provider, clock), spread in spreads.items()]
+            weights = {
+                provider: peak_memory(lambda call=call: call(0), where)
+                for provider, call in calls.items()
+            }
+            yield [
+                Row(case, provider, clock, spread, weights[provider])
+                for (provider, clock), spread in spreads.items()
+            ]
         del sets, calls
         gc.collect()
 
 
-def _tensor_sets(part: str, shape: Tuple[int, ...], dtype: torch.dtype,
-                 layout: torch.memory_format,
-                 device: torch.device) -> List[List[Tensor]]:
+def _tensor_sets(
+    part: str,
+    shape: Tuple[int, ...],
+    dtype: torch.dtype,
+    layout: torch.memory_format,
+    device: torch.device,
+) -> List[List[Tensor]]:
     """Return sets of a part's tensors and the gradient of its result."""
     torch.manual_seed(0)
 
     def new_map() -> Tensor:
-        return torch.randn(shape, device=device).to(dtype,
-                                                    memory_format=layout)
+        return torch.randn(shape, device=device).to(
+            dtype, memory_format=layout
+        )
 
     weight, bias = torch.randn((2, 1, GROUPS, 1, 1), device=device)
-    scale, shift, mean, variance = torch.rand((4, shape[1]),
-                                              device=device).add(0.5)
+    scale, shift, mean, variance = torch.rand(
+        (4, shape[1]), device=device
+    ).add(0.5)
     parameters = [weight, bias]
     if part == 'block_end':
         parameters += [scale, shift]
@@ -101,12 +124,19 @@ def _tensor_sets(part: str, shape: Tuple[int, ...], dtype: torch.dtype,
     maps = 2 if part == 'block_end' else 1
     x_bytes = weight.new_empty(shape, device='meta').to(dtype).nbytes
     sets = 1 if device.type == 'cpu' else 1 + COLD_BYTES // (2 * x_bytes)
-    return [[*(new_map().requires_grad_() for _ in range(maps)), *leaves,
-             new_map()] for _ in range(sets)]
+    return [
+        [
+            *(new_map().requires_grad_() for _ in range(maps)),
+            *leaves,
+            new_map(),
+        ]
+        for _ in range(sets)
+    ]
 
 
-def _call(function: Callable, backend: str, sets: List[List[Tensor]],
-          direction: str) -> Callable[[int], object]:
+def _call(
+    function: Callable, backend: str, sets: List[List[Tensor]], direction: str
+) -> Callable[[int], object]:
     def forward(i: int) -> Tensor:
         with torch.no_grad(), use_backend(backend):
             return function(sets[i][:-1])
@@ -117,8 +147,11 @@ def _call(function: Callable, backend: str, sets: List[List[Tensor]],
             y = function(tensors)
             # The floor does not use them all.
             return torch.autograd.grad(
-                y, [tensor for tensor in tensors if tensor.requires_grad],
-                grad_y, allow_unused=True)
+                y,
+                [tensor for tensor in tensors if tensor.requires_grad],
+                grad_y,
+                allow_unused=True,
+            )
 
     return forward if direction == 'forward' else both
 
@@ -126,28 +159,56 @@ def _call(function: Callable, backend: str, sets: List[List[Tensor]],
 def main() -> None:
     """Print the ratios; write them as CSV and draw them if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', default='cuda' if
-                        torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--part', nargs='+', default=list(PARTS),
-                        choices=list(PARTS))
-    parser.add_argument('--dtype', nargs='+', default=['float32'],
-                        choices=['float32', 'float16', 'bfloat16'])
-    parser.add_argument('--shape', nargs='+', default=SHAPES, type=map_shape,
-                        help='such as 2x256x200x336')
-    parser.add_argument('--layout', nargs='+', default=['contiguous_format'],
-                        choices=['contiguous_format', 'channels_last'])
-    parser.add_argument('--backend', nargs='+', default=[],
-                        choices=BACKENDS,
-                        help='implementations to time besides the usual one')
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
+    parser.add_argument(
+        '--part', nargs='+', default=list(PARTS), choices=list(PARTS)
+    )
+    parser.add_argument(
+        '--dtype',
+        nargs='+',
+        default=['float32'],
+        choices=['float32', 'float16', 'bfloat16'],
+    )
+    parser.add_argument(
+        '--shape',
+        nargs='+',
+        default=SHAPES,
+        type=map_shape,
+        help='such as 2x256x200x336',
+    )
+    parser.add_argument(
+        '--layout',
+        nargs='+',
+        default=['contiguous_format'],
+        choices=['contiguous_format', 'channels_last'],
+    )
+    parser.add_argument(
+        '--backend',
+        nargs='+',
+        default=[],
+        choices=BACKENDS,
+        help='implementations to time besides the usual one',
+    )
     parser.add_argument('--rounds', type=int, default=30)
-    parser.add_argument('--no-compile', action='store_true',
-                        help='leave the compiled formula out')
+    parser.add_argument(
+        '--no-compile',
+        action='store_true',
+        help='leave the compiled formula out',
+    )
     add_output_options(parser)
     args = parser.parse_args()
     cases = benchmark_operator(
-        args.part, args.shape, [getattr(torch, dtype) for dtype in args.dtype],
-        [getattr(torch, layout) for layout in args.layout], args.device,
-        args.rounds, not args.no_compile, args.backend)
+        args.part,
+        args.shape,
+        [getattr(torch, dtype) for dtype in args.dtype],
+        [getattr(torch, layout) for layout in args.layout],
+        args.device,
+        args.rounds,
+        not args.no_compile,
+        args.backend,
+    )
     try:
         report(cases, args.device, args.out, args.overwrite)
     except (OSError, ValueError) as error:
@@ -160,7 +221,8 @@ def map_shape(text: str) -> Tuple[int, ...]:
     if len(shape) != 4 or min(shape) < 1 or shape[1] % GROUPS:
         raise argparse.ArgumentTypeError(
             f'a shape is NxCxHxW with a multiple of {GROUPS} channels, got '
-            f'{text!r}')
+            f'{text!r}'
+        )
     return shape
 
 

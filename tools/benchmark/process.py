@@ -4,6 +4,7 @@ What takes seconds to import is imported once: processes are forked from a
 server that has it. None of it touches the GPU, Triton or the environment
 variables that a script may set.
 """
+
 import multiprocessing
 import os
 import runpy
@@ -19,8 +20,13 @@ context = multiprocessing.get_context('forkserver')
 context.set_forkserver_preload(['bare', 'torch', 'sge_mmdet'])
 
 
-def run_script(script: Path, arguments: Sequence[str], log: Path,
-               seconds: float, env: Dict[str, str]) -> Optional[int]:
+def run_script(
+    script: Path,
+    arguments: Sequence[str],
+    log: Path,
+    seconds: float,
+    env: Dict[str, str],
+) -> Optional[int]:
     """Run a script, and return its exit status, or None if its time was up.
 
     Args:
@@ -32,9 +38,17 @@ def run_script(script: Path, arguments: Sequence[str], log: Path,
             process.
     """
     # The server finds modules by it, as do processes that a script starts.
-    os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(
-        [str(script.parent), str(_ROOT),
-         *filter(None, os.environ.get('PYTHONPATH', '').split(os.pathsep))]))
+    os.environ['PYTHONPATH'] = os.pathsep.join(
+        dict.fromkeys(
+            [
+                str(script.parent),
+                str(_ROOT),
+                *filter(
+                    None, os.environ.get('PYTHONPATH', '').split(os.pathsep)
+                ),
+            ]
+        )
+    )
     process = context.Process(target=_run, args=(script, arguments, log, env))
     process.start()
     process.join(seconds)
@@ -45,8 +59,9 @@ def run_script(script: Path, arguments: Sequence[str], log: Path,
     return process.exitcode
 
 
-def _run(script: Path, arguments: Sequence[str], log: Path,
-         env: Dict[str, str]) -> None:
+def _run(
+    script: Path, arguments: Sequence[str], log: Path, env: Dict[str, str]
+) -> None:
     os.environ.update(env)
     with log.open('w') as file:
         for stream in 1, 2:

@@ -1,4 +1,5 @@
 """What computes SGE, and what it is compared with."""
+
 from typing import Callable, Dict, NamedTuple, Optional, Sequence
 
 import torch
@@ -49,8 +50,9 @@ def authors_formula(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return (grouped * gate.to(x.dtype)).view_as(x)
 
 
-def operator_providers(x: Tensor, compiled: bool,
-                       backends: Sequence[str]) -> Dict[str, Provider]:
+def operator_providers(
+    x: Tensor, compiled: bool, backends: Sequence[str]
+) -> Dict[str, Provider]:
     """Return what computes SGE alone, by name; the first is the baseline.
 
     Their tensors are x, weight and bias.
@@ -60,18 +62,21 @@ def operator_providers(x: Tensor, compiled: bool,
         compiled (bool): Whether the compiled formula is among them.
         backends (Sequence[str]): Of ours, besides the usual one.
     """
+
     def formula(tensors: Sequence[Tensor]) -> Tensor:
         return authors_formula(*tensors)
 
     def ours(tensors: Sequence[Tensor]) -> Tensor:
         return spatial_group_enhance(*tensors, GROUPS)
 
-    return _with_ours("authors' formula", formula, ours, Floor.apply, x,
-                      compiled, backends)
+    return _with_ours(
+        "authors' formula", formula, ours, Floor.apply, x, compiled, backends
+    )
 
 
-def block_end_providers(x: Tensor, compiled: bool,
-                        backends: Sequence[str]) -> Dict[str, Provider]:
+def block_end_providers(
+    x: Tensor, compiled: bool, backends: Sequence[str]
+) -> Dict[str, Provider]:
     """Return what computes the end of a residual block.
 
     Their tensors are x, the identity, weight and bias of SGE, and weight,
@@ -83,14 +88,16 @@ def block_end_providers(x: Tensor, compiled: bool,
         compiled (bool): Whether the compiled formula is among them.
         backends (Sequence[str]): Of ours, besides the usual one.
     """
+
     def norm(x: Tensor, vectors: Sequence[Tensor]) -> Tensor:
         scale, shift, mean, variance = vectors
         return F.batch_norm(x, mean, variance, scale, shift, eps=EPS)
 
     def formula(tensors: Sequence[Tensor]) -> Tensor:
         x, identity, weight, bias, *vectors = tensors
-        return torch.relu(authors_formula(norm(x, vectors), weight, bias)
-                          + identity)
+        return torch.relu(
+            authors_formula(norm(x, vectors), weight, bias) + identity
+        )
 
     def plain(tensors: Sequence[Tensor]) -> Tensor:
         x, identity, _, _, *vectors = tensors
@@ -99,21 +106,36 @@ def block_end_providers(x: Tensor, compiled: bool,
     def ours(tensors: Sequence[Tensor]) -> Tensor:
         x, identity, weight, bias, *vectors = tensors
         return spatial_group_enhance_residual(
-            x, identity, weight, bias, GROUPS, norm=FixedNorm(*vectors, EPS))
+            x, identity, weight, bias, GROUPS, norm=FixedNorm(*vectors, EPS)
+        )
 
-    providers = _with_ours("authors' formula", formula, ours,
-                           BlockEndFloor.apply, x, compiled, backends)
+    providers = _with_ours(
+        "authors' formula",
+        formula,
+        ours,
+        BlockEndFloor.apply,
+        x,
+        compiled,
+        backends,
+    )
     return {**providers, 'block without SGE': Provider(plain)}
 
 
-def _with_ours(baseline: str, formula: Callable, ours: Callable,
-               floor: Callable, x: Tensor, compiled: bool,
-               backends: Sequence[str]) -> Dict[str, Provider]:
+def _with_ours(
+    baseline: str,
+    formula: Callable,
+    ours: Callable,
+    floor: Callable,
+    x: Tensor,
+    compiled: bool,
+    backends: Sequence[str],
+) -> Dict[str, Provider]:
     providers = {baseline: Provider(formula)}
     if compiled:
         torch._dynamo.reset()
         providers[f'{baseline}, compiled'] = Provider(
-            torch.compile(formula, dynamic=False))
+            torch.compile(formula, dynamic=False)
+        )
     usual = backend_for(x, GROUPS)
     providers[f'ours ({usual})'] = Provider(ours)
     for name in backends:
@@ -142,8 +164,9 @@ class BlockEndFloor(torch.autograd.Function):
     """Two reads and a write forward, three reads and two writes backward."""
 
     @staticmethod
-    def forward(ctx: object, x: Tensor, identity: Tensor,
-                *_: Tensor) -> Tensor:
+    def forward(
+        ctx: object, x: Tensor, identity: Tensor, *_: Tensor
+    ) -> Tensor:
         """Read x and the identity, write y."""
         y = x + identity
         ctx.save_for_backward(x, y)
@@ -153,5 +176,8 @@ class BlockEndFloor(torch.autograd.Function):
     def backward(ctx: object, grad_y: Tensor) -> tuple:
         """Read x, y and the gradient, write those of x and the identity."""
         x, y = ctx.saved_tensors
-        return (torch.addcmul(grad_y, x, y), torch.full_like(grad_y, 2.0),
-                *[None] * 6)
+        return (
+            torch.addcmul(grad_y, x, y),
+            torch.full_like(grad_y, 2.0),
+            *[None] * 6,
+        )

@@ -1,4 +1,5 @@
 """Measurements as CSV, tables and pictures."""
+
 import argparse
 import csv
 import io
@@ -43,15 +44,23 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): The parser.
     """
-    parser.add_argument('--out', type=Path,
-                        help='CSV to write; a picture goes beside it')
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace files that are '
-        'there, also those that this tool did not write')
+        '--out', type=Path, help='CSV to write; a picture goes beside it'
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace files that are '
+        'there, also those that this tool did not write',
+    )
 
 
-def report(cases: Iterable[List[Row]], device: str, out: Optional[Path],
-           overwrite: bool = False) -> None:
+def report(
+    cases: Iterable[List[Row]],
+    device: str,
+    out: Optional[Path],
+    overwrite: bool = False,
+) -> None:
     """Print the table of each case as it is measured; write all of them.
 
     Args:
@@ -70,8 +79,10 @@ def report(cases: Iterable[List[Row]], device: str, out: Optional[Path],
     picture = out and out.with_suffix('.png')
     if out:
         if out == picture:
-            raise ValueError(f'{out} is the CSV, beside which the picture '
-                             'goes; name it *.csv')
+            raise ValueError(
+                f'{out} is the CSV, beside which the picture '
+                'goes; name it *.csv'
+            )
         writer.check(out, picture)
     rows: List[Row] = []
     for case in cases:
@@ -97,23 +108,48 @@ def rows_table(rows: Sequence[Row], device: str) -> Table:
     cells = []
     for row in rows:
         base = first.setdefault((*row.case.values(), row.clock), row)
-        low, high = (base.seconds.median / quartile for quartile in
-                     (row.seconds.upper, row.seconds.lower))
-        times = ([f'{1e6 * row.seconds.median:.1f}']
-                 if torch.device(device).type == 'cuda' else [])
-        cells.append([*row.case.values(), row.clock, row.provider, *times,
-                      base.seconds.median / row.seconds.median,
-                      f'{low:.2f} to {high:.2f}',
-                      row.bytes / max(base.bytes, 1)])
+        low, high = (
+            base.seconds.median / quartile
+            for quartile in (row.seconds.upper, row.seconds.lower)
+        )
+        times = (
+            [f'{1e6 * row.seconds.median:.1f}']
+            if torch.device(device).type == 'cuda'
+            else []
+        )
+        cells.append(
+            [
+                *row.case.values(),
+                row.clock,
+                row.provider,
+                *times,
+                base.seconds.median / row.seconds.median,
+                f'{low:.2f} to {high:.2f}',
+                row.bytes / max(base.bytes, 1),
+            ]
+        )
     base = rows[0].provider
     times = ['us'] if torch.device(device).type == 'cuda' else []
-    return Table([*rows[0].case, 'clock', 'provider', *times,
-                  f'speed, {base} = 1', 'quartiles', f'memory, {base} = 1'],
-                 cells)
+    return Table(
+        [
+            *rows[0].case,
+            'clock',
+            'provider',
+            *times,
+            f'speed, {base} = 1',
+            'quartiles',
+            f'memory, {base} = 1',
+        ],
+        cells,
+    )
 
 
-def write_rows(rows: Sequence[Row], path: Union[str, Path], device: str,
-               writer: Writer = RENEWING) -> None:
+def write_rows(
+    rows: Sequence[Row],
+    path: Union[str, Path],
+    device: str,
+    writer: Writer = RENEWING,
+) -> None:
     """Write rows as CSV, with hardware and versions in each.
 
     Args:
@@ -123,18 +159,40 @@ def write_rows(rows: Sequence[Row], path: Union[str, Path], device: str,
         writer (Writer): How it is written. Default: over what this package
             wrote before, and nothing else.
     """
-    about = dict(date=date.today().isoformat(), hardware=hardware(device),
-                 torch=torch.__version__, python=platform.python_version())
+    about = dict(
+        date=date.today().isoformat(),
+        hardware=hardware(device),
+        torch=torch.__version__,
+        python=platform.python_version(),
+    )
     text = io.StringIO(newline='')
-    table = csv.DictWriter(text, [
-        *rows[0].case, 'provider', 'clock', 'seconds', 'lower', 'upper',
-        'bytes', *about])
+    table = csv.DictWriter(
+        text,
+        [
+            *rows[0].case,
+            'provider',
+            'clock',
+            'seconds',
+            'lower',
+            'upper',
+            'bytes',
+            *about,
+        ],
+    )
     table.writeheader()
     for row in rows:
-        table.writerow(dict(
-            row.case, provider=row.provider, clock=row.clock,
-            seconds=row.seconds.median, lower=row.seconds.lower,
-            upper=row.seconds.upper, bytes=row.bytes, **about))
+        table.writerow(
+            dict(
+                row.case,
+                provider=row.provider,
+                clock=row.clock,
+                seconds=row.seconds.median,
+                lower=row.seconds.lower,
+                upper=row.seconds.upper,
+                bytes=row.bytes,
+                **about,
+            )
+        )
     writer.write(path, text.getvalue())
 
 
@@ -146,16 +204,26 @@ def read_rows(path: Union[str, Path]) -> List[Row]:
     """
     with Path(path).open(newline='') as file:
         lines = list(csv.DictReader(file))
-    names = list(lines[0])[:list(lines[0]).index('provider')]
-    return [Row({name: line[name] for name in names}, line['provider'],
-                line['clock'],
-                Spread(*(float(line[name]) for name in
-                         ('seconds', 'lower', 'upper'))), int(line['bytes']))
-            for line in lines]
+    names = list(lines[0])[: list(lines[0]).index('provider')]
+    return [
+        Row(
+            {name: line[name] for name in names},
+            line['provider'],
+            line['clock'],
+            Spread(
+                *(float(line[name]) for name in ('seconds', 'lower', 'upper'))
+            ),
+            int(line['bytes']),
+        )
+        for line in lines
+    ]
 
 
-def draw_rows(csv_file: Union[str, Path], out_file: Union[str, Path],
-              writer: Writer = RENEWING) -> None:
+def draw_rows(
+    csv_file: Union[str, Path],
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
     """Draw the speed of each provider, relative to the first, case by case.
 
     Args:
@@ -167,11 +235,15 @@ def draw_rows(csv_file: Union[str, Path], out_file: Union[str, Path],
     from matplotlib.figure import Figure
 
     from sge_mmdet.utils.figures import save_figure
+
     with Path(csv_file).open(newline='') as file:
         about = next(csv.DictReader(file))
     rows = read_rows(csv_file)
-    varying = [name for name in rows[0].case
-               if len({row.case[name] for row in rows}) > 1]
+    varying = [
+        name
+        for name in rows[0].case
+        if len({row.case[name] for row in rows}) > 1
+    ]
     clocks = dict.fromkeys(row.clock for row in rows)
     cases: Dict[str, List[Row]] = defaultdict(list)
     for row in rows:
@@ -185,24 +257,36 @@ def draw_rows(csv_file: Union[str, Path], out_file: Union[str, Path],
         base = members[0].seconds.median
         for row in members:
             k = providers.index(row.provider)
-            speed, low, high = (base / seconds for seconds in (
-                row.seconds.median, row.seconds.upper, row.seconds.lower))
+            speed, low, high = (
+                base / seconds
+                for seconds in (
+                    row.seconds.median,
+                    row.seconds.upper,
+                    row.seconds.lower,
+                )
+            )
             at = -i - k * height
             axis.barh(at, speed, height, color=f'C{k}')
             axis.plot([low, high], [at, at], color='black', linewidth=0.8)
-            axis.text(max(speed, high), at, f' {speed:.2f}', va='center',
-                      fontsize=7)
+            axis.text(
+                max(speed, high), at, f' {speed:.2f}', va='center', fontsize=7
+            )
     for k, provider in enumerate(providers):
         axis.barh(0, 0, color=f'C{k}', label=provider)
     axis.axvline(1, color='grey', linewidth=0.8, zorder=0)
-    axis.set_yticks([-i - 0.4 for i in range(len(cases))], list(cases),
-                    fontsize=8)
-    axis.set_xlabel(f'times as fast as {providers[0]}, lines: quartiles; '
-                    f'{about["hardware"]}, torch {about["torch"]}, '
-                    f'{about["date"]}', fontsize=8)
+    axis.set_yticks(
+        [-i - 0.4 for i in range(len(cases))], list(cases), fontsize=8
+    )
+    axis.set_xlabel(
+        f'times as fast as {providers[0]}, lines: quartiles; '
+        f'{about["hardware"]}, torch {about["torch"]}, '
+        f'{about["date"]}',
+        fontsize=8,
+    )
     axis.margins(x=0.1, y=0.01)
-    figure.legend(loc='outside upper center', ncols=min(len(providers), 4),
-                  fontsize=8)
+    figure.legend(
+        loc='outside upper center', ncols=min(len(providers), 4), fontsize=8
+    )
     save_figure(figure, out_file, writer)
 
 
@@ -217,8 +301,14 @@ def hardware(device: str) -> str:
     model = platform.machine()
     info = Path('/proc/cpuinfo')
     if info.is_file():
-        model = next((line.split(':')[1].strip()
-                      for line in info.read_text().splitlines()
-                      if line.startswith('model name')), model)
-    return (f'{model}, {torch.get_num_threads()} threads of '
-            f'{os.cpu_count()} cores')
+        model = next(
+            (
+                line.split(':')[1].strip()
+                for line in info.read_text().splitlines()
+                if line.startswith('model name')
+            ),
+            model,
+        )
+    return (
+        f'{model}, {torch.get_num_threads()} threads of {os.cpu_count()} cores'
+    )

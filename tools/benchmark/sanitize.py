@@ -4,6 +4,7 @@
 It runs the small cases of check_kernels.py. Where compute-sanitizer is not
 installed, or without a GPU, it says so and exits with 77.
 """
+
 import argparse
 import os
 import shutil
@@ -26,20 +27,36 @@ def main() -> None:
     parser.add_argument('--check', nargs='+', default=CHECKS, choices=CHECKS)
     args = parser.parse_args()
     tool = shutil.which('compute-sanitizer') or shutil.which(
-        'compute-sanitizer', path='/usr/local/cuda/bin')
-    reason = ('there is no GPU' if not torch.cuda.is_available() else
-              'compute-sanitizer is not installed' if tool is None else None)
+        'compute-sanitizer', path='/usr/local/cuda/bin'
+    )
+    reason = (
+        'there is no GPU'
+        if not torch.cuda.is_available()
+        else 'compute-sanitizer is not installed'
+        if tool is None
+        else None
+    )
     if reason:
         print(f'skipped: {reason}')
         sys.exit(SKIPPED)
     for check in args.check:
         print(f'{check} ...', flush=True)
         done = subprocess.run(
-            [tool, '--tool', check, '--error-exitcode', str(WRONG),
-             sys.executable, str(HERE / 'check_kernels.py'), '--small',
-             '--repeats', '1'],
+            [
+                tool,
+                '--tool',
+                check,
+                '--error-exitcode',
+                str(WRONG),
+                sys.executable,
+                str(HERE / 'check_kernels.py'),
+                '--small',
+                '--repeats',
+                '1',
+            ],
             # Each tensor an allocation of its own, whose ends are known.
-            env={**os.environ, 'PYTORCH_NO_CUDA_MEMORY_CACHING': '1'})
+            env={**os.environ, 'PYTORCH_NO_CUDA_MEMORY_CACHING': '1'},
+        )
         if done.returncode:
             sys.exit(done.returncode)
 

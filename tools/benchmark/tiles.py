@@ -5,6 +5,7 @@ It tries values of the constants in sge_mmdet/ops/triton/plan.py at the end of
 a block, and recommends those that are best over all cases. All kernels are
 compiled beforehand, in several processes.
 """
+
 import argparse
 import math
 import os
@@ -71,8 +72,9 @@ class Cut(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        return (f'{self.tile} values, {self.warps} warps, {self.programs} '
-                'programs')
+        return (
+            f'{self.tile} values, {self.warps} warps, {self.programs} programs'
+        )
 
 
 Results = Dict[Case, Dict[Cut, Spread]]
@@ -85,8 +87,11 @@ def constants(case: Case) -> Tuple[str, str, str]:
         case (Case): The case.
     """
     of = case.direction.upper()
-    return (f'{of}_TILE', f'{of}_WARPS',
-            'PROGRAMS_LAST' if case.last else 'PROGRAMS')
+    return (
+        f'{of}_TILE',
+        f'{of}_WARPS',
+        'PROGRAMS_LAST' if case.last else 'PROGRAMS',
+    )
 
 
 def cuts(case: Case) -> List[Cut]:
@@ -95,12 +100,17 @@ def cuts(case: Case) -> List[Cut]:
     Args:
         case (Case): The case.
     """
-    tile, warps, programs = now = Cut(*(getattr(plan, name)
-                                        for name in constants(case)))
-    tiles = [Cut(*sizes, programs) for sizes in product(
-        (tile, tile // 2, 2 * tile), (warps, 2 * warps))]
-    return tiles + [now._replace(programs=number)
-                    for number in (programs // 2, 2 * programs)]
+    tile, warps, programs = now = Cut(
+        *(getattr(plan, name) for name in constants(case))
+    )
+    tiles = [
+        Cut(*sizes, programs)
+        for sizes in product((tile, tile // 2, 2 * tile), (warps, 2 * warps))
+    ]
+    return tiles + [
+        now._replace(programs=number)
+        for number in (programs // 2, 2 * programs)
+    ]
 
 
 @contextmanager
@@ -130,17 +140,32 @@ def new_pass(case: Case, device: torch.device) -> Callable[[], None]:
     layout = torch.channels_last if case.last else torch.contiguous_format
     x, identity, grad_y, y, grad_x, grad_identity = (
         torch.randn(case.shape, device=device).to(
-            getattr(torch, case.dtype), memory_format=layout)
-        for _ in range(6))
+            getattr(torch, case.dtype), memory_format=layout
+        )
+        for _ in range(6)
+    )
     images, channels = case.shape[:2]
-    weight, bias, *of_gates = torch.rand((4, 1, case.groups, 1, 1),
-                                         device=device)
-    scale, shift, mean, variance, *of_norm = torch.rand((6, channels),
-                                                        device=device)
-    inputs = Inputs(x, weight, bias, FixedNorm(scale, shift, mean, variance),
-                    identity, case.groups, 1e-5, True)
-    outputs = Outputs(y, torch.rand((images, channels), device=device),
-                      torch.rand((images, case.groups, 2), device=device))
+    weight, bias, *of_gates = torch.rand(
+        (4, 1, case.groups, 1, 1), device=device
+    )
+    scale, shift, mean, variance, *of_norm = torch.rand(
+        (6, channels), device=device
+    )
+    inputs = Inputs(
+        x,
+        weight,
+        bias,
+        FixedNorm(scale, shift, mean, variance),
+        identity,
+        case.groups,
+        1e-5,
+        True,
+    )
+    outputs = Outputs(
+        y,
+        torch.rand((images, channels), device=device),
+        torch.rand((images, case.groups, 2), device=device),
+    )
     if case.direction == 'forward':
         return lambda: backend.forward(inputs, outputs)
     gradients = Gradients(grad_x, *of_gates, *of_norm, grad_identity)
@@ -154,15 +179,17 @@ def compile_case(case: Case, device: str) -> None:
         case (Case): The case.
         device (str): Where.
     """
-    run = new_pass(case._replace(shape=(1, *case.shape[1:])),
-                   torch.device(device))
+    run = new_pass(
+        case._replace(shape=(1, *case.shape[1:])), torch.device(device)
+    )
     for cut in cuts(case):
         with cut_so(case, cut):
             run()
 
 
-def time_case(case: Case, device: torch.device,
-              rounds: int) -> Dict[Cut, Spread]:
+def time_case(
+    case: Case, device: torch.device, rounds: int
+) -> Dict[Cut, Spread]:
     """Return the time of each cut; maps change from call to call.
 
     Args:
@@ -178,6 +205,7 @@ def time_case(case: Case, device: torch.device,
         def run(i: int) -> None:
             with cut_so(case, cut):
                 passes[i]()
+
         return run
 
     calls = {cut: call(cut) for cut in cuts(case)}
@@ -185,12 +213,17 @@ def time_case(case: Case, device: torch.device,
         for run in calls.values():
             run(0)
         return time_replays(calls, rounds, count)
-    return {cut: spread for (cut, _), spread in
-            time_in_turns(calls, device, rounds, warm_up=0).items()}
+    return {
+        cut: spread
+        for (cut, _), spread in time_in_turns(
+            calls, device, rounds, warm_up=0
+        ).items()
+    }
 
 
-def sweep(cases: List[Case], device: str, rounds: int, jobs: int,
-          results: Results) -> Iterator[List[Row]]:
+def sweep(
+    cases: List[Case], device: str, rounds: int, jobs: int, results: Results
+) -> Iterator[List[Row]]:
     """Time all cases.
 
     Args:
@@ -208,11 +241,16 @@ def sweep(cases: List[Case], device: str, rounds: int, jobs: int,
     clock = 'graph' if torch.device(device).type == 'cuda' else 'wall'
     for case in cases:
         results[case] = time_case(case, torch.device(device), rounds)
-        named = dict(direction=case.direction,
-                     shape='x'.join(map(str, case.shape)), dtype=case.dtype,
-                     layout='NHWC' if case.last else 'NCHW')
-        yield [Row(named, str(cut), clock, spread, 0)
-               for cut, spread in results[case].items()]
+        named = dict(
+            direction=case.direction,
+            shape='x'.join(map(str, case.shape)),
+            dtype=case.dtype,
+            layout='NHWC' if case.last else 'NCHW',
+        )
+        yield [
+            Row(named, str(cut), clock, spread, 0)
+            for cut, spread in results[case].items()
+        ]
 
 
 def recommend(results: Results) -> Dict[str, int]:
@@ -231,44 +269,73 @@ def recommend(results: Results) -> Dict[str, int]:
             loss = math.log(spread.median / times[now].median)
             if cut.programs == now.programs:
                 losses.setdefault(names[:2], {}).setdefault(
-                    cut[:2], []).append(loss)
+                    cut[:2], []
+                ).append(loss)
             if cut[:2] == now[:2]:
                 losses.setdefault(names[2:], {}).setdefault(
-                    cut[2:], []).append(loss)
-    return {name: value for of, by_value in losses.items() for name, value in
-            zip(of, min(by_value, key=lambda key: fmean(by_value[key])))}
+                    cut[2:], []
+                ).append(loss)
+    return {
+        name: value
+        for of, by_value in losses.items()
+        for name, value in zip(
+            of, min(by_value, key=lambda key: fmean(by_value[key]))
+        )
+    }
 
 
 def main() -> None:
     """Print the times, the best cut of each case, and what is recommended."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', default='cuda' if
-                        torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
     parser.add_argument('--rounds', type=int, default=10)
-    parser.add_argument('--jobs', type=int, default=min(os.cpu_count(), 12),
-                        help='processes that compile')
-    parser.add_argument('--small', action='store_true',
-                        help='one small map, for a CPU')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=min(os.cpu_count(), 12),
+        help='processes that compile',
+    )
+    parser.add_argument(
+        '--small', action='store_true', help='one small map, for a CPU'
+    )
     add_output_options(parser)
     args = parser.parse_args()
-    kinds = ([(SMALL_SHAPE, 1, 'float32', False)] if args.small else
-             product(SHAPES, (64, ), DTYPES, (False, True)))
-    cases = [Case(direction, *kind) for kind in kinds
-             for direction in ('forward', 'backward')]
+    kinds = (
+        [(SMALL_SHAPE, 1, 'float32', False)]
+        if args.small
+        else product(SHAPES, (64,), DTYPES, (False, True))
+    )
+    cases = [
+        Case(direction, *kind)
+        for kind in kinds
+        for direction in ('forward', 'backward')
+    ]
     results: Results = {}
     try:
-        report(sweep(cases, args.device, args.rounds, args.jobs, results),
-               args.device, args.out, args.overwrite)
+        report(
+            sweep(cases, args.device, args.rounds, args.jobs, results),
+            args.device,
+            args.out,
+            args.overwrite,
+        )
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     for case, times in results.items():
         best = min(times, key=lambda cut: times[cut].median)
         gain = next(iter(times.values())).median / times[best].median
-        print(f'{case.direction} {case.shape} {case.dtype} '
-              f'{"NHWC" if case.last else "NCHW"}: best with {best}, '
-              f'{gain:.2f} times as fast as now')
-    print('recommended:', ', '.join(
-        f'{name} = {value}' for name, value in recommend(results).items()))
+        print(
+            f'{case.direction} {case.shape} {case.dtype} '
+            f'{"NHWC" if case.last else "NCHW"}: best with {best}, '
+            f'{gain:.2f} times as fast as now'
+        )
+    print(
+        'recommended:',
+        ', '.join(
+            f'{name} = {value}' for name, value in recommend(results).items()
+        ),
+    )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """How long functions take, in turns, and how much memory."""
+
 import os
 import time
 from contextlib import contextmanager
@@ -43,9 +44,13 @@ class Spread(NamedTuple):
 Call = Callable[[int], object]
 
 
-def time_in_turns(calls: Dict[str, Call], device: torch.device, rounds: int,
-                  buffers: int = 1,
-                  warm_up: int = WARM_UP) -> Dict[Tuple[str, str], Spread]:
+def time_in_turns(
+    calls: Dict[str, Call],
+    device: torch.device,
+    rounds: int,
+    buffers: int = 1,
+    warm_up: int = WARM_UP,
+) -> Dict[Tuple[str, str], Spread]:
     """Time functions one after the other, round after round.
 
     What disturbs the machine for a while then disturbs all of them.
@@ -67,8 +72,11 @@ def time_in_turns(calls: Dict[str, Call], device: torch.device, rounds: int,
         set of tensors, and for short calls "graph", that of one of many
         replays, tensors changing.
     """
-    clocks = _gpu_clocks(buffers) if device.type == 'cuda' else dict(
-        wall=_wall_of_one)
+    clocks = (
+        _gpu_clocks(buffers)
+        if device.type == 'cuda'
+        else dict(wall=_wall_of_one)
+    )
     times: Dict[Tuple[str, str], List[float]] = {}
     for i in range(rounds + warm_up):
         for name, call in calls.items():
@@ -78,11 +86,15 @@ def time_in_turns(calls: Dict[str, Call], device: torch.device, rounds: int,
                     times.setdefault((name, clock), []).append(seconds)
     results = {key: Spread.of(seconds) for key, seconds in times.items()}
     if device.type == 'cuda':
-        short = {name: call for name, call in calls.items()
-                 if results[name, 'hot'].median < SHORT}
+        short = {
+            name: call
+            for name, call in calls.items()
+            if results[name, 'hot'].median < SHORT
+        }
         results.update(
-            ((name, 'graph'), spread) for name, spread in
-            time_replays(short, rounds, buffers).items())
+            ((name, 'graph'), spread)
+            for name, spread in time_replays(short, rounds, buffers).items()
+        )
     return results
 
 
@@ -125,8 +137,9 @@ def _gpu_clocks(buffers: int) -> 'Dict[str, Callable[[Call, int], float]]':
     return clocks
 
 
-def time_replays(calls: Dict[str, Call], rounds: int,
-                 buffers: int = 1) -> Dict[str, Spread]:
+def time_replays(
+    calls: Dict[str, Call], rounds: int, buffers: int = 1
+) -> Dict[str, Spread]:
     """Time calls on a GPU in replays of graphs, which leave Python out.
 
     Args:
@@ -148,15 +161,15 @@ def time_replays(calls: Dict[str, Call], rounds: int,
     times: Dict[str, List[float]] = {name: [] for name in graphs}
     for i in range(rounds + WARM_UP):
         for name, graph in graphs.items():
-            start, end = (torch.cuda.Event(enable_timing=True)
-                          for _ in range(2))
+            start, end = (
+                torch.cuda.Event(enable_timing=True) for _ in range(2)
+            )
             start.record()
             graph.replay()
             end.record()
             end.synchronize()
             if i >= WARM_UP:
-                times[name].append(
-                    start.elapsed_time(end) / 1e3 / GRAPH_CALLS)
+                times[name].append(start.elapsed_time(end) / 1e3 / GRAPH_CALLS)
     return {name: Spread.of(seconds) for name, seconds in times.items()}
 
 

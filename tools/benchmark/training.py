@@ -5,6 +5,7 @@ A plain detector, SGE by our kernels and SGE by the formula step by step see
 the same images, which are drawn here, with the same initial weights. It needs
 MMDetection, and none of mmcv's compiled operators.
 """
+
 import argparse
 import csv
 import io
@@ -23,12 +24,16 @@ from sge_mmdet.utils.files import Writer
 
 CLASSES = 3
 # Name, type of the backbone, backend.
-RUNS = (('plain', 'ResNet', None), ('SGE, ours', 'SGEResNet', None),
-        ('SGE, reference', 'SGEResNet', 'reference'))
+RUNS = (
+    ('plain', 'ResNet', None),
+    ('SGE, ours', 'SGEResNet', None),
+    ('SGE, reference', 'SGEResNet', 'reference'),
+)
 
 
-def new_batch(images: int, size: int, generator: torch.Generator,
-              device: torch.device) -> Tuple[Tensor, list]:
+def new_batch(
+    images: int, size: int, generator: torch.Generator, device: torch.device
+) -> Tuple[Tensor, list]:
     """Return images of noise with bright rectangles, and where they are.
 
     Args:
@@ -39,21 +44,29 @@ def new_batch(images: int, size: int, generator: torch.Generator,
     """
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
+
     pixels = torch.randn(images, 3, size, size, generator=generator)
     samples = []
     for image in pixels:
         count = int(torch.randint(2, 7, (), generator=generator))
-        label = torch.randint(CLASSES, (count, ), generator=generator)
-        extent = torch.randint(size // 16, size // 3, (count, 2),
-                               generator=generator)
-        corner = (torch.rand(count, 2, generator=generator)
-                  * (size - extent)).long()
+        label = torch.randint(CLASSES, (count,), generator=generator)
+        extent = torch.randint(
+            size // 16, size // 3, (count, 2), generator=generator
+        )
+        corner = (
+            torch.rand(count, 2, generator=generator) * (size - extent)
+        ).long()
         boxes = torch.cat([corner, corner + extent], 1)
         for (left, top, right, bottom), colour in zip(boxes.tolist(), label):
             image[colour, top:bottom, left:right] += 3
-        sample = DetDataSample(metainfo=dict(
-            img_shape=(size, size), pad_shape=(size, size),
-            batch_input_shape=(size, size), scale_factor=(1., 1.)))
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=(size, size),
+                pad_shape=(size, size),
+                batch_input_shape=(size, size),
+                scale_factor=(1.0, 1.0),
+            )
+        )
         sample.gt_instances = InstanceData(bboxes=boxes.float(), labels=label)
         samples.append(sample.to(device))
     return pixels.to(device), samples
@@ -72,11 +85,14 @@ def build(kind: str, depth: int) -> torch.nn.Module:
 
     import sge_mmdet  # noqa: F401
     from sge_mmdet.utils.upstream import upstream_path
+
     register_all_modules()
-    model = Config.fromfile(upstream_path(
-        'configs', 'retinanet', 'retinanet_r50_fpn_1x_coco.py')).model
-    model.backbone.update(type=kind, depth=depth, init_cfg=None,
-                          frozen_stages=-1)
+    model = Config.fromfile(
+        upstream_path('configs', 'retinanet', 'retinanet_r50_fpn_1x_coco.py')
+    ).model
+    model.backbone.update(
+        type=kind, depth=depth, init_cfg=None, frozen_stages=-1
+    )
     if depth < 50:
         model.neck.in_channels = [64, 128, 256, 512]
     model.bbox_head.num_classes = CLASSES
@@ -85,9 +101,16 @@ def build(kind: str, depth: int) -> torch.nn.Module:
     return MODELS.build(model)
 
 
-def train(kind: str, backend: 'str | None', depth: int, iterations: int,
-          images: int, size: int, device: torch.device,
-          amp: bool) -> List[float]:
+def train(
+    kind: str,
+    backend: 'str | None',
+    depth: int,
+    iterations: int,
+    images: int,
+    size: int,
+    device: torch.device,
+    amp: bool,
+) -> List[float]:
     """Return the loss of each iteration.
 
     Args:
@@ -107,10 +130,13 @@ def train(kind: str, backend: 'str | None', depth: int, iterations: int,
     for _ in tqdm(range(iterations), desc=f'{kind}, {backend or "usual"}'):
         pixels, samples = new_batch(images, size, generator, device)
         with use_backend(backend), torch.autocast(
-                device.type, dtype=torch.bfloat16, enabled=amp):
+            device.type, dtype=torch.bfloat16, enabled=amp
+        ):
             parts = model.loss(pixels / 4, samples)
-            loss = sum(part if isinstance(part, Tensor) else sum(part)
-                       for part in parts.values())
+            loss = sum(
+                part if isinstance(part, Tensor) else sum(part)
+                for part in parts.values()
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 35)
@@ -122,8 +148,9 @@ def train(kind: str, backend: 'str | None', depth: int, iterations: int,
 def main() -> None:
     """Print and write the losses; fail where kernels and formula differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', default='cuda' if
-                        torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
     parser.add_argument('--depth', type=int, default=50)
     parser.add_argument('--iterations', type=int, default=200)
     parser.add_argument('--images', type=int, default=4)
@@ -135,29 +162,44 @@ def main() -> None:
     try:
         if args.out:
             writer.check(args.out, args.out.with_suffix('.png'))
-        losses = {name: train(kind, backend, args.depth, args.iterations,
-                              args.images, args.size,
-                              torch.device(args.device), args.amp)
-                  for name, kind, backend in RUNS}
+        losses = {
+            name: train(
+                kind,
+                backend,
+                args.depth,
+                args.iterations,
+                args.images,
+                args.size,
+                torch.device(args.device),
+                args.amp,
+            )
+            for name, kind, backend in RUNS
+        }
         if args.out:
             write_losses(losses, args.out, args.device, writer)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     last = max(1, args.iterations // 5)
     for name, values in losses.items():
-        print(f'{name}: mean of the last {last} losses '
-              f'{sum(values[-last:]) / last:.4f}, first {values[0]:.6f}')
+        print(
+            f'{name}: mean of the last {last} losses '
+            f'{sum(values[-last:]) / last:.4f}, first {values[0]:.6f}'
+        )
     # Later losses part, as those of any two orders of rounding do.
-    ours, formula = (losses[name][0] for name in ('SGE, ours',
-                                                  'SGE, reference'))
+    ours, formula = (
+        losses[name][0] for name in ('SGE, ours', 'SGE, reference')
+    )
     tolerance = 2e-2 if args.amp else 1e-3
     if not abs(ours - formula) <= tolerance * formula:
-        sys.exit(f'error: the first loss is {ours} by our kernels and '
-                 f'{formula} by the formula')
+        sys.exit(
+            f'error: the first loss is {ours} by our kernels and '
+            f'{formula} by the formula'
+        )
 
 
-def write_losses(losses: Dict[str, List[float]], out: Path, device: str,
-                 writer: Writer) -> None:
+def write_losses(
+    losses: Dict[str, List[float]], out: Path, device: str, writer: Writer
+) -> None:
     """Write the losses as CSV and draw them.
 
     Args:
@@ -169,11 +211,13 @@ def write_losses(losses: Dict[str, List[float]], out: Path, device: str,
     from matplotlib.figure import Figure
 
     from sge_mmdet.utils.figures import save_figure
+
     text = io.StringIO(newline='')
     table = csv.writer(text)
     table.writerow(['iteration', *losses])
-    table.writerows([i, *values] for i, values in
-                    enumerate(zip(*losses.values())))
+    table.writerows(
+        [i, *values] for i, values in enumerate(zip(*losses.values()))
+    )
     writer.write(out, text.getvalue())
     figure = Figure(figsize=(8, 4), layout='constrained')
     axis = figure.subplots()

@@ -6,6 +6,7 @@ torch, for this version of Python. There, without a network:
 
     pip install --no-index --find-links OUT sge_mmdet mmdet mmcv-lite
 """
+
 import argparse
 import subprocess
 import sys
@@ -23,14 +24,26 @@ def main() -> None:
     parser.add_argument('out', type=Path, help='folder to write to')
     args = parser.parse_args()
     done = subprocess.run(
-        [sys.executable, '-m', 'pip', 'wheel', '--wheel-dir', str(args.out),
-         '--constraint', str(REQUIREMENTS / 'environment.txt'), *NEEDED,
-         str(ROOT)])
+        [
+            sys.executable,
+            '-m',
+            'pip',
+            'wheel',
+            '--wheel-dir',
+            str(args.out),
+            '--constraint',
+            str(REQUIREMENTS / 'environment.txt'),
+            *NEEDED,
+            str(ROOT),
+        ]
+    )
     if done.returncode == 0:
         names = sorted(path.name for path in args.out.glob('*.whl'))
-        print(f'{len(names)} wheels in {args.out}; on the machine: pip install'
-              f' --no-index --find-links {args.out.name} sge_mmdet mmdet '
-              'mmcv-lite')
+        print(
+            f'{len(names)} wheels in {args.out}; on the machine: pip install'
+            f' --no-index --find-links {args.out.name} sge_mmdet mmdet '
+            'mmcv-lite'
+        )
     sys.exit(done.returncode)
 
 

@@ -7,6 +7,7 @@ maps of its four stages.
 Example:
     python tools/dev/inspect_kernels.py --out docs/results/kernels.csv
 """
+
 import argparse
 import csv
 import os
@@ -30,58 +31,102 @@ from sge_mmdet.ops.triton.backward_kernel import backward_kernel
 from sge_mmdet.ops.triton.forward_kernel import forward_kernel
 from sge_mmdet.ops.triton.plan import Plan, backward_plan, forward_plan
 
-SHAPES = ((2, 256, 200, 336), (2, 512, 100, 168), (2, 1024, 50, 84),
-          (2, 2048, 25, 42))
+SHAPES = (
+    (2, 256, 200, 336),
+    (2, 512, 100, 168),
+    (2, 1024, 50, 84),
+    (2, 2048, 25, 42),
+)
 GROUPS = 64
-KERNELS = dict(forward=(forward_kernel, forward_plan),
-               backward=(backward_kernel, backward_plan))
+KERNELS = dict(
+    forward=(forward_kernel, forward_plan),
+    backward=(backward_kernel, backward_plan),
+)
 BYTES = dict(fp32=4, fp16=2, bf16=2)
 MAPS = ('x', 'y', 'identity', 'grad_y', 'grad_x', 'grad_identity')
-OF_NORM = ('scale', 'shift', 'running_mean', 'running_var', 'grad_scale',
-           'grad_shift')
+OF_NORM = (
+    'scale',
+    'shift',
+    'running_mean',
+    'running_var',
+    'grad_scale',
+    'grad_shift',
+)
 OF_TAIL = ('identity', 'grad_identity')
 OPTIONS = 'num_warps', 'maxnreg'
 # Parts that may wait for each other on a GPU of 132 processors.
 WAITING = 33
-FIELDS = ('triton', 'sm', 'kernel', 'stage', 'dtype', 'layout', 'tail',
-          'launches', 'programs', 'warps', 'registers', 'spilled_bytes',
-          'shared_bytes', 'map_loads', 'map_stores')
+FIELDS = (
+    'triton',
+    'sm',
+    'kernel',
+    'stage',
+    'dtype',
+    'layout',
+    'tail',
+    'launches',
+    'programs',
+    'warps',
+    'registers',
+    'spilled_bytes',
+    'shared_bytes',
+    'map_loads',
+    'map_stores',
+)
 
 
-def source(kernel: Any, plan: Plan, dtype: str,
-           tail: bool) -> Tuple[ASTSource, Dict]:
+def source(
+    kernel: Any, plan: Plan, dtype: str, tail: bool
+) -> Tuple[ASTSource, Dict]:
     """Return what Triton compiles for a plan, and with which options."""
     constants = {**plan.constants}
-    options = {name: constants.pop(name) for name in OPTIONS
-               if name in constants}
+    options = {
+        name: constants.pop(name) for name in OPTIONS if name in constants
+    }
     if not constants.get('WAIT', True):
         constants.update(turns=None)
     if not tail:
         absent = OF_NORM + OF_TAIL
         if 'grad_y' in kernel.arg_names:
-            absent += ('y', )
-        constants.update((name, None) for name in absent
-                         if name in kernel.arg_names)
-    ints = ('first_phase', 'last_phase', 'phase', 'positions', 'parts',
-            'blocks', 'groups', 'images')
-    kinds = {**{name: 'i32' for name in ints}, 'eps': 'fp32',
-             'norm_eps': 'fp32', 'turns': '*i32',
-             **{name: f'*{dtype}' for name in MAPS}}
+            absent += ('y',)
+        constants.update(
+            (name, None) for name in absent if name in kernel.arg_names
+        )
+    ints = (
+        'first_phase',
+        'last_phase',
+        'phase',
+        'positions',
+        'parts',
+        'blocks',
+        'groups',
+        'images',
+    )
+    kinds = {
+        **{name: 'i32' for name in ints},
+        'eps': 'fp32',
+        'norm_eps': 'fp32',
+        'turns': '*i32',
+        **{name: f'*{dtype}' for name in MAPS},
+    }
     signature, values, attributes = {}, {}, {}
     for i, name in enumerate(kernel.arg_names):
         if name in constants:
             signature[name] = 'constexpr'
-            values[i, ] = constants[name]
+            values[i,] = constants[name]
             continue
         signature[name] = kinds.get(name, '*fp32')
         if signature[name].startswith('*'):
-            attributes[i, ] = [['tt.divisibility', 16]]
+            attributes[i,] = [['tt.divisibility', 16]]
     return _ast_source(kernel, signature, values, attributes), options
 
 
-def _ast_source(kernel: Any, signature: Dict[str, str],
-                values: Dict[tuple, Any],
-                attributes: Dict[tuple, list]) -> ASTSource:
+def _ast_source(
+    kernel: Any,
+    signature: Dict[str, str],
+    values: Dict[tuple, Any],
+    attributes: Dict[tuple, list],
+) -> ASTSource:
     """Make a source as this version of Triton takes it."""
     major, minor = map(int, triton.__version__.split('.')[:2])
     if (major, minor) >= (3, 3):
@@ -90,42 +135,74 @@ def _ast_source(kernel: Any, signature: Dict[str, str],
         from triton.backends.compiler import AttrsDescriptor
     else:
         from triton.compiler.compiler import AttrsDescriptor
-    signature = {i: kind for i, kind in enumerate(signature.values())
-                 if kind != 'constexpr'}
+    signature = {
+        i: kind
+        for i, kind in enumerate(signature.values())
+        if kind != 'constexpr'
+    }
     values = {at[0]: value for at, value in values.items()}
     aligned = tuple(at[0] for at in attributes)
     if (major, minor) >= (3, 2):
         names = kernel.arg_names
         signature = {names[i]: kind for i, kind in signature.items()}
         values = {names[i]: value for i, value in values.items()}
-        return ASTSource(kernel, signature, values, AttrsDescriptor.from_dict(
-            {'arg_properties': {'tt.divisibility': aligned}, 'cls':
-             'AttrsDescriptor'}))
-    return ASTSource(kernel, signature, values,
-                     AttrsDescriptor(divisible_by_16=aligned))
+        return ASTSource(
+            kernel,
+            signature,
+            values,
+            AttrsDescriptor.from_dict(
+                {
+                    'arg_properties': {'tt.divisibility': aligned},
+                    'cls': 'AttrsDescriptor',
+                }
+            ),
+        )
+    return ASTSource(
+        kernel, signature, values, AttrsDescriptor(divisible_by_16=aligned)
+    )
 
 
-def inspect(kernel: str, stage: int, dtype: str, last: bool, tail: bool,
-            sm: int, wait: bool = False) -> Dict[str, Any]:
+def inspect(
+    kernel: str,
+    stage: int,
+    dtype: str,
+    last: bool,
+    tail: bool,
+    sm: int,
+    wait: bool = False,
+) -> Dict[str, Any]:
     """Compile a kernel of a stage (from 1), and return a line of the table."""
     from triton.backends.compiler import GPUTarget
+
     function, make_plan = KERNELS[kernel]
-    plan = make_plan(SHAPES[stage - 1], GROUPS, BYTES[dtype], last, True,
-                     **dict(wait=WAITING) if wait else {})
+    plan = make_plan(
+        SHAPES[stage - 1],
+        GROUPS,
+        BYTES[dtype],
+        last,
+        True,
+        **dict(wait=WAITING) if wait else {},
+    )
     made, options = source(function, plan, dtype, tail)
-    built = compile(made, target=GPUTarget('cuda', sm, 32),
-                    options=options)
+    built = compile(made, target=GPUTarget('cuda', sm, 32), options=options)
     registers, spilled = _resources(built.asm['ptx'])
     return dict(
-        triton=triton.__version__, sm=sm,
-        kernel=kernel + '_waiting' * wait, stage=stage, dtype=dtype,
+        triton=triton.__version__,
+        sm=sm,
+        kernel=kernel + '_waiting' * wait,
+        stage=stage,
+        dtype=dtype,
         layout='NHWC' if last else 'NCHW',
         tail='tail' if tail else 'alone',
-        launches=len(plan.launches), programs=plan.grid[0],
-        warps=options['num_warps'], registers=registers, spilled_bytes=spilled,
+        launches=len(plan.launches),
+        programs=plan.grid[0],
+        warps=options['num_warps'],
+        registers=registers,
+        spilled_bytes=spilled,
         shared_bytes=built.metadata.shared,
         map_loads=_widths(built.asm['llir'], 'ld'),
-        map_stores=_widths(built.asm['llir'], 'st'))
+        map_stores=_widths(built.asm['llir'], 'st'),
+    )
 
 
 def _resources(ptx: str) -> Tuple[int, int]:
@@ -141,9 +218,14 @@ def _resources(ptx: str) -> Tuple[int, int]:
         path.write_text(ptx)
         done = subprocess.run(
             [ptxas, '-v', '--gpu-name', target, path, '-o', os.devnull],
-            capture_output=True, text=True, check=True)
-    return (int(re.search(r'Used (\d+) registers', done.stderr)[1]),
-            int(re.search(r'(\d+) bytes spill stores', done.stderr)[1]))
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return (
+        int(re.search(r'Used (\d+) registers', done.stderr)[1]),
+        int(re.search(r'(\d+) bytes spill stores', done.stderr)[1]),
+    )
 
 
 def _widths(code: str, what: str) -> str:
@@ -152,22 +234,41 @@ def _widths(code: str, what: str) -> str:
     Those of maps are told from those of parameters and sums by the line of
     the source that LLVM's code names: it has a tile's offsets.
     """
-    files = {number: _lines(f'{folder}/{name}') for number, name, folder in
-             re.findall(r'^!(\d+) = !DIFile\(filename: "([^"]+)", '
-                        r'directory: "([^"]*)"', code, re.M)}
-    scopes = dict(re.findall(r'^!(\d+) = distinct !DI(?:LexicalBlockFile|'
-                             r'Subprogram)\(.*?file: !(\d+)', code, re.M))
-    places = {number: (int(line), scope) for number, line, scope in re.findall(
-        r'^!(\d+) = !DILocation\(line: (\d+), .*?scope: !(\d+)', code, re.M)}
+    files = {
+        number: _lines(f'{folder}/{name}')
+        for number, name, folder in re.findall(
+            r'^!(\d+) = !DIFile\(filename: "([^"]+)", '
+            r'directory: "([^"]*)"',
+            code,
+            re.M,
+        )
+    }
+    scopes = dict(
+        re.findall(
+            r'^!(\d+) = distinct !DI(?:LexicalBlockFile|'
+            r'Subprogram)\(.*?file: !(\d+)',
+            code,
+            re.M,
+        )
+    )
+    places = {
+        number: (int(line), scope)
+        for number, line, scope in re.findall(
+            r'^!(\d+) = !DILocation\(line: (\d+), .*?scope: !(\d+)', code, re.M
+        )
+    }
     found: Counter = Counter()
     for many, bits, at in re.findall(
-            what + r'\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bu](\d+) .*'
-            r'!dbg !(\d+)', code):
+        what + r'\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bu](\d+) .*'
+        r'!dbg !(\d+)',
+        code,
+    ):
         line, scope = places[at]
         if '+ tile' in files[scopes[scope]].get(line, ''):
             found[int(many or 1) * int(bits) // 8] += 1
-    return ' '.join(f'{width}:{found[width]}'
-                    for width in sorted(found, reverse=True))
+    return ' '.join(
+        f'{width}:{found[width]}' for width in sorted(found, reverse=True)
+    )
 
 
 @lru_cache(maxsize=None)
@@ -183,41 +284,88 @@ def cases(quick: bool) -> Iterator[Dict[str, Any]]:
     if quick:
         yield from quick_cases()
         return
-    for dtype, last, stage, kernel in product(BYTES, (False, True),
-                                              (1, 2, 3, 4), KERNELS):
-        yield dict(kernel=kernel, stage=stage, dtype=dtype, last=last,
-                   tail=True, sm=90)
+    for dtype, last, stage, kernel in product(
+        BYTES, (False, True), (1, 2, 3, 4), KERNELS
+    ):
+        yield dict(
+            kernel=kernel,
+            stage=stage,
+            dtype=dtype,
+            last=last,
+            tail=True,
+            sm=90,
+        )
     for sm, stage, kernel in product((80, 100), (1, 2, 3, 4), KERNELS):
-        yield dict(kernel=kernel, stage=stage, dtype='fp16', last=False,
-                   tail=True, sm=sm)
+        yield dict(
+            kernel=kernel,
+            stage=stage,
+            dtype='fp16',
+            last=False,
+            tail=True,
+            sm=sm,
+        )
     for stage, kernel in product((1, 2, 3, 4), KERNELS):
-        yield dict(kernel=kernel, stage=stage, dtype='fp32', last=False,
-                   tail=False, sm=90)
+        yield dict(
+            kernel=kernel,
+            stage=stage,
+            dtype='fp32',
+            last=False,
+            tail=False,
+            sm=90,
+        )
     for dtype, stage in product(BYTES, (1, 2, 3, 4)):
-        yield dict(kernel='forward', stage=stage, dtype=dtype, last=False,
-                   tail=True, sm=90, wait=True)
+        yield dict(
+            kernel='forward',
+            stage=stage,
+            dtype=dtype,
+            last=False,
+            tail=True,
+            sm=90,
+            wait=True,
+        )
 
 
 def quick_cases() -> Iterator[Dict[str, Any]]:
     """Yield few that between them have every stage, type, layout and GPU."""
     kinds = list(BYTES)
     for i, (stage, last) in enumerate(product((1, 2, 3, 4), (False, True))):
-        yield dict(kernel='forward', stage=stage, last=last, tail=True,
-                   dtype=kinds[i % 3], sm=(80, 90, 100)[(i + i // 3) % 3])
+        yield dict(
+            kernel='forward',
+            stage=stage,
+            last=last,
+            tail=True,
+            dtype=kinds[i % 3],
+            sm=(80, 90, 100)[(i + i // 3) % 3],
+        )
     for i, stage in enumerate((1, 2, 3, 4)):
-        yield dict(kernel='backward', stage=stage, last=i % 2 == 0, tail=True,
-                   dtype=kinds[(i + 1) % 3], sm=(100, 80, 90)[i % 3])
-    yield dict(kernel='forward', stage=1, last=False, tail=True,
-               dtype='fp16', sm=90, wait=True)
+        yield dict(
+            kernel='backward',
+            stage=stage,
+            last=i % 2 == 0,
+            tail=True,
+            dtype=kinds[(i + 1) % 3],
+            sm=(100, 80, 90)[i % 3],
+        )
+    yield dict(
+        kernel='forward',
+        stage=1,
+        last=False,
+        tail=True,
+        dtype='fp16',
+        sm=90,
+        wait=True,
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--out', type=Path, required=True,
-                        help='the CSV file to write')
-    parser.add_argument('--quick', action='store_true',
-                        help='few kernels, as the tests do')
+    parser.add_argument(
+        '--out', type=Path, required=True, help='the CSV file to write'
+    )
+    parser.add_argument(
+        '--quick', action='store_true', help='few kernels, as the tests do'
+    )
     options = parser.parse_args(arguments)
     lines: List[Dict[str, Any]] = []
     for case in cases(options.quick):

@@ -3,6 +3,7 @@
 They know nothing of PyTorch: memory addresses go in, by ctypes. So they are
 built without PyTorch's headers, and serve all of its versions.
 """
+
 import ctypes
 import hashlib
 import os
@@ -26,24 +27,46 @@ FOLDER = Path(__file__).parent
 # As setup.py writes them, in the format of sha256sum.
 DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
-TENSORS = ('x', 'identity', 'weight', 'bias', 'norm_scale', 'norm_shift',
-           'norm_mean', 'norm_variance', 'y', 'mean', 'spread')
-GRADIENTS = ('grad_y', 'grad_x', 'grad_weight', 'grad_bias', 'grad_scale',
-             'grad_shift', 'grad_identity')
-_NO_NORM = (None, None, None, None, 0.)
+TENSORS = (
+    'x',
+    'identity',
+    'weight',
+    'bias',
+    'norm_scale',
+    'norm_shift',
+    'norm_mean',
+    'norm_variance',
+    'y',
+    'mean',
+    'spread',
+)
+GRADIENTS = (
+    'grad_y',
+    'grad_x',
+    'grad_weight',
+    'grad_bias',
+    'grad_scale',
+    'grad_shift',
+    'grad_identity',
+)
+_NO_NORM = (None, None, None, None, 0.0)
 
 
 class _Problem(ctypes.Structure):
     """The struct of this name in group.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in
-          ('images', 'groups', 'channels', 'positions')),
+        *(
+            (name, ctypes.c_int64)
+            for name in ('images', 'groups', 'channels', 'positions')
+        ),
         *((name, ctypes.c_void_p) for name in TENSORS),
         ('team', ctypes.c_void_p),
         *((name, ctypes.c_double) for name in ('eps', 'norm_eps')),
-        *((name, ctypes.c_int32) for name in
-          ('normalize', 'relu', 'threads', 'channels_last')),
+        *(
+            (name, ctypes.c_int32)
+            for name in ('normalize', 'relu', 'threads', 'channels_last')
+        ),
         *((name, ctypes.c_void_p) for name in GRADIENTS),
     ]
 
@@ -52,8 +75,9 @@ class _Problem(ctypes.Structure):
 def library() -> Optional[ctypes.CDLL]:
     """Return the built kernels, or None where there are none."""
     ours = f'_sge{sysconfig.get_config_var("EXT_SUFFIX")}'
-    for path in sorted(FOLDER.glob('_sge*'),
-                       key=lambda path: path.name != ours):
+    for path in sorted(
+        FOLDER.glob('_sge*'), key=lambda path: path.name != ours
+    ):
         if path.suffix == DIGEST_SUFFIX:
             continue
         if not is_whole(path):
@@ -61,7 +85,9 @@ def library() -> Optional[ctypes.CDLL]:
                 f'{path} is not the file that was built, so it is not loaded '
                 'and SGE runs in plain PyTorch, more slowly. Build it again: '
                 'pip install --force-reinstall --no-deps sge_mmdet, or in a '
-                'clone pip install --no-deps -e .', stacklevel=2)
+                'clone pip install --no-deps -e .',
+                stacklevel=2,
+            )
             continue
         # A file may be of another machine, or older than this module.
         with suppress(OSError, AttributeError):
@@ -69,8 +95,10 @@ def library() -> Optional[ctypes.CDLL]:
             if found.sge_version() != VERSION:
                 continue
             for name in 'sge_forward', 'sge_backward':
-                getattr(found, name).argtypes = [ctypes.POINTER(_Problem),
-                                                 ctypes.c_int]
+                getattr(found, name).argtypes = [
+                    ctypes.POINTER(_Problem),
+                    ctypes.c_int,
+                ]
             return found
     return None
 
@@ -86,7 +114,8 @@ def is_whole(path: Path) -> bool:
     digest = path.with_name(path.name + DIGEST_SUFFIX)
     try:
         return digest.read_text().split()[:1] == [
-            hashlib.sha256(path.read_bytes()).hexdigest()]
+            hashlib.sha256(path.read_bytes()).hexdigest()
+        ]
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -98,23 +127,29 @@ def openmp_team() -> Optional[int]:
     Without it the kernels start threads of their own.
     """
     maps = Path('/proc/self/maps')
-    lines = (os.fsdecode(maps.read_bytes()).splitlines()
-             if maps.is_file() else [])
+    lines = (
+        os.fsdecode(maps.read_bytes()).splitlines() if maps.is_file() else []
+    )
     # The sixth column is the file, which may have spaces in its name.
-    loaded = {line.split(maxsplit=5)[-1] for line in lines
-              if re.search(r'/lib(gomp|iomp5|omp)\b[^/]*$', line)}
+    loaded = {
+        line.split(maxsplit=5)[-1]
+        for line in lines
+        if re.search(r'/lib(gomp|iomp5|omp)\b[^/]*$', line)
+    }
     ours = str(Path(torch.__file__).parent)
     for path in sorted(loaded, key=lambda path: not path.startswith(ours)):
         with suppress(OSError, AttributeError):
-            return ctypes.cast(ctypes.CDLL(path).GOMP_parallel,
-                               ctypes.c_void_p).value
+            return ctypes.cast(
+                ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p
+            ).value
     return None
 
 
 def is_able(x: Tensor) -> bool:
     """Return whether the kernels are there and take a tensor like x."""
-    return (x.device.type == 'cpu' and x.dtype in DTYPES
-            and library() is not None)
+    return (
+        x.device.type == 'cpu' and x.dtype in DTYPES and library() is not None
+    )
 
 
 def forward(inputs: Inputs, outputs: Outputs) -> None:
@@ -126,19 +161,30 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     _call('sge_forward', inputs, inputs.identity is not None, outputs)
 
 
-def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
-             gradients: Gradients) -> None:
+def backward(
+    inputs: Inputs, outputs: Outputs, grad_y: Tensor, gradients: Gradients
+) -> None:
     """Fill the gradients; see :mod:`sge_mmdet.ops.passes`.
 
     Raises:
         MemoryError: If buffers cannot be allocated.
     """
-    _call('sge_backward', inputs, outputs.y is not None, outputs,
-          (grad_y, *gradients))
+    _call(
+        'sge_backward',
+        inputs,
+        outputs.y is not None,
+        outputs,
+        (grad_y, *gradients),
+    )
 
 
-def _call(function: str, inputs: Inputs, relu: bool, outputs: Outputs,
-          gradients: Sequence[Optional[Tensor]] = ()) -> None:
+def _call(
+    function: str,
+    inputs: Inputs,
+    relu: bool,
+    outputs: Outputs,
+    gradients: Sequence[Optional[Tensor]] = (),
+) -> None:
     """Call a kernel with the members of ``Problem`` in their order.
 
     Maps have the type and the layout of x, which is dense; the others the
@@ -148,14 +194,26 @@ def _call(function: str, inputs: Inputs, relu: bool, outputs: Outputs,
     *vectors, norm_eps = norm or _NO_NORM
     kind = sum_dtype(x.dtype)
     # Conversions are kept in here until the kernel has run.
-    parameters = [vector if vector is None else vector.to(kind).contiguous()
-                  for vector in (weight, bias, *vectors)]
+    parameters = [
+        vector if vector is None else vector.to(kind).contiguous()
+        for vector in (weight, bias, *vectors)
+    ]
     images, channels, height, width = x.shape
     problem = _Problem(
-        images, groups, channels // groups, height * width,
-        *map(_address, (x, identity, *parameters, *outputs)), openmp_team(),
-        eps, norm_eps, normalize, relu, torch.get_num_threads(),
-        not x.is_contiguous(), *map(_address, gradients))
+        images,
+        groups,
+        channels // groups,
+        height * width,
+        *map(_address, (x, identity, *parameters, *outputs)),
+        openmp_team(),
+        eps,
+        norm_eps,
+        normalize,
+        relu,
+        torch.get_num_threads(),
+        not x.is_contiguous(),
+        *map(_address, gradients),
+    )
     if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):
         raise MemoryError(f'{function} has no memory for its buffers')
 

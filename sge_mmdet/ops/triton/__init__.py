@@ -14,6 +14,7 @@ where they fit.
 The formulas and their names stand in :mod:`sge_mmdet.ops.reference` and
 :func:`sge_mmdet.ops.eager.backward`.
 """
+
 import os
 
 from .launch import backward, forward

@@ -15,6 +15,7 @@ The gradients of the norm follow from these in closed form:
 A record has a row for each sum and a column for each channel; what is one
 number a group is repeated.
 """
+
 import triton
 import triton.language as tl
 
@@ -37,18 +38,31 @@ def _load_grad(grad_y, y, at, tile, keep):
     """Return the gradient of z times the gate."""
     g = load_tile(grad_y, at, tile, keep)
     if y is not None:
-        g = tl.where(load_tile(y, at, tile, keep) <= 0, 0., g)
+        g = tl.where(load_tile(y, at, tile, keep) <= 0, 0.0, g)
     return g
 
 
 @triton.jit
-def _load_statistics(mean, spread, image, channel, groups, first_z, eps,
-                     c: tl.constexpr, BLOCK_C: tl.constexpr,
-                     LANES: tl.constexpr, NORMALIZE: tl.constexpr):
+def _load_statistics(
+    mean,
+    spread,
+    image,
+    channel,
+    groups,
+    first_z,
+    eps,
+    c: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    LANES: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Return m, s, slope and the first position's share of t, by channel."""
     lane = tl.arange(0, LANES)
-    m = tl.load(mean + image * groups * c + channel + lane,
-                mask=lane < LANES // BLOCK_C * c, other=0.)
+    m = tl.load(
+        mean + image * groups * c + channel + lane,
+        mask=lane < LANES // BLOCK_C * c,
+        other=0.0,
+    )
     at = (image * groups + channel // c + lane // BLOCK_C) * 2
     mu = tl.load(spread + at)
     deviation = tl.load(spread + at + 1)
@@ -60,11 +74,24 @@ def _load_statistics(mean, spread, image, channel, groups, first_z, eps,
 
 
 @triton.jit
-def _gate(value, within, m, slope, w, b, factor, first, first_z, scale,
-          BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-          BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr):
+def _gate(
+    value,
+    within,
+    m,
+    slope,
+    w,
+    b,
+    factor,
+    first,
+    first_z,
+    scale,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Return v and z of a tile, t and the gate; 0 outside the map but z."""
-    v = tl.where(within, value - first[:, None], 0.)
+    v = tl.where(within, value - first[:, None], 0.0)
     u = apply_factor(v, factor[:, None], scale)
     z = value
     if scale is not None:
@@ -75,16 +102,75 @@ def _gate(value, within, m, slope, w, b, factor, first, first_z, scale,
         d = m[:, None] * z
     t = sum_groups(d, BLOCK_G, BLOCK_C, BLOCK_P) * slope[:, None]
     # Outside the map, the gate of an infinite w would be NaN.
-    t = tl.where(within, t, 0.)
-    gate = tl.where(within, tl.sigmoid(w[:, None] * t + b[:, None]), 0.)
+    t = tl.where(within, t, 0.0)
+    gate = tl.where(within, tl.sigmoid(w[:, None] * t + b[:, None]), 0.0)
     return v, z, t, gate
 
 
 @triton.jit
-def _sums(grad_y, x, y, work, start, tile, step, rows, factor, first, first_z,
-          scale, m, slope, w, b, low, high, c: tl.constexpr,
-          BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-          BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr):
+def _write_record(
+    work,
+    sum_e,
+    sum_et,
+    sum_t,
+    sum_ev,
+    sum_tv,
+    sum_gq,
+    sum_gqv,
+    sum_v,
+    scale,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
+    """Write sums over the positions of accumulated tiles."""
+    LANES: tl.constexpr = BLOCK_G * BLOCK_C
+    of_channels = tl.zeros((LANES, BLOCK_P), tl.float32)
+    row = work + tl.arange(0, LANES)
+    for total in tl.static_range(3):
+        of_groups = sum_e if total == 0 else sum_et if total == 1 else sum_t
+        tl.store(
+            row + total * LANES,
+            tl.sum(
+                of_channels
+                + to_channels(of_groups, BLOCK_G, BLOCK_C, BLOCK_P),
+                1,
+            ),
+        )
+    tl.store(row + 3 * LANES, tl.sum(sum_ev, 1))
+    tl.store(row + 4 * LANES, tl.sum(sum_tv, 1))
+    if scale is not None:
+        tl.store(row + 5 * LANES, tl.sum(sum_gq, 1))
+        tl.store(row + 6 * LANES, tl.sum(sum_gqv, 1))
+        tl.store(row + 7 * LANES, tl.sum(sum_v, 1))
+
+
+@triton.jit
+def _sums(
+    grad_y,
+    x,
+    y,
+    work,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    first_z,
+    scale,
+    m,
+    slope,
+    w,
+    b,
+    low,
+    high,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Write the record of sums over blocks."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
     inside = tl.arange(0, LANES) < BLOCK_G * c
@@ -104,11 +190,24 @@ def _sums(grad_y, x, y, work, start, tile, step, rows, factor, first, first_z,
         keep = inside[:, None] & within
         value = load_tile(x, at, tile, keep)
         g = _load_grad(grad_y, y, at, tile, keep)
-        v, z, t, gate = _gate(value, within, m, slope, w, b, factor, first,
-                              first_z, scale, BLOCK_G, BLOCK_C, BLOCK_P,
-                              NORMALIZE)
+        v, z, t, gate = _gate(
+            value,
+            within,
+            m,
+            slope,
+            w,
+            b,
+            factor,
+            first,
+            first_z,
+            scale,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
+            NORMALIZE,
+        )
         e = sum_groups(g * z, BLOCK_G, BLOCK_C, BLOCK_P) * gate * (1 - gate)
-        e = tl.where(within, e, 0.)
+        e = tl.where(within, e, 0.0)
         sum_e += e
         sum_et += e * t
         sum_t += t
@@ -119,18 +218,21 @@ def _sums(grad_y, x, y, work, start, tile, step, rows, factor, first, first_z,
             sum_gq += gq
             sum_gqv += gq * v
             sum_v += v
-    of_channels = tl.zeros((LANES, BLOCK_P), tl.float32)
-    row = work + tl.arange(0, LANES)
-    for total in tl.static_range(3):
-        of_groups = sum_e if total == 0 else sum_et if total == 1 else sum_t
-        tl.store(row + total * LANES, tl.sum(of_channels + to_channels(
-            of_groups, BLOCK_G, BLOCK_C, BLOCK_P), 1))
-    tl.store(row + 3 * LANES, tl.sum(sum_ev, 1))
-    tl.store(row + 4 * LANES, tl.sum(sum_tv, 1))
-    if scale is not None:
-        tl.store(row + 5 * LANES, tl.sum(sum_gq, 1))
-        tl.store(row + 6 * LANES, tl.sum(sum_gqv, 1))
-        tl.store(row + 7 * LANES, tl.sum(sum_v, 1))
+    _write_record(
+        work,
+        sum_e,
+        sum_et,
+        sum_t,
+        sum_ev,
+        sum_tv,
+        sum_gq,
+        sum_gqv,
+        sum_v,
+        scale,
+        BLOCK_G,
+        BLOCK_C,
+        BLOCK_P,
+    )
 
 
 @triton.jit
@@ -138,12 +240,21 @@ def _take_row(record, row: tl.constexpr, LANES: tl.constexpr):
     """Return a row of a record."""
     record = tl.reshape(record, (8, LANES))
     index = tl.arange(0, 8)[:, None]
-    return tl.sum(tl.where(index == row, record, 0.), 0)
+    return tl.sum(tl.where(index == row, record, 0.0), 0)
 
 
 @triton.jit
-def _shares(record, centred, factor, deviation, slope, w, positions,
-            LANES: tl.constexpr, NORMALIZE: tl.constexpr):
+def _shares(
+    record,
+    centred,
+    factor,
+    deviation,
+    slope,
+    w,
+    positions,
+    LANES: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Return what e loses of itself and of t, and what every z gains.
 
     The last is the mean of delta times z, where delta is k times
@@ -152,24 +263,54 @@ def _shares(record, centred, factor, deviation, slope, w, positions,
     k = w * slope
     sum_e = _take_row(record, 0, LANES)
     share = factor * _take_row(record, 3, LANES) + centred * sum_e
-    level = tl.zeros((LANES, ), tl.float32)
-    tilt = tl.zeros((LANES, ), tl.float32)
+    level = tl.zeros((LANES,), tl.float32)
+    tilt = tl.zeros((LANES,), tl.float32)
     if NORMALIZE:
         level = sum_e / positions
         tilt = tl.where(
-            slope > 0, _take_row(record, 1, LANES)
-            / (tl.maximum(positions - 1, 1) * deviation * slope), 0.)
-        share -= tilt * (factor * _take_row(record, 4, LANES)
-                         + centred * _take_row(record, 2, LANES))
+            slope > 0,
+            _take_row(record, 1, LANES)
+            / (tl.maximum(positions - 1, 1) * deviation * slope),
+            0.0,
+        )
+        share -= tilt * (
+            factor * _take_row(record, 4, LANES)
+            + centred * _take_row(record, 2, LANES)
+        )
     return k, level, tilt, share * (k / positions)
 
 
 @triton.jit
-def _write_maps(grad_y, x, y, grad_x, grad_identity, start, tile, step, rows,
-                factor, first, first_z, scale, m, slope, w, b, k, level, tilt,
-                share, low, high, c: tl.constexpr, BLOCK_G: tl.constexpr,
-                BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
-                NORMALIZE: tl.constexpr):
+def _write_maps(
+    grad_y,
+    x,
+    y,
+    grad_x,
+    grad_identity,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    first_z,
+    scale,
+    m,
+    slope,
+    w,
+    b,
+    k,
+    level,
+    tilt,
+    share,
+    low,
+    high,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Write the gradients of the maps over blocks, from last to first."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
@@ -182,54 +323,125 @@ def _write_maps(grad_y, x, y, grad_x, grad_identity, start, tile, step, rows,
         value = load_tile(x, at, tile, keep)
         g = _load_grad(grad_y, y, at, tile, keep)
         if y is not None:
-            tl.store(grad_identity + at + tile,
-                     g.to(grad_y.dtype.element_ty), mask=keep)
-        _, z, t, gate = _gate(value, within, m, slope, w, b, factor, first,
-                              first_z, scale, BLOCK_G, BLOCK_C, BLOCK_P,
-                              NORMALIZE)
+            tl.store(
+                grad_identity + at + tile,
+                g.to(grad_y.dtype.element_ty),
+                mask=keep,
+            )
+        _, z, t, gate = _gate(
+            value,
+            within,
+            m,
+            slope,
+            w,
+            b,
+            factor,
+            first,
+            first_z,
+            scale,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
+            NORMALIZE,
+        )
         e = sum_groups(g * z, BLOCK_G, BLOCK_C, BLOCK_P) * gate * (1 - gate)
         delta = k[:, None] * (
-            to_channels(e, BLOCK_G, BLOCK_C, BLOCK_P) - level[:, None]
-            - tilt[:, None] * to_channels(t, BLOCK_G, BLOCK_C, BLOCK_P))
-        grad_z = (g * to_channels(gate, BLOCK_G, BLOCK_C, BLOCK_P)
-                  + m[:, None] * delta + share[:, None])
-        tl.store(grad_x + at + tile,
-                 apply_factor(grad_z, factor[:, None], scale).to(
-                     grad_x.dtype.element_ty), mask=keep)
+            to_channels(e, BLOCK_G, BLOCK_C, BLOCK_P)
+            - level[:, None]
+            - tilt[:, None] * to_channels(t, BLOCK_G, BLOCK_C, BLOCK_P)
+        )
+        grad_z = (
+            g * to_channels(gate, BLOCK_G, BLOCK_C, BLOCK_P)
+            + m[:, None] * delta
+            + share[:, None]
+        )
+        tl.store(
+            grad_x + at + tile,
+            apply_factor(grad_z, factor[:, None], scale).to(
+                grad_x.dtype.element_ty
+            ),
+            mask=keep,
+        )
 
 
 @triton.jit
-def _of_norm(record, m, centred, factor, deviation, slope, w, centre, inverse,
-             first, positions, LANES: tl.constexpr, NORMALIZE: tl.constexpr):
+def _of_norm(
+    record,
+    m,
+    centred,
+    factor,
+    deviation,
+    slope,
+    w,
+    centre,
+    inverse,
+    first,
+    positions,
+    LANES: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Return the gradients of scale and shift of one image."""
-    k, level, tilt, share = _shares(record, centred, factor, deviation, slope,
-                                    w, positions, LANES, NORMALIZE)
+    k, level, tilt, share = _shares(
+        record,
+        centred,
+        factor,
+        deviation,
+        slope,
+        w,
+        positions,
+        LANES,
+        NORMALIZE,
+    )
     sum_v = _take_row(record, 7, LANES)
-    sum_delta = tl.zeros((LANES, ), tl.float32)
+    sum_delta = tl.zeros((LANES,), tl.float32)
     if not NORMALIZE:
         sum_delta = k * _take_row(record, 0, LANES)
-    delta_v = k * (_take_row(record, 3, LANES) - level * sum_v
-                   - tilt * _take_row(record, 4, LANES))
-    of_shift = (_take_row(record, 5, LANES) + m * sum_delta
-                + positions * share)
+    delta_v = k * (
+        _take_row(record, 3, LANES)
+        - level * sum_v
+        - tilt * _take_row(record, 4, LANES)
+    )
+    of_shift = _take_row(record, 5, LANES) + m * sum_delta + positions * share
     of_v = _take_row(record, 6, LANES) + m * delta_v + share * sum_v
     return inverse * (of_v + (first - centre) * of_shift), of_shift
 
 
 @triton.jit
-def _write_parameters(x, weight, scale, shift, running_mean, running_var,
-                      mean, spread, work, grad_weight, grad_bias, grad_scale,
-                      grad_shift, positions, parts, groups, images, bundle,
-                      eps, norm_eps, c: tl.constexpr, BLOCK_G: tl.constexpr,
-                      BLOCK_C: tl.constexpr, V: tl.constexpr,
-                      LAST: tl.constexpr, NORMALIZE: tl.constexpr):
+def _write_parameters(
+    x,
+    weight,
+    scale,
+    shift,
+    running_mean,
+    running_var,
+    mean,
+    spread,
+    work,
+    grad_weight,
+    grad_bias,
+    grad_scale,
+    grad_shift,
+    positions,
+    parts,
+    groups,
+    images,
+    bundle,
+    eps,
+    norm_eps,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    V: tl.constexpr,
+    LAST: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Write the gradients of the parameters, summed over the images."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
     lane = tl.arange(0, LANES)
-    of_weight = tl.zeros((LANES, ), tl.float32)
-    of_bias = tl.zeros((LANES, ), tl.float32)
-    of_scale = tl.zeros((LANES, ), tl.float32)
-    of_shift = tl.zeros((LANES, ), tl.float32)
+    of_weight = tl.zeros((LANES,), tl.float32)
+    of_bias = tl.zeros((LANES,), tl.float32)
+    of_scale = tl.zeros((LANES,), tl.float32)
+    of_shift = tl.zeros((LANES,), tl.float32)
     for image in range(images):
         task = image * (groups // BLOCK_G) + bundle
         record = add_parts(work, task, parts, 8 * LANES)
@@ -237,18 +449,51 @@ def _write_parameters(x, weight, scale, shift, running_mean, running_var,
         of_weight += _take_row(record, 1, LANES)
         if scale is not None:
             _, channel, start, _, _, rows = place(
-                task, positions, groups, c, BLOCK_G, BLOCK_C, 1, V, LAST)
+                task, positions, groups, c, BLOCK_G, BLOCK_C, 1, V, LAST
+            )
             centre, inverse, factor, first, first_z = load_norm(
-                x, start, scale, shift, running_mean, running_var, norm_eps,
-                channel, rows, BLOCK_G * c, LANES, LAST)
+                x,
+                start,
+                scale,
+                shift,
+                running_mean,
+                running_var,
+                norm_eps,
+                channel,
+                rows,
+                BLOCK_G * c,
+                LANES,
+                LAST,
+            )
             m, deviation, slope, centred = _load_statistics(
-                mean, spread, image, channel, groups, first_z, eps, c,
-                BLOCK_C, LANES, NORMALIZE)
-            w = tl.load(weight + channel // c
-                        + lane // BLOCK_C).to(tl.float32)
-            one, other = _of_norm(record, m, centred, factor, deviation,
-                                  slope, w, centre, inverse, first, positions,
-                                  LANES, NORMALIZE)
+                mean,
+                spread,
+                image,
+                channel,
+                groups,
+                first_z,
+                eps,
+                c,
+                BLOCK_C,
+                LANES,
+                NORMALIZE,
+            )
+            w = tl.load(weight + channel // c + lane // BLOCK_C).to(tl.float32)
+            one, other = _of_norm(
+                record,
+                m,
+                centred,
+                factor,
+                deviation,
+                slope,
+                w,
+                centre,
+                inverse,
+                first,
+                positions,
+                LANES,
+                NORMALIZE,
+            )
             of_scale += one
             of_shift += other
     at = bundle * BLOCK_G + lane // BLOCK_C
@@ -261,54 +506,184 @@ def _write_parameters(x, weight, scale, shift, running_mean, running_var,
 
 
 @triton.jit(do_not_specialize=SIZES)
-def backward_kernel(grad_y, x, y, weight, bias, scale, shift, running_mean,
-                    running_var, mean, spread, work, grad_x, grad_weight,
-                    grad_bias, grad_scale, grad_shift, grad_identity, phase,
-                    positions, parts, blocks, groups, images, eps, norm_eps,
-                    c: tl.constexpr, BLOCK_G: tl.constexpr,
-                    BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
-                    V: tl.constexpr, LAST: tl.constexpr,
-                    NORMALIZE: tl.constexpr):
+def backward_kernel(
+    grad_y,
+    x,
+    y,
+    weight,
+    bias,
+    scale,
+    shift,
+    running_mean,
+    running_var,
+    mean,
+    spread,
+    work,
+    grad_x,
+    grad_weight,
+    grad_bias,
+    grad_scale,
+    grad_shift,
+    grad_identity,
+    phase,
+    positions,
+    parts,
+    blocks,
+    groups,
+    images,
+    eps,
+    norm_eps,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    V: tl.constexpr,
+    LAST: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Run a phase of the backward pass; see the head of this file."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
     program = tl.program_id(0)
     task = program // parts
     part = program % parts
     image, channel, start, tile, step, rows = place(
-        task, positions, groups, c, BLOCK_G, BLOCK_C, BLOCK_P, V, LAST)
+        task, positions, groups, c, BLOCK_G, BLOCK_C, BLOCK_P, V, LAST
+    )
     _, _, factor, first, first_z = load_norm(
-        x, start, scale, shift, running_mean, running_var, norm_eps, channel,
-        rows, BLOCK_G * c, LANES, LAST)
+        x,
+        start,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        norm_eps,
+        channel,
+        rows,
+        BLOCK_G * c,
+        LANES,
+        LAST,
+    )
     m, deviation, slope, centred = _load_statistics(
-        mean, spread, image, channel, groups, first_z, eps, c, BLOCK_C, LANES,
-        NORMALIZE)
+        mean,
+        spread,
+        image,
+        channel,
+        groups,
+        first_z,
+        eps,
+        c,
+        BLOCK_C,
+        LANES,
+        NORMALIZE,
+    )
     group = channel // c
     of_groups = group + tl.arange(0, BLOCK_G)
     w = tl.load(weight + of_groups).to(tl.float32)
     b = tl.load(bias + of_groups).to(tl.float32)
     at = (image * groups + of_groups) * 2
-    slope_of_groups = slope_of(tl.load(spread + at), tl.load(spread + at + 1),
-                               eps, NORMALIZE)
+    slope_of_groups = slope_of(
+        tl.load(spread + at), tl.load(spread + at + 1), eps, NORMALIZE
+    )
     low = part * blocks
     high = tl.minimum(low + blocks, tl.cdiv(positions, BLOCK_P))
     if phase == 0:
-        _sums(grad_y, x, y, work + program * (8 * LANES), start, tile, step,
-              rows, factor, first, first_z, scale, m, slope_of_groups, w, b,
-              low, high, c, BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE)
+        _sums(
+            grad_y,
+            x,
+            y,
+            work + program * (8 * LANES),
+            start,
+            tile,
+            step,
+            rows,
+            factor,
+            first,
+            first_z,
+            scale,
+            m,
+            slope_of_groups,
+            w,
+            b,
+            low,
+            high,
+            c,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
+            NORMALIZE,
+        )
     else:
         record = add_parts(work, task, parts, 8 * LANES)
-        of_channels = tl.load(weight + group + tl.arange(0, LANES)
-                              // BLOCK_C).to(tl.float32)
+        of_channels = tl.load(
+            weight + group + tl.arange(0, LANES) // BLOCK_C
+        ).to(tl.float32)
         k, level, tilt, share = _shares(
-            record, centred, factor, deviation, slope, of_channels, positions,
-            LANES, NORMALIZE)
-        _write_maps(grad_y, x, y, grad_x, grad_identity, start, tile, step,
-                    rows, factor, first, first_z, scale, m, slope_of_groups,
-                    w, b, k, level, tilt, share, low, high, c, BLOCK_G,
-                    BLOCK_C, BLOCK_P, NORMALIZE)
+            record,
+            centred,
+            factor,
+            deviation,
+            slope,
+            of_channels,
+            positions,
+            LANES,
+            NORMALIZE,
+        )
+        _write_maps(
+            grad_y,
+            x,
+            y,
+            grad_x,
+            grad_identity,
+            start,
+            tile,
+            step,
+            rows,
+            factor,
+            first,
+            first_z,
+            scale,
+            m,
+            slope_of_groups,
+            w,
+            b,
+            k,
+            level,
+            tilt,
+            share,
+            low,
+            high,
+            c,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
+            NORMALIZE,
+        )
         if (image == 0) & (part == 0):
             _write_parameters(
-                x, weight, scale, shift, running_mean, running_var, mean,
-                spread, work, grad_weight, grad_bias, grad_scale, grad_shift,
-                positions, parts, groups, images, group // BLOCK_G, eps,
-                norm_eps, c, BLOCK_G, BLOCK_C, V, LAST, NORMALIZE)
+                x,
+                weight,
+                scale,
+                shift,
+                running_mean,
+                running_var,
+                mean,
+                spread,
+                work,
+                grad_weight,
+                grad_bias,
+                grad_scale,
+                grad_shift,
+                positions,
+                parts,
+                groups,
+                images,
+                group // BLOCK_G,
+                eps,
+                norm_eps,
+                c,
+                BLOCK_G,
+                BLOCK_C,
+                V,
+                LAST,
+                NORMALIZE,
+            )

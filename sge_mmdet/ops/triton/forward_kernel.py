@@ -11,6 +11,7 @@ covariance of the channels. For up to ``FEW`` channels phase 0 has all that it
 needs, and phase 1 falls away. Where the spread along m is so small beside that
 across it that rounding of C would show, the group is read again.
 """
+
 import triton
 import triton.language as tl
 
@@ -27,14 +28,27 @@ from .tiles import (
 )
 from .waiting import take_ticket, wait_for_parts
 
-SIZES = ('first_phase', 'last_phase', 'positions', 'parts', 'blocks',
-         'groups')
+SIZES = ('first_phase', 'last_phase', 'positions', 'parts', 'blocks', 'groups')
 
 
 @triton.jit
-def _sums(x, start, tile, step, rows, factor, first, scale, low, high,
-          c: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-          BLOCK_P: tl.constexpr, MOMENTS: tl.constexpr):
+def _sums(
+    x,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    scale,
+    low,
+    high,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    MOMENTS: tl.constexpr,
+):
     """Sum z less its first value over blocks, and products of channels."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
@@ -47,7 +61,7 @@ def _sums(x, start, tile, step, rows, factor, first, scale, low, high,
         keep = inside[:, None] & (position + local < rows)[None, :]
         value = load_tile(x, start + position.to(tl.int64) * step, tile, keep)
         u = apply_factor(value - first[:, None], factor[:, None], scale)
-        u = tl.where(keep, u, 0.)
+        u = tl.where(keep, u, 0.0)
         total += u
         if MOMENTS:
             # In halves, so that fewer products have to be held.
@@ -58,9 +72,24 @@ def _sums(x, start, tile, step, rows, factor, first, scale, low, high,
 
 
 @triton.jit
-def _squares(x, start, tile, step, rows, factor, first, scale, mean_u, m, low,
-             high, c: tl.constexpr, BLOCK_G: tl.constexpr,
-             BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+def _squares(
+    x,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    scale,
+    mean_u,
+    m,
+    low,
+    high,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
     """Sum the squares of d less its mean over blocks, from last to first."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
@@ -69,19 +98,31 @@ def _squares(x, start, tile, step, rows, factor, first, scale, mean_u, m, low,
         # What was read last is likeliest to be in the cache.
         position = (low + high - 1 - block) * BLOCK_P
         within = (position + local < rows)[None, :]
-        value = load_tile(x, start + position.to(tl.int64) * step, tile,
-                          inside[:, None] & within)
+        value = load_tile(
+            x,
+            start + position.to(tl.int64) * step,
+            tile,
+            inside[:, None] & within,
+        )
         u = apply_factor(value - first[:, None], factor[:, None], scale)
-        d = sum_groups(m[:, None] * (u - mean_u[:, None]), BLOCK_G, BLOCK_C,
-                       BLOCK_P)
-        d = tl.where(within, d, 0.)
+        d = sum_groups(
+            m[:, None] * (u - mean_u[:, None]), BLOCK_G, BLOCK_C, BLOCK_P
+        )
+        d = tl.where(within, d, 0.0)
         total += d * d
     return tl.sum(total, 1)
 
 
 @triton.jit
-def _squares_of_moments(products, mean_u, m, positions, c: tl.constexpr,
-                        BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr):
+def _squares_of_moments(
+    products,
+    mean_u,
+    m,
+    positions,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
     """Return the same from sums of products, and whether to trust it."""
     products = tl.reshape(products, (BLOCK_G, BLOCK_C, BLOCK_C))
     of_group = tl.reshape(m, (BLOCK_G, BLOCK_C))
@@ -90,17 +131,39 @@ def _squares_of_moments(products, mean_u, m, positions, c: tl.constexpr,
     total = along - positions * shift * shift
     index = tl.arange(0, BLOCK_C)
     is_square = (index[:, None] == index[None, :])[None, :, :]
-    trace = tl.sum(tl.sum(tl.where(is_square, products, 0.), 2), 1)
+    trace = tl.sum(tl.sum(tl.where(is_square, products, 0.0), 2), 1)
     floor = 0.01 / c * trace * sum_channels(m * m, BLOCK_G, BLOCK_C)
     # NaN, as of an overflow, is not trusted either.
     return total, total >= floor
 
 
 @triton.jit
-def _result(x, weight, bias, identity, y, start, tile, step, rows,
-            factor, first, first_z, scale, mean_u, m, slope, group, low, high,
-            c: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-            BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr):
+def _result(
+    x,
+    weight,
+    bias,
+    identity,
+    y,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    first_z,
+    scale,
+    mean_u,
+    m,
+    slope,
+    group,
+    low,
+    high,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):
     """Write the result over blocks."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
@@ -123,30 +186,65 @@ def _result(x, weight, bias, identity, y, start, tile, step, rows,
             if scale is not None:
                 z = u + first_z[:, None]
             centred = z
-        t = sum_groups(m[:, None] * centred, BLOCK_G, BLOCK_C,
-                       BLOCK_P) * slope[:, None]
+        t = (
+            sum_groups(m[:, None] * centred, BLOCK_G, BLOCK_C, BLOCK_P)
+            * slope[:, None]
+        )
         gate = tl.sigmoid(w * t + b)
         out = z * to_channels(gate, BLOCK_G, BLOCK_C, BLOCK_P)
         if identity is not None:
             out += load_tile(identity, at, tile, keep)
-            out = tl.where(out < 0, 0., out)
+            out = tl.where(out < 0, 0.0, out)
         tl.store(y + at + tile, out.to(y.dtype.element_ty), mask=keep)
 
 
 @triton.jit
-def _deviation(x, second, start, tile, step, rows, factor, first, scale,
-               mean_u, m, task, parts, positions, c: tl.constexpr,
-               BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-               BLOCK_P: tl.constexpr, MOMENTS: tl.constexpr):
+def _deviation(
+    x,
+    second,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    scale,
+    mean_u,
+    m,
+    task,
+    parts,
+    positions,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    MOMENTS: tl.constexpr,
+):
     """Return the standard deviation of d from the second sums."""
     if MOMENTS:
         products = add_parts(second, task, parts, BLOCK_G * BLOCK_C * BLOCK_C)
-        total, trusted = _squares_of_moments(products, mean_u, m, positions,
-                                             c, BLOCK_G, BLOCK_C)
+        total, trusted = _squares_of_moments(
+            products, mean_u, m, positions, c, BLOCK_G, BLOCK_C
+        )
         if tl.min(trusted.to(tl.int32), 0) == 0:
-            again = _squares(x, start, tile, step, rows, factor, first, scale,
-                             mean_u, m, 0, tl.cdiv(positions, BLOCK_P), c,
-                             BLOCK_G, BLOCK_C, BLOCK_P)
+            again = _squares(
+                x,
+                start,
+                tile,
+                step,
+                rows,
+                factor,
+                first,
+                scale,
+                mean_u,
+                m,
+                0,
+                tl.cdiv(positions, BLOCK_P),
+                c,
+                BLOCK_G,
+                BLOCK_C,
+                BLOCK_P,
+            )
             total = tl.where(trusted, total, again)
     else:
         total = add_parts(second, task, parts, BLOCK_G)
@@ -154,44 +252,141 @@ def _deviation(x, second, start, tile, step, rows, factor, first, scale,
 
 
 @triton.jit
-def _finish(x, weight, bias, identity, y, mean, spread, second, image,
-            channel, start, tile, step, rows, factor, first, first_z, scale,
-            mean_u, m, task, parts, part, low, high, positions, groups, eps,
-            c: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-            BLOCK_P: tl.constexpr, NORMALIZE: tl.constexpr,
-            MOMENTS: tl.constexpr):
+def _finish(
+    x,
+    weight,
+    bias,
+    identity,
+    y,
+    mean,
+    spread,
+    second,
+    image,
+    channel,
+    start,
+    tile,
+    step,
+    rows,
+    factor,
+    first,
+    first_z,
+    scale,
+    mean_u,
+    m,
+    task,
+    parts,
+    part,
+    low,
+    high,
+    positions,
+    groups,
+    eps,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+    MOMENTS: tl.constexpr,
+):
     """Write the statistics and the result."""
-    mu = tl.zeros((BLOCK_G, ), tl.float32)
-    deviation = tl.zeros((BLOCK_G, ), tl.float32)
+    mu = tl.zeros((BLOCK_G,), tl.float32)
+    deviation = tl.zeros((BLOCK_G,), tl.float32)
     if NORMALIZE:
         mu = sum_channels(m * m, BLOCK_G, BLOCK_C)
-        deviation = _deviation(x, second, start, tile, step, rows, factor,
-                               first, scale, mean_u, m, task, parts,
-                               positions, c, BLOCK_G, BLOCK_C, BLOCK_P,
-                               MOMENTS)
+        deviation = _deviation(
+            x,
+            second,
+            start,
+            tile,
+            step,
+            rows,
+            factor,
+            first,
+            scale,
+            mean_u,
+            m,
+            task,
+            parts,
+            positions,
+            c,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
+            MOMENTS,
+        )
     group = channel // c
     if part == 0:
         lane = tl.arange(0, BLOCK_G * BLOCK_C)
-        tl.store(mean + image * groups * c + channel + lane, m,
-                 mask=lane < BLOCK_G * c)
+        tl.store(
+            mean + image * groups * c + channel + lane,
+            m,
+            mask=lane < BLOCK_G * c,
+        )
         at = (image * groups + group + tl.arange(0, BLOCK_G)) * 2
         tl.store(spread + at, mu)
         tl.store(spread + at + 1, deviation)
     slope = slope_of(mu, deviation, eps, NORMALIZE)
-    _result(x, weight, bias, identity, y, start, tile, step, rows, factor,
-            first, first_z, scale, mean_u, m, slope, group, low, high, c,
-            BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE)
+    _result(
+        x,
+        weight,
+        bias,
+        identity,
+        y,
+        start,
+        tile,
+        step,
+        rows,
+        factor,
+        first,
+        first_z,
+        scale,
+        mean_u,
+        m,
+        slope,
+        group,
+        low,
+        high,
+        c,
+        BLOCK_G,
+        BLOCK_C,
+        BLOCK_P,
+        NORMALIZE,
+    )
 
 
 @triton.jit(do_not_specialize=SIZES)
-def forward_kernel(x, weight, bias, scale, shift, running_mean, running_var,
-                   identity, y, mean, spread, work, turns, first_phase,
-                   last_phase, positions, parts, blocks, groups, eps,
-                   norm_eps, c: tl.constexpr, BLOCK_G: tl.constexpr,
-                   BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
-                   V: tl.constexpr, LAST: tl.constexpr,
-                   NORMALIZE: tl.constexpr, MOMENTS: tl.constexpr,
-                   WAIT: tl.constexpr):
+def forward_kernel(
+    x,
+    weight,
+    bias,
+    scale,
+    shift,
+    running_mean,
+    running_var,
+    identity,
+    y,
+    mean,
+    spread,
+    work,
+    turns,
+    first_phase,
+    last_phase,
+    positions,
+    parts,
+    blocks,
+    groups,
+    eps,
+    norm_eps,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    V: tl.constexpr,
+    LAST: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+    MOMENTS: tl.constexpr,
+    WAIT: tl.constexpr,
+):
     """Run phases of the forward pass; see the head of this file."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
     WIDTH: tl.constexpr = LANES * BLOCK_C if MOMENTS else BLOCK_G
@@ -199,10 +394,22 @@ def forward_kernel(x, weight, bias, scale, shift, running_mean, running_var,
     task = program // parts
     part = program % parts
     image, channel, start, tile, step, rows = place(
-        task, positions, groups, c, BLOCK_G, BLOCK_C, BLOCK_P, V, LAST)
+        task, positions, groups, c, BLOCK_G, BLOCK_C, BLOCK_P, V, LAST
+    )
     _, _, factor, first, first_z = load_norm(
-        x, start, scale, shift, running_mean, running_var, norm_eps, channel,
-        rows, BLOCK_G * c, LANES, LAST)
+        x,
+        start,
+        scale,
+        shift,
+        running_mean,
+        running_var,
+        norm_eps,
+        channel,
+        rows,
+        BLOCK_G * c,
+        LANES,
+        LAST,
+    )
     # The second sums stand behind the first ones of all programs.
     second = work + tl.num_programs(0) * LANES
     low = part * blocks
@@ -210,27 +417,89 @@ def forward_kernel(x, weight, bias, scale, shift, running_mean, running_var,
     lane = tl.arange(0, LANES)
     of_width = tl.arange(0, WIDTH)
     if first_phase == 0:
-        sums, products = _sums(x, start, tile, step, rows, factor, first,
-                               scale, low, high, c, BLOCK_G, BLOCK_C, BLOCK_P,
-                               MOMENTS)
+        sums, products = _sums(
+            x,
+            start,
+            tile,
+            step,
+            rows,
+            factor,
+            first,
+            scale,
+            low,
+            high,
+            c,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
+            MOMENTS,
+        )
         tl.store(work + program * LANES + lane, sums)
         if MOMENTS:
-            tl.store(second + program * WIDTH + of_width,
-                     tl.reshape(products, (WIDTH, )))
+            tl.store(
+                second + program * WIDTH + of_width,
+                tl.reshape(products, (WIDTH,)),
+            )
     wait_for_parts(turns, task, parts, part, WAIT)
     if last_phase > 0:
         mean_u = add_parts(work, task, parts, LANES) / positions
         m = first_z + mean_u
         if NORMALIZE and not MOMENTS:
             if first_phase <= 1:
-                squares = _squares(x, start, tile, step, rows, factor, first,
-                                   scale, mean_u, m, low, high, c, BLOCK_G,
-                                   BLOCK_C, BLOCK_P)
+                squares = _squares(
+                    x,
+                    start,
+                    tile,
+                    step,
+                    rows,
+                    factor,
+                    first,
+                    scale,
+                    mean_u,
+                    m,
+                    low,
+                    high,
+                    c,
+                    BLOCK_G,
+                    BLOCK_C,
+                    BLOCK_P,
+                )
                 tl.store(second + program * WIDTH + of_width, squares)
             wait_for_parts(turns, task, parts, part, WAIT)
         if last_phase == 2:
-            _finish(x, weight, bias, identity, y, mean, spread, second, image,
-                    channel, start, tile, step, rows, factor, first, first_z,
-                    scale, mean_u, m, task, parts, part, low, high, positions,
-                    groups, eps, c, BLOCK_G, BLOCK_C, BLOCK_P, NORMALIZE,
-                    MOMENTS)
+            _finish(
+                x,
+                weight,
+                bias,
+                identity,
+                y,
+                mean,
+                spread,
+                second,
+                image,
+                channel,
+                start,
+                tile,
+                step,
+                rows,
+                factor,
+                first,
+                first_z,
+                scale,
+                mean_u,
+                m,
+                task,
+                parts,
+                part,
+                low,
+                high,
+                positions,
+                groups,
+                eps,
+                c,
+                BLOCK_G,
+                BLOCK_C,
+                BLOCK_P,
+                NORMALIZE,
+                MOMENTS,
+            )

@@ -1,4 +1,5 @@
 """The two passes of SGE on a GPU; see :mod:`sge_mmdet.ops.passes`."""
+
 import os
 from contextlib import nullcontext
 from functools import lru_cache
@@ -26,44 +27,87 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     y, mean, spread = outputs
     *parameters, norm_eps = _dense(weight, bias, norm)
-    plan = forward_plan(x.shape, groups, x.element_size(),
-                        not x.is_contiguous(), normalize, _parts_that_wait(x))
+    plan = forward_plan(
+        x.shape,
+        groups,
+        x.element_size(),
+        not x.is_contiguous(),
+        normalize,
+        _parts_that_wait(x),
+    )
     grid, sizes, constants, size, launches = plan
     work = mean.new_empty(size)
     launch = forward_kernel[grid]
     with _on(x):
         turns = _take_turns(x, plan) if constants['WAIT'] else None
         for first, last in launches:
-            launch(x, *parameters, identity, y, mean, spread, work, turns,
-                   first, last, *sizes, eps, norm_eps, **constants)
+            launch(
+                x,
+                *parameters,
+                identity,
+                y,
+                mean,
+                spread,
+                work,
+                turns,
+                first,
+                last,
+                *sizes,
+                eps,
+                norm_eps,
+                **constants,
+            )
 
 
-def backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor,
-             gradients: Gradients) -> None:
+def backward(
+    inputs: Inputs, outputs: Outputs, grad_y: Tensor, gradients: Gradients
+) -> None:
     """Fill the gradients; see :mod:`sge_mmdet.ops.passes`."""
     x, weight, bias, norm, _, groups, eps, normalize = inputs
     y, mean, spread = outputs
     *parameters, norm_eps = _dense(weight, bias, norm)
     grid, sizes, constants, size, launches = backward_plan(
-        x.shape, groups, x.element_size(), not x.is_contiguous(), normalize)
+        x.shape, groups, x.element_size(), not x.is_contiguous(), normalize
+    )
     work, images = mean.new_empty(size), x.shape[0]
     launch = backward_kernel[grid]
     with _on(x):
         for phase, _ in launches:
-            launch(grad_y, x, y, *parameters, mean, spread, work, *gradients,
-                   phase, *sizes, images, eps, norm_eps, **constants)
+            launch(
+                grad_y,
+                x,
+                y,
+                *parameters,
+                mean,
+                spread,
+                work,
+                *gradients,
+                phase,
+                *sizes,
+                images,
+                eps,
+                norm_eps,
+                **constants,
+            )
 
 
 def _dense(weight: Tensor, bias: Tensor, norm: Optional[FixedNorm]) -> tuple:
     """Return the parameters without gaps, and the norm's eps."""
     weight, bias = weight.contiguous(), bias.contiguous()
     if norm is None:
-        return weight, bias, None, None, None, None, 0.
+        return weight, bias, None, None, None, None, 0.0
     scale, shift, mean, variance, eps = norm
     if mean is not None:
         mean, variance = mean.contiguous(), variance.contiguous()
-    return (weight, bias, scale.contiguous(), shift.contiguous(), mean,
-            variance, eps)
+    return (
+        weight,
+        bias,
+        scale.contiguous(),
+        shift.contiguous(),
+        mean,
+        variance,
+        eps,
+    )
 
 
 def _on(x: Tensor) -> ContextManager[Any]:
@@ -75,8 +119,11 @@ def _on(x: Tensor) -> ContextManager[Any]:
 
 def _parts_that_wait(x: Tensor) -> int:
     """Return how many parts of a task may wait for each other."""
-    return (most_waiting(_processors(x.device.index)) if _waits and x.is_cuda
-            else 1)
+    return (
+        most_waiting(_processors(x.device.index))
+        if _waits and x.is_cuda
+        else 1
+    )
 
 
 def _take_turns(x: Tensor, plan: Plan) -> Tensor:

@@ -3,6 +3,7 @@
 What a kernel is compiled for depends on the type, the layout, c and the
 alignment of a map's rows, never on the size of a map.
 """
+
 from functools import lru_cache
 from typing import Any, Dict, NamedTuple, Tuple
 
@@ -58,13 +59,23 @@ def takes(x: Tensor, groups: int) -> bool:
     """
     images, channels, height, width = x.shape
     c = channels // groups
-    return (c <= MOST and c * height * width < 2**31
-            and images * channels < 2**26 and x.dtype != torch.float64)
+    return (
+        c <= MOST
+        and c * height * width < 2**31
+        and images * channels < 2**26
+        and x.dtype != torch.float64
+    )
 
 
 @lru_cache(maxsize=4096)
-def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
-                 normalize: bool, wait: int = 1) -> Plan:
+def forward_plan(
+    shape: Tuple[int, ...],
+    groups: int,
+    item: int,
+    last: bool,
+    normalize: bool,
+    wait: int = 1,
+) -> Plan:
     """Return how a forward pass is cut.
 
     It is one launch where a task is one part or its parts wait for each
@@ -83,8 +94,9 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     # A wide load of halves in channels-last gives each thread eight channels,
     # and so 64 products; they do not fit its registers.
     moments = normalize and c <= (FEW // 2 if last and item == 2 else FEW)
-    tile = _tile(shape, groups, item, last,
-                 SIDE_BY_SIDE if moments else SECTOR)
+    tile = _tile(
+        shape, groups, item, last, SIDE_BY_SIDE if moments else SECTOR
+    )
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
     size = FORWARD_TILE
     if moments:
@@ -98,34 +110,50 @@ def forward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
     if reads_squares:
         programs = min(programs, tasks * wait)
     parts, blocks = _parts(shape, tasks, block, programs)
-    tile.update(BLOCK_P=block, NORMALIZE=normalize, MOMENTS=moments,
-                WAIT=1 < parts <= wait,
-                num_warps=_warps(lanes * block, FORWARD_TILE, FORWARD_WARPS),
-                maxnreg=REGISTERS)
+    tile.update(
+        BLOCK_P=block,
+        NORMALIZE=normalize,
+        MOMENTS=moments,
+        WAIT=1 < parts <= wait,
+        num_warps=_warps(lanes * block, FORWARD_TILE, FORWARD_WARPS),
+        maxnreg=REGISTERS,
+    )
     width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
-    launches = ((0, 2), ) if parts <= wait else ((0, 0), (2, 2))
-    return Plan((tasks * parts, ),
-                (shape[2] * shape[3], parts, blocks, groups), tile,
-                tasks * parts * (lanes + width), launches)
+    launches = ((0, 2),) if parts <= wait else ((0, 0), (2, 2))
+    return Plan(
+        (tasks * parts,),
+        (shape[2] * shape[3], parts, blocks, groups),
+        tile,
+        tasks * parts * (lanes + width),
+        launches,
+    )
 
 
 @lru_cache(maxsize=4096)
-def backward_plan(shape: Tuple[int, ...], groups: int, item: int, last: bool,
-                  normalize: bool) -> Plan:
+def backward_plan(
+    shape: Tuple[int, ...], groups: int, item: int, last: bool, normalize: bool
+) -> Plan:
     """Return how a backward pass is cut; arguments as above."""
     tile = _tile(shape, groups, item, last, SIDE_BY_SIDE)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
     block = max(BACKWARD_TILE // lanes, 16)
     tasks = shape[0] * groups // tile['BLOCK_G']
-    tile.update(BLOCK_P=block, NORMALIZE=normalize,
-                num_warps=_warps(lanes * block, BACKWARD_TILE,
-                                 BACKWARD_WARPS),
-                maxnreg=REGISTERS)
-    parts, blocks = _parts(shape, tasks, block,
-                           PROGRAMS_LAST if last else PROGRAMS)
-    return Plan((tasks * parts, ),
-                (shape[2] * shape[3], parts, blocks, groups), tile,
-                tasks * parts * 8 * lanes, ((0, 0), (1, 1)))
+    tile.update(
+        BLOCK_P=block,
+        NORMALIZE=normalize,
+        num_warps=_warps(lanes * block, BACKWARD_TILE, BACKWARD_WARPS),
+        maxnreg=REGISTERS,
+    )
+    parts, blocks = _parts(
+        shape, tasks, block, PROGRAMS_LAST if last else PROGRAMS
+    )
+    return Plan(
+        (tasks * parts,),
+        (shape[2] * shape[3], parts, blocks, groups),
+        tile,
+        tasks * parts * 8 * lanes,
+        ((0, 0), (1, 1)),
+    )
 
 
 def most_waiting(processors: int) -> int:
@@ -140,8 +168,13 @@ def most_waiting(processors: int) -> int:
     return max(processors // 4, 1)
 
 
-def _tile(shape: Tuple[int, ...], groups: int, item: int, last: bool,
-          side_by_side: int) -> Dict[str, Any]:
+def _tile(
+    shape: Tuple[int, ...],
+    groups: int,
+    item: int,
+    last: bool,
+    side_by_side: int,
+) -> Dict[str, Any]:
     """Return the sizes of a tile that layout and alignment decide."""
     c, positions = shape[1] // groups, shape[2] * shape[3]
     block_c = 1 << (c - 1).bit_length()
@@ -163,8 +196,9 @@ def _power_of_two(number: int, most: int) -> int:
     return min(number & -number, most)
 
 
-def _parts(shape: Tuple[int, ...], tasks: int, block: int,
-           programs: int) -> Tuple[int, int]:
+def _parts(
+    shape: Tuple[int, ...], tasks: int, block: int, programs: int
+) -> Tuple[int, int]:
     """Return the parts of a task, and the blocks of positions of a part."""
     all_blocks = -(-shape[2] * shape[3] // block)
     blocks = -(-all_blocks // max(1, programs // tasks))

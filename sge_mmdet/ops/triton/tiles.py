@@ -6,14 +6,23 @@ shape (``BLOCK_G * BLOCK_C``, ``BLOCK_P``). More than one group stands in it
 only in channels-last, where a group's channels alone would be too few for a
 wide load, and only where c is a power of two.
 """
+
 import triton
 import triton.language as tl
 
 
 @triton.jit
-def place(task, positions, groups, c: tl.constexpr, BLOCK_G: tl.constexpr,
-          BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr, V: tl.constexpr,
-          LAST: tl.constexpr):
+def place(
+    task,
+    positions,
+    groups,
+    c: tl.constexpr,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    V: tl.constexpr,
+    LAST: tl.constexpr,
+):
     """Return where the maps of a task lie.
 
     These are the image, the first channel, the offset of the first value, a
@@ -39,9 +48,20 @@ def place(task, positions, groups, c: tl.constexpr, BLOCK_G: tl.constexpr,
 
 
 @triton.jit
-def load_norm(x, start, scale, shift, running_mean, running_var, norm_eps,
-              channel, rows, c: tl.constexpr, LANES: tl.constexpr,
-              LAST: tl.constexpr):
+def load_norm(
+    x,
+    start,
+    scale,
+    shift,
+    running_mean,
+    running_var,
+    norm_eps,
+    channel,
+    rows,
+    c: tl.constexpr,
+    LANES: tl.constexpr,
+    LAST: tl.constexpr,
+):
     """Return a norm's vectors, x at the first position, and z there.
 
     These are its mean, the inverse of its deviation, and its scale times that
@@ -53,23 +73,27 @@ def load_norm(x, start, scale, shift, running_mean, running_var, norm_eps,
     lane = tl.arange(0, LANES)
     inside = lane < c
     row = lane if LAST else lane * rows
-    first = tl.load(x + start + row, mask=inside, other=0.).to(tl.float32)
-    first = tl.where(tl.abs(first) < float('inf'), first, 0.)
-    centre = tl.zeros((LANES, ), tl.float32)
-    offset = tl.zeros((LANES, ), tl.float32)
-    inverse = tl.full((LANES, ), 1., tl.float32)
-    factor = tl.full((LANES, ), 1., tl.float32)
+    first = tl.load(x + start + row, mask=inside, other=0.0).to(tl.float32)
+    first = tl.where(tl.abs(first) < float('inf'), first, 0.0)
+    centre = tl.zeros((LANES,), tl.float32)
+    offset = tl.zeros((LANES,), tl.float32)
+    inverse = tl.full((LANES,), 1.0, tl.float32)
+    factor = tl.full((LANES,), 1.0, tl.float32)
     at = channel + lane
     if running_mean is not None:
-        centre = tl.load(running_mean + at, mask=inside,
-                         other=0.).to(tl.float32)
-        variance = tl.load(running_var + at, mask=inside,
-                           other=1.).to(tl.float32)
+        centre = tl.load(running_mean + at, mask=inside, other=0.0).to(
+            tl.float32
+        )
+        variance = tl.load(running_var + at, mask=inside, other=1.0).to(
+            tl.float32
+        )
         inverse = 1 / tl.sqrt(variance + norm_eps)
     if scale is not None:
-        factor = tl.load(scale + at, mask=inside,
-                         other=0.).to(tl.float32) * inverse
-        offset = tl.load(shift + at, mask=inside, other=0.).to(tl.float32)
+        factor = (
+            tl.load(scale + at, mask=inside, other=0.0).to(tl.float32)
+            * inverse
+        )
+        offset = tl.load(shift + at, mask=inside, other=0.0).to(tl.float32)
     return centre, inverse, factor, first, (first - centre) * factor + offset
 
 
@@ -84,12 +108,13 @@ def apply_factor(value, factor, scale):
 @triton.jit
 def load_tile(maps, at, tile, keep):
     """Return a tile in float32; 0 outside the map."""
-    return tl.load(maps + at + tile, mask=keep, other=0.).to(tl.float32)
+    return tl.load(maps + at + tile, mask=keep, other=0.0).to(tl.float32)
 
 
 @triton.jit
-def sum_groups(tile, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-               BLOCK_P: tl.constexpr):
+def sum_groups(
+    tile, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr
+):
     """Sum a tile over the channels of each group."""
     if BLOCK_G == 1:
         total = tl.sum(tile, 0)[None, :]
@@ -99,13 +124,15 @@ def sum_groups(tile, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
 
 
 @triton.jit
-def to_channels(tile, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr,
-                BLOCK_P: tl.constexpr):
+def to_channels(
+    tile, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr
+):
     """Repeat what each group has for the channels of the group."""
     if BLOCK_G > 1:
-        tile = tl.reshape(tl.broadcast_to(
-            tile[:, None, :], (BLOCK_G, BLOCK_C, BLOCK_P)),
-            (BLOCK_G * BLOCK_C, BLOCK_P))
+        tile = tl.reshape(
+            tl.broadcast_to(tile[:, None, :], (BLOCK_G, BLOCK_C, BLOCK_P)),
+            (BLOCK_G * BLOCK_C, BLOCK_P),
+        )
     return tile
 
 
@@ -118,25 +145,30 @@ def sum_channels(vector, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr):
 @triton.jit
 def add_parts(work, task, parts, WIDTH: tl.constexpr):
     """Add up the records of a task's parts, in a fixed order."""
-    ROWS: tl.constexpr = 16 if WIDTH <= 128 else (
-        2048 // WIDTH if WIDTH < 2048 else 1)
+    ROWS: tl.constexpr = (
+        16 if WIDTH <= 128 else (2048 // WIDTH if WIDTH < 2048 else 1)
+    )
     row = tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)
     total = tl.zeros((ROWS, WIDTH), tl.float32)
     for i in range(0, parts, ROWS):
         at = (task * parts + i + row)[:, None] * WIDTH + column[None, :]
         # From the second cache: another program may just have written it.
-        total += tl.load(work + at, mask=(i + row < parts)[:, None], other=0.,
-                         cache_modifier='.cg')
+        total += tl.load(
+            work + at,
+            mask=(i + row < parts)[:, None],
+            other=0.0,
+            cache_modifier='.cg',
+        )
     return tl.sum(total, 0)
 
 
 @triton.jit
 def slope_of(mu, deviation, eps, NORMALIZE: tl.constexpr):
     """Return what d less its mean is multiplied by to give t."""
-    slope = tl.full(mu.shape, 1., tl.float32)
+    slope = tl.full(mu.shape, 1.0, tl.float32)
     if NORMALIZE:
         # 16 times the machine epsilon of float32.
         is_flat = deviation <= 16 * 1.1920928955078125e-07 * mu
-        slope = tl.where(is_flat, 0., 1 / (deviation + eps))
+        slope = tl.where(is_flat, 0.0, 1 / (deviation + eps))
     return slope

@@ -8,6 +8,7 @@ host limits that number; see :func:`sge_mmdet.ops.triton.plan.most_waiting`.
 ``turns`` holds the counter of numbers and one counter a group. All come back
 to what they were, so that the next launch in the same stream finds them so.
 """
+
 import triton
 import triton.language as tl
 
@@ -36,8 +37,9 @@ def wait_for_parts(turns, task, parts, part, WAIT: tl.constexpr):
     if WAIT:
         turn = turns + 1 + task
         lacking = (1 - parts) ^ -2147483648
-        before = tl.atomic_add(turn, tl.where(part == 0, lacking, 1),
-                               sem='release')
+        before = tl.atomic_add(
+            turn, tl.where(part == 0, lacking, 1), sem='release'
+        )
         now = before
         while (before ^ now) >= 0:
             now = tl.atomic_add(turn, 0, sem='acquire')
