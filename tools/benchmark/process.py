@@ -1,8 +1,9 @@
 """Scripts in processes of their own, within a time limit.
 
-What takes seconds to import is imported once: processes are forked from a
-server that has it. None of it touches the GPU, Triton or the environment
-variables that a script may set.
+Without a GPU, what takes seconds to import is imported once: processes are
+forked from a server that has it. With one they start afresh, since CUDA does
+not work in a process that was forked from one that has looked for a GPU, as
+MMEngine does when it is imported.
 """
 
 import multiprocessing
@@ -12,11 +13,14 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
+import torch
+
 # Exit status of a script that has nothing to do on this machine.
 SKIPPED = 77
 _ROOT = Path(__file__).resolve().parents[2]
-# Makes processes that have imported this already.
-context = multiprocessing.get_context('forkserver')
+context = multiprocessing.get_context(
+    'spawn' if torch.cuda.is_available() else 'forkserver'
+)
 context.set_forkserver_preload(['bare', 'torch', 'sge_mmdet'])
 
 
@@ -37,7 +41,7 @@ def run_script(
         env (dict[str, str]): Environment variables, beside those of this
             process.
     """
-    # The server finds modules by it, as do processes that a script starts.
+    # Processes that start afresh find modules by it.
     os.environ['PYTHONPATH'] = os.pathsep.join(
         dict.fromkeys(
             [
