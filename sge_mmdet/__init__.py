@@ -43,9 +43,14 @@ _MISSING = missing_packages()
 if not _MISSING:
     warn_of_unsupported_versions()
     from . import models  # noqa: F401
-    from .engine import allow_mmengine_checkpoints, hooks  # noqa: F401
+    from .engine import (
+        allow_config_names,
+        allow_mmengine_checkpoints,
+        hooks,  # noqa: F401
+    )
     from .evaluation import small_object_metric  # noqa: F401
 
+    allow_config_names()
     allow_mmengine_checkpoints()
 
 

@@ -1,21 +1,28 @@
+import os
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import warnings
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sge_mmdet
 from sge_mmdet import compatibility
 
 ROOT = Path(__file__).parents[1]
+CONFIG = 'sge_mmdet::sge/faster-rcnn_r50-sge_fpn_1x_coco.py'
 
 
 @pytest.fixture(scope='module')
-def wheel(tmp_path_factory):
-    """The wheel of this source tree, built without touching it."""
-    out = tmp_path_factory.mktemp('wheel')
+def source(tmp_path_factory):
+    """A copy of this source tree, without what builds left there."""
+    folder = tmp_path_factory.mktemp('source')
     files = subprocess.run(
         ['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
         cwd=ROOT,
@@ -25,8 +32,15 @@ def wheel(tmp_path_factory):
     ).stdout
     for name in files.splitlines():
         if (ROOT / name).is_file():
-            (out / 'src' / name).parent.mkdir(parents=True, exist_ok=True)
-            (out / 'src' / name).write_bytes((ROOT / name).read_bytes())
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def wheel(source, tmp_path_factory):
+    """The wheel of this source tree, built without touching it."""
+    out = tmp_path_factory.mktemp('wheel')
     subprocess.run(
         [
             sys.executable,
@@ -37,12 +51,69 @@ def wheel(tmp_path_factory):
             '--no-build-isolation',
             '-w',
             out,
-            out / 'src',
+            source,
         ],
         check=True,
         capture_output=True,
     )
     return zipfile.ZipFile(next(out.glob('*.whl')))
+
+
+@pytest.fixture(scope='module')
+def editable(source, tmp_path_factory):
+    """What ``pip install -e`` puts into site-packages."""
+    out = tmp_path_factory.mktemp('editable')
+    subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'from setuptools.build_meta import build_editable; '
+            f'build_editable({str(out)!r})',
+        ],
+        cwd=source,
+        # The kernels are optional, and tested elsewhere.
+        env={**os.environ, 'CC': 'false', 'CXX': 'false'},
+        check=True,
+        capture_output=True,
+    )
+    return zipfile.ZipFile(next(out.glob('*.whl')))
+
+
+@pytest.fixture(scope='module', params=['wheel', 'editable'])
+def installed(request, tmp_path_factory):
+    """A folder like site-packages in which this package is installed."""
+    folder = tmp_path_factory.mktemp('site')
+    request.getfixturevalue(request.param).extractall(folder)
+    return folder
+
+
+def run_installed(installed, code, cwd):
+    """Run Python with the installed package, and return its output.
+
+    Without the site module no editable install of this environment is there.
+    """
+    packages = sysconfig.get_paths()['purelib']
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-S',
+            '-W',
+            'ignore',
+            '-c',
+            'import site, sys; '
+            f'sys.path[:0] = [{str(installed)!r}, {packages!r}]; '
+            f'site.addsitedir({str(installed)!r}); {code}',
+        ],
+        cwd=cwd,
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if name != 'PYTHONPATH'
+        },
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip() + done.stderr.strip()
 
 
 def metadata(wheel):
@@ -125,3 +196,89 @@ def test_mim_installs_the_versions_that_do_not_warn():
 
 def test_version_is_that_of_the_wheel(wheel):
     assert f'\nVersion: {sge_mmdet.__version__}\n' in metadata(wheel)
+
+
+def test_console_command_is_in_the_wheel(wheel):
+    name = next(n for n in wheel.namelist() if n.endswith('/entry_points.txt'))
+    assert wheel.read(name).decode().split('\n')[:2] == [
+        '[console_scripts]',
+        'sge-mmdet = sge_mmdet_cli:main',
+    ]
+    assert 'sge_mmdet_cli.py' in wheel.namelist()
+
+
+def test_scripts_in_the_wheel_can_be_executed(wheel):
+    for info in wheel.infolist():
+        if re.match(r'sge_mmdet/\.mim/tools/\w+\.(py|sh)$', info.filename):
+            assert info.external_attr >> 16 & 0o100, info.filename
+
+
+def test_mmengine_finds_the_configs_of_an_installed_package(
+    installed, tmp_path
+):
+    (tmp_path / 'child.py').write_text(f"_base_ = '{CONFIG}'\n")
+    shown = run_installed(
+        installed,
+        'import sge_mmdet; '
+        'from mmengine.config import Config; '
+        'from mmengine.hub import get_config; '
+        f'cfg = get_config({CONFIG!r}); '
+        "print(Config.fromfile('child.py').model.backbone.type, "
+        'cfg.model.backbone.type, cfg.filename)',
+        tmp_path,
+    )
+    *types, file = shown.splitlines()[-1].split()
+    assert types == ['SGEResNet', 'SGEResNet']
+    assert tmp_path.parent in Path(file).parents, 'of another install'
+
+
+def test_commands_of_an_installed_package_take_names_of_configs(
+    installed, tmp_path
+):
+    shown = run_installed(
+        installed,
+        'from sge_mmdet_cli import main; '
+        f"main(['train', {CONFIG!r}, '--work-dir', 'work'])",
+        tmp_path,
+    )
+    # The config is found, and its data is not.
+    assert shown.splitlines()[-1].startswith('error: ')
+    assert 'There is no folder data/coco/' in shown
+
+
+def test_nearest_config_of_an_installed_package_is_named(installed, tmp_path):
+    shown = run_installed(
+        installed,
+        'from sge_mmdet_cli import main; '
+        f"main(['train', {CONFIG.replace('1x', '1y')!r}])",
+        tmp_path,
+    )
+    assert shown.splitlines()[-1].startswith('error: ')
+    assert shown.endswith(f'; the nearest is {CONFIG}')
+
+
+def test_mim_finds_each_config_by_the_name_of_its_file(wheel):
+    """It looks for the name in the whole package, and takes no second one."""
+    names = Counter(
+        Path(name).name
+        for name in wheel.namelist()
+        if name.startswith('sge_mmdet/')
+    )
+    configs = [
+        Path(name).name
+        for name in wheel.namelist()
+        if re.match(r'sge_mmdet/\.mim/configs/[^_].*\.py$', name)
+    ]
+    assert configs and all(names[name] == 1 for name in configs)
+
+
+def test_metafiles_in_the_wheel_name_configs_that_are_there(wheel):
+    root = 'sge_mmdet/.mim/'
+    index = yaml.safe_load(wheel.read(f'{root}model-index.yml'))
+    models = [
+        model
+        for name in index['Import']
+        for model in yaml.safe_load(wheel.read(root + name))['Models']
+    ]
+    names = set(wheel.namelist())
+    assert models and all(root + model['Config'] in names for model in models)

@@ -37,6 +37,18 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='names of both in tables; default: A B',
     )
     add_size_options(parser)
+    _add_report_options(parser)
+    add_overwrite_option(parser, renews=True)
+    options = parser.parse_args(args)
+    if options.results:
+        if options.a or options.b or len(options.results) != 2:
+            parser.error('give two results, A B, or --a ... --b ...')
+        options.a, options.b = options.results[:1], options.results[1:]
+    return options
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of resampling and of the report."""
     parser.add_argument(
         '--resamples',
         type=int,
@@ -51,13 +63,6 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=Path,
         help='folder to write comparison.json, .md, .csv and .png to',
     )
-    add_overwrite_option(parser, renews=True)
-    options = parser.parse_args(args)
-    if options.results:
-        if options.a or options.b or len(options.results) != 2:
-            parser.error('give two results, A B, or --a ... --b ...')
-        options.a, options.b = options.results[:1], options.results[1:]
-    return options
 
 
 @reported_errors()

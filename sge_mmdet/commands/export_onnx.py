@@ -50,6 +50,13 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='the input is uint8 pixels, BGR, and normalisation and padding '
         'are in the file; without, it is normalised float32',
     )
+    _add_check_options(parser)
+    add_overwrite_option(parser)
+    return parser.parse_args(args)
+
+
+def _add_check_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the check and of the file in 8 bits."""
     parser.add_argument(
         '--size',
         nargs=2,
@@ -71,8 +78,6 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='write FILE.int8.onnx as well; static measures ranges on '
         '--images',
     )
-    add_overwrite_option(parser)
-    return parser.parse_args(args)
 
 
 @reported_errors()

@@ -49,6 +49,14 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default='work_dirs/study',
         help='default: %(default)s',
     )
+    _add_run_options(parser)
+    add_size_options(parser)
+    add_overwrite_option(parser, renews=True)
+    return parser.parse_args(args)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of trainings and of the report."""
     parser.add_argument(
         '--gpus',
         nargs='+',
@@ -74,9 +82,6 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='store_true',
         help='train nothing, report on what is there',
     )
-    add_size_options(parser)
-    add_overwrite_option(parser, renews=True)
-    return parser.parse_args(args)
 
 
 @reported_errors()

@@ -1,6 +1,7 @@
 """What surrounds a run of MMEngine: hooks, checkpoints, tools and checks."""
 
 from .checkpoints import allow_mmengine_checkpoints, load_local_checkpoint
+from .config_names import allow_config_names
 from .inference import DetectionFiles, detect, find_test_data
 from .optim_wrappers import BFloat16OptimWrapper
 from .preflight import check_config, check_datasets, check_model
@@ -9,6 +10,7 @@ from .upstream_tools import run_upstream_tool
 __all__ = [
     'BFloat16OptimWrapper',
     'DetectionFiles',
+    'allow_config_names',
     'allow_mmengine_checkpoints',
     'check_config',
     'check_datasets',
