@@ -5,7 +5,7 @@
 # make test      the tests
 # make soak      long use, edited and hostile files; counts everything tried
 # make env       the environment of all, in $(VENV)
-# make lint      the linter and the spelling
+# make lint      style, format, spelling and types
 # make docs      the documentation as a site, in docs/_build/html
 # make figures   the tables of README and docs, from docs/results
 
@@ -68,7 +68,9 @@ soak: env
 
 lint: env
 	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
 	@$(RUN) -m codespell_lib
+	@$(RUN) -m mypy
 
 docs: env
 	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html

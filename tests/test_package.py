@@ -138,6 +138,10 @@ def test_wheel_holds_every_module_and_no_test(wheel):
     assert not any(name.startswith('tests') for name in names)
 
 
+def test_wheel_tells_type_checkers_that_it_has_types(wheel):
+    assert 'sge_mmdet/py.typed' in wheel.namelist()
+
+
 def test_installing_the_wheel_can_replace_neither_torch_nor_openmmlab(wheel):
     required = [
         line.split()[1]

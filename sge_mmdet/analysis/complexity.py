@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional, Tuple
 
 import torch
+from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.analysis import get_model_complexity_info
 from mmengine.structures import InstanceData
@@ -94,7 +95,7 @@ def count_flops_as_mmengine(model: nn.Module, image: Tensor) -> int:
 
 @contextmanager
 def detector_taking_image(
-    detector: nn.Module, height: int, width: int
+    detector: BaseDetector, height: int, width: int
 ) -> Iterator[Tensor]:
     """Let a detector of MMDetection take an image alone, and yield one.
 
@@ -144,12 +145,13 @@ def add_classifier(backbone: nn.Module, classes: int = 1000) -> nn.Module:
         backbone (nn.Module): Backbone with a ``feat_dim``, such as a ResNet.
         classes (int): Number of classes. Default: 1000, ImageNet's.
     """
+    features: Any = backbone.feat_dim
     return nn.Sequential(
         backbone,
         _LastStage(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(backbone.feat_dim, classes),
+        nn.Linear(features, classes),
     )
 
 
@@ -168,7 +170,7 @@ def _module_flops(
     if isinstance(module, ONE_PER_INPUT):
         return _numel(inputs[0])
     if isinstance(module, _ConvTransposeNd):
-        return _numel(inputs[0]) * weight[0].numel()
+        return _numel(inputs[0]) * module.weight[0].numel()
     # Convolutions of every kind, deformable ones included, and linear layers
     # hold their weight as (outputs, inputs, ...).
     if isinstance(weight, Tensor) and isinstance(module, nn.Linear):

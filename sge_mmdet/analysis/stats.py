@@ -65,7 +65,7 @@ def measure(name: str, model: nn.Module, image: Tensor) -> ModelStats:
     """Count a model that takes an image of shape (1, 3, H, W) alone."""
     return ModelStats(
         name,
-        tuple(image.shape[2:]),
+        (image.shape[2], image.shape[3]),
         count_parameters(model),
         count_flops(model, image),
         count_flops_as_mmengine(model, image),

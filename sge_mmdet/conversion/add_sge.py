@@ -257,7 +257,7 @@ def _change_by_plugin(
     return dict(plugins=plugins)
 
 
-def _channels(block: nn.Module, position: str) -> int:
+def _channels(block: Any, position: str) -> int:
     """Return the number of channels that groups have to divide."""
     if not hasattr(block, 'conv3'):
         return block.conv2.out_channels
@@ -317,7 +317,7 @@ def _type_name(part: Any) -> str:
     return getattr(kind, '__name__', None) or repr(kind)
 
 
-def _build_without_weights(cfg: dict) -> nn.Module:
+def _build_without_weights(cfg: dict) -> Any:
     """Build a part of a model on the meta device, which holds no numbers."""
     try:
         with torch.device('meta'):

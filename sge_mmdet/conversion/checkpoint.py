@@ -164,7 +164,9 @@ def convert_checkpoint(
             f'{source} holds a {type(checkpoint).__name__}, not '
             'the dict of a checkpoint'
         )
-    weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    weights: Any = checkpoint.get(
+        'state_dict', checkpoint.get('model', checkpoint)
+    )
     model = None if cfg is None else build_model(cfg)
     try:
         conversion = convert_state_dict(weights, model)

@@ -6,7 +6,7 @@ model as it was, so that training goes on from where the plain model stands.
 """
 
 import math
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import torch
 from mmcv.cnn import ConvModule
@@ -129,8 +129,8 @@ def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
                 f'{prefix}{child} stands behind {before[-1]}, '
                 'which does not pass a scale on'
             )
-        norm = getattr(block, f'norm{i}_name', None)
-        if hasattr(block, norm or '') and not (
+        norm = getattr(block, f'norm{i}_name', '')
+        if hasattr(block, norm) and not (
             i == 2 and isinstance(block, Bottle2neck)
         ):
             return norm
@@ -149,19 +149,20 @@ def _neck_sources(neck: SGEOutputs, prefix: str) -> Iterator[Source]:
             f'backbone and in SGEFPN, not in '
             f'{type(neck).__name__}'
         )
-    own_levels = len(neck.lateral_convs)
-    for i, layer in enumerate(neck.sge):
+    pyramid: Any = neck
+    own_levels = len(pyramid.lateral_convs)
+    for i, layer in enumerate(pyramid.sge):
         name = f'{prefix}sge.{i}'
-        if i >= len(neck.fpn_convs):
+        if i >= len(pyramid.fpn_convs):
             # Pooled from the level below, which is scaled already.
             yield Source(layer, name, [])
             continue
         # Convolutions that stand on a level's output take a scaled input.
         chained = i > own_levels or (
-            i == own_levels and neck.add_extra_convs == 'on_output'
+            i == own_levels and pyramid.add_extra_convs == 'on_output'
         )
         scaled, weight = _output_parameters(
-            neck.fpn_convs[i], f'{prefix}fpn_convs.{i}.'
+            pyramid.fpn_convs[i], f'{prefix}fpn_convs.{i}.'
         )
         yield Source(layer, name, scaled, [weight] if chained else [])
 

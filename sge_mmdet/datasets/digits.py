@@ -9,7 +9,7 @@ The scans and the photographs of training and validation are disjoint.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Iterator, Tuple, Union
+from typing import Iterator, List, Tuple, Union
 
 import cv2
 import numpy as np
@@ -170,7 +170,8 @@ def _write_split(
     (root / split).mkdir(parents=True)
     (root / 'annotations').mkdir(exist_ok=True)
     rng = np.random.default_rng((options.seed, SPLITS.index(split)))
-    images, annotations = [], []
+    images: List[dict] = []
+    annotations: List[dict] = []
     count = getattr(options, f'{split}_images')
     for image_id in tqdm(range(1, count + 1), desc=f'{split} images'):
         image = _random_background(photos, options.image_size, rng)
@@ -197,7 +198,7 @@ def _write_split(
         _, jpeg = cv2.imencode(
             '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
         )
-        (root / split / name).write_bytes(jpeg)
+        (root / split / name).write_bytes(jpeg.tobytes())
     categories = [
         dict(id=i + 1, name=str(i), supercategory='digit') for i in range(10)
     ]

@@ -107,8 +107,12 @@ def sizes_to_check(
         (max(height - 19, 32), width + 45),
     )
     return [
-        (number, *(-(-side // divisor) * divisor for side in pair))
-        for number, pair in zip((1, 3), sides)
+        (
+            number,
+            -(-height // divisor) * divisor,
+            -(-width // divisor) * divisor,
+        )
+        for number, (height, width) in zip((1, 3), sides)
     ]
 
 

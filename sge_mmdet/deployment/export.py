@@ -4,7 +4,7 @@ import inspect
 import json
 import warnings
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
 from mmdet.utils import register_all_modules
@@ -125,7 +125,7 @@ def export_onnx(
     # Without inlining, or NMS would be looked into instead of written. Older
     # versions of PyTorch know neither option.
     known = inspect.signature(torch.onnx.export).parameters
-    options = {
+    options: Dict[str, Any] = {
         name: False
         for name in ('dynamo', 'autograd_inlining')
         if name in known

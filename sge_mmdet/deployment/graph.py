@@ -1,11 +1,15 @@
 """The parts of a detector as modules that take an image and return tensors."""
 
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from mmcv.ops import RoIAlign
-from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
+from mmdet.models.detectors import (
+    BaseDetector,
+    SingleStageDetector,
+    TwoStageDetector,
+)
 from torch import Tensor, nn
 
 from .postprocessing import (
@@ -13,7 +17,7 @@ from .postprocessing import (
     check_roi_head,
     detect_densely,
     detect_in_rois,
-    masks_of,
+    predict_masks,
 )
 
 PARTS = ('backbone', 'heads', 'detector')
@@ -28,7 +32,7 @@ class DeployedPart(nn.Module):
     at the right and the bottom come first.
 
     Args:
-        model (nn.Module): An MMDetection detector.
+        model (BaseDetector): Detector of MMDetection.
         part (str): "backbone", its features; "heads", the raw outputs of a
             single-stage detector; "detector", boxes, scores, labels and
             their images, and masks where it has them.
@@ -41,14 +45,15 @@ class DeployedPart(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, part: str = 'detector', pixels: bool = False
+        self, model: BaseDetector, part: str = 'detector', pixels: bool = False
     ) -> None:
         super().__init__()
         if part not in PARTS:
             raise ValueError(
                 f'part is one of {", ".join(PARTS)}, got {part!r}'
             )
-        self.model, self.part, self.pixels = model, part, pixels
+        self.model: BaseDetector = model
+        self.part, self.pixels = part, pixels
         if not isinstance(getattr(model, 'backbone', None), nn.Module):
             raise NotImplementedError(
                 f'A {type(model).__name__} has no backbone of its own; export '
@@ -82,10 +87,12 @@ class DeployedPart(nn.Module):
             torch.arange(image.shape[0]).to(image),
             border,
         )
-        masks = (masks_of(head, features, found),) if head.with_mask else ()
+        masks: Tuple[Tensor, ...] = ()
+        if head.with_mask:
+            masks = (predict_masks(head, features, found),)
         return found.boxes, found.scores, found.labels, found.images, *masks
 
-    def output_names(self, outputs: Tuple[Tensor, ...]) -> List[str]:
+    def output_names(self, outputs: Sequence[Tensor]) -> List[str]:
         """Return a name for each of the outputs."""
         if self.part == 'detector':
             names = ['boxes', 'scores', 'labels', 'images', 'masks']
@@ -118,7 +125,7 @@ class DeployedPart(nn.Module):
         )
 
 
-def _check_detector(model: nn.Module, part: str) -> None:
+def _check_detector(model: BaseDetector, part: str) -> None:
     """Raise unless the heads of a detector, or all of it, are exported."""
     owner = next(
         (

@@ -6,7 +6,7 @@ What MMDetection drops gets the score 0 here. Detections of a batch are rows,
 those of an image together.
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import torch
 from mmcv.ops import RoIAlign as MMCVRoIAlign
@@ -57,11 +57,11 @@ class Detections(NamedTuple):
         return torch.cat([self.images[:, None].to(self.boxes), self.boxes], 1)
 
 
-def check_dense_head(head: nn.Module) -> None:
+def check_dense_head(head: BaseDenseHead) -> None:
     """Raise unless :func:`detect_densely` does what a dense head does.
 
     Args:
-        head (nn.Module): A dense head or an RPN head.
+        head (BaseDenseHead): A dense head or an RPN head.
 
     Raises:
         NotImplementedError: With what it has that cannot be exported.
@@ -93,11 +93,11 @@ def check_dense_head(head: nn.Module) -> None:
         )
 
 
-def check_roi_head(head: nn.Module) -> None:
+def check_roi_head(head: StandardRoIHead) -> None:
     """Raise unless :func:`detect_in_rois` does what a RoI head does.
 
     Args:
-        head (nn.Module): The second stage of a detector.
+        head (StandardRoIHead): The second stage of a detector.
 
     Raises:
         NotImplementedError: With what it has that cannot be exported.
@@ -141,12 +141,12 @@ def check_roi_head(head: nn.Module) -> None:
 
 
 def detect_densely(
-    head: nn.Module, features: Maps, border: Tensor
+    head: BaseDenseHead, features: Maps, border: Tensor
 ) -> Detections:
     """Return what a dense head, or an RPN, finds.
 
     Args:
-        head (nn.Module): One that :func:`check_dense_head` lets through.
+        head (BaseDenseHead): Head that :func:`check_dense_head` accepts.
         features (tuple[Tensor]): Its inputs, of shape (N, C, H, W) each.
         border (Tensor): Width, height, width and height of the images.
     """
@@ -175,7 +175,7 @@ def detect_densely(
 
 
 def detect_in_rois(
-    head: nn.Module,
+    head: StandardRoIHead,
     features: Maps,
     rois: Tensor,
     count: Tensor,
@@ -184,13 +184,14 @@ def detect_in_rois(
     """Return what the second stage, or the last of a cascade, finds.
 
     Args:
-        head (nn.Module): One that :func:`check_roi_head` lets through.
+        head (StandardRoIHead): Head that :func:`check_roi_head` accepts.
         features (tuple[Tensor]): Of shape (N, C, H, W) each.
         rois (Tensor): Proposals as rows (image, x1, y1, x2, y2).
         count (Tensor): The numbers from 0 to N - 1.
         border (Tensor): Width, height, width and height of the images.
     """
-    cfg, scores = head.test_cfg, 0.0
+    cfg = head.test_cfg
+    scores: Any = 0.0
     extractors, heads = map(_stages, (head.bbox_roi_extractor, head.bbox_head))
     for extractor, bbox_head in zip(extractors, heads):
         pooled = _shared(head, _pool(extractor, features, rois))
@@ -226,28 +227,30 @@ def detect_in_rois(
     )
 
 
-def masks_of(head: nn.Module, features: Maps, found: Detections) -> Tensor:
+def predict_masks(
+    head: StandardRoIHead, features: Maps, detections: Detections
+) -> Tensor:
     """Return the masks of detections, as seen in their boxes.
 
     Args:
-        head (nn.Module): One that :func:`check_roi_head` lets through.
+        head (StandardRoIHead): Head that :func:`check_roi_head` accepts.
         features (tuple[Tensor]): Of shape (N, C, H, W) each.
-        found (Detections): The boxes.
+        detections (Detections): Boxes to predict masks in.
 
     Returns:
         Tensor: Probabilities of shape (K, 28, 28), or as large as its head
         makes them.
     """
-    total = 0.0
+    total: Any = 0.0
     heads = _stages(head.mask_head)
     for extractor, mask_head in zip(_stages(head.mask_roi_extractor), heads):
         masks = mask_head(
-            _shared(head, _pool(extractor, features, found.rois))
+            _shared(head, _pool(extractor, features, detections.rois))
         )
         if mask_head.class_agnostic:
             total = total + masks[:, 0].sigmoid()
             continue
-        label = found.labels[:, None, None, None].expand(
+        label = detections.labels[:, None, None, None].expand(
             -1, 1, *masks.shape[2:]
         )
         total = total + masks.gather(1, label)[:, 0].sigmoid()
@@ -255,7 +258,7 @@ def masks_of(head: nn.Module, features: Maps, found: Detections) -> Tensor:
 
 
 def _best_of_level(
-    head: nn.Module,
+    head: BaseDenseHead,
     scores: Tensor,
     deltas: Tensor,
     factor: Optional[Tensor],
@@ -271,7 +274,8 @@ def _best_of_level(
     classes = scores.shape[-1]
     scores = scores.flatten(1)
     limit = head.test_cfg.get('nms_pre', -1)
-    number = torch._shape_as_tensor(scores)[1]
+    # A tensor, which a trace keeps as a variable.
+    number: Any = torch._shape_as_tensor(scores)[1]
     if limit > 0:
         number = torch.minimum(number, torch.tensor(limit))
     scores, index = scores.topk(number, 1)
@@ -325,7 +329,9 @@ def _suppress(
     )
 
 
-def _pool(extractor: nn.Module, features: Maps, rois: Tensor) -> Tensor:
+def _pool(
+    extractor: SingleRoIExtractor, features: Maps, rois: Tensor
+) -> Tensor:
     """Return the features in rois, each from the level that fits its size."""
     layers = extractor.roi_layers
     level = extractor.map_roi_levels(rois, len(layers))
@@ -351,21 +357,21 @@ def _rows(level: Tensor, channels: int) -> Tensor:
     return level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels)
 
 
-def _clip(boxes: Tensor, border: Tensor, coder: object) -> Tensor:
+def _clip(boxes: Tensor, border: Tensor, coder: Any) -> Tensor:
     if not coder.clip_border:
         return boxes
     return torch.minimum(boxes.clamp(min=0), border)
 
 
-def _shared(head: nn.Module, pooled: Tensor) -> Tensor:
+def _shared(head: StandardRoIHead, pooled: Tensor) -> Tensor:
     return head.shared_head(pooled) if head.with_shared_head else pooled
 
 
-def _stages(part: nn.Module) -> List[nn.Module]:
+def _stages(part: nn.Module) -> List[Any]:
     return [*part] if isinstance(part, nn.ModuleList) else [part]
 
 
-def _check_coder(head: nn.Module) -> None:
+def _check_coder(head: Any) -> None:
     if type(head.bbox_coder) not in (
         DeltaXYWHBBoxCoder,
         DistancePointBBoxCoder,

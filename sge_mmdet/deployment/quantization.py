@@ -7,7 +7,7 @@ boxes.
 
 import tempfile
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -128,23 +128,24 @@ def disagreements(agreement: Table) -> List[str]:
         list[str]: A map with a cosine below 0.9, or that less than half of
         the detections were found again.
     """
+    rows: Any = agreement.rows
     if agreement.header[0] == 'output':
         return [
             f'{name} in 8 bits is another: cosine {cosine:.3f}, expected '
             'at least 0.9'
-            for name, cosine, _ in agreement.rows
+            for name, cosine, _ in rows
             if not cosine >= 0.9
         ]
     return [
         f'8 bits found {again} of {number} detections again, expected at '
         'least half'
-        for number, again, _ in agreement.rows
+        for number, again, _ in rows
         if again < number / 2
     ]
 
 
 def _compare_maps(pairs: Iterable[Tuple[Outputs, Outputs]]) -> Table:
-    sums = {}
+    sums: Dict[str, np.ndarray] = {}
     for plain, quantized in pairs:
         for name, array in plain.items():
             x, y = array.astype(np.float64), quantized[name]

@@ -39,7 +39,7 @@ class BFloat16OptimWrapper(OptimWrapper):
         Args:
             model (nn.Module): The detector that is trained.
         """
-        detector = model.module if is_model_wrapper(model) else model
+        detector: Any = model.module if is_model_wrapper(model) else model
         extract = detector.extract_feat
 
         def extract_feat(*args: Any, **kwargs: Any) -> Tuple[Tensor, ...]:

@@ -67,7 +67,9 @@ def with_all_sizes(bins: Sequence[SizeBin]) -> List[SizeBin]:
     return [ALL_SIZES, *(bin for bin in bins if bin.name != ALL_SIZES.name)]
 
 
-def size_bins(spec: Union[str, Sequence[float]]) -> List[SizeBin]:
+def size_bins(
+    spec: Union[str, Sequence[Union[float, str]]],
+) -> List[SizeBin]:
     """Return the bins that a name or a list of limits stands for.
 
     Args:

@@ -101,15 +101,15 @@ class Comparison:
         return Table(
             header,
             [
-                [
+                (
                     row.name,
                     row.a,
                     row.b,
                     points(row.difference),
                     f'{points(row.low)} to {points(row.high)}',
                     row.p,
-                ]
-                + ([row.spread_a, row.spread_b] if has_spread else [])
+                    *((row.spread_a, row.spread_b) if has_spread else ()),
+                )
                 for row in (self.classes if classes else self.sizes)
             ],
         )
@@ -204,24 +204,22 @@ def compare_detections(
     """
     check_memory(ground_truth, bins, resamples, len(a) + len(b))
     first, second = map(printable, names)
-    return compare_figures(
-        *(
-            [
-                resample_figures(
-                    ground_truth,
-                    detections,
-                    bins,
-                    metric,
-                    resamples,
-                    seed,
-                    progress,
-                )
-                for detections in side
-            ]
-            for side in (a, b)
-        ),
-        (first, second),
+    of_a, of_b = (
+        [
+            resample_figures(
+                ground_truth,
+                detections,
+                bins,
+                metric,
+                resamples,
+                seed,
+                progress,
+            )
+            for detections in side
+        ]
+        for side in (a, b)
     )
+    return compare_figures(of_a, of_b, (first, second))
 
 
 def resample_figures(
@@ -273,7 +271,7 @@ def resample_figures(
         progress=progress,
     )
     names = [bin.name for bin in bins[1:]]
-    small = 'small' if 'small' in names else (names or [None])[0]
+    small = 'small' if 'small' in names else next(iter(names), None)
     return ResampledFigures(
         dict(_by_size(ap, names)),
         dict(_by_class(ap, names, ground_truth.category_names)),

@@ -167,10 +167,13 @@ def evaluate(
         ground_truth = replace(ground_truth, segmentation=ground_truth.masks)
     run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
     by_category = metric != 'proposal'
+    precision, curves, recall = _in_parts(
+        run, ground_truth, detections, bins, metric, thresholds, max_dets
+    )
     return Accumulated(
-        *_in_parts(
-            run, ground_truth, detections, bins, metric, thresholds, max_dets
-        ),
+        precision,
+        curves,
+        recall,
         tuple(thresholds),
         bins,
         tuple(max_dets),
@@ -222,10 +225,11 @@ def _parts(
     Engines fill tables of categories by bins by recalls, and of categories by
     images by bins.
     """
-    entries = sum(
+    objects, found = (
         np.bincount(columns.category, minlength=len(ground_truth.category_ids))
         for columns in (ground_truth, detections)
     )
+    entries = objects + found
     images = len(np.union1d(ground_truth.image, detections.image))
     part: List[int] = []
     used = 0
@@ -378,7 +382,6 @@ def _annotations(
     columns: Union[GroundTruth, Detections],
     masks: bool,
 ) -> 'List[dict]':
-    is_truth = isinstance(columns, GroundTruth)
     annotations = [
         dict(id=i, image_id=image, category_id=category, bbox=box, area=area)
         for i, (image, category, box, area) in enumerate(
@@ -392,13 +395,15 @@ def _annotations(
         )
     ]
     if masks:
-        for annotation, mask in zip(annotations, columns.segmentation):
+        for annotation, mask in zip(annotations, columns.segmentation or ()):
             annotation['segmentation'] = mask
-    extra = columns.crowd if is_truth else columns.score
-    for annotation, value in zip(annotations, extra.tolist()):
-        annotation['iscrowd'] = int(value) if is_truth else 0
-        if not is_truth:
-            annotation['score'] = value
+    if isinstance(columns, GroundTruth):
+        for annotation, is_crowd in zip(annotations, columns.crowd.tolist()):
+            annotation['iscrowd'] = int(is_crowd)
+    else:
+        for annotation, score in zip(annotations, columns.score.tolist()):
+            annotation['iscrowd'] = 0
+            annotation['score'] = score
     return annotations
 
 

@@ -119,7 +119,7 @@ def check_annotated_masks(
             together than :data:`AVERAGE_OUTLINE` each.
     """
     compressed = []
-    left = FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)
+    left: float = FREE_OUTLINE + AVERAGE_OUTLINE * len(masks)
     for i, (mask, size) in enumerate(zip(masks, sizes)):
         where = f'{name}: the mask of object {i}'
         if isinstance(mask, list):

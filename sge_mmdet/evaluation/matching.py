@@ -7,7 +7,7 @@ set of COCO's size takes seconds.
 """
 
 from dataclasses import dataclass
-from typing import Sequence, Tuple
+from typing import Any, Sequence, Tuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -196,7 +196,8 @@ def overlapping_pairs(
         overlap = _overlaps(ground_truth, detections, obj, det, metric)
         near = overlap >= least
         parts.append((det[near], obj[near], overlap[near]))
-    return tuple(map(np.concatenate, zip(*parts)))
+    dets, objects, overlaps = map(np.concatenate, zip(*parts))
+    return dets, objects, overlaps
 
 
 def _ranks(sorted_keys: np.ndarray) -> np.ndarray:
@@ -264,6 +265,7 @@ def _mask_overlaps(
         rle = mask_utils.frPyObjects(mask, height, width)
         return mask_utils.merge(rle) if isinstance(rle, list) else rle
 
+    masks: Any = detections.segmentation
     overlaps = np.zeros(len(det))
     objects, place = np.unique(obj, return_inverse=True)
     by_object = np.argsort(place, kind='stable')
@@ -275,7 +277,7 @@ def _mask_overlaps(
         ),
     ):
         overlaps[rows] = mask_utils.iou(
-            [detections.segmentation[i] for i in det[rows]],
+            [masks[i] for i in det[rows]],
             [encoded(ground_truth.masks[one], ground_truth.image[one])],
             [bool(ground_truth.crowd[one])],
         )[:, 0]

@@ -19,7 +19,7 @@ from .structures import (
 try:
     import msgspec
 except ImportError:
-    msgspec = None
+    msgspec = None  # type: ignore[assignment]
 
 PICKLES = ('.pkl', '.pickle')
 
@@ -78,11 +78,11 @@ def _fast_from_json(
         rows = msgspec.json.decode(text, type=List[_Detection])
     except (msgspec.MsgspecError, RecursionError):
         return None
-    image, category, score, box = (
+    image, category, score, boxes = (
         [getattr(row, name) for row in rows]
         for name in ('image_id', 'category_id', 'score', 'bbox')
     )
-    box = np.fromiter(chain.from_iterable(box), float, 4 * len(box))
+    box = np.fromiter(chain.from_iterable(boxes), float, 4 * len(boxes))
     try:
         check_categories(ground_truth, category, str(path))
     except TypeError:  # Of numbers of more than 64 bits.

@@ -2,7 +2,7 @@
 
 import pickle
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -158,7 +158,9 @@ def _check_instances(instances: dict, i: int, masks: bool) -> List[np.ndarray]:
 def _masks(detections: Sequence[dict], size: int) -> List[Any]:
     """Return all images' masks, which are read once for each use."""
     masks = [mask for instances in detections for mask in instances['masks']]
-    counts = (mask.get('counts') for mask in masks if type(mask) is dict)
+    counts: Iterable[Any] = (
+        mask.get('counts') for mask in masks if type(mask) is dict
+    )
     if sum(len(text) for text in counts if type(text) in (str, bytes)) > size:
         raise ValueError('the same masks are there many times')
     return masks

@@ -53,7 +53,7 @@ class _StorageType(NamedTuple):
 class _StoredNumbers(NamedTuple):
     type: _StorageType
     key: str
-    count: int
+    size: int
 
 
 # Named as functions are; none of them is one.
@@ -141,11 +141,11 @@ def _read_storage(data: Any) -> np.ndarray:
         )
     # Their number comes once more, in 8 bytes.
     begin = header.at + 8
-    if stored.count * stored.type.itemsize != len(data) - begin or (
-        data[header.at : begin] != struct.pack('<q', stored.count)
+    if stored.size * stored.type.itemsize != len(data) - begin or (
+        data[header.at : begin] != struct.pack('<q', stored.size)
     ):
         raise pickle.UnpicklingError(
-            f'it has a storage of {printable(stored.count, 80)} numbers in '
+            f'it has a storage of {printable(stored.size, 80)} numbers in '
             f'{max(0, len(data) - begin)} bytes'
         )
     if stored.type.code != 'bfloat16':

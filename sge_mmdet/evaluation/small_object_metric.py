@@ -72,6 +72,11 @@ class SmallObjectMetric(CocoMetric):
         ValueError: If an option has a value that does not exist.
     """
 
+    # Set by CocoMetric, which has no types.
+    _coco_api: Any
+    cat_ids: Optional[List[int]]
+    img_ids: Optional[List[int]]
+
     def __init__(
         self,
         size_bins: Union[str, Sequence[float]] = 'coco',
@@ -219,8 +224,8 @@ class SmallObjectMetric(CocoMetric):
         """Return one of COCO's figures; -1 where it does not exist."""
         numbers = self.proposal_nums
         if item in AR_ITEMS:
-            size, position = AR_ITEMS[item]
-            value = result.ar(size, max_dets=numbers[position])
+            size, index = AR_ITEMS[item]
+            value = result.ar(size, max_dets=numbers[index])
         else:
             iou, size, position = AP_ITEMS[item]
             number = 100 if position is None else numbers[position]

@@ -173,10 +173,10 @@ def read_ground_truth(
             [a['bbox'] for a in annotations],
             4,
         )
-        area = [a.get('area') for a in annotations]
-        has_none = np.array([value is None for value in area], bool)
+        areas = [a.get('area') for a in annotations]
+        has_none = np.array([value is None for value in areas], bool)
         area = number_table(
-            'area', [0 if value is None else value for value in area], 1
+            'area', [0 if value is None else value for value in areas], 1
         )[:, 0]
         crowd = [a.get('iscrowd', 0) for a in annotations]
     except (AttributeError, KeyError, TypeError) as error:
@@ -416,8 +416,8 @@ def check_categories(
     """
     # In numpy: Python takes quadratic time for a set of numbers that have
     # the same hash, as multiples of 2^61 - 1 have.
-    ids = id_column('category_id', ids)
-    unknown = np.unique(ids[find_ids(ground_truth.label_ids, ids) < 0])
+    column = id_column('category_id', ids)
+    unknown = np.unique(column[find_ids(ground_truth.label_ids, column) < 0])
     if len(unknown):
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(
@@ -441,4 +441,6 @@ def _names_to_show(names: Dict[int, str], ids: Sequence[int]) -> List[str]:
 
 def _good_boxes(box: np.ndarray) -> np.ndarray:
     # Whatever is not a number is not below anything.
-    return (abs(box) <= FARTHEST).all(1) & (box[:, 2:] >= 0).all(1)
+    return np.logical_and(
+        (abs(box) <= FARTHEST).all(1), (box[:, 2:] >= 0).all(1)
+    )

@@ -1,6 +1,8 @@
 """An evaluation as tables by size and by class."""
 
-from ..utils.tables import Table
+from typing import List
+
+from ..utils.tables import Cell, Table
 from .engines import Accumulated
 
 
@@ -36,9 +38,9 @@ def class_table(result: Accumulated) -> Table:
     header = ['class']
     for bin in result.bins:
         header += [f'AP {bin.name}', f'{bin.name} objects']
-    rows = []
+    rows: List[List[Cell]] = []
     for k, name in enumerate(result.category_names):
-        row = [name]
+        row: List[Cell] = [name]
         for bin in result.bins:
             row += [
                 result.ap(size=bin.name, category=k),

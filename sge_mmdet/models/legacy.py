@@ -8,6 +8,7 @@ keep the old reading; these parts do for all that comes after.
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
+from mmcv.ops import RoIAlign
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.coders import LegacyDeltaXYWHBBoxCoder
@@ -90,9 +91,9 @@ class _LegacyRoIAlign(nn.Module):
     ``aligned=True`` shifts is taken back.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: RoIAlign) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer: RoIAlign = layer
         self.output_size = layer.output_size
 
     def forward(self, features: Tensor, rois: Tensor) -> Tensor:

@@ -95,8 +95,9 @@ def run_study(
                         )
                     )
             for future in futures:
-                if future.result():
-                    failed.append(future.result())
+                failure = future.result()
+                if failure:
+                    failed.append(failure)
         finally:
             pool.stop()
     return failed

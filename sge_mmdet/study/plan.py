@@ -300,10 +300,10 @@ def _check_begun(run: StudyRun, text: str) -> None:
     """Raise if a run was begun with another config, or nobody knows which."""
     if not run.work_dir.is_dir():
         return
-    then = run.config.read_text() if run.config.is_file() else ''
+    previous = run.config.read_text() if run.config.is_file() else ''
     then, now = (
         [line for line in version.splitlines() if not line.startswith(OUTPUT)]
-        for version in (then, text)
+        for version in (previous, text)
     )
     changes = [line for line in difflib.ndiff(then, now) if line[0] in '-+']
     if changes:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 
 from .locks import lock
 
@@ -31,7 +31,7 @@ class _Draft(io.FileIO):
 
     failure: Optional[OSError] = None
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: Any, /) -> int:
         try:
             return super().write(content)
         except OSError as error:

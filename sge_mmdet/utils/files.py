@@ -6,7 +6,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Iterator, Sequence, Union
+from typing import Any, BinaryIO, Iterator, Sequence, Union, cast
 
 from .drafts import draft_folder, locked_folder, open_draft, sync
 from .written import LIST, is_own, list_with
@@ -87,8 +87,9 @@ class Writer:
                 self._publish(Path(file.name), path)
             except RuntimeError as error:
                 # As PyTorch reports it.
-                if file.raw.failure:
-                    raise file.raw.failure from error
+                failure = cast(Any, file.raw).failure
+                if failure:
+                    raise failure from error
                 raise
             finally:
                 _discard(file)

@@ -11,7 +11,7 @@ from typing import Any, Iterator, Union
 try:
     import msgspec
 except ImportError:
-    msgspec = None
+    msgspec = None  # type: ignore[assignment]
 
 WHOLE_FILE_BYTES = 50_000_000
 # No text takes more than this times its size when parsed: not even "{},{},".

@@ -242,7 +242,9 @@ class PlainPickle:
 
 
 def _instruction(code: int) -> str:
-    known = pickletools.code2op.get(chr(code))
+    known = pickletools.code2op.get(  # type: ignore[attr-defined]
+        chr(code)
+    )
     return f'the instruction {known.name}' if known else f'byte {code}'
 
 

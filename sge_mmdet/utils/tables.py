@@ -24,7 +24,7 @@ class Table:
     """
 
     header: Sequence[str]
-    rows: List[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]]
 
     def text(self) -> str:
         """Return the table with aligned columns."""

@@ -21,7 +21,7 @@ def is_own(path: Path) -> bool:
     Raises:
         ValueError: If the folder's list of written files is not one.
     """
-    digests = _read(path.parent).get(path.name)
+    digests = _read(path.parent).get(path.name, [])
     return bool(digests) and not path.is_symlink() and digest(path) in digests
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mmdet.models.detectors import BaseDetector
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
@@ -114,14 +115,14 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
 
 
 def record_gates(
-    model: nn.Module, sample: Dict[str, Any]
+    model: BaseDetector, sample: Dict[str, Any]
 ) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
     """Run a detector on one image and see what its SGE layers do to it.
 
     The model is left in the mode that it was in.
 
     Args:
-        model (nn.Module): Detector with SGE layers.
+        model (BaseDetector): Detector with SGE layers.
         sample (dict): What its test pipeline makes of an image.
 
     Returns:
@@ -298,12 +299,11 @@ def _gate_maps(layer: SpatialGroupEnhance, x: Tensor) -> GateMaps:
         .abs()
         .mean(2, keepdim=True)
     )
-    return GateMaps(
-        *(
-            value[0, :, 0].float().cpu().numpy()
-            for value in (d, t, gate, before, before * gate)
-        )
-    )
+    maps: List[Any] = [
+        value[0, :, 0].float().cpu().numpy()
+        for value in (d, t, gate, before, before * gate)
+    ]
+    return GateMaps(*maps)
 
 
 def _draw_map(

@@ -14,7 +14,7 @@ name code which MMEngine would not know by itself; see ``config_names.py``.
 import ast
 import math
 import re
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Tuple, cast
 
 from ...utils.text import printable
 from .config_names import Names, unknown_code
@@ -43,12 +43,12 @@ def harmless_text(text: str) -> Tuple[str, List[str]]:
         Refused: If it is more than data.
     """
     lines, left_out, found = text.split('\n'), [], list(check_text(text))
-    names = Names({node.targets[0].id: value} for node, value in found)
+    names = Names({_name(node): value} for node, value in found)
     for node, value in found:
-        name = node.targets[0].id
+        name = _name(node)
         reason = next(unknown_code(name, value, names), None)
         if reason is not None:
-            first, last = node.lineno - 1, node.end_lineno
+            first, last = node.lineno - 1, _last_line(node)
             lines[first:last] = [''] * (last - first)
             left_out.append(
                 f'{printable(name)} (line {node.lineno}: {printable(reason)})'
@@ -94,8 +94,16 @@ def check_text(text: str) -> Iterator[Tuple[ast.Assign, Any]]:
             raise Refused(
                 f'line {node.lineno} of its config is no assignment of data'
             )
-        end = node.end_lineno
+        end = _last_line(node)
         yield node, _value(node.value)
+
+
+def _name(node: ast.Assign) -> str:
+    return cast(ast.Name, node.targets[0]).id
+
+
+def _last_line(node: ast.stmt) -> int:
+    return cast(int, node.end_lineno)
 
 
 def _value(node: ast.expr) -> Any:
@@ -118,7 +126,7 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_value(key) for key in node.keys]
+        keys = [_value(key) for key in node.keys if key is not None]
         if all(isinstance(key, (str, int, float, type(None))) for key in keys):
             return dict(zip(keys, map(_value, node.values)))
     if (

@@ -7,7 +7,7 @@ refused.
 """
 
 import re
-from typing import Any, Tuple
+from typing import Any, Callable, Dict, SupportsIndex, Tuple, cast
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class PickledDtype:
         order = state[1]
         if not isinstance(order, str) or order not in ('<', '>', '|', '='):
             raise Refused('it contains numbers of no byte order')
-        self.value = self.value.newbyteorder(order)
+        self.value = self.value.newbyteorder(cast(Any, order))
 
 
 class PickledArray(np.ndarray):
@@ -49,7 +49,7 @@ class PickledArray(np.ndarray):
             raise Refused('it contains an array of more than numbers')
         super().__setstate__((version, shape, dtype.value, is_fortran, data))
 
-    def __reduce_ex__(self, protocol: int) -> Tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle as ``numpy.ndarray``."""
         return self.view(np.ndarray).__reduce_ex__(protocol)
 
@@ -72,7 +72,7 @@ def new_scalar(dtype: PickledDtype, data: bytes) -> np.generic:
 
 # By the names that pickles call them; numpy 2 renamed one module.
 CLASSES = {'numpy.ndarray': PickledArray}
-FUNCTIONS = {'numpy.dtype': PickledDtype}
+FUNCTIONS: Dict[str, Callable[..., Any]] = {'numpy.dtype': PickledDtype}
 for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
     FUNCTIONS[f'{_module}._reconstruct'] = new_array
     FUNCTIONS[f'{_module}.scalar'] = new_scalar

@@ -197,7 +197,11 @@ def pickle_module_for(
     )
 
 
-class CheckpointUnpickler(pickle._Unpickler):
+# Typeshed leaves its methods out.
+PythonUnpickler: Any = pickle._Unpickler
+
+
+class CheckpointUnpickler(PythonUnpickler):
     """See the text of this module; made by :func:`pickle_module_for`."""
 
     allowance: SimpleNamespace
@@ -225,7 +229,7 @@ class CheckpointUnpickler(pickle._Unpickler):
 
     def load_binbytes(self) -> None:
         """Pay for bytes."""
-        pickle._Unpickler.load_binbytes(self)
+        PythonUnpickler.load_binbytes(self)
         self.allowance.budget.spend(len(self.stack[-1]))
 
     def load_additems(self) -> None:
@@ -240,12 +244,12 @@ class CheckpointUnpickler(pickle._Unpickler):
 
     def load_binunicode(self) -> None:
         """Pay for text, a letter of which can take four times its bytes."""
-        pickle._Unpickler.load_binunicode(self)
+        PythonUnpickler.load_binunicode(self)
         self.allowance.budget.spend(4 * len(self.stack[-1]))
 
     def load_short_binunicode(self) -> None:
         """Pay for text of protocol 4."""
-        pickle._Unpickler.load_short_binunicode(self)
+        PythonUnpickler.load_short_binunicode(self)
         self.allowance.budget.spend(4 * len(self.stack[-1]))
 
     def load_reduce(self) -> None:

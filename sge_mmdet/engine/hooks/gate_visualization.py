@@ -71,7 +71,7 @@ class SGEVisualizationHook(Hook):
         self.groups = groups
         self.number = number
         self.index = index
-        self.first: Dict[str, GateMaps] = {}
+        self.first: Dict[str, Dict[str, GateMaps]] = {}
         self.sample: Dict[str, Any] = {}
 
     @master_only
@@ -141,7 +141,7 @@ class SGEVisualizationHook(Hook):
                 )
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def _unwrapped(model: Any) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -131,7 +132,11 @@ def draw_class_bars(
         (result.ap(size=size, category=k), name, result.count(size, k))
         for k, name in enumerate(result.category_names)
     ]
-    shown = sorted(row for row in rows if row[0] is not None)
+    shown = sorted(
+        (value, name, count)
+        for value, name, count in rows
+        if value is not None
+    )
     lacking = [name for value, name, _ in rows if value is None]
     figure = Figure(
         figsize=(8, 1.4 + 0.24 * max(4, len(shown))), layout='constrained'
@@ -272,11 +277,13 @@ def draw_missed(
     return len(chosen)
 
 
-def _frame(axis: object, box: np.ndarray, colour: str) -> None:
+def _frame(axis: Axes, box: np.ndarray, colour: str) -> None:
+    x, y, width, height = box
     axis.add_patch(
         Rectangle(
-            box[:2],
-            *box[2:],
+            (x, y),
+            width,
+            height,
             fill=False,
             edgecolor=colour,
             linewidth=1.3,

@@ -1,6 +1,6 @@
 """Residual blocks that end with SGE, the addition and ReLU in one pass."""
 
-from typing import Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Type, cast
 
 import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
@@ -13,7 +13,10 @@ from ..layers import SpatialGroupEnhance
 
 
 class CheckpointedBlock:
-    """A residual block whose whole is in ``run``."""
+    """Mixin for gradient checkpointing; subclasses implement ``run``."""
+
+    if TYPE_CHECKING:  # TorchScript would read annotations of the class.
+        with_cp: bool
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block, within a gradient checkpoint if it is ``with_cp``."""
@@ -21,15 +24,27 @@ class CheckpointedBlock:
             return cp.checkpoint(self.run, x, use_reentrant=True)
         return self.run(x)
 
+    def run(self, x: Tensor) -> Tensor:
+        """Run the whole block on a feature map of shape (N, C, H, W)."""
+        raise NotImplementedError
+
 
 class _SGEBlock(CheckpointedBlock):
-    """What the blocks with SGE have in common; a block gives ``branch``."""
+    """Mixin for blocks with SGE; subclasses implement ``branch``."""
+
+    if TYPE_CHECKING:
+        downsample: Optional[nn.Module]
+        relu: nn.Module
 
     def run(self, x: Tensor) -> Tensor:
         """Run the branch and end the block."""
         out, norm, plugins = self.branch(x)
         identity = x if self.downsample is None else self.downsample(x)
         return end_block(out, identity, norm, plugins, self.relu)
+
+    def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
+        """Return the last convolution's output, its norm and its plugins."""
+        raise NotImplementedError
 
 
 class SGEBasicBlock(_SGEBlock, resnet.BasicBlock):
@@ -129,7 +144,8 @@ def end_block(
             out = module(out)
         if out.dtype != identity.dtype:
             return relu(sge(out) + identity)
-    return sge.forward_residual(out, identity, fixed)
+    layer = cast(SpatialGroupEnhance, sge)
+    return layer.forward_residual(out, identity, fixed)
 
 
 def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
@@ -142,22 +158,25 @@ def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
         FixedNorm or None: For a batch norm in evaluation mode; None for any
         other.
     """
-    tensors = [
+    scale, shift, mean, variance = (
         getattr(norm, name, None)
         for name in ('weight', 'bias', 'running_mean', 'running_var')
-    ]
+    )
     if (
         norm.training
-        or any(tensor is None for tensor in tensors)
+        or scale is None
+        or shift is None
+        or mean is None
+        or variance is None
         or not any(
             _runs_as(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)
         )
     ):
         return None
-    return FixedNorm(*tensors, norm.eps)
+    return FixedNorm(scale, shift, mean, variance, cast(float, norm.eps))
 
 
-def _runs_as(module: nn.Module, kind: type) -> bool:
+def _runs_as(module: nn.Module, kind: Type[nn.Module]) -> bool:
     """Return whether calling a module is no more than its class's forward.
 
     Of a subclass, or with an attribute, that brings a forward of its own it

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from mmdet.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
 from mmdet.models.layers import ResLayer
@@ -213,7 +213,9 @@ class SGEResNet(ResNet):
         name = 'layer1.0.conv2.weight'
         held = state_dict.get(f'{prefix}{name}')
         built = self.state_dict().get(name)
-        if None not in (held, built) and held.shape != built.shape:
+        if held is None or built is None:
+            return
+        if held.shape != built.shape:
             raise ValueError(
                 f'{prefix}{name} in the checkpoint has the shape '
                 f'{tuple(held.shape)}, the {type(self).__name__} '
@@ -251,7 +253,7 @@ def _count_blocks(
 ) -> 'dict[int, int]':
     """Return the number of residual blocks of each stage in a state dict."""
     pattern = re.compile(re.escape(prefix) + r'layer(\d)\.(\d+)\.conv1\.')
-    counts = {}
+    counts: Dict[int, int] = {}
     for match in filter(None, map(pattern.match, state_dict)):
         stage, block = map(int, match.groups())
         counts[stage] = max(counts.get(stage, 0), block + 1)

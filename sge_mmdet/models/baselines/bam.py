@@ -39,14 +39,14 @@ class BAM(nn.Module):
         middle = max(1, in_channels // ratio)
 
         def layer(inputs: int, kernel_size: int) -> nn.Sequential:
-            wide = dict(padding=dilation, dilation=dilation)
             # With biases before the norms, as published.
             return nn.Sequential(
                 nn.Conv2d(
                     inputs,
                     middle,
                     kernel_size,
-                    **(wide if kernel_size > 1 else {}),
+                    padding=dilation if kernel_size > 1 else 0,
+                    dilation=dilation if kernel_size > 1 else 1,
                 ),
                 nn.BatchNorm2d(middle),
                 nn.ReLU(inplace=True),

@@ -1,6 +1,6 @@
 """Registration of layers that backbones take as plugins."""
 
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar, cast
 
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -24,7 +24,9 @@ def register_plugin(*root_names: str) -> Callable[[Layer], Layer]:
     """
 
     def decorate(layer: Layer) -> Layer:
-        names = dict.fromkeys([layer.__name__, layer._abbr_.upper()])
+        names = dict.fromkeys(
+            [layer.__name__, cast(Any, layer)._abbr_.upper()]
+        )
         register(MODELS, *names)(layer)
         if root_names:
             register(ROOT_MODELS, *root_names)(layer)

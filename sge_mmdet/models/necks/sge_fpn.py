@@ -27,9 +27,10 @@ class SGEOutputs(nn.Module):
 
     def __init__(self, sge: Optional[dict] = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        channels: Any = self.out_channels
+        levels: Any = self.num_outs
         self.sge = nn.ModuleList(
-            SpatialGroupEnhance(self.out_channels, **(sge or {}))
-            for _ in range(self.num_outs)
+            SpatialGroupEnhance(channels, **(sge or {})) for _ in range(levels)
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
@@ -86,12 +87,15 @@ class SGEChannelMapper(SGEOutputs, ChannelMapper):
     @property
     def out_channels(self) -> int:
         """int: channels of each output."""
-        return self.convs[0].out_channels
+        convs: Any = self.convs
+        return convs[0].out_channels
 
     @property
     def num_outs(self) -> int:
         """int: number of outputs."""
-        return len(self.convs) + len(self.extra_convs or ())
+        convs: Any = self.convs
+        extra: Any = self.extra_convs
+        return len(convs) + len(extra or ())
 
 
 # Which neck takes the place of which, exactly that class and no subclass.
