@@ -375,13 +375,13 @@ DIRECT = re.compile(
 ALLOWED = {
     'sge_mmdet/utils/files.py': 5,  # This is the one way.
     'sge_mmdet/utils/figures.py': 1,  # Into memory.
-    'sge_mmdet/conversion/checkpoint_file.py': 1,  # A Writer's draft.
+    'sge_mmdet/conversion/checkpoint.py': 1,  # A Writer's draft.
     'sge_mmdet/deployment/export.py': 2,  # A Writer's draft.
     'sge_mmdet/deployment/quantization.py': 2,  # A Writer's draft.
     'sge_mmdet/datasets/digits.py': 2,  # The draft of a folder.
     # The cache of downloads, a copy that is temporary, and a message.
-    'sge_mmdet/runner/checkpoint.py': 3,
-    'sge_mmdet/runner/archive.py': 1,  # A message.
+    'sge_mmdet/engine/checkpoints/loading.py': 3,
+    'sge_mmdet/engine/checkpoints/archive.py': 1,  # A message.
 }
 
 
