@@ -1,4 +1,4 @@
-"""SGE in configs and checkpoints that exist already."""
+"""Adds SGE to existing configs and checkpoints."""
 
 from ..utils.moved import moved
 from .add_sge import NotApplicableError, add_sge
