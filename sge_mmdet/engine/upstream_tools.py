@@ -24,15 +24,15 @@ def run_upstream_tool(name: str) -> None:
     """Run a tool of MMDetection with the arguments of this process.
 
     SGE is registered even if the config does not import it, so that
-    ``--cfg-options model.backbone.type=SGEResNet`` is enough; the data sets
-    and plugins are checked first; several processes need no GPUs; and
-    ``--resume`` passes over a checkpoint that was not written to its end.
+    ``--cfg-options model.backbone.type=SGEResNet`` is enough. Data sets and
+    plugins are checked first. Distributed runs need no GPUs. ``--resume``
+    skips incomplete checkpoints.
 
     Args:
-        name (str): "train.py" or "test.py".
+        name (str): File name of the tool, "train.py" or "test.py".
     """
-    # The tool's other options are its own: the config is the first argument
-    # that is a config file, wherever it stands.
+    # The tool parses its other options itself. The config is the first
+    # argument that is a config file, at any position.
     config = next(
         (
             argument
@@ -85,7 +85,7 @@ def run_upstream_tool(name: str) -> None:
 
 
 def _run(tool: Path) -> None:
-    """Run a tool; a checkpoint that fails ends it in one line."""
+    """Run a tool; report errors of checkpoints in one line."""
     try:
         runpy.run_path(str(tool), run_name='__main__')
     except CheckpointError as error:
@@ -105,7 +105,7 @@ def _run(tool: Path) -> None:
 def _unwritten_checkpoint(error: Exception) -> Optional[str]:
     """Return which checkpoint MMEngine was writing when an error occurred.
 
-    The error of a full disk does not name the file, of which a part is left.
+    The error of a full disk does not name the incomplete file.
     """
     names = [
         frame.f_locals['filename']
