@@ -1,4 +1,4 @@
-"""What a model costs."""
+"""Parameters and operations of models."""
 
 from .complexity import (
     add_classifier,

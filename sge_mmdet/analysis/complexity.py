@@ -42,15 +42,15 @@ def count_parameters(model: nn.Module) -> int:
 def count_flops(model: nn.Module, image: Tensor) -> int:
     """Count the operations of a forward pass as the paper's authors do.
 
-    A multiply-add of a convolution or linear layer is one, and so is the
-    addition of a convolution's bias; a normalisation two per element; ReLU,
-    max pooling and average pooling one per input element; SGE one per input
-    element, for its mean. Sigmoids, additions and products of maps are not
-    counted.
+    A multiply-add of a convolution or linear layer counts as one operation,
+    and so does the addition of a convolution's bias. A normalisation counts
+    as two operations per element. ReLU, max pooling and average pooling count
+    as one per input element, and so does SGE, for its mean. Sigmoids and
+    additions and products of feature maps are not counted.
 
     Args:
-        model (nn.Module): Model that takes an image alone. On the meta device
-            nothing is computed, and counting takes no time.
+        model (nn.Module): Model whose only input is an image. On the meta
+            device nothing is computed.
         image (Tensor): Image of shape (1, 3, H, W), on the model's device.
 
     Returns:
@@ -76,14 +76,14 @@ def count_flops_as_mmengine(model: nn.Module, image: Tensor) -> int:
     """Count the operations as MMEngine and MMDetection's get_flops.py do.
 
     Args:
-        model (nn.Module): Model that takes an image alone, not on the meta
-            device: it is run.
+        model (nn.Module): Model whose only input is an image. It is run, so
+            it must not be on the meta device.
         image (Tensor): Image of shape (1, 3, H, W).
 
     Returns:
         int: The number of operations.
     """
-    # It warns of every kind of operation that it does not count.
+    # MMEngine warns about every kind of operation that it does not count.
     with torch.no_grad(), quiet_log():
         model.eval()
         return int(
@@ -97,16 +97,16 @@ def count_flops_as_mmengine(model: nn.Module, image: Tensor) -> int:
 def detector_taking_image(
     detector: BaseDetector, height: int, width: int
 ) -> Iterator[Tensor]:
-    """Let a detector of MMDetection take an image alone, and yield one.
+    """Make an image the only input of a detector, and yield such an image.
 
-    Its forward pass is then that of the mode "tensor", which
+    Within the context, forward runs in the mode "tensor", which
     ``get_flops.py`` counts as well. The image is padded as the detector's
     data preprocessor would pad it.
 
     Args:
-        detector (nn.Module): Detector.
-        height (int): Height of the image before padding.
-        width (int): Width of the image before padding.
+        detector (BaseDetector): Detector of MMDetection.
+        height (int): Height of the image before padding, in pixels.
+        width (int): Width of the image before padding, in pixels.
     """
     meta = dict(
         ori_shape=(height, width),
@@ -114,7 +114,7 @@ def detector_taking_image(
         scale_factor=(1.0, 1.0),
     )
     sample = DetDataSample(metainfo=meta)
-    # Some detectors ask for the objects even where they do not use them.
+    # Some detectors need ground truth even if they do not use it.
     sample.gt_instances = InstanceData(
         bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
     )
@@ -126,7 +126,7 @@ def detector_taking_image(
     )
     image = data['inputs']
     if isinstance(image, list):
-        # The detector of a tracking model leaves the batch to that model.
+        # The preprocessor of a tracking model's detector makes no batch.
         image = torch.stack(image).float()
     forward = detector.forward
     detector.forward = lambda inputs: forward(
@@ -139,11 +139,11 @@ def detector_taking_image(
 
 
 def add_classifier(backbone: nn.Module, classes: int = 1000) -> nn.Module:
-    """Return a backbone with global pooling and a linear layer behind it.
+    """Return a classifier: the backbone, global pooling and a linear layer.
 
     Args:
         backbone (nn.Module): Backbone with a ``feat_dim``, such as a ResNet.
-        classes (int): Number of classes. Default: 1000, ImageNet's.
+        classes (int): Number of classes. Default: 1000, as in ImageNet.
     """
     features: Any = backbone.feat_dim
     return nn.Sequential(
@@ -163,7 +163,7 @@ class _LastStage(nn.Module):
 def _module_flops(
     module: nn.Module, inputs: Tuple[Any, ...], output: Any
 ) -> int:
-    """Return what a module itself costs, its children not included."""
+    """Return the operations of a module without its children."""
     weight: Optional[Tensor] = getattr(module, 'weight', None)
     if isinstance(module, NORMS):
         return 2 * _numel(inputs[0])

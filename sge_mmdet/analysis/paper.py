@@ -9,12 +9,12 @@ class PaperRow(NamedTuple):
     Attributes:
         name (str): Name of the model.
         backbone (dict): Config of its backbone.
-        is_classifier (bool): Whether ImageNet's classifier is part of it.
+        is_classifier (bool): Whether the ImageNet classifier is included.
         image (tuple[int, int]): Height and width of the image, in pixels.
         params (str): Millions of parameters, as printed.
         gflops (str): GFLOPs, as printed.
-        difference (str): What is known of why the paper prints other digits
-            than are counted here; empty where it prints the same.
+        difference (str): Known reason for which the paper prints other digits
+            than are counted here; empty if they are equal.
     """
 
     name: str
@@ -100,7 +100,7 @@ PAPER_ROWS = (
         (800, 1333),
         '47.28',
         '168.3',
-        "not what the classifier's row, counted alike, comes to",
+        "inconsistent with the classifier's row, counted in the same way",
     ),
     _attention('SK', 50, '26.15', '4.185', 'SKResNet'),
     _attention('SK', 101, '45.68', '7.978', 'SKResNet'),

@@ -1,4 +1,4 @@
-"""Tables of what models cost."""
+"""Tables of the parameters and operations of models."""
 
 from typing import Iterator, NamedTuple, Tuple
 
@@ -26,12 +26,12 @@ PAPER_HEADER = f'{HEADER}   {"paper:":7} {"params":>7} {"GFLOPs":>7}'
 
 
 class ModelStats(NamedTuple):
-    """What a model costs at one image.
+    """Parameters and operations of a model at one size of image.
 
     Attributes:
         name (str): Name of the model.
-        image (tuple[int, int]): Height and width that the model saw, padding
-            included.
+        image (tuple[int, int]): Height and width of the model's input,
+            including padding, in pixels.
         params (int): Number of parameters.
         flops (int): Operations, counted as the paper's authors do.
         mmengine_flops (int): Operations, counted as MMEngine does.
@@ -53,7 +53,7 @@ class ModelStats(NamedTuple):
         )
 
     def agrees_with(self, row: PaperRow) -> bool:
-        """Tell whether the paper's digits are those of this model."""
+        """Return whether the figures round to the digits in the paper."""
         digits = len(row.gflops.partition('.')[2])
         return (
             f'{self.params / 1e6:.2f}' == row.params
@@ -62,7 +62,7 @@ class ModelStats(NamedTuple):
 
 
 def measure(name: str, model: nn.Module, image: Tensor) -> ModelStats:
-    """Count a model that takes an image of shape (1, 3, H, W) alone."""
+    """Count a model whose only input is an image of shape (1, 3, H, W)."""
     return ModelStats(
         name,
         (image.shape[2], image.shape[3]),
@@ -75,12 +75,13 @@ def measure(name: str, model: nn.Module, image: Tensor) -> ModelStats:
 def backbone_stats(
     backbone: dict, image: Tuple[int, int], classifier: bool = False
 ) -> ModelStats:
-    """Count a backbone at an image that is not padded.
+    """Count a backbone for an image without padding.
 
     Args:
-        backbone (dict): Its config.
-        image (tuple[int, int]): Height and width.
-        classifier (bool): Whether to add ImageNet's. Default: False.
+        backbone (dict): Config of the backbone.
+        image (tuple[int, int]): Height and width of the image, in pixels.
+        classifier (bool): Whether to add the ImageNet classifier. Default:
+            False.
 
     Raises:
         ValueError: If the backbone cannot be built or take a classifier.
@@ -105,20 +106,20 @@ def backbone_stats(
 def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
     """Count a detector's backbone, then the whole detector.
 
-    The whole takes the image as its data preprocessor pads it. What a
-    two-stage detector costs depends on its proposals: these are those of the
-    weights it is built with.
+    The detector gets the image with the padding of its data preprocessor. The
+    operations of a two-stage detector depend on its proposals; here they come
+    from its initial weights.
 
     Args:
         cfg (Config): Config of a detector.
-        image (tuple[int, int]): Height and width.
+        image (tuple[int, int]): Height and width of the image, in pixels.
 
     Raises:
         ValueError: If the config has no model that can be built, or its
-            detector does not run on an image alone.
+            detector needs more than an image.
     """
     model = revert_sync_batchnorm(build_model(cfg))
-    # Semi-supervised and tracking models hold their detector.
+    # Semi-supervised and tracking models contain a detector.
     detector = getattr(model, 'student', getattr(model, 'detector', model))
     yield measure(
         f'backbone {type(detector.backbone).__name__}',
@@ -130,17 +131,16 @@ def config_stats(cfg: Config, image: Tuple[int, int]) -> Iterator[ModelStats]:
         with detector_taking_image(detector, *image) as padded:
             stats = measure(f'detector {name}', detector, padded)
     except Exception as error:
-        # Whatever a detector's code answers to an image without proposals or
-        # texts that it waits for.
+        # Detectors that need proposals or texts raise errors of any type.
         raise ValueError(
-            f'{name} cannot be counted as a whole, since it does not run on '
-            f'an image alone: {type(error).__name__}: {error}'
+            f'{name} cannot be counted as a whole, because it needs more '
+            f'than an image: {type(error).__name__}: {error}'
         ) from error
     yield stats
 
 
 def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
-    """Count the models of the paper's rows, one after the other."""
+    """Yield the figures of each model in the paper and its printed row."""
     for row in PAPER_ROWS:
         stats = backbone_stats(row.backbone, row.image, row.is_classifier)
         yield stats._replace(name=row.name), row

@@ -1,4 +1,4 @@
-"""SGE in configs and checkpoints that exist already."""
+"""Adds SGE to existing configs and checkpoints."""
 
 from ..utils import find_config
 from ..utils.moved import moved

@@ -1,4 +1,4 @@
-"""SGE in the config of any detector whose backbone is a kind of ResNet."""
+"""Adds SGE to the config of a detector whose backbone derives from ResNet."""
 
 import math
 from copy import deepcopy
@@ -17,16 +17,16 @@ from ..models.necks import SGE_NECKS, SGEOutputs
 from ..ops import largest_groups
 from ..utils import get_model
 
-# These put SGE at the end of each block by their type alone.
+# Backbones that are replaced by a class with SGE at the end of each block.
 SGE_BACKBONES = {ResNet: SGEResNet, ResNeXt: SGEResNeXt}
-# The backbone that a recursive feature pyramid runs again belongs to it. A
-# teacher's weights are fixed: SGE would change what it teaches.
+# A recursive feature pyramid has a backbone of its own. The teacher of a
+# distillation gets no SGE: its weights are fixed, so its output would change.
 BACKBONE_KEYS = ('backbone', 'rfp_backbone')
 PLACES = ('backbone', 'neck', 'both')
 
 
 class NotApplicableError(ValueError):
-    """A part of a model is of a kind that cannot have SGE."""
+    """Raised for a part of a model that SGE cannot be added to."""
 
 
 def add_sge(
@@ -41,29 +41,30 @@ def add_sge(
     Every backbone of the model that is a ResNet of MMDetection (ResNet,
     ResNeXt, Res2Net, RegNet, ResNeSt, DetectoRS, TridentNet, or a class
     derived from ResNet) gets SGE, also inside semi-supervised, distillation
-    and tracking models; the teacher of a distillation keeps its weights and
-    stays as it is. Where ``groups`` does not divide a stage's channels, the
-    largest divisor below it is taken and logged.
+    and tracking models. The teacher of a distillation does not change. If
+    ``groups`` does not divide a stage's channels, the largest smaller divisor
+    is used and logged.
 
     Args:
         cfg (Config): Config with a ``model``; it is not changed.
         groups (int): Number of groups. Default: 64.
-        stages (Sequence[bool]): Which stages of the backbone get SGE; those
-            that it does not have are ignored. Default: all four.
-        position (str): "after_conv1", "after_conv2" or "after_conv3", the end
-            of the residual branch and the paper's choice. Default:
-            "after_conv3".
-        where (str): "backbone", "neck" (behind the outputs of an FPN, PAFPN,
-            HRFPN or ChannelMapper, whatever the backbone) or "both". Default:
-            "backbone".
+        stages (Sequence[bool]): Whether each stage of the backbone gets SGE;
+            surplus values are ignored. Default: all four.
+        position (str): Position in the block: "after_conv1", "after_conv2" or
+            "after_conv3", the end of the residual branch, as in the paper.
+            Default: "after_conv3".
+        where (str): Part that gets SGE: "backbone", "neck" (the outputs of an
+            FPN, PAFPN, HRFPN or ChannelMapper, with any backbone) or "both".
+            Default: "backbone".
 
     Returns:
-        Config: A new config, that imports ``sge_mmdet``.
+        Config: New config, which imports ``sge_mmdet``.
 
     Raises:
-        ValueError: If an argument has a value that does not exist, if a part
-            cannot be built or has SGE already, or, as NotApplicableError, if
-            nothing in the model can have SGE.
+        NotApplicableError: If SGE cannot be added to any part of the model;
+            this is a ValueError.
+        ValueError: If an argument has an unknown value, or a part cannot be
+            built or already has SGE.
 
     Examples:
         >>> from mmengine.config import Config
@@ -76,7 +77,7 @@ def add_sge(
     """
     new = deepcopy(cfg)
     changes = sge_changes(cfg, groups, stages, position, where)
-    # Not through Config's own merge, which would mix the items of lists.
+    # Config's own merge would mix the items of lists.
     for key, value in changes.items():
         new[key] = _merged(cfg.get(key), value)
     return new
@@ -89,9 +90,9 @@ def sge_changes(
     position: str = 'after_conv3',
     where: str = 'backbone',
 ) -> dict:
-    """Return what :func:`add_sge` changes, as the body of a derived config.
+    """Return the changes of :func:`add_sge`, as the body of a derived config.
 
-    Args and errors are those of :func:`add_sge`.
+    Arguments and errors are those of :func:`add_sge`.
     """
     for name, value, choices in (
         ('position', position, PLUGIN_POSITIONS),
@@ -131,7 +132,7 @@ def _change_parts(
     change: Any,
     kind: str,
 ) -> None:
-    """Fill in the change of each part; raise if not one can be changed."""
+    """Add the change of each part; raise if no part can be changed."""
     refused = []
     for path, part in parts:
         try:
@@ -158,7 +159,7 @@ def _change_parts(
 def find_parts(
     model: dict, keys: Sequence[str]
 ) -> 'List[Tuple[Tuple[str, ...], Any]]':
-    """Return the parts of a model with such names, and their paths."""
+    """Return the parts of a model with the given names, and their paths."""
     return list(_walk(model, keys, ()))
 
 
@@ -175,7 +176,7 @@ def _walk(
 def _backbone_change(
     backbone: dict, groups: int, stages: Sequence[bool], position: str
 ) -> Tuple[dict, str]:
-    """Return the change of a backbone's config and what to say about it."""
+    """Return the change of a backbone's config and a note for the log."""
     cls = _get_class(backbone)
     if not (isinstance(cls, type) and issubclass(cls, ResNet)):
         raise NotApplicableError(
@@ -200,7 +201,7 @@ def _backbone_change(
     stages = stages[: len(layers)]
     if not any(stages):
         raise ValueError(f'stages={stages} leaves no stage with SGE')
-    channels = [_channels(layer[-1], position) for layer in layers]
+    channels = [_count_channels(layer[-1], position) for layer in layers]
     fitting = [largest_groups(count, groups) for count in channels]
     by_type = position == 'after_conv3' and cls in SGE_BACKBONES
     if by_type:
@@ -213,7 +214,7 @@ def _backbone_change(
         )
     else:
         change = _change_by_plugin(backbone, fitting, stages, position)
-    # What cannot be built should fail here, not when training starts.
+    # Raise here if the result cannot be built, not when training starts.
     _build_without_weights(_merged(backbone, change))
     odd = [
         f'stage {i + 1}: {fitting[i]} groups for {channels[i]} channels'
@@ -242,7 +243,7 @@ def _change_by_plugin(
     stages: 'Tuple[bool, ...]',
     position: str,
 ) -> dict:
-    """Add a plugin for each number of groups to those that are there."""
+    """Add a plugin for each number of groups to the existing plugins."""
     plugins = list(deepcopy(backbone.get('plugins') or ()))
     used = [g if stage else 0 for g, stage in zip(fitting, stages)]
     for groups in dict.fromkeys(filter(None, used)):
@@ -257,24 +258,24 @@ def _change_by_plugin(
     return dict(plugins=plugins)
 
 
-def _channels(block: Any, position: str) -> int:
-    """Return the number of channels that groups have to divide."""
+def _count_channels(block: Any, position: str) -> int:
+    """Return the number of channels that the groups must divide."""
     if not hasattr(block, 'conv3'):
         return block.conv2.out_channels
     if position == 'after_conv3':
         return block.conv3.out_channels
-    # ResNeXt's blocks first build their plugins as if they were ResNet's.
+    # ResNeXt's blocks first build their plugins with ResNet's channels.
     return math.gcd(block.conv3.in_channels, block.planes)
 
 
 def _neck_change(neck: Any, groups: int) -> Tuple[Any, str]:
-    """Return the change of a neck's config and what to say about it."""
+    """Return the change of a neck's config and a note for the log."""
     if isinstance(neck, (list, tuple)):
         parts = list(deepcopy(neck))
         for i, part in enumerate(parts):
             if _get_class(part) in SGE_NECKS:
                 change, note = _neck_change(part, groups)
-                # A list of a derived config takes the place of the base's.
+                # A list in a derived config replaces the inherited list.
                 parts[i] = _merged(part, change)
                 return parts, note
         raise NotApplicableError(
@@ -318,12 +319,12 @@ def _type_name(part: Any) -> str:
 
 
 def _build_without_weights(cfg: dict) -> Any:
-    """Build a part of a model on the meta device, which holds no numbers."""
+    """Build a part of a model on the meta device, without weights."""
     try:
         with torch.device('meta'):
             return MODELS.build(deepcopy(cfg))
     except Exception as error:
-        # A constructor answers bad options with any type of error.
+        # Constructors raise any type of error for bad options.
         raise ValueError(
             f'{_type_name(cfg)} cannot be built: '
             f'{type(error).__name__}: {error}'
@@ -337,7 +338,7 @@ def _has_sge(module: nn.Module) -> bool:
 
 
 def _merged(old: Any, change: Any) -> Any:
-    """Return a config with a change merged in, as ``_base_`` merges it."""
+    """Return a config merged with a change in the way of ``_base_``."""
     if not (isinstance(old, dict) and isinstance(change, dict)):
         return deepcopy(change)
     new = deepcopy(old)

@@ -21,16 +21,16 @@ from ..utils import Writer, build_model, printable_list
 from .function_preserving import with_function_preserving_sge
 from .legacy import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 
-# ImageNet's classifier, which a detector's backbone has no place for.
+# Layers of an ImageNet classifier, which a detector's backbone lacks.
 CLASSIFIER = ('fc.weight', 'fc.bias')
 
 
 class Conversion(NamedTuple):
-    """What was made of a checkpoint.
+    """Result of a conversion.
 
     Attributes:
-        state_dict (dict[str, Tensor]): The weights.
-        steps (list[str]): What was done, in words.
+        state_dict (dict[str, Tensor]): Converted weights.
+        steps (list[str]): Descriptions of the changes.
     """
 
     state_dict: Dict[str, Tensor]
@@ -40,24 +40,25 @@ class Conversion(NamedTuple):
 def convert_state_dict(
     state_dict: Dict[str, Tensor], model: Optional[nn.Module] = None
 ) -> Conversion:
-    """Bring weights to what a model of MMDetection 3.x with SGE holds.
+    """Convert weights for a model of MMDetection 3.x with SGE.
 
-    - The names and layouts of MMDetection 0.6 become those of 3.x.
-    - Weights without SGE get fresh SGE layers that leave the function of the
-      model as it was; see :func:`with_function_preserving_sge`.
-    - ``module.`` and, for a backbone, ImageNet's classifier are dropped, also
-      where it is one of MMPretrain's (``backbone.`` and ``head.``).
+    - Names and layouts of MMDetection 0.6 become those of 3.x.
+    - Weights without SGE get SGE layers with function-preserving
+      initialisation; see :func:`with_function_preserving_sge`.
+    - The prefix ``module.`` is stripped. The classifier on a backbone is
+      dropped, including that of MMPretrain (``backbone.`` and ``head.``).
 
     Args:
         state_dict (dict[str, Tensor]): Weights of a backbone, of a classifier
             or of a detector.
-        model (nn.Module, optional): The detector that the weights are for;
-            for those of a backbone, its ``backbone`` is meant. It gets the
-            weights, to see that they fit. Default: None, which is possible
-            for weights with SGE.
+        model (nn.Module, optional): Detector that the weights are for; the
+            weights of a backbone are for its ``backbone``. The weights are
+            loaded into it, to check that they fit. Weights without SGE need
+            it. Default: None.
 
     Raises:
-        ValueError: If the weights fit no such model, with the keys that told.
+        ValueError: If the weights do not fit the model; the message names the
+            keys.
     """
     steps = []
     if not isinstance(state_dict, dict) or not all(
@@ -65,7 +66,7 @@ def convert_state_dict(
         for key, value in state_dict.items()
     ):
         raise ValueError(
-            'The weights are no dict of names and tensors; give '
+            'The weights are not a dict of names and tensors; give '
             'a checkpoint with a state_dict'
         )
     state = strip_module(state_dict)
@@ -75,7 +76,7 @@ def convert_state_dict(
         state = upgrade_legacy_detector(state)
         steps.append('moved heads and background from MMDetection 0.6 to 3.x')
     if {key.partition('.')[0] for key in state} == {'backbone', 'head'}:
-        # Detectors have no part that is named head.
+        # Detectors have no part named head.
         state = {
             key.partition('.')[2]: value
             for key, value in state.items()
@@ -90,7 +91,7 @@ def convert_state_dict(
         if dropped:
             steps.append(f'dropped {" and ".join(dropped)}')
         model = _find_backbone(model)
-    # A plugin's postfix, as in "sge1", is part of its name.
+    # The name of a plugin includes its postfix, as in "sge1".
     has_sge = any(re.search(r'(^|\.)sge\w*\.', key) for key in state)
     if not has_sge:
         if model is None:
@@ -132,26 +133,27 @@ def convert_checkpoint(
 ) -> 'list[str]':
     """Convert a checkpoint file; see :func:`convert_state_dict`.
 
-    The new file has the weights and what is known of the data set. Optimizer
-    and schedules are left behind: they belong to the old parameters.
+    The new file has the weights and the meta data of the data set. The states
+    of the optimizer and the schedulers are dropped, because they belong to
+    the old parameters.
 
     Args:
-        source (str or Path): File, or an address that MMEngine loads.
-        target (str or Path): The file to write.
+        source (str or Path): Checkpoint: a file, or a URL that MMEngine loads.
+        target (str or Path): File to write.
         cfg (Config, optional): Config of the detector that the weights are
-            for. Default: None, which is possible for weights with SGE.
-        overwrite (bool): Whether to replace a file. Default: False.
+            for; weights without SGE need it. Default: None.
+        overwrite (bool): Whether to replace an existing file. Default: False.
 
     Returns:
-        list[str]: What was done, in words.
+        list[str]: Descriptions of the changes.
 
     Raises:
-        FileExistsError: If the target exists and is not to be replaced, or is
-            the source or the config.
-        FileNotFoundError: If there is no such checkpoint.
+        FileExistsError: If the target exists and ``overwrite`` is false, or if
+            it is the source or the config.
+        FileNotFoundError: If the checkpoint does not exist.
         OSError: If the target cannot be written.
         RuntimeError: If the checkpoint cannot be read.
-        ValueError: If the weights fit no model with SGE, or not this one.
+        ValueError: If the weights do not fit the model.
     """
     inputs = [source, *filter(None, [cfg and cfg.filename])]
     writer = Writer(overwrite, inputs)
@@ -180,7 +182,7 @@ def convert_checkpoint(
 
 
 def _dataset_meta(meta: Any) -> dict:
-    """Keep the names of the classes; 0.6 called them ``CLASSES``."""
+    """Keep the class names, which MMDetection 0.6 stored as ``CLASSES``."""
     if not isinstance(meta, dict):
         return {}
     if 'dataset_meta' in meta:
@@ -191,7 +193,7 @@ def _dataset_meta(meta: Any) -> dict:
 
 
 def _find_backbone(model: Optional[nn.Module]) -> Optional[nn.Module]:
-    """Return the first backbone in a model, which may be one itself."""
+    """Return the first backbone in a model, or the model itself."""
     if model is None:
         return None
     return next(
@@ -207,13 +209,13 @@ def _find_backbone(model: Optional[nn.Module]) -> Optional[nn.Module]:
 def _check_fit(
     state: Dict[str, Tensor], model: nn.Module, without_sge: bool = False
 ) -> 'List[str]':
-    """Raise unless weights fit a model, apart from heads it does not have.
+    """Raise unless weights fit a model, apart from heads that it lacks.
 
-    They are loaded as a run would load them, since MMDetection's models
-    rename keys of older versions on the way.
+    The weights are loaded as in a run, because MMDetection's models rename
+    keys of older versions then.
 
     Returns:
-        list[str]: What to say about weights that have no place.
+        list[str]: Note on surplus weights, if there are any.
     """
     try:
         missing, left = model.load_state_dict(state, strict=False)

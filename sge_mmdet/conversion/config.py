@@ -1,4 +1,4 @@
-"""Short config files that inherit another config and add SGE."""
+"""Writes short config files that inherit another config and add SGE."""
 
 import os.path as osp
 import re
@@ -21,23 +21,23 @@ def write_sge_config(
     """Write a short config that inherits another one and adds SGE.
 
     Args:
-        base (str or Path): The config to inherit: a file, or one of
-            MMDetection's as "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py".
-        path (str or Path): The file to write.
-        overwrite (bool): Whether to replace a file. Default: False.
-        **options: Of :func:`add_sge`.
+        base (str or Path): Config to inherit: a file, or a config of
+            MMDetection, as "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py".
+        path (str or Path): File to write.
+        overwrite (bool): Whether to replace an existing file. Default: False.
+        **options: Options of :func:`add_sge`.
 
     Returns:
-        Config: What was written, loaded.
+        Config: The new config, loaded from its file.
 
     Raises:
-        FileExistsError: If the file exists and is not to be replaced, or is
-            the config to inherit or one that it inherits.
-        FileNotFoundError: If there is no such config.
+        FileExistsError: If the file exists and ``overwrite`` is false, or if
+            it is one of the inherited configs.
+        FileNotFoundError: If ``base`` does not exist.
         OSError: If the file cannot be written.
-        ValueError: As :func:`add_sge`, or if the config cannot be loaded, or
-            is of MMEngine's pure Python style, which ``_base_`` cannot
-            inherit.
+        ValueError: In the same cases as :func:`add_sge`, or if the config
+            cannot be loaded or has MMEngine's pure Python style, which
+            ``_base_`` cannot inherit.
     """
     path, source = Path(path), find_config(base)
     if path.suffix != '.py':
@@ -71,7 +71,7 @@ def write_sge_config(
     try:
         text = FormatCode('\n'.join(lines), style_config=style)[0]
     except Exception as error:
-        # Of whatever the formatter says of source that is no Python.
+        # yapf raises various errors.
         raise ValueError(
             f'{source} holds a value that no file can hold, such '
             f'as a function: {error}'
@@ -84,7 +84,7 @@ def write_sge_config(
 
 
 def _inherited_files(source: Path) -> List[Path]:
-    """Return a config and all that it inherits."""
+    """Return the paths of a config and of all configs that it inherits."""
     files = [source]
     for name in Config._get_base_files(str(source)):
         base, _ = Config._get_cfg_path(name, str(source))
@@ -93,17 +93,17 @@ def _inherited_files(source: Path) -> List[Path]:
 
 
 def _inherited_name(source: Path, folder: Path) -> str:
-    """Name a config as one in ``folder`` inherits it."""
+    """Return the name by which a config in ``folder`` inherits another."""
     upstream = upstream_path('configs')
     if upstream in source.parents:
         below = source.relative_to(upstream).as_posix()
-        # MMEngine takes folders of letters, digits and "_" alone: not gn+ws.
+        # MMEngine accepts only letters, digits and "_" in folders: no gn+ws.
         return f'mmdet::{below}' if re.match(r'\w+/', below) else str(source)
     return Path(osp.relpath(source, folder.resolve())).as_posix()
 
 
 def _to_source(value: Any) -> str:
-    """Write a value as configs do, with dict(...)."""
+    """Return Python source of a value, with dict(...) as in configs."""
     if isinstance(value, dict):
         items = (f'{key}={_to_source(item)}' for key, item in value.items())
         return f'dict({", ".join(items)})'

@@ -1,8 +1,8 @@
-"""Weights of a plain model turned into those of the same model with SGE.
+"""Function-preserving initialisation of SGE in a trained model.
 
-A fresh SGE layer scales its input by sigmoid(b) everywhere (arXiv 1905.09646:
-w = 0). Dividing this out of the norm before it leaves the function of the
-model as it was, so that training goes on from where the plain model stands.
+A new SGE layer multiplies its input by sigmoid(b) at every position, because
+w = 0 (arXiv 1905.09646). Dividing the norm before it by this factor preserves
+the function of the model, so that training can continue from its weights.
 """
 
 import math
@@ -19,14 +19,14 @@ from ..models.necks import SGEFPN, SGEOutputs
 
 
 class Source(NamedTuple):
-    """Where the input of a fresh SGE layer can be scaled.
+    """Parameters that scale the input of an SGE layer.
 
     Attributes:
-        layer (SpatialGroupEnhance): The layer.
-        name (str): Its name in the model.
-        scaled (list[str]): Parameters that the gate is divided out of.
-        undone (list[str]): Parameters that the gate is multiplied into, since
-            what they take has been scaled already.
+        layer (SpatialGroupEnhance): SGE layer.
+        name (str): Name of the layer in the model.
+        scaled (list[str]): Parameters to divide by the gate.
+        undone (list[str]): Parameters to multiply by the gate, because their
+            input has been divided already.
     """
 
     layer: SpatialGroupEnhance
@@ -38,21 +38,21 @@ class Source(NamedTuple):
 def with_function_preserving_sge(
     state_dict: Dict[str, Tensor], model: nn.Module
 ) -> Dict[str, Tensor]:
-    """Return weights that let a model with SGE compute what the plain one did.
+    """Return weights with which a model with SGE equals the one without.
 
-    Exact in training as well as in evaluation mode, up to rounding.
+    The outputs are equal up to rounding, in training and in evaluation mode.
 
     Args:
         state_dict (dict[str, Tensor]): Weights of the model without SGE.
-        model (nn.Module): The model with SGE, on any device, also "meta".
+        model (nn.Module): Model with SGE, on any device, including "meta".
 
     Returns:
-        dict[str, Tensor]: Weights of the model with SGE; new tensors where
-        they changed.
+        dict[str, Tensor]: Weights of the model with SGE; changed ones are new
+        tensors.
 
     Raises:
-        ValueError: If an SGE layer stands where its gate cannot be divided
-            out, or the weights that it would be divided out of are missing.
+        ValueError: If no parameters scale the input of an SGE layer, or these
+            parameters are missing.
     """
     state = dict(state_dict)
     for source in fresh_sge_sources(model):
@@ -86,7 +86,7 @@ def with_function_preserving_sge(
 
 
 def fresh_sge_sources(model: nn.Module) -> Iterator[Source]:
-    """Yield where the input of each SGE layer of a model can be scaled.
+    """Yield the parameters that scale the input of each SGE layer.
 
     Args:
         model (nn.Module): Model with SGE in its backbone or neck.
@@ -100,7 +100,7 @@ def fresh_sge_sources(model: nn.Module) -> Iterator[Source]:
             yield from _neck_sources(module, prefix)
         else:
             for child, layer in module.named_children():
-                # Those of a neck are children of its list.
+                # SGE layers in a ModuleList belong to a neck.
                 if isinstance(layer, SpatialGroupEnhance) and not isinstance(
                     module, nn.ModuleList
                 ):
@@ -115,7 +115,7 @@ def fresh_sge_sources(model: nn.Module) -> Iterator[Source]:
 def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
     """Return the name of the norm before a residual block's SGE.
 
-    At most a ReLU stands between them, which passes a positive scale on.
+    Only a ReLU may be between them; it commutes with a positive scale.
     """
     if isinstance(block, SGEBasicBlock):
         return block.norm2_name
@@ -154,10 +154,10 @@ def _neck_sources(neck: SGEOutputs, prefix: str) -> Iterator[Source]:
     for i, layer in enumerate(pyramid.sge):
         name = f'{prefix}sge.{i}'
         if i >= len(pyramid.fpn_convs):
-            # Pooled from the level below, which is scaled already.
+            # This level is pooled from the previous one, already scaled.
             yield Source(layer, name, [])
             continue
-        # Convolutions that stand on a level's output take a scaled input.
+        # Convolutions on the output of a level have a scaled input.
         chained = i > own_levels or (
             i == own_levels and pyramid.add_extra_convs == 'on_output'
         )
@@ -168,7 +168,7 @@ def _neck_sources(neck: SGEOutputs, prefix: str) -> Iterator[Source]:
 
 
 def _output_parameters(conv: ConvModule, prefix: str) -> Tuple[List[str], str]:
-    """Return what scales a convolution's output, and its kernel."""
+    """Return the parameters that scale the output, and the kernel's name."""
     if type(conv.conv) is not nn.Conv2d or not isinstance(
         getattr(conv, 'activate', None), (type(None), nn.ReLU)
     ):

@@ -1,10 +1,10 @@
-"""The checkpoints of the paper's authors (arXiv 1905.09646), read for today.
+"""Conversion of legacy weights, published by the authors of arXiv 1905.09646.
 
-Their classifiers are plain PyTorch; their detectors were trained with a fork
-of MMDetection 0.6, where class 0 is the background, heads of two-stage
-detectors stand beside the backbone, and class-specific layers hold a row for
-the background. MMDetection 3.x has the background last and no rows for it
-where none is needed.
+The classifiers are plain PyTorch. The detectors were trained with a fork of
+MMDetection 0.6, where class 0 is the background, the heads of two-stage
+detectors are siblings of the backbone, and class-specific layers have a row
+for the background. In MMDetection 3.x the background is the last class and
+has a row only where it is needed.
 """
 
 import re
@@ -17,7 +17,7 @@ HEADS = ('bbox_head.', 'mask_head.')
 
 
 def strip_module(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Drop the ``module.`` that DataParallel puts before every key."""
+    """Strip the ``module.`` prefix, which DataParallel adds to every key."""
     return {
         re.sub(r'^module\.', '', key): value
         for key, value in state_dict.items()
@@ -25,7 +25,7 @@ def strip_module(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def is_legacy_two_stage(keys: Iterable[str]) -> bool:
-    """Tell whether keys are those of a two-stage detector before 2.0."""
+    """Return whether the keys belong to a two-stage detector before 2.0."""
     return any(
         re.match(r'bbox_head\.(\d\.)?fc_(cls|reg)\.', key) for key in keys
     )
@@ -34,16 +34,16 @@ def is_legacy_two_stage(keys: Iterable[str]) -> bool:
 def upgrade_legacy_detector(
     state_dict: Dict[str, Tensor],
 ) -> Dict[str, Tensor]:
-    """Bring the weights of an MMDetection 0.6 detector to MMDetection 3.x.
+    """Convert the weights of an MMDetection 0.6 detector to MMDetection 3.x.
 
-    For Faster, Mask and Cascade R-CNN and RetinaNet. RPN and RetinaNet score
-    their classes by sigmoids and have no background, so that their weights
-    stay as they are. How boxes are coded and regions pooled is not part of
-    the weights: the configs in ``configs/sge/legacy`` see to it.
+    Supported are Faster, Mask and Cascade R-CNN and RetinaNet. RPN and
+    RetinaNet score classes with sigmoids and have no background, so their
+    weights do not change. The weights do not define box coding and RoI
+    pooling; the configs in ``configs/sge/legacy`` do.
 
     Args:
         state_dict (dict[str, Tensor]): Weights with the keys of 0.6, without
-            ``module.``.
+            the prefix ``module.``.
 
     Returns:
         dict[str, Tensor]: Weights with the keys and layouts of 3.x.
@@ -54,7 +54,7 @@ def upgrade_legacy_detector(
     """
     if not is_legacy_two_stage(state_dict):
         return dict(state_dict)
-    # Classes and background, the same in all heads.
+    # Number of classes with the background, the same in all heads.
     rows = next(
         (
             len(value)
@@ -79,12 +79,12 @@ def upgrade_legacy_detector(
 
 
 def _upgrade_rows(key: str, value: Tensor, rows: int) -> Tensor:
-    """Move or drop what belongs to the background in a layer of a head.
+    """Move or drop the rows of the background in a layer of a head.
 
     Args:
         key (str): Name of the parameter.
-        value (Tensor): Weight or bias, one row an output.
-        rows (int): Number of classes, the background included.
+        value (Tensor): Weight or bias with one row per output.
+        rows (int): Number of classes, including the background.
     """
     layer = key.split('.')[-2]
     if layer not in ('fc_cls', 'fc_reg', 'conv_logits'):

@@ -1,4 +1,4 @@
-"""Data sets that the package makes itself."""
+"""Data sets that this package generates."""
 
 from .digits import DigitsOptions, make_digits
 

@@ -19,18 +19,18 @@ from tqdm import tqdm
 from ..utils import new_folder
 
 SPLITS = ('train', 'val')
-# Of the content: data of another version is not taken for up to date.
+# Version of the content; data of another version is outdated.
 VERSION = 1
 INK_LEVELS = 16
-# Of the two colours that ink can have, the one that differs more from the
-# background is taken, so that every digit can be seen.
+# Ranges of the two ink colours. The one with more contrast to the background
+# is used, so that every digit is visible.
 DARK, BRIGHT = (0, 90), (165, 256)
 PLACEMENT_TRIES = 50
 
 
 @dataclass(frozen=True)
 class DigitsOptions:
-    """What the data set is made of.
+    """Options of the data set.
 
     Args:
         train_images: Number of training images.
@@ -38,11 +38,11 @@ class DigitsOptions:
         image_size: Width and height of an image, in pixels.
         min_digit: Height of the smallest digit, in pixels.
         max_digit: Height of the largest digit, in pixels. The logarithm of
-            the height has a Beta(2, 2) distribution in between: most digits
-            are small, and few as small as can be.
-        max_objects: Most digits in an image; at least one, and half as many
-            are tried.
-        seed: Of everything that is random.
+            the height has a Beta(2, 2) distribution: most digits are small,
+            and few have the smallest size.
+        max_objects: Largest number of digits in an image; at least half as
+            many are tried.
+        seed: Random seed.
 
     Raises:
         ValueError: If a number is not positive or a digit does not fit.
@@ -74,20 +74,20 @@ def make_digits(
     """Write the data set in COCO format.
 
     ``out_dir`` gets ``annotations/{train,val}.json`` and
-    ``{train,val}/*.jpg``. It appears only when it is complete.
+    ``{train,val}/*.jpg``. The folder appears when it is complete.
 
     Args:
-        out_dir (str or Path): Folder of the data set; it must not hold
+        out_dir (str or Path): Folder of the data set; it must not contain
             other files.
-        options (DigitsOptions): What the data set is made of.
+        options (DigitsOptions): Options of the data set.
 
     Returns:
-        bool: Whether it was written; False if the folder already holds the
-        data set of these options.
+        bool: Whether it was written; False if the folder already contains the
+        data set with these options.
 
     Raises:
-        FileExistsError: If the folder holds anything else; nothing in it is
-            touched.
+        FileExistsError: If the folder contains anything else; it is not
+            changed.
         OSError: If it cannot be written.
     """
     out_dir = Path(out_dir).resolve()
@@ -123,7 +123,7 @@ def _is_complete(out_dir: Path, options: DigitsOptions) -> bool:
 
 
 def _load_scans(seed: int) -> 'dict[str, list[tuple[np.ndarray, int]]]':
-    """Return the scans of each split with the digit that each shows."""
+    """Return the scans of each split with their labels."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -136,14 +136,14 @@ def _load_scans(seed: int) -> 'dict[str, list[tuple[np.ndarray, int]]]':
 
 
 def _crop(scan: np.ndarray) -> np.ndarray:
-    """Cut a scan to its ink and one empty pixel around it, in [0, 1]."""
+    """Crop a scan to its ink and a margin of one pixel, in [0, 1]."""
     rows, columns = np.nonzero(scan)
     ink = scan[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     return np.pad(ink / INK_LEVELS, 1).astype(np.float32)
 
 
 def _load_photos() -> 'dict[str, list[np.ndarray]]':
-    """Return the photographs of each split, RGB."""
+    """Return the RGB photographs of each split."""
     from skimage import data
     from sklearn.datasets import load_sample_image
 
@@ -194,7 +194,7 @@ def _write_split(
                     **_describe(mask),
                 )
             )
-        # OpenCV's own writing says nothing of a full disk.
+        # cv2.imwrite does not report a full disk.
         _, jpeg = cv2.imencode(
             '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
         )
@@ -214,7 +214,7 @@ def _write_split(
 def _random_background(
     photos: list, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Cut a random square out of a random photograph."""
+    """Crop a random square of a random photograph."""
     photo = photos[rng.integers(len(photos))]
     height, width = photo.shape[:2]
     side = int(rng.uniform(0.5, 1) * min(height, width))
@@ -242,7 +242,7 @@ def _paste_digits(
     )
     ratio = options.max_digit / options.min_digit
     heights = options.min_digit * ratio ** rng.beta(2, 2, size=count)
-    # The largest first, while there is room for it.
+    # The largest digit is placed first, while there is space.
     for height in sorted(heights, reverse=True):
         scan, label = scans[rng.integers(len(scans))]
         ink = _resize(scan, round(height))
@@ -272,13 +272,13 @@ def _resize(scan: np.ndarray, height: int) -> np.ndarray:
     ink = cv2.resize(
         scan, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC
     )
-    # The eight pixels of a scan blur when they are enlarged; a steeper ramp
-    # from background to ink gives the stroke an edge again.
+    # Enlarging the eight pixels of a scan blurs them; a steeper ramp from
+    # background to ink restores the edges of the strokes.
     return np.clip((ink / ink.max() - 0.2) / 0.6, 0, 1)
 
 
 def _describe(mask: np.ndarray) -> dict:
-    """Return the COCO fields of a mask: run-length code, area and box."""
+    """Return the COCO fields of a mask: RLE, area and box."""
     rle = coco_mask.encode(np.asfortranarray(mask))
     return dict(
         segmentation=dict(size=rle['size'], counts=rle['counts'].decode()),

@@ -1,4 +1,4 @@
-"""Detectors with SGE outside PyTorch: ONNX files and their check."""
+"""ONNX export of detectors with SGE, and checks of the files."""
 
 from ..utils.moved import moved
 from .check import (

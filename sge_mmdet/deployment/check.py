@@ -1,4 +1,4 @@
-"""Whether an ONNX file does what MMDetection does."""
+"""Compares the outputs of an ONNX file with those of MMDetection."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,14 +30,15 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 
 @dataclass(frozen=True)
 class OutputCheck:
-    """One output of a file at one size of input.
+    """Result of the check of one output at one size of input.
 
     Attributes:
         shape: Shape of the input, (N, 3, H, W).
         output: Name of the output.
-        values: How many values it has; of boxes, how many boxes.
-        difference: Largest difference over the largest value; of boxes and
-            scores of detections, over the longer side of the image and 1.
+        values: Number of values, or of boxes.
+        difference: Largest difference relative to the largest value. That of
+            boxes is relative to the longer side of the image, and that of
+            scores is absolute.
     """
 
     shape: Sequence[int]
@@ -52,22 +53,22 @@ def check_onnx(
     shapes: Sequence[Tuple[int, int, int]],
     images: Optional[Union[str, Path]] = None,
 ) -> List[OutputCheck]:
-    """Run an ONNX file beside MMDetection.
+    """Run an ONNX file and MMDetection, and compare their outputs.
 
     Args:
-        file (str or Path): The file.
-        deployed (DeployedPart): What :func:`export_onnx` returned.
-        shapes (Sequence[tuple[int, int, int]]): Numbers of images, heights
-            and widths to try.
-        images (str or Path, optional): Folder of images to take. Default:
-            None, smooth noise.
+        file (str or Path): ONNX file.
+        deployed (DeployedPart): Module that :func:`export_onnx` returned.
+        shapes (Sequence[tuple[int, int, int]]): Number of images, height and
+            width of each batch, in pixels.
+        images (str or Path, optional): Folder of images. Default: None, smooth
+            noise.
 
     Returns:
-        list[OutputCheck]: One for each output and shape.
+        list[OutputCheck]: One check for each shape and output.
 
     Raises:
         ImportError: If onnxruntime is not installed.
-        FileNotFoundError: If there are no such images.
+        FileNotFoundError: If the folder has no image.
     """
     session = open_session(file)
     checks = []
@@ -90,14 +91,14 @@ def check_onnx(
 def sizes_to_check(
     deployed: DeployedPart, size: Sequence[int]
 ) -> List[Tuple[int, int, int]]:
-    """Return numbers of images, heights and widths other than those traced.
+    """Return numbers of images, heights and widths that were not traced.
 
-    Without pixels they are padded, as MMDetection would: networks such as
-    HRNet take no others.
+    If the input is not pixels, sizes are padded as in MMDetection, because
+    networks such as HRNet accept no others.
 
     Args:
-        deployed (DeployedPart): What was exported.
-        size (Sequence[int]): Height and width that were traced.
+        deployed (DeployedPart): Exported part.
+        size (Sequence[int]): Height and width of the traced image, in pixels.
     """
     steps = deployed.model.data_preprocessor
     divisor = 1 if deployed.pixels else steps.pad_size_divisor
@@ -133,16 +134,16 @@ def check_table(checks: Sequence[OutputCheck]) -> Table:
 
 
 def open_session(file: Union[str, Path]) -> Any:
-    """Return onnxruntime's session of a file, on the CPU.
+    """Return a session of onnxruntime for a file, on the CPU.
 
     Raises:
         ImportError: If onnxruntime is not installed.
-        ValueError: If it cannot run the file.
+        ValueError: If onnxruntime cannot load the file.
     """
     runtime = require_package('onnxruntime')
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    with _naming(file):
+    with _as_value_error(file):
         return runtime.InferenceSession(
             str(file), options, providers=['CPUExecutionProvider']
         )
@@ -152,18 +153,18 @@ def run_session(session: Any, batch: Tensor) -> Dict[str, np.ndarray]:
     """Return the outputs of a session by their names.
 
     Raises:
-        ValueError: If the file does not take the batch.
+        ValueError: If the file does not accept the batch.
     """
     names = [output.name for output in session.get_outputs()]
-    with _naming(
+    with _as_value_error(
         f'The ONNX file, given {batch.dtype} of shape {tuple(batch.shape)}'
     ):
         return dict(zip(names, session.run(names, {'image': batch.numpy()})))
 
 
 @contextmanager
-def _naming(subject: object) -> Iterator[None]:
-    """Raise onnxruntime's errors, which share no type, as a ValueError."""
+def _as_value_error(subject: object) -> Iterator[None]:
+    """Convert onnxruntime's errors, which share no type, to ValueError."""
     try:
         yield
     except Exception as error:
@@ -173,14 +174,14 @@ def _naming(subject: object) -> Iterator[None]:
 def expected_outputs(
     deployed: DeployedPart, batch: Tensor
 ) -> Dict[str, np.ndarray]:
-    """Return what MMDetection itself makes of a batch.
+    """Return the outputs of MMDetection for a batch.
 
-    Masks are the exception: they are those of ``deployed``, since
-    MMDetection pastes its own into the images.
+    Masks come from ``deployed``, because MMDetection pastes its own masks into
+    the images.
 
     Args:
-        deployed (DeployedPart): The detector or a part of it.
-        batch (Tensor): Images, as ``deployed`` takes them.
+        deployed (DeployedPart): Detector or part of it.
+        batch (Tensor): Input of ``deployed``, of shape (N, 3, H, W).
     """
     model, size = deployed.model, tuple(batch.shape[2:])
     samples = [
@@ -223,19 +224,19 @@ def make_batch(
     images: Optional[Union[str, Path]] = None,
     first: int = 0,
 ) -> Tensor:
-    """Return images as a deployed part takes them.
+    """Return a batch of images as input of a deployed part.
 
     Args:
-        deployed (DeployedPart): What takes them.
+        deployed (DeployedPart): Part that the batch is for.
         shape (tuple[int, int, int]): Number of images, height and width.
         images (str or Path, optional): Folder of image files, which are
             resized. Default: None, smooth noise.
-        first (int): Which of the files, or of the draws, comes first.
-            Default: 0.
+        first (int): Index of the first file, or seed of the noise. Default:
+            0.
 
     Raises:
         FileNotFoundError: If the folder has no image.
-        ValueError: If one cannot be read.
+        ValueError: If an image cannot be read.
     """
     number, height, width = shape
     if images is None:
@@ -253,7 +254,7 @@ def make_batch(
         pixels = torch.stack(
             [
                 _read_image(file, height, width)
-                for file in _files(images, first, number)
+                for file in _image_files(images, first, number)
             ]
         )
     if deployed.pixels:
@@ -261,7 +262,9 @@ def make_batch(
     return deployed.normalize(pixels)
 
 
-def _files(folder: Union[str, Path], first: int, number: int) -> List[str]:
+def _image_files(
+    folder: Union[str, Path], first: int, number: int
+) -> List[str]:
     files = sorted(
         str(path)
         for path in Path(folder).glob('*')
@@ -312,8 +315,8 @@ def _map_differences(
     expected: Dict[str, np.ndarray],
     size: Sequence[int],
 ) -> List[Tuple[str, int, float]]:
-    """Return name, number of values and difference of every output."""
-    tiny = np.finfo(np.float32).tiny  # Of a map that is zero everywhere.
+    """Return name, number of values and difference of each output."""
+    tiny = np.finfo(np.float32).tiny  # Avoids division by zero.
     return [
         (
             name,
@@ -332,11 +335,11 @@ def _detection_differences(
     expected: Dict[str, np.ndarray],
     size: Sequence[int],
 ) -> List[Tuple[str, int, float]]:
-    """Compare each detection with its nearest of the same label and image.
+    """Compare detections with their nearest of the same label and image.
 
-    Rows may change places where scores are equal up to their rounding. One
-    that has no counterpart at all is infinitely far away, and so are all where
-    there are more or fewer, or in another order.
+    The order of rows may differ if scores are equal up to rounding. The
+    difference is infinite if a detection has no counterpart, or the numbers
+    of detections differ, or the detections are not sorted.
     """
     a, b = (
         np.column_stack([rows['boxes'] / max(size), rows['scores']])
@@ -360,7 +363,7 @@ def _detection_differences(
 
 
 def _are_sorted(found: Dict[str, np.ndarray]) -> bool:
-    """Return whether images are together, and scores fall within each."""
+    """Return whether rows are sorted by image, then by falling score."""
     step = np.diff(found['images'])
     rise = np.diff(found['scores'])[step == 0]
     return bool((step >= 0).all() and (rise <= TOLERANCE).all())

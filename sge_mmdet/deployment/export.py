@@ -1,4 +1,4 @@
-"""ONNX files of detectors with SGE."""
+"""ONNX export of detectors with SGE."""
 
 import inspect
 import json
@@ -17,10 +17,10 @@ from ..utils import Writer, build_model, get_model, load_config, quiet_log
 from .graph import DeployedPart
 from .packages import require_package
 
-# The newest one that every supported PyTorch writes; NMS, RoIAlign with its
-# half pixels and TopK of a computed number need 16.
+# The newest version that every supported PyTorch writes. NMS, RoIAlign with
+# half pixels and TopK with a computed number need version 16.
 OPSET = 17
-# Of the file's metadata: names as a list in JSON.
+# Key of the class names in the file's metadata, a list in JSON.
 CLASSES = 'classes'
 
 
@@ -30,13 +30,13 @@ def load_detector(
     """Build a detector for inference on the CPU.
 
     Args:
-        config (str or Path): Its config.
-        checkpoint (str, optional): Its weights, a file or an address; all of
-            them must be there. Default: None, random ones.
+        config (str or Path): Config of the detector.
+        checkpoint (str, optional): File or URL of a checkpoint with all of its
+            weights. Default: None, random weights.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
-        RuntimeError: If the checkpoint is of another model.
+        FileNotFoundError: If the config or checkpoint does not exist.
+        RuntimeError: If the checkpoint belongs to another model.
         ValueError: If the config cannot be loaded, or has no model that can
             be built.
     """
@@ -55,7 +55,7 @@ def load_detector(
             loaded = load_checkpoint(
                 detector, checkpoint, map_location='cpu', strict=True
             )
-        # Where MMDetection's init_detector puts it.
+        # MMDetection's init_detector stores it here as well.
         detector.dataset_meta = loaded.get('meta', {}).get('dataset_meta', {})
     detector.eval()
     return detector
@@ -71,35 +71,35 @@ def export_onnx(
 ) -> DeployedPart:
     """Write a detector, or a part of it, as an ONNX file.
 
-    Batch, height and width are free. The names of the classes, where the
-    detector has them as ``dataset_meta``, are in the file's metadata. It uses
-    PyTorch's exporter that traces: it takes NMS and RoIAlign as they are,
-    needs no other package, and writes the operators that the one built on
-    ``torch.export`` does in a tenth of the time.
+    Batch size, height and width are dynamic. If the detector has class names
+    in ``dataset_meta``, they are written to the file's metadata. The tracing
+    exporter of PyTorch is used: it supports NMS and RoIAlign, needs no other
+    package, and writes the same operators as the exporter based on
+    ``torch.export`` in a tenth of the time.
 
     Args:
-        detector (nn.Module): An MMDetection detector; it is put into
-            evaluation mode.
-        out_file (str or Path): The file; its folder is made.
-        part (str): "backbone", "heads" or "detector"; see
+        detector (nn.Module): Detector of MMDetection; it is set to evaluation
+            mode.
+        out_file (str or Path): File to write; its folder is created.
+        part (str): Part to export: "backbone", "heads" or "detector"; see
             :class:`DeployedPart`. Default: "detector".
         pixels (bool): Whether the input is uint8 pixels, with normalisation
             and padding in the graph. Default: False.
-        size (Sequence[int]): Height and width of the image that is traced,
-            in pixels; the file takes others as well. Default: (256, 320).
+        size (Sequence[int]): Height and width of the traced image, in pixels;
+            the file accepts other sizes as well. Default: (256, 320).
         overwrite (bool): Whether to replace an existing file. Default:
             False.
 
     Returns:
-        DeployedPart: What was written, as a PyTorch module.
+        DeployedPart: Exported part, as a PyTorch module.
 
     Raises:
-        FileExistsError: If the file is there and not to be replaced.
+        FileExistsError: If the file exists and ``overwrite`` is false.
         ImportError: If onnx is not installed.
         NotImplementedError: If the detector has something that is not
             exported.
         OSError: If the file cannot be written.
-        ValueError: If the part or the size is not one that there is.
+        ValueError: If the part is unknown, or the size is below 32 pixels.
     """
     out_file = Path(out_file)
     writer = Writer(overwrite)
@@ -122,8 +122,8 @@ def export_onnx(
             if part == 'detector'
             else {0: 'batch', 2: f'{name}_height', 3: f'{name}_width'}
         )
-    # Without inlining, or NMS would be looked into instead of written. Older
-    # versions of PyTorch know neither option.
+    # With inlining, NMS would not be exported as one operator. Older versions
+    # of PyTorch have neither option.
     known = inspect.signature(torch.onnx.export).parameters
     options: Dict[str, Any] = {
         name: False
@@ -133,7 +133,7 @@ def export_onnx(
     with warnings.catch_warnings(), torch.no_grad(), writer.replacing(
         out_file
     ) as file:
-        # That Python saw sizes: what depends on them is tested at others.
+        # Silence shape-tracing warnings; other sizes are checked later.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             deployed,
@@ -150,7 +150,7 @@ def export_onnx(
 
 
 def _write_classes(file: str, detector: nn.Module) -> None:
-    """Write the names of a detector's classes into its file, if known."""
+    """Write the class names of a detector into its file, if known."""
     names = getattr(detector, 'dataset_meta', {}).get('classes')
     if names:
         onnx = require_package('onnx')

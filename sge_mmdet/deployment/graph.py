@@ -1,4 +1,4 @@
-"""The parts of a detector as modules that take an image and return tensors."""
+"""Parts of a detector as modules that map an image to tensors."""
 
 from typing import List, Sequence, Tuple
 
@@ -24,23 +24,24 @@ PARTS = ('backbone', 'heads', 'detector')
 
 
 class DeployedPart(nn.Module):
-    """A detector, or a part of it, on a batch of images.
+    """A detector, or a part of it, for export.
 
-    The input is "image", float32 of shape (N, 3, H, W), normalised as the
-    config's ``data_preprocessor`` does it. With ``pixels`` it is uint8, as an
-    image file is read (BGR, 0 to 255), and the normalisation and the padding
-    at the right and the bottom come first.
+    The input "image" is float32 of shape (N, 3, H, W), normalised by the
+    config's ``data_preprocessor``. With ``pixels`` it is uint8 as read from an
+    image file (BGR, 0 to 255); the module then normalises it and pads it at
+    the right and the bottom.
 
     Args:
         model (BaseDetector): Detector of MMDetection.
-        part (str): "backbone", its features; "heads", the raw outputs of a
-            single-stage detector; "detector", boxes, scores, labels and
-            their images, and masks where it has them.
-        pixels (bool): Whether the input is pixels. Default: False.
+        part (str): Part of the detector: "backbone" returns its features,
+            "heads" the raw outputs of a single-stage detector, and "detector"
+            boxes, scores, labels, image indices and masks, if there are any.
+            Default: "detector".
+        pixels (bool): Whether the input is uint8 pixels. Default: False.
 
     Raises:
-        ValueError: If there is no such part.
-        NotImplementedError: If the detector has something that is not
+        ValueError: If the part is unknown.
+        NotImplementedError: If the detector has a part that cannot be
             exported.
     """
 
@@ -103,9 +104,9 @@ class DeployedPart(nn.Module):
         ]
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Return pixels, uint8 of shape (N, 3, H, W), as the model sees them.
+        """Normalise uint8 pixels of shape (N, 3, H, W).
 
-        That is what its data preprocessor makes of them before it pads.
+        This is the data preprocessor of the model without its padding.
         """
         steps = self.model.data_preprocessor
         image = pixels.float()
@@ -126,7 +127,7 @@ class DeployedPart(nn.Module):
 
 
 def _check_detector(model: BaseDetector, part: str) -> None:
-    """Raise unless the heads of a detector, or all of it, are exported."""
+    """Raise if the heads of a detector, or all of it, cannot be exported."""
     owner = next(
         (
             owner
@@ -156,7 +157,7 @@ def _check_detector(model: BaseDetector, part: str) -> None:
 
 
 def _check_operators(model: nn.Module) -> None:
-    """Raise if a module runs an operator of mmcv that ONNX lacks."""
+    """Raise if a module uses an operator of mmcv that ONNX lacks."""
     for name, module in model.named_modules():
         kind = type(module)
         if kind.__module__.startswith('mmcv.ops.') and kind is not RoIAlign:

@@ -23,13 +23,13 @@ def detect_with_onnx(
     out_file: Union[str, Path],
     overwrite: bool = False,
 ) -> int:
-    """Write what an ONNX file finds in a config's test images.
+    """Run an ONNX file on a config's test images and write its detections.
 
     Args:
-        file (str or Path): A whole detector, exported with its pixels.
+        file (str or Path): ONNX file of a whole detector on pixels.
         config (str or Path): Config with the test data and its pipeline.
-        out_file (str or Path): Detections in COCO's result format; its folder
-            is made.
+        out_file (str or Path): File to write, in COCO's result format; its
+            folder is created.
         overwrite (bool): Whether to replace an existing file. Default:
             False.
 
@@ -37,15 +37,15 @@ def detect_with_onnx(
         int: Number of detections.
 
     Raises:
-        FileExistsError: If the file is there and not to be replaced, or is
-            read here.
-        FileNotFoundError: If the ONNX file, the config or the data is not
-            there.
+        FileExistsError: If the file exists and ``overwrite`` is false, or if
+            it is one of the inputs.
+        FileNotFoundError: If the ONNX file, the config or the data does not
+            exist.
         ImportError: If onnxruntime is not installed.
         OSError: If the file cannot be written.
-        ValueError: If the ONNX file is not a whole detector that takes pixels
-            and finds the classes of the data, or the data is not in COCO's
-            format or not fit for it.
+        ValueError: If the ONNX file is not a whole detector on pixels with
+            the classes of the data, or the data is not in COCO's format or
+            not suitable.
     """
     file = Path(file)
     if not file.is_file():
@@ -80,7 +80,7 @@ def _load_test_data(cfg: Config, config: Union[str, Path]) -> BaseDataset:
 
 
 def _check_detector(session: Any, file: Path, data: BaseDataset) -> None:
-    """Raise unless a file finds the classes of the data, given pixels."""
+    """Raise unless a file detects the classes of the data in pixels."""
     outputs = [output.name for output in session.get_outputs()]
     if session.get_inputs()[0].type != 'tensor(uint8)' or outputs[:3] != [
         'boxes',
@@ -101,7 +101,7 @@ def _check_detector(session: Any, file: Path, data: BaseDataset) -> None:
 
 
 def _detections_of(session: Any, data: BaseDataset, index: int) -> List[dict]:
-    """Return what is found in an image, in its own pixels."""
+    """Return the detections in an image, in its original pixels."""
     item = data[index]
     sample = item['data_samples']
     found = run_session(session, item['inputs'][None])
@@ -110,7 +110,7 @@ def _detections_of(session: Any, data: BaseDataset, index: int) -> List[dict]:
             f'The ONNX file finds class {found["labels"].max()}, counted from '
             f'0, the test data has {len(data.cat_ids)} classes'
         )
-    # Without a step that resizes there is none.
+    # Only pipelines that resize set a scale factor.
     boxes = found['boxes'] / np.tile(sample.get('scale_factor', (1, 1)), 2)
     boxes[:, 2:] -= boxes[:, :2]
     return [

@@ -1,4 +1,4 @@
-"""Two operators of detectors that ONNX has, as the exporter takes them.
+"""NMS and RoIAlign as operators that the ONNX exporter supports.
 
 mmcv's NMS cannot be exported, and its RoIAlign only to versions of ONNX that
 PyTorch no longer writes. Both run mmcv's kernels in PyTorch.
@@ -15,9 +15,9 @@ class NonMaxSuppression(torch.autograd.Function):
     """Greedy NMS of each image of a batch, without classes.
 
     ``apply(boxes, scores, iou_threshold, max_per_image)`` takes boxes of
-    shape (N, n, 4) as x1, y1, x2, y2 and scores of shape (N, n), of which
-    only positive ones count. It returns int64 rows (image, 0, box) of shape
-    (K, 3), those of an image together and in the order of their scores.
+    shape (N, n, 4) as x1, y1, x2, y2 and scores of shape (N, n); boxes without
+    a positive score are dropped. It returns int64 rows (image, 0, box) of
+    shape (K, 3), sorted by image and then by falling score.
     """
 
     @staticmethod
@@ -46,7 +46,7 @@ class NonMaxSuppression(torch.autograd.Function):
         iou_threshold: float,
         max_per_image: int,
     ) -> Any:
-        """Return ONNX's operator."""
+        """Return the ONNX operator."""
         limits = [
             torch.tensor([max_per_image]),
             torch.tensor([iou_threshold]),
@@ -65,7 +65,8 @@ class RoIAlign(torch.autograd.Function):
     """Average RoIAlign.
 
     ``apply(features, rois, height, width, scale, sampling_ratio, aligned)``
-    takes rows (image, x1, y1, x2, y2) and returns (K, C, height, width).
+    takes RoIs as rows (image, x1, y1, x2, y2) and returns features of shape
+    (K, C, height, width).
     """
 
     @staticmethod
@@ -101,7 +102,7 @@ class RoIAlign(torch.autograd.Function):
         sampling_ratio: int,
         aligned: bool,
     ) -> Any:
-        """Return ONNX's operator."""
+        """Return the ONNX operator."""
 
         def columns(index: Any) -> Any:
             index = g.op('Constant', value_t=torch.tensor(index))

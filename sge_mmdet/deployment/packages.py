@@ -1,4 +1,4 @@
-"""Packages that only deployment needs."""
+"""Import of packages that only deployment needs."""
 
 import importlib
 from types import ModuleType
@@ -8,10 +8,11 @@ def require_package(package: str) -> ModuleType:
     """Import a package, or a module, of the extra "deployment".
 
     Args:
-        package (str): Its name.
+        package (str): Name of the package or module.
 
     Raises:
-        ImportError: If it is not installed, with how to mend it.
+        ImportError: If it is not installed; the message says how to install
+            it.
     """
     try:
         return importlib.import_module(package)

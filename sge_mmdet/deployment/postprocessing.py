@@ -1,9 +1,8 @@
-"""From the features of a detector to its boxes, in operators that ONNX has.
+"""Post-processing from features to boxes, in operators that ONNX supports.
 
-It computes what MMDetection's ``predict`` does, but for a batch at once and
-without a question to the values, which a trace would answer once and for all.
-What MMDetection drops gets the score 0 here. Detections of a batch are rows,
-those of an image together.
+It computes the same as MMDetection's ``predict``, but for a whole batch and
+without branches on values, which a trace would fix. Boxes that MMDetection
+drops get the score 0 here. Detections of a batch are rows, sorted by image.
 """
 
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from .operators import NonMaxSuppression, RoIAlign
 
 Maps = Tuple[Tensor, ...]
-# What this module does in their place must be theirs.
+# Methods that a head must not override, because this module replaces them.
 DENSE_METHODS = (
     'predict',
     'predict_by_feat',
@@ -40,10 +39,11 @@ class Detections(NamedTuple):
     """Rows of detections.
 
     Attributes:
-        images (Tensor): Index into the batch; int64 of shape (K,).
-        boxes (Tensor): x1, y1, x2, y2 in pixels of the input; (K, 4).
-        scores (Tensor): Shape (K,), falling within an image.
-        labels (Tensor): int64 of shape (K,).
+        images (Tensor): Indices into the batch, int64 of shape (K,).
+        boxes (Tensor): Corners x1, y1, x2, y2 in pixels of the input, of shape
+            (K, 4).
+        scores (Tensor): Scores of shape (K,), falling within an image.
+        labels (Tensor): Labels, int64 of shape (K,).
     """
 
     images: Tensor
@@ -53,18 +53,18 @@ class Detections(NamedTuple):
 
     @property
     def rois(self) -> Tensor:
-        """Rows (image, x1, y1, x2, y2)."""
+        """Tensor: Boxes as rows (image, x1, y1, x2, y2), of shape (K, 5)."""
         return torch.cat([self.images[:, None].to(self.boxes), self.boxes], 1)
 
 
 def check_dense_head(head: BaseDenseHead) -> None:
-    """Raise unless :func:`detect_densely` does what a dense head does.
+    """Raise unless :func:`detect_densely` can replace a head's ``predict``.
 
     Args:
-        head (BaseDenseHead): A dense head or an RPN head.
+        head (BaseDenseHead): Dense head or RPN head.
 
     Raises:
-        NotImplementedError: With what it has that cannot be exported.
+        NotImplementedError: If it cannot be exported; the message says why.
     """
     owner = RPNHead if isinstance(head, RPNHead) else BaseDenseHead
     own = [
@@ -94,13 +94,13 @@ def check_dense_head(head: BaseDenseHead) -> None:
 
 
 def check_roi_head(head: StandardRoIHead) -> None:
-    """Raise unless :func:`detect_in_rois` does what a RoI head does.
+    """Raise unless :func:`detect_in_rois` can replace a head's ``predict``.
 
     Args:
-        head (StandardRoIHead): The second stage of a detector.
+        head (StandardRoIHead): Second stage of a detector.
 
     Raises:
-        NotImplementedError: With what it has that cannot be exported.
+        NotImplementedError: If it cannot be exported; the message says why.
     """
     if type(head) not in (StandardRoIHead, CascadeRoIHead):
         raise NotImplementedError(
@@ -143,12 +143,13 @@ def check_roi_head(head: StandardRoIHead) -> None:
 def detect_densely(
     head: BaseDenseHead, features: Maps, border: Tensor
 ) -> Detections:
-    """Return what a dense head, or an RPN, finds.
+    """Return the detections of a dense head, or the proposals of an RPN.
 
     Args:
         head (BaseDenseHead): Head that :func:`check_dense_head` accepts.
-        features (tuple[Tensor]): Its inputs, of shape (N, C, H, W) each.
-        border (Tensor): Width, height, width and height of the images.
+        features (tuple[Tensor]): Levels, each of shape (N, C, H, W).
+        border (Tensor): Width, height, width and height of the images, in
+            pixels; shape (4,).
     """
     cfg = head.test_cfg
     is_rpn = isinstance(head, RPNHead)
@@ -162,7 +163,7 @@ def detect_densely(
     levels = []
     for i, level in enumerate(zip(*outs[:2], factors, priors)):
         boxes, scores, labels = _best_of_level(head, *level)
-        # RPN has one class and keeps its levels apart.
+        # RPN has one class and runs NMS on each level separately.
         levels.append((boxes, scores, labels + i if is_rpn else labels))
     boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*levels))
     boxes = _clip(boxes, border, head.bbox_coder)
@@ -181,14 +182,15 @@ def detect_in_rois(
     count: Tensor,
     border: Tensor,
 ) -> Detections:
-    """Return what the second stage, or the last of a cascade, finds.
+    """Return the detections of the second stage, or of a cascade.
 
     Args:
         head (StandardRoIHead): Head that :func:`check_roi_head` accepts.
-        features (tuple[Tensor]): Of shape (N, C, H, W) each.
+        features (tuple[Tensor]): Levels, each of shape (N, C, H, W).
         rois (Tensor): Proposals as rows (image, x1, y1, x2, y2).
-        count (Tensor): The numbers from 0 to N - 1.
-        border (Tensor): Width, height, width and height of the images.
+        count (Tensor): Numbers from 0 to N - 1, of shape (N,).
+        border (Tensor): Width, height, width and height of the images, in
+            pixels; shape (4,).
     """
     cfg = head.test_cfg
     scores: Any = 0.0
@@ -216,7 +218,7 @@ def detect_in_rois(
     boxes = _clip(boxes, border, bbox_head.bbox_coder).reshape(-1, each, 4)
     boxes = boxes.expand(-1, classes, -1).reshape(1, -1, 4)
     labels = torch.arange(classes, device=rois.device).expand_as(scores)
-    # Every image looks at all boxes; those of others have the score 0.
+    # Each image gets all boxes; those of other images get the score 0.
     is_own = rois[:, :1].expand_as(scores).reshape(1, -1) == count[:, None]
     scores = torch.where(is_own, scores.reshape(1, -1), 0.0)
     return _suppress(
@@ -230,16 +232,15 @@ def detect_in_rois(
 def predict_masks(
     head: StandardRoIHead, features: Maps, detections: Detections
 ) -> Tensor:
-    """Return the masks of detections, as seen in their boxes.
+    """Return the masks of detections, relative to their boxes.
 
     Args:
         head (StandardRoIHead): Head that :func:`check_roi_head` accepts.
-        features (tuple[Tensor]): Of shape (N, C, H, W) each.
+        features (tuple[Tensor]): Levels, each of shape (N, C, H, W).
         detections (Detections): Boxes to predict masks in.
 
     Returns:
-        Tensor: Probabilities of shape (K, 28, 28), or as large as its head
-        makes them.
+        Tensor: Probabilities of shape (K, h, w), such as (K, 28, 28).
     """
     total: Any = 0.0
     heads = _stages(head.mask_head)
@@ -298,7 +299,7 @@ def _best_of_level(
 def _suppress(
     boxes: Tensor, scores: Tensor, labels: Tensor, cfg: ConfigDict
 ) -> Detections:
-    """Keep the best of each class, as mmcv's ``batched_nms`` does."""
+    """Run NMS on each class, as mmcv's ``batched_nms``."""
     options = dict(cfg.nms)
     kind = options.pop('type', 'nms')
     iou_threshold = options.pop('iou_threshold', None)
@@ -314,7 +315,7 @@ def _suppress(
         last = torch.where(scores > 0, boxes.amax(-1), 0.0).amax(1)
         step = labels.to(boxes) * (last + 1)[:, None]
         apart = boxes + step[..., None]
-    # None or less is no limit, as in mmdet's multiclass_nms.
+    # 0 or less is no limit, as in mmdet's multiclass_nms.
     limit = int(cfg.max_per_img)
     rows = NonMaxSuppression.apply(
         apart, scores, float(iou_threshold), limit if limit > 0 else NO_LIMIT
@@ -332,7 +333,7 @@ def _suppress(
 def _pool(
     extractor: SingleRoIExtractor, features: Maps, rois: Tensor
 ) -> Tensor:
-    """Return the features in rois, each from the level that fits its size."""
+    """Return the features of RoIs, each from the level that fits its size."""
     layers = extractor.roi_layers
     level = extractor.map_roi_levels(rois, len(layers))
     pooled, order = [], []
@@ -353,7 +354,7 @@ def _pool(
 
 
 def _rows(level: Tensor, channels: int) -> Tensor:
-    """Return an output of a level as (N, priors, channels)."""
+    """Reshape an output of a level to (N, priors, channels)."""
     return level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels)
 
 

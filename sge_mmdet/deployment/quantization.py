@@ -1,8 +1,8 @@
-"""ONNX files in 8 bits, by onnxruntime.
+"""Quantisation of ONNX files to 8 bits with onnxruntime.
 
-Convolutions and matrix products are quantised, which hold nearly all of the
-time; SGE's statistics and its gate stay in float32, and so does the choice of
-boxes.
+Convolutions and matrix products, which take nearly all of the time, are
+quantised. The statistics and gate of SGE and the post-processing of boxes stay
+in float32.
 """
 
 import tempfile
@@ -31,24 +31,24 @@ def quantize_onnx(
     calibration: Iterable[Tensor] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write an ONNX file with weights and activations of 8 bits.
+    """Write an ONNX file with 8-bit weights and activations.
 
     Args:
-        file (str or Path): The file in float32.
-        out_file (str or Path): Where the quantised one goes.
-        mode (str): "dynamic", where ranges of activations are measured at
-            each run; "static", where they are those of calibration images.
-        calibration (Iterable[Tensor]): Batches as the file takes them; for
-            "static" alone. Default: none.
+        file (str or Path): ONNX file in float32.
+        out_file (str or Path): Quantised file to write.
+        mode (str): Source of the ranges of activations: "dynamic" measures
+            them in each run, "static" on calibration images.
+        calibration (Iterable[Tensor]): Input batches for "static". Default:
+            ().
         overwrite (bool): Whether to replace an existing file. Default:
             False.
 
     Raises:
-        FileExistsError: If the file is there and not to be replaced, or is
-            the one in float32.
+        FileExistsError: If the file exists and ``overwrite`` is false, or if
+            it is the file in float32.
         ImportError: If onnx or onnxruntime is not installed.
         OSError: If the file cannot be written.
-        ValueError: If there is no such mode, or "static" has no batches.
+        ValueError: If the mode is unknown, or "static" has no batches.
     """
     if mode not in MODES:
         raise ValueError(f'Quantisation is {" or ".join(MODES)}, got {mode!r}')
@@ -65,7 +65,7 @@ def quantize_onnx(
         out_file
     ) as draft:
         folded = Path(folder, 'folded.onnx')
-        # Folds norms into convolutions, which then have one range together.
+        # Folds norms into convolutions, so that both share one range.
         library.shape_inference.quant_pre_process(
             str(file), str(folded), skip_symbolic_shape=True
         )
@@ -74,7 +74,7 @@ def quantize_onnx(
                 folded,
                 draft.name,
                 op_types_to_quantize=OPERATORS,
-                # onnxruntime's ConvInteger takes no signed weights.
+                # onnxruntime's ConvInteger does not support signed weights.
                 weight_type=library.QuantType.QUInt8,
             )
         else:
@@ -84,7 +84,7 @@ def quantize_onnx(
                 _Batches(batches),
                 op_types_to_quantize=OPERATORS,
                 per_channel=True,
-                # In 8 bits products of both overflow on CPUs without VNNI.
+                # Products of 8-bit values overflow on CPUs without VNNI.
                 reduce_range=True,
             )
 
@@ -95,20 +95,20 @@ def agreement_table(
     batches: Iterable[Tensor],
     score: float = 0.3,
 ) -> Table:
-    """Compare what two files make of the same images.
+    """Compare the outputs of two files for the same images.
 
     Args:
-        file (str or Path): The file in float32.
-        quantized (str or Path): The quantised one.
-        batches (Iterable[Tensor]): Inputs.
-        score (float): Which detections are looked at: those of at least this
-            score. Default: 0.3.
+        file (str or Path): ONNX file in float32.
+        quantized (str or Path): Quantised ONNX file.
+        batches (Iterable[Tensor]): Input batches.
+        score (float): Lowest score of the detections that are compared.
+            Default: 0.3.
 
     Returns:
-        Table: Of maps, the cosine of the angle between the two outputs and
-        the norm of the error over the norm. Of detections, how many there
-        are, how many have one of the same label that overlaps them by half
-        in the quantised file, and how much scores differ on average.
+        Table: For feature maps, the cosine similarity and the relative error
+        of each output. For detections, their number, the number that the
+        quantised file found again (same label and an IoU of at least 0.5),
+        and the mean absolute difference of the scores.
     """
     a, b = open_session(file), open_session(quantized)
     pairs = (
@@ -119,20 +119,20 @@ def agreement_table(
 
 
 def disagreements(agreement: Table) -> List[str]:
-    """Say where 8 bits have broken a file, rather than changed it a little.
+    """Describe differences that are too large for quantisation.
 
     Args:
-        agreement (Table): Of :func:`agreement_table`.
+        agreement (Table): Result of :func:`agreement_table`.
 
     Returns:
-        list[str]: A map with a cosine below 0.9, or that less than half of
-        the detections were found again.
+        list[str]: Descriptions of outputs with a cosine below 0.9, or of fewer
+        than half of the detections being found again.
     """
     rows: Any = agreement.rows
     if agreement.header[0] == 'output':
         return [
-            f'{name} in 8 bits is another: cosine {cosine:.3f}, expected '
-            'at least 0.9'
+            f'{name} differs too much in 8 bits: cosine {cosine:.3f}, '
+            'expected at least 0.9'
             for name, cosine, _ in rows
             if not cosine >= 0.9
         ]
@@ -180,7 +180,7 @@ def _compare_boxes(
         for name in ('labels', 'images'):
             overlap[plain[name][keep][:, None] != quantized[name]] = 0
         rows, columns = np.nonzero(overlap >= 0.5)
-        # The best-scored of those that overlap comes last, and stays.
+        # The overlapping box with the highest score comes last and is kept.
         order = np.argsort(quantized['scores'][columns], kind='stable')
         best = dict(zip(rows[order], quantized['scores'][columns[order]]))
         changes += [
@@ -194,7 +194,7 @@ def _compare_boxes(
 
 
 class _Batches:
-    """What onnxruntime reads calibration images from."""
+    """Data reader of onnxruntime for calibration images."""
 
     def __init__(self, batches: List[Tensor]) -> None:
         self.batches: Iterator[Tensor] = iter(batches)

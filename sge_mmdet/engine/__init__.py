@@ -1,4 +1,4 @@
-"""What surrounds a run of MMEngine: hooks, checkpoints, tools and checks."""
+"""Extensions of MMEngine's runs: hooks, checkpoints, tools and checks."""
 
 from .checkpoints import allow_mmengine_checkpoints, load_local_checkpoint
 from .config_names import allow_config_names

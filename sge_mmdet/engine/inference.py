@@ -1,4 +1,4 @@
-"""Detections of a checkpoint, as files."""
+"""Runs a checkpoint on test data and writes its detections."""
 
 import os.path as osp
 import re
@@ -21,11 +21,11 @@ from .preflight import check_config
 
 
 class DetectionFiles(NamedTuple):
-    """Where the results of a test and what they are of lie.
+    """Files of a test.
 
     Attributes:
         ground_truth (Path): Ground truth in COCO's format.
-        images (Path): Folder of its images.
+        images (Path): Folder of the images.
         results (Path): Detections in COCO's result format.
     """
 
@@ -41,18 +41,21 @@ def detect(
     metric: str = 'bbox',
     writer: Writer = RENEWING,
 ) -> DetectionFiles:
-    """Run a config's test data through a checkpoint and write what it finds.
+    """Run a checkpoint on a config's test data and write its detections.
 
     Args:
         config (str or Path): Config of the detector.
-        checkpoint (str): Its weights.
-        out_dir (str or Path): Where the results go.
-        metric (str): "bbox" or "segm". Default: "bbox".
-        writer (Writer): How they are written. Default: over what this package
-            wrote before, and nothing else.
+        checkpoint (str): File or URL of the detector's weights.
+        out_dir (str or Path): Folder for the results.
+        metric (str): Kind of results, "bbox" or "segm". Default: "bbox".
+        writer (Writer): Writer of the results. Default: one that replaces only
+            files that this package wrote.
+
+    Returns:
+        DetectionFiles: Paths of the results, their ground truth and images.
 
     Raises:
-        FileNotFoundError: If the checkpoint or the data is not there.
+        FileNotFoundError: If the checkpoint or the data does not exist.
         OSError: If the results cannot be written.
         RuntimeError: If the checkpoint cannot be loaded.
         ValueError: If the config cannot be loaded, or the checkpoint has no
@@ -67,7 +70,8 @@ def detect(
     )
     writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
     writer.check(files.results)
-    # MMEngine puts a config and logs beside the results, over what is there.
+    # MMEngine writes a config and logs next to the results and would replace
+    # existing ones.
     with folder_beside(files.results) as folder:
         _test(cfg, checkpoint, files.ground_truth, folder, metric)
         for path in folder.glob('detections.*.json'):
@@ -88,7 +92,7 @@ def _test(
     )
     cfg.load_from = checkpoint
     cfg.work_dir = str(folder)
-    # MMEngine goes on with what has the same name, in a folder that is gone.
+    # MMEngine would reuse a visualizer of the same name, whose folder is gone.
     cfg.visualizer = dict(
         cfg.get('visualizer') or dict(type='Visualizer'), name=folder.name
     )
@@ -99,7 +103,7 @@ def _test(
 
 
 def _check_weights(checkpoint: str, model: nn.Module) -> None:
-    """Raise where MMEngine would warn, and test random weights."""
+    """Raise if no weight fits; MMEngine would only warn."""
     held = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     held = {
         re.sub(r'^module\.', '', str(key))
@@ -113,13 +117,16 @@ def _check_weights(checkpoint: str, model: nn.Module) -> None:
 
 
 def find_test_data(cfg: Config) -> Tuple[Path, Path]:
-    """Return where ground truth and images of a config's test lie.
+    """Return the paths of ground truth and images of a config's test data.
 
     Args:
         cfg (Config): Config of a detector.
 
+    Returns:
+        tuple[Path, Path]: Annotation file and folder of the images.
+
     Raises:
-        ValueError: If its test data is not in COCO's format.
+        ValueError: If the test data is not in COCO's format.
     """
     try:
         dataset = cfg.test_dataloader.dataset

@@ -1,4 +1,4 @@
-"""Several processes on machines that have no GPU."""
+"""Distributed runs on machines without a GPU."""
 
 import os
 from typing import List
@@ -8,7 +8,7 @@ from mmengine.device import get_device
 from mmengine.registry import MODEL_WRAPPERS
 from torch.nn.parallel import DistributedDataParallel
 
-# Where MMEngine's launchers look for the GPU that is a process's own.
+# Variables from which MMEngine's launchers read the index of a process's GPU.
 LOCAL_RANKS = dict(
     pytorch='LOCAL_RANK',
     slurm='SLURM_LOCALID',
@@ -17,22 +17,23 @@ LOCAL_RANKS = dict(
 
 
 def use_cpus(cfg: Config, launcher: str) -> List[str]:
-    """Let MMEngine's processes share CPUs where there is no GPU.
+    """Let MMEngine's processes share CPUs if there is no GPU.
 
-    MMEngine talks over NCCL, which needs GPUs, and gives every process the
-    GPU of its number.
+    By default MMEngine communicates by NCCL, which needs GPUs, and assigns a
+    GPU to each process.
 
     Args:
         cfg (Config): Config of the run.
-        launcher (str): "pytorch", "slurm", "mpi", or "none", for one process.
+        launcher (str): Launcher: "pytorch", "slurm", "mpi", or "none" for a
+            single process.
 
     Returns:
-        list[str]: What to add to the config (``--cfg-options``); nothing
-        where there is a GPU, or one process.
+        list[str]: Options to add to the config (``--cfg-options``); empty if
+        there is a GPU or a single process.
     """
     if launcher not in LOCAL_RANKS or get_device() != 'cpu':
         return []
-    # For torch.cuda.set_device a negative number is none.
+    # `set_device(-1)` is a no-op.
     os.environ[LOCAL_RANKS[launcher]] = '-1'
     options = []
     dist_cfg = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
@@ -40,7 +41,7 @@ def use_cpus(cfg: Config, launcher: str) -> List[str]:
         options.append('env_cfg.dist_cfg.backend=gloo')
     wrapper = cfg.get('model_wrapper_cfg')
     if not wrapper:
-        # What MMEngine takes where a config names none.
+        # MMEngine's default if a config has no wrapper.
         wrapper = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,

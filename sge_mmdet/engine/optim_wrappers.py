@@ -1,9 +1,9 @@
 """Mixed precision in bfloat16, on CPUs as well as GPUs.
 
-bfloat16 has the range of float32, so that no loss has to be scaled, but eight
-bits of precision: a box at 300 pixels would be rounded to 2. And mmcv's NMS
-and RoIAlign have no bfloat16. So backbone and neck, where the time goes,
-compute in it, and the heads in float32.
+bfloat16 has the range of float32, so that the loss need not be scaled, but
+only eight bits of precision: a coordinate near 300 pixels is rounded to a
+multiple of 2. mmcv's NMS and RoIAlign do not support it. Backbone and neck,
+which take most of the time, run in bfloat16, and the heads in float32.
 """
 
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ from ..utils.registration import register
 
 @register(OPTIM_WRAPPERS)
 class BFloat16OptimWrapper(OptimWrapper):
-    """Train a detector whose features are computed in bfloat16.
+    """Optimizer wrapper for detectors with features in bfloat16.
 
-    What ``torch.autocast`` holds to be safe runs in bfloat16; the parameters
-    and their gradients stay in float32, and so does validation. MMEngine's
-    ``AmpOptimWrapper`` takes GPUs alone. Arguments are those of MMEngine's
+    Operators that ``torch.autocast`` considers safe run in bfloat16.
+    Parameters, gradients and validation stay in float32. MMEngine's own
+    ``AmpOptimWrapper`` supports only GPUs. Arguments are those of MMEngine's
     ``OptimWrapper``.
 
     Examples:
@@ -34,10 +34,10 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Compute the losses of a detector.
+        """Context in which the losses of a detector are computed.
 
         Args:
-            model (nn.Module): The detector that is trained.
+            model (nn.Module): Detector to train.
         """
         detector: Any = model.module if is_model_wrapper(model) else model
         extract = detector.extract_feat

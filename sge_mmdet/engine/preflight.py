@@ -1,4 +1,4 @@
-"""What a run needs, checked before it starts."""
+"""Checks of config and data before a run starts."""
 
 import os.path as osp
 from typing import Any, Iterator, Sequence, Tuple
@@ -10,15 +10,16 @@ from ..utils import check_json_file
 
 
 def check_config(cfg: Config, splits: Sequence[str]) -> None:
-    """Raise if a config cannot be run, with its name before the reason.
+    """Raise if a config cannot be run; the message names the config.
 
     Args:
         cfg (Config): Config of a run.
-        splits (Sequence[str]): Which data loaders, of "train", "val", "test".
+        splits (Sequence[str]): Data loaders to check: "train", "val", "test".
 
     Raises:
         FileNotFoundError: If a folder or an annotation file does not exist.
-        ValueError: As :func:`check_model` and :func:`check_datasets`.
+        ValueError: In the same cases as :func:`check_model` and
+            :func:`check_datasets`.
     """
     try:
         check_model(cfg.get('model'))
@@ -33,15 +34,15 @@ def check_config(cfg: Config, splits: Sequence[str]) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Raise if a plugin stands where no block has a place for it.
+    """Raise if a plugin has an unknown position.
 
-    MMDetection's own backbones stop at that with an error without words.
+    MMDetection's own backbones raise an error without a message.
 
     Args:
-        model (dict): Config of a model, or any part of it.
+        model (dict): Config of a model or of a part of it.
 
     Raises:
-        ValueError: If a plugin has a position that does not exist.
+        ValueError: If a plugin has an unknown position.
     """
     if isinstance(model, dict):
         if isinstance(model.get('plugins'), (list, tuple)):
@@ -53,20 +54,20 @@ def check_model(model: Any) -> None:
 
 
 def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
-    """Raise if the files that the data sets of a config need are not there.
+    """Raise if files of a config's data sets are missing or damaged.
 
-    MMEngine finds out only when it has built the model, and its error for a
-    damaged annotation file does not name the file. Data on other storage than
-    the local disk is not looked at.
+    MMEngine raises only after building the model, and its error for a damaged
+    annotation file does not name the file. Only data on a local disk is
+    checked.
 
     Args:
         cfg (Config): Config of a run.
-        splits (Sequence[str]): Which data loaders, of "train", "val", "test".
+        splits (Sequence[str]): Data loaders to check: "train", "val", "test".
 
     Raises:
         FileNotFoundError: If a folder or an annotation file does not exist.
-        ValueError: If a JSON annotation file is not JSON, or what should be
-            a path is none.
+        ValueError: If an annotation file is not valid JSON, or a value is not
+            a path.
     """
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
@@ -101,7 +102,7 @@ def _check_dataset(where: str, dataset: dict) -> None:
         f'{where}.data_root (now {root!r})'
     )
     prefixes = dataset.get('data_prefix') or {}
-    if isinstance(prefixes, str):  # As MMPretrain has it.
+    if isinstance(prefixes, str):  # The form of MMPretrain's configs.
         prefixes = dict(img=prefixes)
     if not isinstance(prefixes, dict):
         raise ValueError(

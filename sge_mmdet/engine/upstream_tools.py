@@ -103,7 +103,7 @@ def _prepare(name: str, config: str, args: Sequence[str]) -> List[str]:
 
 
 def _run(tool: Path) -> None:
-    """Run a tool; a checkpoint that fails ends it in one line."""
+    """Run a tool; report errors of checkpoints in one line."""
     try:
         _run_as_main(tool)
     except CheckpointError as error:
@@ -135,7 +135,7 @@ def _run_as_main(tool: Path) -> None:
 def _unwritten_checkpoint(error: Exception) -> Optional[str]:
     """Return which checkpoint MMEngine was writing when an error occurred.
 
-    The error of a full disk does not name the file, of which a part is left.
+    The error of a full disk does not name the incomplete file.
     """
     names = [
         frame.f_locals['filename']

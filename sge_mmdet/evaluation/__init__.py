@@ -1,4 +1,4 @@
-"""Detection results summarised as COCO does, and by object size."""
+"""COCO metrics of detections, overall and by object size."""
 
 from ..utils.moved import moved
 from .bins import SizeBin, parse_size_bins, size_bins
@@ -10,7 +10,7 @@ from .comparison import (
     compare_figures,
     resample_figures,
 )
-from .engines import Accumulated, evaluate
+from .engines import EvaluationResult, evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .legacy_coco_metric import LegacyCocoMetric
 from .result_files import read_detections
@@ -19,11 +19,11 @@ from .structures import Detections, GroundTruth, read_ground_truth
 from .tables import class_table, size_table
 
 __all__ = [
-    'Accumulated',
     'Comparison',
     'Detections',
     'Difference',
     'ErrorBreakdown',
+    'EvaluationResult',
     'GroundTruth',
     'LegacyCocoMetric',
     'ResampledFigures',
@@ -45,6 +45,7 @@ __all__ = [
 __getattr__ = moved(
     __name__,
     {
+        'Accumulated': 'sge_mmdet.evaluation.EvaluationResult',
         'Truth': 'sge_mmdet.evaluation.GroundTruth',
         'read_truth': 'sge_mmdet.evaluation.read_ground_truth',
     },

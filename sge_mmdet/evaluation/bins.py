@@ -1,4 +1,4 @@
-"""Sizes that objects are counted by."""
+"""Bins of object sizes."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import List, Sequence, Tuple, Union
 
 import numpy as np
 
-# COCO's own bound for "any size": an area no image has.
+# COCO's upper bound for "any size", larger than the area of any image.
 UNBOUNDED_AREA = 1e5**2
 NAMED_BINS = {
     'coco': (('small', 0, 32), ('medium', 32, 96), ('large', 96, math.inf)),
@@ -24,10 +24,9 @@ class SizeBin:
     """A range of object sizes.
 
     Attributes:
-        name: Such as "small" or "16-32".
-        low: Side of the square of the smallest area, in pixels.
-        high: Side of the square of the largest area, in pixels; may be
-            infinite.
+        name: Name of the bin, such as "small" or "16-32".
+        low: Lower bound of sqrt(area), in pixels.
+        high: Upper bound of sqrt(area), in pixels; may be infinite.
     """
 
     name: str
@@ -36,14 +35,15 @@ class SizeBin:
 
     @property
     def area(self) -> Tuple[float, float]:
-        """tuple[float, float]: Areas in pixels, both of them included.
+        """tuple[float, float]: Smallest and largest area, in square pixels.
 
-        As in COCO, an object on the limit of two bins counts in both.
+        As in COCO, both are included, so that an object on the limit of two
+        bins counts in both.
         """
         return self.low**2, min(self.high**2, UNBOUNDED_AREA)
 
     def holds(self, area: np.ndarray) -> np.ndarray:
-        """Return which areas, in pixels, are in the bin; same shape."""
+        """Return a mask, of the same shape, of areas that are in the bin."""
         low, high = self.area
         return (area >= low) & (area <= high)
 
@@ -63,23 +63,24 @@ ALL_SIZES = SizeBin('all', 0, math.inf)
 
 
 def with_all_sizes(bins: Sequence[SizeBin]) -> List[SizeBin]:
-    """Return the bins with that of all sizes before them, once."""
+    """Return the bins, preceded by the bin of all sizes."""
     return [ALL_SIZES, *(bin for bin in bins if bin.name != ALL_SIZES.name)]
 
 
 def size_bins(
     spec: Union[str, Sequence[Union[float, str]]],
 ) -> List[SizeBin]:
-    """Return the bins that a name or a list of limits stands for.
+    """Return the bins for a name or for a list of limits.
 
     Args:
-        spec (str or Sequence[float]): "coco" (small below 32^2, medium, large
-            from 96^2), "aitod" (very tiny 2 to 8, tiny 8 to 16, small 16 to
-            32, medium 32 to 64 pixels), or the ascending limits of the bins'
-            sides in pixels, such as ``[0, 8, 16, 24, 32, 96, inf]``.
+        spec (str or Sequence[float]): Name or limits: "coco" (small below
+            32^2, medium, large from 96^2), "aitod" (very tiny 2 to 8, tiny 8
+            to 16, small 16 to 32, medium 32 to 64 pixels), or the ascending
+            limits of the bins' sides in pixels, such as
+            ``[0, 8, 16, 24, 32, 96, inf]``.
 
     Raises:
-        ValueError: If there is no such name, or the limits do not ascend.
+        ValueError: If the name is unknown, or the limits do not ascend.
 
     Examples:
         >>> [bin.name for bin in size_bins('coco')]
@@ -110,13 +111,13 @@ def size_bins(
 
 
 def parse_size_bins(words: Sequence[str]) -> List[SizeBin]:
-    """Return the bins that the words of a command line stand for.
+    """Return the bins for arguments of a command line.
 
     Args:
         words (Sequence[str]): One name, or the limits.
 
     Raises:
-        ValueError: As :func:`size_bins`.
+        ValueError: In the same cases as :func:`size_bins`.
 
     Examples:
         >>> [bin.name for bin in parse_size_bins(['0', '16', 'inf'])]

@@ -93,7 +93,7 @@ def weighted_ap(
         matches (Matches): Of the detections.
         weights (np.ndarray): Shape (resamples, images).
         chunk (int): Resamples at once, a matter of memory. Default: 128.
-        progress (bool): Whether to show a bar. Default: False.
+        progress (bool): Whether to show a progress bar. Default: False.
 
     Returns:
         np.ndarray: Shape (resamples, thresholds, categories, bins); NaN where

@@ -1,4 +1,4 @@
-"""Whether one detector is better than another, where, and beyond chance."""
+"""Comparison of two detectors by a paired bootstrap."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
@@ -18,19 +18,20 @@ from .subsets import of_categories
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two detectors.
+    """Difference of a figure between two detectors.
 
     Attributes:
-        name: Such as "AP_small" or "AP of person".
-        a: Of the first, the mean over its seeds; in [0, 1].
-        b: Of the second.
-        difference: b - a.
-        low: Lower end of the difference's 95 % interval, over images and,
-            with several seeds of both, over seeds.
-        high: Its upper end.
-        p: Two-sided p-value of no difference.
-        spread_a: Standard deviation over the first's seeds; None for one.
-        spread_b: Over the second's.
+        name: Name of the figure, such as "AP_small" or "AP of person".
+        a: Mean figure of the first detector over its seeds, in [0, 1].
+        b: Mean figure of the second detector over its seeds, in [0, 1].
+        difference: Difference b - a.
+        low: Lower bound of the 95 % interval of the difference, over images
+            and, if both detectors have several seeds, over seeds.
+        high: Upper bound of this interval.
+        p: Two-sided p-value of the hypothesis of no difference.
+        spread_a: Standard deviation over the seeds of the first detector;
+            None for one seed.
+        spread_b: Standard deviation over the seeds of the second detector.
     """
 
     name: str
@@ -46,16 +47,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """Result of a comparison.
 
     Attributes:
-        sizes: Differences in AP, AP50, AP75 and by size.
-        classes: Differences by class, of all sizes and then of each.
-        names: Of the two detectors.
+        sizes: Differences in AP, AP50, AP75 and AP by size.
+        classes: Differences by class, for all sizes and then for each size.
+        names: Names of the two detectors.
         images: Number of images.
-        resamples: Number of resamples of them.
-        seeds: Number of results of each.
-        small: Name of the figure that the verdict is about.
+        resamples: Number of resamples of the images.
+        seeds: Number of results of each detector.
+        small: Name of the main figure of the verdict.
     """
 
     sizes: List[Difference]
@@ -67,19 +68,19 @@ class Comparison:
     small: str
 
     def __getitem__(self, name: str) -> Difference:
-        """Return the difference of a figure's name."""
+        """Return the difference of the figure with this name."""
         return {row.name: row for row in (*self.sizes, *self.classes)}[name]
 
     def verdict(self) -> str:
-        """Return what can be said, in sentences that can be quoted."""
+        """Return findings and method, in sentences that can be quoted."""
         return f'{self.findings()} {self.method()}'
 
     def findings(self) -> str:
-        """Return what can be said of small objects and of all."""
+        """Return the findings for small objects and for all objects."""
         return ' '.join(map(self._sentence, dict.fromkeys([self.small, 'AP'])))
 
     def method(self) -> str:
-        """Return what the intervals are."""
+        """Return a description of the intervals."""
         text = (
             f'Intervals are of {self.resamples} paired bootstrap '
             f'resamples of {self.images} images'
@@ -115,7 +116,7 @@ class Comparison:
         )
 
     def csv(self) -> str:
-        """Return all differences with all digits, one a line."""
+        """Return all differences with all digits, one per line."""
         names = [field.name for field in fields(Difference)]
         return Table(
             names,
@@ -126,7 +127,7 @@ class Comparison:
         ).csv()
 
     def to_dict(self) -> dict:
-        """Return everything in plain containers, for JSON."""
+        """Return the comparison in plain containers, for JSON."""
         return dict(asdict(self), verdict=self.verdict())
 
     def _sentence(self, name: str) -> str:
@@ -153,13 +154,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ResampledFigures:
-    """Figures of one result, on all images and on resamples of them.
+    """Figures of one result, on all images and on resamples.
 
     Attributes:
-        sizes: AP, AP50, AP75 and AP by size: for each name the figure of all
-            images and those of the resamples; shape (1 + resamples,), NaN
-            where there is no object.
-        classes: By class, of all sizes and then of each.
+        sizes: AP, AP50, AP75 and AP by size. Each array holds the figure of
+            all images and those of the resamples; its shape is
+            (1 + resamples,), and it is NaN without objects.
+        classes: AP by class, for all sizes and then for each size.
         images: Number of images.
         small: Name of the figure of small objects.
     """
@@ -183,24 +184,24 @@ def compare_detections(
 ) -> Comparison:
     """Compare two detectors by a paired bootstrap over images.
 
-    Every resample draws images with replacement, the same for both, and an
-    image that is drawn twice counts twice. With several results of a
-    detector, one a seed, their mean is compared.
+    Every resample draws images with replacement, the same for both detectors;
+    an image that is drawn twice counts twice. If a detector has several
+    results, one per seed, their mean is compared.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        a (Sequence[Detections]): Results of the first, one or more.
-        b (Sequence[Detections]): Results of the second.
-        bins (Sequence[SizeBin]): Sizes.
-        names (tuple[str, str]): Of the detectors. Default: ("A", "B").
-        metric (str): "bbox" or "segm". Default: "bbox".
-        resamples (int): Default: 1000.
-        seed (int): Of the resampling. Default: 0.
-        progress (bool): Whether to show a bar. Default: False.
+        a (Sequence[Detections]): Results of the first detector, one or more.
+        b (Sequence[Detections]): Results of the second detector.
+        bins (Sequence[SizeBin]): Bins of object sizes.
+        names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        resamples (int): Number of resamples. Default: 1000.
+        seed (int): Seed of the resampling. Default: 0.
+        progress (bool): Whether to show a progress bar. Default: False.
 
     Raises:
-        ValueError: If there is nothing to compare, or the resamples take more
-            memory than there is.
+        ValueError: If there is nothing to compare, or the resamples need more
+            memory than is available.
     """
     check_memory(ground_truth, bins, resamples, len(a) + len(b))
     first, second = map(printable, names)
@@ -235,16 +236,16 @@ def resample_figures(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
-        bins (Sequence[SizeBin]): Sizes.
-        metric (str): "bbox" or "segm". Default: "bbox".
-        resamples (int): Default: 1000.
-        seed (int): Of the resampling. Default: 0.
-        progress (bool): Whether to show a bar. Default: False.
+        detections (Detections): Detections on its images.
+        bins (Sequence[SizeBin]): Bins of object sizes.
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        resamples (int): Number of resamples. Default: 1000.
+        seed (int): Seed of the resampling. Default: 0.
+        progress (bool): Whether to show a progress bar. Default: False.
 
     Raises:
-        ValueError: If the ground truth has no object, resamples are too
-            few for an interval, or take more memory than there is.
+        ValueError: If the ground truth has no object, or the resamples are too
+            few for an interval or need more memory than is available.
     """
     if resamples < 2:
         raise ValueError(
@@ -254,7 +255,7 @@ def resample_figures(
     if not len(ground_truth.image):
         raise ValueError(f'{ground_truth.name} has no object to compare on')
     check_memory(ground_truth, bins, resamples)
-    # Others have no figures.
+    # Categories without objects have no figures.
     ground_truth, detections = of_categories(
         ground_truth, detections, np.unique(ground_truth.category)
     )
@@ -285,13 +286,13 @@ def compare_figures(
     b: Sequence[ResampledFigures],
     names: Tuple[str, str] = ('A', 'B'),
 ) -> Comparison:
-    """Compare two detectors of which the figures are there.
+    """Compare precomputed bootstrap figures of two detectors.
 
     Args:
-        a (Sequence[ResampledFigures]): Of the first, one or more, with the
-            same data, bins, resamples and seed of them throughout.
-        b (Sequence[ResampledFigures]): Of the second.
-        names (tuple[str, str]): Of the detectors. Default: ("A", "B").
+        a (Sequence[ResampledFigures]): Figures of the first detector, one or
+            more, all with the same data, bins, resamples and seed.
+        b (Sequence[ResampledFigures]): Figures of the second detector.
+        names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
 
     Raises:
         ValueError: If there is nothing to compare.
@@ -332,8 +333,8 @@ def _by_size(
     """Yield names and values of the figures of all classes.
 
     Args:
-        ap (np.ndarray): Shape (1 + resamples, thresholds, categories, bins);
-            the first bin is that of all sizes.
+        ap (np.ndarray): Average precision of shape (1 + resamples,
+            thresholds, categories, bins); the first bin has all sizes.
         sizes (Sequence[str]): Names of the other bins.
     """
     by_size = mean_ap(ap)
@@ -358,7 +359,7 @@ def _by_class(
 def _difference(
     name: str, a: Sequence[np.ndarray], b: Sequence[np.ndarray]
 ) -> Optional[Difference]:
-    """Return a figure's difference, or None where there is no object."""
+    """Return the difference of a figure, or None without objects."""
     mean_a, mean_b = np.mean(a, 0), np.mean(b, 0)
     difference = float(mean_b[0] - mean_a[0])
     drawn = (mean_b - mean_a)[1:]
@@ -396,20 +397,21 @@ def seeded_interval(
 ) -> 'Tuple[float, float, float]':
     """Return the 95 % interval of a difference over images and seeds.
 
-    Images and seeds are drawn independently of each other, so that the
-    variances of their means add up. Those over seeds come from few values:
-    Student's t, with the degrees of freedom of Welch and Satterthwaite, makes
-    up for that.
+    Images and seeds are drawn independently, so the variances of their means
+    add up. The variances over seeds come from few values; Student's t, with
+    the degrees of freedom of Welch and Satterthwaite, accounts for that.
 
     Args:
-        difference (float): Of the means over seeds.
-        drawn (np.ndarray): The same in resamples of the images.
-        a (Sequence[float]): Figures of the first's seeds, two or more.
-        b (Sequence[float]): Of the second's.
+        difference (float): Difference of the means over seeds.
+        drawn (np.ndarray): Differences in resamples of the images, of shape
+            (resamples,).
+        a (Sequence[float]): Figures of the first detector's seeds, at least
+            two.
+        b (Sequence[float]): Figures of the second detector's seeds.
 
     Returns:
-        tuple[float, float, float]: Lower end, upper end, and the two-sided
-        p-value of no difference.
+        tuple[float, float, float]: Lower bound, upper bound, and the two-sided
+        p-value of the hypothesis of no difference.
     """
     over_seeds = [np.var(side, ddof=1) / len(side) for side in (a, b)]
     error = np.sqrt(np.var(drawn, ddof=1) + sum(over_seeds))

@@ -1,7 +1,7 @@
-"""Average precision and recall, by hotcoco or by pycocotools.
+"""Average precision and recall, computed by hotcoco or pycocotools.
 
-Both give the arrays of COCO's own evaluation; hotcoco is a hundred times
-faster. That they agree to 1e-10 is tested.
+Both return the arrays of COCO's own evaluation and agree to 1e-10; hotcoco is
+a hundred times faster.
 """
 
 import contextlib
@@ -27,29 +27,29 @@ from .subsets import of_categories, of_used_images
 
 ENGINES = ('hotcoco', 'pycocotools')
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
-# What an engine looks at together, which bounds the memory that takes: curves
-# of ten times 101 numbers, of each category, bin and number of detections, and
-# cells of categories by images by bins. All of COCO is one part.
+# Limits of the memory of an engine: numbers of curves (of 10 x 101 values,
+# one per category, bin and max_dets) and of cells (categories x images x bins)
+# that it computes at once. All of COCO is within them.
 MOST_CURVES = 2_000
 MOST_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
-class Accumulated:
+class EvaluationResult:
     """Precision and recall of an evaluation.
 
     Attributes:
-        precision: Mean over 101 recalls; shape (thresholds, categories, bins,
-            max_dets); -1 where there is no object.
-        curves: Precision at each of them, the mean over the categories that
+        precision: Mean precision over 101 recalls, of shape (thresholds,
+            categories, bins, max_dets); -1 without objects.
+        curves: Precision at each recall, averaged over the categories that
             have objects; shape (thresholds, 101, bins, max_dets).
-        recall: As precision.
-        thresholds: Of intersection over union.
-        bins: The first is that of all sizes.
-        max_dets: How many detections an image count.
-        objects: Number of objects by category and bin, crowds not counted;
-            shape (categories, bins).
-        category_names: Of the categories.
+        recall: Largest recall, of the same shape as ``precision``.
+        thresholds: IoU thresholds.
+        bins: Bins of object sizes; the first contains all sizes.
+        max_dets: Largest numbers of detections per image and category.
+        objects: Number of objects by category and bin, without crowds; shape
+            (categories, bins).
+        category_names: Names of the categories.
     """
 
     precision: np.ndarray
@@ -71,16 +71,16 @@ class Accumulated:
         """Return an average precision.
 
         Args:
-            iou (float, optional): One threshold. Default: None, the mean over
-                all of them.
+            iou (float, optional): IoU threshold. Default: None, the mean over
+                all thresholds.
             size (str): Name of a bin. Default: "all".
             category (int, optional): Index of a category. Default: None, the
-                mean over all that have such objects.
-            max_dets (int, optional): Detections an image. Default: None, the
-                most there are.
+                mean over all categories with such objects.
+            max_dets (int, optional): Largest number of detections per image.
+                Default: None, the largest one evaluated.
 
         Returns:
-            float or None: In [0, 1]; None where there is no such object.
+            float or None: Average precision in [0, 1]; None without objects.
         """
         t, a, m = self._at(iou, size, max_dets)
         k = slice(None) if category is None else [category]
@@ -92,19 +92,19 @@ class Accumulated:
         category: Optional[int] = None,
         max_dets: Optional[int] = None,
     ) -> Optional[float]:
-        """Return the average recall; arguments as of :meth:`ap`."""
+        """Return the average recall; takes the arguments of :meth:`ap`."""
         _, a, m = self._at(None, size, max_dets)
         k = slice(None) if category is None else [category]
         return _mean(self.recall[..., a, m][:, k])
 
     def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
-        """Return the mean precision at 101 recalls, or None; as :meth:`ap`."""
+        """Return the mean precision at 101 recalls; None without objects."""
         t, a, m = self._at(iou, size, None)
         values = self.curves[..., a, m][t][0]
         return values if values[0] > -1 else None
 
     def count(self, size: str = 'all', category: Optional[int] = None) -> int:
-        """Return the number of objects of a size, and of a category."""
+        """Return the number of objects of a size and category."""
         column = self.objects[:, self._names().index(size)]
         return int(column.sum() if category is None else column[category])
 
@@ -120,7 +120,7 @@ class Accumulated:
 
 
 def default_engine() -> str:
-    """Return "hotcoco" where it is installed, otherwise "pycocotools"."""
+    """Return "hotcoco" if it is installed, otherwise "pycocotools"."""
     return ENGINES[importlib.util.find_spec('hotcoco') is None]
 
 
@@ -132,25 +132,25 @@ def evaluate(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_dets: Sequence[int] = (100,),
     engine: Optional[str] = None,
-) -> Accumulated:
+) -> EvaluationResult:
     """Evaluate detections as COCO does, for objects of several sizes.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
-        bins (Sequence[SizeBin]): Sizes besides "all".
-        metric (str): "bbox", "segm", or "proposal", which knows no
+        detections (Detections): Detections on its images.
+        bins (Sequence[SizeBin]): Bins of object sizes besides "all".
+        metric (str): Metric: "bbox", "segm", or "proposal", which ignores
             categories. Default: "bbox".
-        thresholds (Sequence[float]): Of intersection over union. Default:
-            0.5 to 0.95.
-        max_dets (Sequence[int]): Detections an image and class, ascending.
-            Default: 100, as in all of COCO's figures but AR@1 and AR@10.
-        engine (str, optional): "hotcoco" or "pycocotools". Default: None,
-            hotcoco where it is installed.
+        thresholds (Sequence[float]): IoU thresholds. Default: 0.5 to 0.95.
+        max_dets (Sequence[int]): Largest numbers of detections per image and
+            category, ascending. Default: (100,), as in all of COCO's figures
+            but AR@1 and AR@10.
+        engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
+            None, hotcoco if it is installed.
 
     Raises:
-        ValueError: If there is no such engine or metric, or masks are
-            evaluated where there are none.
+        ValueError: If the engine or metric is unknown, or masks are evaluated
+            but missing.
     """
     engine = engine or default_engine()
     if engine not in ENGINES:
@@ -163,14 +163,14 @@ def evaluate(
         )
     bins = with_all_sizes(bins)
     if metric == 'segm':
-        # Checked once, before any engine sees them.
+        # Masks are checked once, before an engine reads them.
         ground_truth = replace(ground_truth, segmentation=ground_truth.masks)
     run = _run_hotcoco if engine == 'hotcoco' else _run_pycocotools
     by_category = metric != 'proposal'
     precision, curves, recall = _in_parts(
         run, ground_truth, detections, bins, metric, thresholds, max_dets
     )
-    return Accumulated(
+    return EvaluationResult(
         precision,
         curves,
         recall,
@@ -191,7 +191,7 @@ def _in_parts(
     thresholds: Sequence[float],
     max_dets: Sequence[int],
 ) -> tuple:
-    """Return precision, curves and recall, a part of the categories a time."""
+    """Return precision, curves and recall, computed in parts of categories."""
     is_proposal = metric == 'proposal'
     categories = 1 if is_proposal else len(ground_truth.category_ids)
     last = len(bins), len(max_dets)
@@ -220,10 +220,10 @@ def _in_parts(
 def _parts(
     ground_truth: GroundTruth, detections: Detections, bins: int, max_dets: int
 ) -> Iterator[np.ndarray]:
-    """Yield the categories that have objects, as many as fit a time.
+    """Yield parts of the categories with objects, within the limits of memory.
 
-    Engines fill tables of categories by bins by recalls, and of categories by
-    images by bins.
+    Engines allocate tables of categories x bins x recalls, and of categories x
+    images x bins.
     """
     objects, found = (
         np.bincount(columns.category, minlength=len(ground_truth.category_ids))
@@ -309,7 +309,7 @@ def hotcoco_evaluation(
     thresholds: Sequence[float],
     max_dets: Sequence[int],
 ) -> Any:
-    """Return hotcoco's ``COCOeval``, evaluated; as :func:`evaluate`."""
+    """Return hotcoco's ``COCOeval`` after evaluation; see :func:`evaluate`."""
     import hotcoco
 
     is_segm = metric == 'segm'

@@ -57,9 +57,9 @@ def break_down_errors(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
+        detections (Detections): Detections on its images.
         bin (SizeBin): The size.
-        metric (str): "bbox" or "segm". Default: "bbox".
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
         score_threshold (float): Detections below it are left out. Default:
             0.3.
     """

@@ -38,7 +38,7 @@ def rle_areas(
             counts=text)``.
         sizes (np.ndarray): Height and width of each mask's image, in pixels;
             shape (n, 2).
-        name (str): Of their file.
+        name (str): Name of their file, for messages.
 
     Returns:
         np.ndarray: In pixels; shape (n,).
@@ -111,7 +111,7 @@ def check_annotated_masks(
         masks (Sequence): Polygons, or RLE, compressed or not, of each object.
         sizes (np.ndarray): Height and width of each object's image, in
             pixels; shape (n, 2).
-        name (str): Of their file.
+        name (str): Name of their file, for messages.
 
     Raises:
         ValueError: As :func:`rle_areas`, or if polygons are not lists of x, y,
@@ -233,12 +233,12 @@ def _decode(
         1 << 5 * np.minimum(digits, LONGEST_RUN)
     )
     owner = owner[ends]
-    position = _places(owner)
+    position = _ranks_within_runs(owner)
     # The odd runs and the even ones behind the first each add up.
     for parity in 1, 0:
         series = np.flatnonzero((position % 2 == parity) & (position > 0))
         sums = np.cumsum(runs[series])
-        begin = np.arange(len(series)) - _places(owner[series])
+        begin = np.arange(len(series)) - _ranks_within_runs(owner[series])
         runs[series] = sums - np.r_[0, sums][begin]
     good[owner[runs < 0]] = False
     total = np.bincount(owner, runs, len(texts))
@@ -246,7 +246,7 @@ def _decode(
     return np.bincount(owner, runs * (position % 2), len(texts)), good
 
 
-def _places(sorted_keys: np.ndarray) -> np.ndarray:
+def _ranks_within_runs(sorted_keys: np.ndarray) -> np.ndarray:
     """Return each element's position among those of the same key."""
     begins = np.flatnonzero(np.diff(sorted_keys, prepend=-1))
     count = np.diff(np.r_[begins, len(sorted_keys)])

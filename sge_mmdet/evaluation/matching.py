@@ -69,9 +69,9 @@ def match(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
+        detections (Detections): Detections on its images.
         bins (Sequence[SizeBin]): Sizes; objects outside are ignored.
-        metric (str): "bbox" or "segm". Default: "bbox".
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
         thresholds (Sequence[float]): Of intersection over union. Default:
             COCO's.
         max_dets (int): Detections an image and class. Default: 100.
@@ -171,10 +171,10 @@ def overlapping_pairs(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
+        detections (Detections): Detections on its images.
         chosen (np.ndarray): Positions of the detections to look at.
         least (float): The smallest overlap.
-        metric (str): "bbox" or "segm". Default: "bbox".
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
 
     Returns:
         tuple[np.ndarray, np.ndarray, np.ndarray]: Positions of detections, of

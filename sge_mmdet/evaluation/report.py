@@ -10,7 +10,7 @@ from ..utils.tables import Table
 from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
 from .comparison import Comparison
-from .engines import Accumulated, evaluate
+from .engines import EvaluationResult, evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .plots import (
     draw_ap_by_size,
@@ -52,8 +52,8 @@ class EvaluationReport:
 
     ground_truth: GroundTruth
     detections: Detections
-    result: Accumulated
-    curve: Accumulated
+    result: EvaluationResult
+    curve: EvaluationResult
     errors: ErrorBreakdown
 
     def to_dict(self) -> dict:
@@ -140,7 +140,7 @@ class EvaluationReport:
 def report_evaluation(
     ground_truth: GroundTruth,
     detections: Detections,
-    result: Accumulated,
+    result: EvaluationResult,
     metric: str = 'bbox',
     score: float = 0.3,
     engine: Optional[str] = None,
@@ -150,7 +150,7 @@ def report_evaluation(
     Args:
         ground_truth (GroundTruth): Ground truth.
         detections (Detections): Detections.
-        result (Accumulated): Result of :func:`evaluate` on them.
+        result (EvaluationResult): Result of :func:`evaluate` on them.
         metric (str): "bbox" or "segm". Default: "bbox".
         score (float): Lowest score of a detection in the breakdown of errors.
             Default: 0.3.

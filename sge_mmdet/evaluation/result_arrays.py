@@ -102,7 +102,7 @@ def pickled_array_names(
     """Return what the names in pickles of arrays and their numbers stand for.
 
     Args:
-        budget (Budget): Of the file.
+        budget (Budget): Memory budget of the file.
 
     Returns:
         dict: For :class:`PlainPickle`.

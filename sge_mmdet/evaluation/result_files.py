@@ -43,10 +43,10 @@ def read_detections(
             --out``, of which nothing is run.
         ground_truth (GroundTruth): What they are of. The labels of a
             pickle are positions among its categories.
-        metric (str): "bbox" or "segm". Default: "bbox".
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is damaged, not of the format, or not of this
             ground truth.
     """

@@ -38,7 +38,7 @@ def detections_from_pickle(
         masks (bool): Whether masks are evaluated. Default: False.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is damaged, not of the format, or not of this
             ground truth.
     """

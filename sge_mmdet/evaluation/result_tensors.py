@@ -68,7 +68,7 @@ def pickled_tensor_names(
     """Return what the names in pickles of tensors stand for.
 
     Args:
-        budget (Budget): Of the file.
+        budget (Budget): Memory budget of the file.
 
     Returns:
         dict: For :class:`PlainPickle`.

@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 
 from ..utils.registration import register
 from .bins import size_bins as make_size_bins
-from .engines import ENGINES, Accumulated, evaluate
+from .engines import ENGINES, EvaluationResult, evaluate
 from .structures import (
     Detections,
     GroundTruth,
@@ -61,15 +61,15 @@ class SmallObjectMetric(CocoMetric):
     Args:
         size_bins (str or Sequence[float]): "coco", "aitod", or limits of the
             sides in pixels; see :func:`size_bins`. Default: "coco".
-        area (str): What an object's size is: "annotation", the area that is
-            annotated (of its mask), as in COCO, or "box". Default:
+        area (str): Area that defines the size of an object: "annotation", the
+            annotated area (of its mask), as in COCO, or "box". Default:
             "annotation".
-        engine (str, optional): "hotcoco" or "pycocotools". Default: None,
-            hotcoco where it is installed.
-        **kwargs: Of ``CocoMetric``.
+        engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
+            None, hotcoco if it is installed.
+        **kwargs: Arguments of ``CocoMetric``.
 
     Raises:
-        ValueError: If an option has a value that does not exist.
+        ValueError: If an option has an unknown value.
     """
 
     # Set by CocoMetric, which has no types.
@@ -110,14 +110,14 @@ class SmallObjectMetric(CocoMetric):
         """Compute the figures of all images.
 
         Args:
-            results (list): What :meth:`process` collected of each image.
+            results (list): Results of :meth:`process`, one per image.
 
         Returns:
             dict[str, float]: Figures by name.
         """
         logger = MMLogger.get_current_instance()
         gts, preds = zip(*results)
-        self._init_truth(gts)
+        self._load_ground_truth(gts)
         if self.outfile_prefix is not None:
             self.results2json(preds, self.outfile_prefix)
         figures: Dict[str, float] = OrderedDict()
@@ -141,7 +141,7 @@ class SmallObjectMetric(CocoMetric):
                     for number, recall in zip(self.proposal_nums, recalls)
                 )
                 continue
-            detections = self._columns(preds, ground_truth, metric)
+            detections = self._make_detections(preds, ground_truth, metric)
             figures.update(
                 self._upstream_figures(metric, ground_truth, detections)
             )
@@ -150,8 +150,8 @@ class SmallObjectMetric(CocoMetric):
             )
         return figures
 
-    def _init_truth(self, gts: Sequence[dict]) -> None:
-        """Load the ground truth, if it comes with the images."""
+    def _load_ground_truth(self, gts: Sequence[dict]) -> None:
+        """Load the ground truth if it comes with the images."""
         if self._coco_api is None:
             with tempfile.TemporaryDirectory() as folder:
                 self._coco_api = COCO(
@@ -166,7 +166,7 @@ class SmallObjectMetric(CocoMetric):
         if self.img_ids is None:
             self.img_ids = self._coco_api.get_img_ids()
 
-    def _columns(
+    def _make_detections(
         self, preds: Sequence[dict], ground_truth: GroundTruth, metric: str
     ) -> Detections:
         """Return all images' detections; those of no use are left out."""
@@ -220,8 +220,8 @@ class SmallObjectMetric(CocoMetric):
             )
         return figures
 
-    def _upstream_figure(self, result: Accumulated, item: str) -> float:
-        """Return one of COCO's figures; -1 where it does not exist."""
+    def _upstream_figure(self, result: EvaluationResult, item: str) -> float:
+        """Return one of COCO's figures; -1 if it does not exist."""
         numbers = self.proposal_nums
         if item in AR_ITEMS:
             size, index = AR_ITEMS[item]

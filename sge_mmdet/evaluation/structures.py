@@ -113,7 +113,7 @@ def read_ground_truth(
             Default: None, all of them.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not COCO ground truth, with what is wrong.
     """
     name = 'The ground truth' if isinstance(source, dict) else str(source)
@@ -408,7 +408,7 @@ def check_categories(
     Args:
         ground_truth (GroundTruth): The ground truth.
         ids (Sequence[int]): Ids of detections' categories.
-        name (str): Of their file.
+        name (str): Name of their file, for messages.
 
     Raises:
         TypeError: If an id is no number.

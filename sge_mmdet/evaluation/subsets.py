@@ -21,7 +21,7 @@ def of_categories(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
+        detections (Detections): Detections on its images.
         chosen (np.ndarray): Indices of the categories, ascending.
     """
     ground_truth, detections = (
@@ -48,7 +48,7 @@ def of_used_images(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
+        detections (Detections): Detections on its images.
     """
     used = np.unique(np.concatenate([ground_truth.image, detections.image]))
     return replace(

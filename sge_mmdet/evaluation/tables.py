@@ -3,14 +3,14 @@
 from typing import List
 
 from ..utils.tables import Cell, Table
-from .engines import Accumulated
+from .engines import EvaluationResult
 
 
-def size_table(result: Accumulated) -> Table:
+def size_table(result: EvaluationResult) -> Table:
     """Return AP and AR by object size; areas in pixels.
 
     Args:
-        result (Accumulated): The evaluation.
+        result (EvaluationResult): The evaluation.
     """
     return Table(
         ('size', 'area', 'objects', 'AP', 'AP50', 'AP75', 'AR'),
@@ -29,11 +29,11 @@ def size_table(result: Accumulated) -> Table:
     )
 
 
-def class_table(result: Accumulated) -> Table:
+def class_table(result: EvaluationResult) -> Table:
     """Return each class's AP by object size, with the numbers of objects.
 
     Args:
-        result (Accumulated): The evaluation.
+        result (EvaluationResult): The evaluation.
     """
     header = ['class']
     for bin in result.bins:

@@ -1,4 +1,4 @@
-"""Model parts in the registry of MMDetection."""
+"""Backbones, necks and layers registered in MMDetection's registries."""
 
 from .backbones import SGEResNet, SGEResNeXt
 from .baselines import BAM, CBAM, BAMResNet, SKResNet, SqueezeExcitation

@@ -1,8 +1,9 @@
-"""MMDetection 0.6's pixels, for detectors that were trained with it.
+"""Legacy box coordinates, for detectors trained with MMDetection 0.6.
 
-There a box ended at its last pixel, so that its width was x2 - x1 + 1. Newer
-versions let it end at the edge behind that pixel. MMDetection's legacy anchors
-keep the old reading; these parts do for all that comes after.
+In MMDetection 0.6 a box ended at its last pixel, so that its width was
+x2 - x1 + 1. In newer versions it ends at the edge after that pixel.
+MMDetection's legacy anchors keep the old convention; these classes keep it in
+the later stages as well.
 """
 
 from typing import Any, Optional, Sequence, Tuple
@@ -22,9 +23,9 @@ from ..utils.registration import register
 class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
     """MMDetection 0.6's box coder, with boxes that end at their last pixel.
 
-    MMDetection's own LegacyDeltaXYWHBBoxCoder widens the boxes that it
-    decodes by half a pixel on each side, for want of the old reading in what
-    follows. Options are the same.
+    MMDetection's own LegacyDeltaXYWHBBoxCoder widens decoded boxes by half a
+    pixel on each side, because later stages no longer use legacy coordinates.
+    The options are the same.
     """
 
     def decode(
@@ -42,8 +43,8 @@ class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
                 (n, 4 * classes).
             max_shape (tuple[int], optional): Height and width of the image,
                 which clips the boxes. Default: None.
-            wh_ratio_clip (float): Bound of the change of size. Default:
-                16 / 1000.
+            wh_ratio_clip (float): Lower bound of the ratio by which a width
+                or height changes. Default: 16 / 1000.
 
         Returns:
             Tensor: Boxes of the shape of ``pred_bboxes``.
@@ -61,14 +62,14 @@ class StrictLegacyDeltaXYWHBBoxCoder(LegacyDeltaXYWHBBoxCoder):
 class LegacySingleRoIExtractor(SingleRoIExtractor):
     """SingleRoIExtractor for boxes that end at their last pixel.
 
-    Options are those of ``SingleRoIExtractor``; RoIAlign is 0.6's, whatever
-    ``aligned`` says.
+    The options are those of ``SingleRoIExtractor``. RoIAlign is that of
+    MMDetection 0.6 for any value of ``aligned``.
     """
 
     def build_roi_layers(
         self, layer_cfg: dict, featmap_strides: Sequence[int]
     ) -> nn.ModuleList:
-        """Build the pooling of each level."""
+        """Build the RoIAlign of each level."""
         return nn.ModuleList(
             _LegacyRoIAlign(layer)
             for layer in super().build_roi_layers(
@@ -77,18 +78,18 @@ class LegacySingleRoIExtractor(SingleRoIExtractor):
         )
 
     def map_roi_levels(self, rois: Tensor, num_levels: int) -> Tensor:
-        """Return each region's level, by its size with the last pixel."""
+        """Return each RoI's level; its size includes the last pixel."""
         return super().map_roi_levels(
             rois + rois.new_tensor([0, 0, 0, 1, 1]), num_levels
         )
 
 
 class _LegacyRoIAlign(nn.Module):
-    """RoIAlign of regions from x1 to x2 + 1, samples not shifted.
+    """RoIAlign of RoIs from x1 to x2 + 1, without a shift of the samples.
 
-    mmcv's ``aligned=False`` would stretch regions below one cell of the map
-    to a whole one, which 0.6 did not. So the half cell by which
-    ``aligned=True`` shifts is taken back.
+    mmcv's ``aligned=False`` enlarges RoIs that are smaller than one cell of
+    the feature map, which MMDetection 0.6 did not do. This class uses
+    ``aligned=True`` and undoes its shift by half a cell.
     """
 
     def __init__(self, layer: RoIAlign) -> None:
@@ -97,7 +98,7 @@ class _LegacyRoIAlign(nn.Module):
         self.output_size = layer.output_size
 
     def forward(self, features: Tensor, rois: Tensor) -> Tensor:
-        """Pool regions of shape (n, 5) from a map of shape (N, C, H, W)."""
+        """Pool RoIs of shape (n, 5) from features of shape (N, C, H, W)."""
         half = 0.5 / self.layer.spatial_scale
         shift = rois.new_tensor([0, half, half, half + 1, half + 1])
         return self.layer(features, rois + shift)
@@ -107,7 +108,7 @@ class _LegacyRoIAlign(nn.Module):
 class LegacyFCNMaskHead(FCNMaskHead):
     """FCNMaskHead for boxes that end at their last pixel.
 
-    Options are those of ``FCNMaskHead``.
+    The options are those of ``FCNMaskHead``.
     """
 
     def _predict_by_feat_single(
@@ -120,8 +121,8 @@ class LegacyFCNMaskHead(FCNMaskHead):
         rescale: bool = False,
         activate_map: bool = False,
     ) -> Tensor:
-        """Paste masks into whole boxes; as in FCNMaskHead otherwise."""
-        # One pixel of the image that the mask is pasted into.
+        """Paste masks into boxes that include their last pixel."""
+        # Adds one pixel of the target image to x2 and y2.
         scale = bboxes.new_tensor(img_meta['scale_factor']).repeat(2)
         pixel = (scale if rescale else scale.new_ones(4)) * scale.new_tensor(
             [0, 0, 1, 1]

@@ -1,4 +1,4 @@
-"""Pictures of SGE's gates and of trainings."""
+"""Plots of SGE's gates and of training curves."""
 
 from ..utils.moved import moved
 from .gates import (

@@ -1,4 +1,4 @@
-"""What SGE does to an image: its gates and similarities, as pictures."""
+"""Plots of the gates and similarities of SGE on an image."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,16 +28,16 @@ from ..ops import gate_reference
 
 @dataclass(frozen=True)
 class GateMaps:
-    """What one SGE layer did to an image; every map of shape (G, H, W).
+    """Activations of an SGE layer on an image; all maps have shape (G, H, W).
 
     Attributes:
-        similarity: d, before its normalisation.
-        normalized: t, behind it.
-        gate: What the groups were scaled by, in (0, 1).
+        similarity: Similarity d of each position, before normalisation.
+        normalized: Normalised similarity t.
+        gate: Factor of each position, in (0, 1).
         before: Mean magnitude of each group's channels before the gate.
-        after: The same behind it.
-        covered: How far the maps reach beyond the image, since a batch is
-            padded: their height and width divided by the image's.
+        after: Mean magnitude of each group's channels after the gate.
+        covered: Height and width of the padded batch, divided by those of
+            the image.
     """
 
     similarity: np.ndarray
@@ -50,12 +50,12 @@ class GateMaps:
     def choose_groups(
         self, wanted: Optional[Sequence[int]] = None, number: int = 4
     ) -> List[int]:
-        """Return which groups to look at.
+        """Return the groups to draw.
 
         Args:
-            wanted (Sequence[int], optional): Default: None, those whose gates
-                vary most over the image.
-            number (int): How many of those. Default: 4.
+            wanted (Sequence[int], optional): Indices of groups. Default:
+                None, the groups whose gates vary most over the image.
+            number (int): Number of groups if ``wanted`` is None. Default: 4.
 
         Raises:
             ValueError: If the layer has no such group.
@@ -74,13 +74,14 @@ class GateMaps:
 
 @contextmanager
 def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
-    """Record what a model's SGE layers do to the first image of a batch.
+    """Record the maps of a model's SGE layers for the first image of a batch.
 
     Args:
-        model (nn.Module): Model that has them.
+        model (nn.Module): Model with SGE layers.
 
     Yields:
-        dict[str, GateMaps]: By name of the layer, filled as the model runs.
+        dict[str, GateMaps]: Maps by name of the layer; filled when the model
+        runs.
 
     Raises:
         ValueError: If the model has no SGE layer.
@@ -91,7 +92,7 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
         if isinstance(module, SpatialGroupEnhance)
     }
     if not layers:
-        raise ValueError('The model has no SGE layer to look at')
+        raise ValueError('The model has no SGE layer')
     found: Dict[str, GateMaps] = {}
 
     def watch(name: str) -> Any:
@@ -117,13 +118,13 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
 def record_gates(
     model: BaseDetector, sample: Dict[str, Any]
 ) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
-    """Run a detector on one image and see what its SGE layers do to it.
+    """Run a detector on one image and return the maps of its SGE layers.
 
-    The model is left in the mode that it was in.
+    The training mode of the model is restored afterwards.
 
     Args:
         model (BaseDetector): Detector with SGE layers.
-        sample (dict): What its test pipeline makes of an image.
+        sample (dict): Output of its test pipeline for an image.
 
     Returns:
         tuple[np.ndarray, dict[str, GateMaps]]: The image as the model gets
@@ -154,24 +155,24 @@ def record_gates(
 def choose_layers(
     names: Iterable[str], wanted: Optional[Sequence[str]] = None
 ) -> List[str]:
-    """Return which SGE layers to look at.
+    """Return the names of the SGE layers to draw.
 
     Args:
-        names (Iterable[str]): Of all of them, in the model's order.
+        names (Iterable[str]): Names of all SGE layers, in the model's order.
         wanted (Sequence[str], optional): Parts of names, such as "layer4" or
             "layer2.0.sge". Default: None, the last layer of each stage.
 
     Raises:
-        ValueError: If no layer is named like that.
+        ValueError: If no name contains one of these parts.
     """
     names = list(names)
     if not wanted:
-        # backbone.layer1.0.sge and backbone.layer1.1.sge are of one stage.
+        # backbone.layer1.0.sge and backbone.layer1.1.sge share a stage.
         return list({name.rsplit('.', 2)[0]: name for name in names}.values())
     chosen = [name for name in names if any(part in name for part in wanted)]
     if not chosen:
         raise ValueError(
-            f'No SGE layer is named like {", ".join(wanted)}; '
+            f'No name of an SGE layer contains {", ".join(wanted)}; '
             f'there are {", ".join(names)}'
         )
     return chosen
@@ -187,14 +188,15 @@ def gates_figure(
     """Draw groups over an image: gates, and activation before and after SGE.
 
     Args:
-        image (np.ndarray): RGB in [0, 255]; shape (H, W, 3).
-        maps (Mapping[str, GateMaps]): Of one layer with one weights after
-            another, such as "gate before training" and "gate after training".
-            Each one's gates are drawn, and the activations of the last.
-        title (str): Says which layer it is.
-        groups (Sequence[int], optional): Which groups, a row each. Default:
-            None, the most telling ones of the last maps.
-        number (int): How many of those. Default: 4.
+        image (np.ndarray): RGB image in [0, 255] of shape (H, W, 3).
+        maps (Mapping[str, GateMaps]): Maps of one layer with different
+            weights by caption, such as "gate before training" and "gate after
+            training". The gates of all and the activations of the last are
+            drawn.
+        title (str): Title of the figure, such as the name of the layer.
+        groups (Sequence[int], optional): Indices of groups, one per row.
+            Default: None, the groups whose last gates vary most.
+        number (int): Number of groups if ``groups`` is None. Default: 4.
 
     Raises:
         ValueError: If the layer has no such group.
@@ -221,8 +223,8 @@ def gates_figure(
         axis.imshow(image)
         axis.set_ylabel(f'group {group}')
         axis.set_title('image', fontsize=9)
-        # One scale for all gates, and one for both activations, so that what
-        # changed and what the gate took away are seen.
+        # All gates share one scale, and so do both activations, so that the
+        # maps can be compared.
         gates = {name: of.gate[group] for name, of in maps.items()}
         limits = (
             min(float(gate.min()) for gate in gates.values()),
@@ -258,14 +260,14 @@ def similarity_figure(
     groups: Optional[Sequence[int]] = None,
     number: int = 4,
 ) -> Figure:
-    """Draw how the similarity is spread, before and behind normalisation.
+    """Draw histograms of the similarity, before and after normalisation.
 
     Args:
-        maps (GateMaps): Of a layer.
-        title (str): Says which layer it is.
-        groups (Sequence[int], optional): Which groups. Default: None, the
-            most telling ones.
-        number (int): How many of those. Default: 4.
+        maps (GateMaps): Maps of a layer.
+        title (str): Title of the figure, such as the name of the layer.
+        groups (Sequence[int], optional): Indices of groups. Default: None,
+            the groups whose gates vary most.
+        number (int): Number of groups if ``groups`` is None. Default: 4.
 
     Raises:
         ValueError: If the layer has no such group.

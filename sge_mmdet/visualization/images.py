@@ -1,4 +1,4 @@
-"""Images that annotations name, read from one folder alone."""
+"""Reads images that annotations refer to, only from their own folder."""
 
 import os.path as osp
 from pathlib import Path
@@ -11,27 +11,26 @@ from PIL import Image
 
 from ..utils import printable
 
-# A decorator: names of classes and images may hold "$", which is no formula.
+# Decorator that keeps "$" in names of classes and images from being a formula.
 plain_text = rc_context({'text.parse_math': False})
 
 
 def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
-    """Read an image of a data set, and none outside its folder.
+    """Read an image of a data set, only from its folder.
 
     Args:
-        folder (str or Path): Of the images.
-        name (str): ``file_name`` of an annotation file, which may be of
-            anybody.
+        folder (str or Path): Folder of the images.
+        name (str): ``file_name`` in an annotation file, which is untrusted.
 
     Returns:
-        np.ndarray: Shape (H, W) or (H, W, channels).
+        np.ndarray: Image of shape (H, W) or (H, W, channels).
 
     Raises:
         FileNotFoundError: If there is no such image.
-        ValueError: If the name leads out of the folder, or the file is no
+        ValueError: If the name leads out of the folder, or the file is not an
             image.
     """
-    # Links that the user made are followed: names alone are not trusted.
+    # Symbolic links are followed, because the user made them.
     path = Path(osp.abspath(osp.join(folder, name)))
     if Path(osp.abspath(folder)) not in path.parents:
         raise ValueError(
@@ -43,13 +42,13 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
             f'There is no image {printable(name)} in {folder}'
         )
     try:
-        # Pillow refuses images of absurd size here; matplotlib goes around
-        # that for PNG.
+        # Pillow refuses images of absurd size here; matplotlib skips this
+        # check for PNG.
         with Image.open(path):
             pass
         return imread(path)
     except Exception as error:
-        # Decoders of a dozen formats have errors of their own.
+        # The decoders of many formats raise their own types of error.
         raise ValueError(
             f'{printable(name)} is no image that can be read, in '
             f'{folder}: {printable(str(error))}'

@@ -27,17 +27,17 @@ PRECISIONS = {
 
 
 def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
-    """Read what MMEngine logged in a work directory.
+    """Read the values that MMEngine logged in a work directory.
 
     Args:
-        work_dir (str or Path): Work directory of a training run. Of the parts
-            of a resumed run, the later one counts where they overlap.
+        work_dir (str or Path): Work directory of a training run. Where the
+            logs of a resumed run overlap, the later one counts.
 
     Returns:
-        dict[str, dict[int, float]]: For each key its values by step.
+        dict[str, dict[int, float]]: Values of each key by step.
 
     Raises:
-        FileNotFoundError: If nothing was logged there.
+        FileNotFoundError: If there is no log.
     """
     files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not files:
@@ -53,8 +53,8 @@ def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
                 # The run was stopped while it wrote this line.
                 continue
             for key, value in values.items():
-                # By epoch, a run that counts iterations logs every
-                # validation at step 0: log_metric_by_epoch=False mends that.
+                # A run that counts iterations logs every validation at step
+                # 0, unless log_metric_by_epoch=False.
                 if 'step' in values and values['step'] > 0:
                     scalars.setdefault(key, {})[values['step']] = value
     return scalars
@@ -70,11 +70,11 @@ def draw_training_curves(
     Args:
         work_dir (str or Path): Work directory of the run.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
 
     Raises:
-        FileNotFoundError: If nothing was logged there.
+        FileNotFoundError: If there is no log.
     """
     save_figure(training_curves(read_scalars(work_dir)), out_file, writer)
 
@@ -83,7 +83,7 @@ def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
     """Return the figure of :func:`draw_training_curves`.
 
     Args:
-        scalars (dict[str, dict[int, float]]): For each key its values by step.
+        scalars (dict[str, dict[int, float]]): Values of each key by step.
     """
     figure = Figure(figsize=(12, 4.5), layout='constrained')
     for axis, keys, title in zip(
@@ -92,7 +92,7 @@ def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
         ('Training loss', 'Validation AP'),
     ):
         for key, name in keys.items():
-            # MMDetection logs -1 where there is no such object.
+            # MMDetection logs -1 if there is no such object.
             points = sorted(
                 point
                 for point in scalars.get(key, {}).items()
@@ -109,11 +109,11 @@ def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
 
 
 def finish_curves(axis: Axes, title: str) -> None:
-    """Give curves over training their title, legend and grid.
+    """Add title, legend and grid to curves over training.
 
     Args:
-        axis (Axes): With the curves, or none.
-        title (str): Of the axis.
+        axis (Axes): Axis with or without curves.
+        title (str): Title of the axis.
     """
     axis.set(title=title, xlabel='iteration or epoch')
     axis.set_ylim(bottom=0)

@@ -216,7 +216,7 @@ def test_source_is_never_replaced(tmp_path):
             'holds a ResNet-34',
         ),
         (MODELS.build(PLAIN).state_dict(), PLAIN, 'config has no SGE'),
-        (dict(a=1), None, 'no dict of names and tensors'),
+        (dict(a=1), None, 'not a dict of names and tensors'),
         ({1: torch.zeros(1)}, None, 'no dict of names and tensors'),
         (None, None, '(not a|no) dict of names and tensors'),
     ],

@@ -212,10 +212,10 @@ def test_eight_bits_stay_close(backbone_file, mode, tmp_path):
                 ],
             ),
             [
-                'feature_1 in 8 bits is another: cosine 0.200, expected at '
-                'least 0.9',
-                'feature_2 in 8 bits is another: cosine nan, expected at '
-                'least 0.9',
+                'feature_1 differs too much in 8 bits: cosine 0.200, '
+                'expected at least 0.9',
+                'feature_2 differs too much in 8 bits: cosine nan, '
+                'expected at least 0.9',
             ],
         ),
         (

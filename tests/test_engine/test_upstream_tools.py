@@ -180,7 +180,7 @@ def test_gates_of_a_trained_detector_are_drawn(trained, tmp_path):
     code, output = run_script(*command, '--layers', 'layer9')
     assert code == 1
     assert (
-        'No SGE layer is named like layer9; there are backbone.layer1.0'
+        'No name of an SGE layer contains layer9; there are backbone.layer1.0'
         in output.splitlines()[-1]
     )
 

@@ -82,7 +82,9 @@ def test_chosen_layers_are_the_last_of_each_stage():
         *names[:2],
         'neck.sge.0',
     ]
-    with pytest.raises(ValueError, match=r'like layer9; there are backbone'):
+    with pytest.raises(
+        ValueError, match=r'contains layer9; there are backbone'
+    ):
         choose_layers(names, ['layer9'])
 
 

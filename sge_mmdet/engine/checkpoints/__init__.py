@@ -1,4 +1,4 @@
-"""Checkpoints of MMEngine, loaded without running any code that they hold."""
+"""Loading of MMEngine's checkpoints without running code in them."""
 
 from .loading import allow_mmengine_checkpoints, load_local_checkpoint
 

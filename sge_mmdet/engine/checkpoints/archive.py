@@ -1,9 +1,9 @@
-"""The layout of checkpoint files, checked before anything unpacks them.
+"""Checks the layout of checkpoint files before they are unpacked.
 
-Readers of zip files disagree about files that are not quite right: which end
-record counts, where the directory is, which of two equal names is meant. So
-that what is checked here is what PyTorch reads, nothing is accepted but the
-one layout in which there is nothing to disagree about.
+Readers of zip files disagree about malformed files: which end record counts,
+where the directory is, which of two equal names is meant. To make sure that
+PyTorch reads what was checked here, only the one unambiguous layout is
+accepted.
 """
 
 import os
@@ -14,14 +14,14 @@ from typing import BinaryIO, Dict, List, NamedTuple, Tuple
 from .refusal import Damaged, OtherKind
 
 ZIP = b'PK\x03\x04'
-# What torch.save began with before torch 1.6: its magic number, pickled.
+# The start of files before torch 1.6: the pickled magic number of torch.save.
 LEGACY = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 END = struct.Struct('<4s4H2LH')
 END64 = struct.Struct('<4sQ2H2L4Q')
 LOCATOR = struct.Struct('<4sLQL')
 ENTRY = struct.Struct('<4s6H3L5H2L')
 LOCAL = struct.Struct('<4s5H3L2H')
-# PyTorch's longest: a file's name and "/data/" and a number.
+# PyTorch's longest name consists of a file's name, "/data/" and a number.
 LONGEST_NAME = 400
 COMPRESSED = (
     'it is compressed or its parts overlap, and torch.save does '
@@ -36,10 +36,10 @@ class Entry(NamedTuple):
     """A part of an archive.
 
     Attributes:
-        name (bytes): As it is written there.
-        size (int): Bytes of its content.
-        offset (int): Where its header begins.
-        is_stored (bool): Whether it is written as it is.
+        name (bytes): Name of the part.
+        size (int): Size of its content, in bytes.
+        offset (int): Start of its header, in bytes.
+        is_stored (bool): Whether it is not compressed.
     """
 
     name: bytes
@@ -52,18 +52,18 @@ def is_zip(file: BinaryIO) -> bool:
     """Return whether PyTorch would read a file as an archive.
 
     Args:
-        file (BinaryIO): An open checkpoint.
+        file (BinaryIO): Open checkpoint file.
 
     Raises:
-        OtherKind: If it is of a known kind that is no checkpoint.
-        Damaged: If it is of none.
+        OtherKind: If it is a known kind of file, but not a checkpoint.
+        Damaged: If it is an unknown kind of file.
     """
     file.seek(0)
     head = file.read(512)
     file.seek(0)
     if head.startswith(ZIP):
         return True
-    # From pickle_protocol=4 on there is a frame around it.
+    # Pickles of protocol 4 and later begin with a frame.
     pickled = head[11:] if head[2:3] == pickle.FRAME else head[2:]
     if head[:1] == b'\x80' and pickled.startswith(LEGACY):
         return False
@@ -81,18 +81,18 @@ def is_zip(file: BinaryIO) -> bool:
 
 
 def read_storages(file: BinaryIO) -> Dict[str, int]:
-    """Check an archive and return what tensors it holds.
+    """Check an archive and return the sizes of its tensors.
 
     Args:
-        file (BinaryIO): An open checkpoint.
+        file (BinaryIO): Open checkpoint file.
 
     Returns:
-        dict[str, int]: Sizes in bytes by what the pickle calls them.
+        dict[str, int]: Sizes in bytes by the keys that the pickle uses.
 
     Raises:
         OtherKind: If it is a TorchScript archive, compressed, or its parts
             overlap.
-        Damaged: If it is not laid out as PyTorch does.
+        Damaged: If its layout is not that of PyTorch.
     """
     count, start, end = _find_directory(file)
     entries = _read_directory(file, count, start, end)
@@ -116,7 +116,7 @@ def read_storages(file: BinaryIO) -> Dict[str, int]:
 
 
 def _read(file: BinaryIO, form: struct.Struct, offset: int) -> Tuple:
-    """Return the numbers of a record."""
+    """Read a record and return its numbers."""
     if offset < 0:
         raise Damaged('no room for a record')
     file.seek(offset)
@@ -127,7 +127,7 @@ def _read(file: BinaryIO, form: struct.Struct, offset: int) -> Tuple:
 
 
 def _find_directory(file: BinaryIO) -> Tuple[int, int, int]:
-    """Return how many entries a directory has, its start and its end."""
+    """Return the number of entries of the directory, its start and its end."""
     stop = file.seek(0, os.SEEK_END) - END.size
     mark, *disks, here, count, size, start, comment = _read(file, END, stop)
     if mark != b'PK\5\6' or any(disks) or here != count or comment:
@@ -166,7 +166,7 @@ def _find_directory(file: BinaryIO) -> Tuple[int, int, int]:
 def _read_directory(
     file: BinaryIO, count: int, start: int, end: int
 ) -> List[Entry]:
-    """Return what a directory lists."""
+    """Return the entries of the directory."""
     file.seek(start)
     data, place, entries = file.read(end - start), 0, []
     for _ in range(count):
@@ -215,7 +215,7 @@ def _read_directory(
 
 
 def _wide(extra: bytes, *numbers: int) -> List[int]:
-    """Return numbers of an entry, those beyond 32 bits from its extra part."""
+    """Return numbers of an entry; its extra part holds those over 32 bits."""
     wide, place = [], 0
     while place + 4 <= len(extra):
         kind, length = struct.unpack_from('<2H', extra, place)
@@ -238,7 +238,7 @@ def _wide(extra: bytes, *numbers: int) -> List[int]:
 
 
 def _check_parts(file: BinaryIO, entries: List[Entry], stop: int) -> None:
-    """Raise unless parts follow each other, from the start to a directory."""
+    """Raise unless the parts are contiguous up to the directory."""
     place = 0
     for entry in sorted(entries, key=lambda entry: entry.offset):
         mark, _, _, method, _, _, _, _, _, name, extra = _read(

@@ -1,9 +1,9 @@
-"""What a config names that MMEngine should not look up, import or evaluate.
+"""Finds names in a config that MMEngine must not look up, import or evaluate.
 
-A ``type`` is looked up in registries, and else imported by its path; MMCV and
-MMDetection hand a few values to ``eval``. So names have to be registered, or
-belong to the few that these packages look up elsewhere, and values that are
-evaluated have to be of a form that runs nothing.
+MMEngine looks a ``type`` up in its registries and otherwise imports it by its
+path. MMCV and MMDetection pass a few values to ``eval``. So names must be
+registered, or belong to the few that these packages look up elsewhere, and
+evaluated values must have a form that runs no code.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterable, Iterator, Set, Tuple
 from mmengine import registry as registries
 from mmengine.registry import Registry
 
-# Packages whose parts MMEngine imports by itself, by their names in a config.
+# Packages that MMEngine imports by itself if a config names them.
 PACKAGES = (
     'mmengine',
     'mmcv',
@@ -33,11 +33,11 @@ PACKAGES = (
     'sge_mmdet',
 )
 TYPE_KEYS = ('type', 'constructor', 'collate_fn', 'runner_type')
-# Ends of keys, such as resize_type, that name a type for one of their users
-# and are plain words for others.
+# Suffixes of keys, such as resize_type, whose values are types in some places
+# and plain words in others.
 LOOSE_KEYS = ('_type', '_fn', '_layer', '_mode', 'act')
-# Names that MMCV and MMDetection look up in tables of their own: those that
-# MMDetection's configs use, and the other NMS and RoI operations of MMCV.
+# Names that MMCV and MMDetection look up in their own tables: those in
+# MMDetection's configs, and the other NMS and RoI operations of MMCV.
 FUNCTIONS = {
     'nms',
     'soft_nms',
@@ -73,7 +73,7 @@ EVALUATED = dict(
     search_op=r'[A-Za-z]\w*',
 )
 SCOPE_KEYS = ('_scope_', 'default_scope', 'scope')
-# Registries of what reads files when it is made, and of whole programs.
+# Registries of classes that read files in their constructor, or run programs.
 FILE_READERS = (
     'dataset',
     'runner',
@@ -85,7 +85,7 @@ FILE_READERS = (
     'inferencer',
     'strategy',
 )
-# Names of configs, which would be executed, and of files for pickle.
+# Keys with names of configs, which are executed, and of pickle files.
 FILE_KEYS = (
     'teacher_config',
     'tag_list_file',
@@ -97,20 +97,20 @@ PROGRAMS = ('.py', '.yml', '.yaml', '.pkl', '.pickle')
 
 
 def unknown_code(name: str, value: Any, names: 'Names') -> Iterator[str]:
-    """Say what an assignment names that MMEngine should not look up.
+    """Describe names in an assignment that MMEngine must not look up.
 
     Args:
-        name (str): What is assigned to.
-        value (Any): The data.
-        names (Names): What is registered.
+        name (str): Name of the variable.
+        value (Any): Assigned data.
+        names (Names): Registered names.
     """
     if name == 'custom_imports':
         yield from _unknown_imports(value)
         return
     data = value.get('dataset') if isinstance(value, dict) else None
     if name.endswith('dataloader') and isinstance(data, dict):
-        # MMDetection opens no file of the data set that it takes the names of
-        # classes from; but it would, of data sets within that one.
+        # MMDetection reads only class names from this data set and does not
+        # open its files, but it would open those of nested data sets.
         if not {'dataset', 'datasets'}.isdisjoint(data):
             yield 'a data set within a data set'
         if not names.has(str(data.get('type'))):
@@ -130,7 +130,7 @@ def unknown_code(name: str, value: Any, names: 'Names') -> Iterator[str]:
 
 
 def _unknown_imports(value: Any) -> Iterator[str]:
-    """Say which modules are neither imported nor of a known package."""
+    """Describe modules that are neither imported nor in a known package."""
     modules = value.get('imports') if isinstance(value, dict) else value
     for module in modules if isinstance(modules, list) else [modules]:
         if not isinstance(module, str) or not (
@@ -142,9 +142,9 @@ def _unknown_imports(value: Any) -> Iterator[str]:
 def _unknown_names(
     key: Any, value: Any, names: 'Names', but: Tuple[str, ...]
 ) -> Iterator[str]:
-    """Say what data names that MMEngine should not look up."""
+    """Describe names in data that MMEngine must not look up."""
     if isinstance(value, dict):
-        # Code that Hugging Face's models come with.
+        # Models of Hugging Face can contain code.
         if value.get('trust_remote_code'):
             yield 'it trusts code of others'
         for name, item in value.items():
@@ -161,7 +161,7 @@ def _unknown_names(
 def _unknown_text(
     key: Any, value: str, names: 'Names', but: Tuple[str, ...]
 ) -> Iterator[str]:
-    """Say what text names that MMEngine should not look up."""
+    """Describe a name in text that MMEngine must not look up."""
     if key in TYPE_KEYS:
         if not names.has(value, but):
             yield f'{key} {value} is not registered'
@@ -194,19 +194,19 @@ class Names:
         self.scopes = {'mmdet', *_scopes(None, [*values])}
 
     def has(self, name: str, but: Tuple[str, ...] = ()) -> bool:
-        """Return whether MMEngine finds a name, if at all, there alone.
+        """Return whether MMEngine can find a name only in its registries.
 
         Args:
-            name (str): As ``type`` in a config.
-            but (tuple[str]): Registries whose content may not be named by its
-                path, by which it is found where it does not belong.
+            name (str): Value of ``type`` in a config.
+            but (tuple[str]): Registries whose classes must not be named by
+                their path, because a path is found in any context.
         """
         scope, dot, _ = name.partition('.')
         if not dot:
             return name in FUNCTIONS or any(
                 name in self.of(own) for own in self.scopes
             )
-        # MMCV evaluates the name of a function, and MMEngine imports any.
+        # MMCV evaluates names of functions, and MMEngine imports any path.
         if not _is_path(name):
             return False
         if scope in PACKAGES:
@@ -217,8 +217,7 @@ class Names:
                     return True
         if name in self.of(scope if scope in PACKAGES else ''):
             return True
-        # A path, as configs in pure Python leave it: of a class that is also
-        # registered.
+        # Configs in pure Python contain paths of registered classes.
         module, _, last = name.rpartition('.')
         made = getattr(sys.modules.get(module), '__dict__', {}).get(last)
         kind = self.kinds.get(id(made))
@@ -234,7 +233,7 @@ class Names:
         return self.modules[scope]
 
     def of(self, scope: str) -> Set[str]:
-        """Return names in the registries, with and without their scope."""
+        """Return the names in the registries, with and without their scope."""
         if scope not in self.known:
             self.known[scope] = set()
             with contextlib.suppress(ImportError):
@@ -247,7 +246,7 @@ class Names:
 
 
 def _scopes(key: Any, value: Any) -> Set[str]:
-    """Return the packages that are named as a scope."""
+    """Return the packages that the config names as a scope."""
     if isinstance(value, dict):
         return set().union(*(_scopes(*item) for item in value.items()))
     if isinstance(value, list):
@@ -256,14 +255,14 @@ def _scopes(key: Any, value: Any) -> Set[str]:
 
 
 def _is_path(name: str) -> bool:
-    """Return whether a name is of words with dots between them."""
+    """Return whether a name consists of identifiers separated by dots."""
     return all(part.isidentifier() for part in name.split('.'))
 
 
 def _is_module(name: str) -> bool:
-    """Return whether a name could be imported.
+    """Return whether a name without dots could be imported.
 
-    It has no dots: to look for what is in a package, Python imports that.
+    Python would import a package to find the modules in it.
     """
     try:
         return importlib.util.find_spec(name) is not None
@@ -282,7 +281,7 @@ def _registries(imported: str) -> Iterator[Registry]:
         registry = waiting.pop()
         waiting += registry.children.values()
         if registry.scope == imported:
-            # Where it fails, be it in the midst, MMEngine fails later as well.
+            # If this import fails, it fails again later in MMEngine.
             with contextlib.suppress(Exception):
                 registry.import_from_location()
         yield registry

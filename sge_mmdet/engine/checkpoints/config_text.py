@@ -1,14 +1,14 @@
-"""Config text inside a checkpoint, read as data.
+"""Reads the config text in a checkpoint as data.
 
-MMEngine writes its config into each checkpoint, as text, and executes that
-text when a training is resumed (``Runner.resume``) or a detector is built of
-a checkpoint alone (``DetInferencer``). What it writes is assignments of
-literals, ``dict(...)``, lists and tuples; :func:`check_text` refuses all else.
+MMEngine writes its config into each checkpoint, as text. It executes that text
+when a run is resumed (``Runner.resume``) or a detector is built from only a
+checkpoint (``DetInferencer``). The text consists of assignments of literals,
+``dict(...)``, lists and tuples; :func:`check_text` refuses anything else.
 
 Even as data, a config names code: modules to import, and classes, which
-MMEngine looks up by any path, registered or not; MMCV and MMDetection even
-evaluate a few values. :func:`harmless_text` leaves out the assignments that
-name code which MMEngine would not know by itself; see ``config_names.py``.
+MMEngine looks up by any path, registered or not. MMCV and MMDetection even
+evaluate a few values. :func:`harmless_text` removes the assignments that name
+code which is not registered; see ``config_names.py``.
 """
 
 import ast
@@ -21,26 +21,26 @@ from .config_names import Names, unknown_code
 from .refusal import Refused
 
 LONGEST = 500_000
-# Python's parser takes half a kilobyte for a word or sign, in the worst case.
-# MMDetection's longest config, of grounding DINO, has 18,310.
+# Python's parser needs up to half a kilobyte for a word or sign. MMDetection's
+# longest config, that of Grounding DINO, has 18,310 of them.
 MOST_WORDS = 60_000
 WORD = re.compile(r'\w+|[^\w\s]')
-# As MMEngine writes float('inf') and float('nan').
+# The form in which MMEngine writes float('inf') and float('nan').
 NUMBERS = dict(inf=math.inf, nan=math.nan)
 
 
 def harmless_text(text: str) -> Tuple[str, List[str]]:
-    """Return config text that runs nothing when MMEngine reads or builds it.
+    """Return config text that MMEngine can execute and build safely.
 
     Args:
-        text (str): What a checkpoint holds.
+        text (str): Config text in a checkpoint.
 
     Returns:
-        tuple[str, list[str]]: The text without the assignments that name code
-        which is not registered, and what they are, in words.
+        tuple[str, list[str]]: Text without the assignments that name code
+        which is not registered, and descriptions of these assignments.
 
     Raises:
-        Refused: If it is more than data.
+        Refused: If the text is more than data.
     """
     lines, left_out, found = text.split('\n'), [], list(check_text(text))
     names = Names({_name(node): value} for node, value in found)
@@ -60,17 +60,17 @@ def check_text(text: str) -> Iterator[Tuple[ast.Assign, Any]]:
     """Yield the assignments of config text, with their values.
 
     Args:
-        text (str): The text.
+        text (str): Config text.
 
     Raises:
-        Refused: If it is anything but assignments of data.
+        Refused: If the text is anything but assignments of data.
     """
     if len(text) > LONGEST:
         raise Refused(f'its config is of {len(text)} letters')
     if sum(1 for _ in WORD.finditer(text)) > MOST_WORDS:
         raise Refused(f'its config is of more than {MOST_WORDS} words')
-    # MMEngine replaces what stands in double braces, quotes included, before
-    # it executes the rest.
+    # MMEngine substitutes double braces, even inside quotes, before it
+    # executes the text.
     for mark in '{{', '\r', '\f', '\0':
         if mark in text:
             line = text[: text.index(mark)].count('\n') + 1
@@ -107,8 +107,8 @@ def _last_line(node: ast.stmt) -> int:
 
 
 def _value(node: ast.expr) -> Any:
-    """Return the data that an expression is."""
-    # No bytes: what is evaluated may be bytes as well as text.
+    """Return the data that an expression stands for."""
+    # Bytes are refused, because MMEngine could evaluate them like text.
     if isinstance(node, ast.Constant) and (
         node.value is None or type(node.value) in (str, int, float, bool)
     ):

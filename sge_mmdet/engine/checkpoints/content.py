@@ -1,7 +1,7 @@
-"""What a checkpoint says to MMEngine, besides its weights.
+"""Checks the contents of a checkpoint that MMEngine acts on.
 
-MMEngine executes and obeys parts of a checkpoint: it evaluates config text and
-removes the file that is named as the best checkpoint so far.
+MMEngine executes the config text in a checkpoint, and it removes the file that
+the checkpoint names as the best one so far.
 """
 
 import os.path as osp
@@ -18,16 +18,16 @@ BEST_NAME = re.compile(r'best_[\w.+-]+\.pth')
 
 
 def check_content(filename: str, checkpoint: Any) -> None:
-    """Raise unless there are weights, and defuse what MMEngine would obey.
+    """Raise unless there are weights, and remove unsafe contents.
 
     Args:
-        filename (str): Of the checkpoint.
-        checkpoint (Any): What was read; its config text and names of files
-            may be changed.
+        filename (str): Path of the checkpoint.
+        checkpoint (Any): Contents of the checkpoint; its config text and names
+            of files may be changed.
 
     Raises:
-        CheckpointError: If MMEngine would not find weights by their names.
-        Refused: If config text in it is more than data.
+        CheckpointError: If it has no dict of named weights.
+        Refused: If its config text is more than data.
     """
     _check_weights(filename, checkpoint)
     left_out: Dict[str, None] = {}
@@ -35,8 +35,8 @@ def check_content(filename: str, checkpoint: Any) -> None:
         try:
             holder[key], left = harmless_text(holder[key])
         except Refused as error:
-            # MMEngine executes it only to resume, for which it needs a
-            # message hub; MMCV's checkpoints hold the text of files there.
+            # MMEngine executes it only when resuming, which needs a message
+            # hub. MMCV's checkpoints store the text of a file here.
             if key != 'config' or 'message_hub' in checkpoint:
                 raise
             del holder[key]
@@ -76,7 +76,7 @@ def _check_weights(filename: str, checkpoint: Any) -> None:
 
 
 def _inner(checkpoint: Any, *keys: str) -> dict:
-    """Return a dictionary in a checkpoint; one of its own if there is none."""
+    """Return a nested dict of a checkpoint, or a new one if there is none."""
     for key in keys:
         checkpoint = checkpoint.get(key)
         if not isinstance(checkpoint, dict):
@@ -85,7 +85,7 @@ def _inner(checkpoint: Any, *keys: str) -> dict:
 
 
 def _texts(checkpoint: dict) -> 'list[tuple[dict, str]]':
-    """Return where MMEngine looks for config text, and finds some."""
+    """Return the dicts and keys where MMEngine finds config text."""
     places = [
         (_inner(checkpoint, 'meta'), 'config'),
         (_inner(checkpoint, 'meta'), 'cfg'),
@@ -99,10 +99,10 @@ def _texts(checkpoint: dict) -> 'list[tuple[dict, str]]':
 
 
 def _forget_files_of_others(filename: str, checkpoint: dict) -> None:
-    """Keep MMEngine from removing what a checkpoint names.
+    """Keep MMEngine from removing files that a checkpoint names.
 
-    When there is a better one, MMEngine removes the best checkpoint so far,
-    or the folder, that the checkpoint it resumed from names.
+    When a better checkpoint is saved, MMEngine removes the file or folder that
+    the resumed checkpoint names as the best one so far.
     """
     info = _inner(checkpoint, 'message_hub', 'runtime_info')
     folder = osp.dirname(osp.abspath(filename))

@@ -1,10 +1,10 @@
-"""MMEngine's checkpoints, loaded without running anything of them.
+"""Loads MMEngine's checkpoints without running code in them.
 
-MMEngine's own loaders call ``torch.load``, which up to torch 2.5 runs what a
-file contains, and from 2.6 on refuses the logs in MMEngine's checkpoints.
-:func:`load_local_checkpoint` takes their place. It checks how the file is laid
-out, reads it with an unpickler of its own, and defuses what MMEngine would
-execute later.
+MMEngine's own loaders call ``torch.load``. Up to torch 2.5 it runs code in the
+file, and from 2.6 on it refuses the logs in MMEngine's checkpoints.
+:func:`load_local_checkpoint` replaces them. It checks the layout of the file,
+reads it with its own unpickler, and removes code that MMEngine would execute
+later.
 """
 
 import difflib
@@ -28,7 +28,7 @@ from .plain_data import check_plain
 from .refusal import CheckpointError, OtherKind, Refused
 from .unpickler import pickle_module_for
 
-# MMEngine's own tables of what its nicknames stand for.
+# MMEngine's functions that return the URLs of its nicknames.
 NICKNAMES = {
     'torchvision': 'get_torchvision_models',
     'modelzoo': 'get_torchvision_models',
@@ -46,8 +46,8 @@ SAVE_WEIGHTS = (
 def allow_mmengine_checkpoints() -> None:
     """Let MMEngine load checkpoints as :func:`load_local_checkpoint` does.
 
-    Its loaders of files, URLs, nicknames and Ceph servers are replaced;
-    :func:`torch.load` itself, and what it allows, stay as they are.
+    Its loaders for files, URLs, nicknames and Ceph servers are replaced.
+    :func:`torch.load` and its list of allowed functions do not change.
     """
     CheckpointLoader.register_scheme(
         prefixes='', loader=load_local_checkpoint, force=True
@@ -72,22 +72,23 @@ def allow_mmengine_checkpoints() -> None:
 def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
     """Download a checkpoint, once, and load it as a local file.
 
-    It takes the place of MMEngine's loader of URLs, which lets a checkpoint
-    run code. The file goes where PyTorch keeps its downloads.
+    It replaces MMEngine's loader for URLs, which lets a checkpoint run code.
+    The file is stored in the folder of PyTorch's downloads.
 
     Args:
-        url (str): Address of the file.
-        map_location (optional): As in :func:`torch.load`. Default: None.
+        url (str): URL of the file.
+        map_location (optional): Device, as in :func:`torch.load`. Default:
+            None.
 
     Returns:
         dict: The checkpoint.
 
     Raises:
-        RuntimeError: As :func:`load_local_checkpoint`.
+        RuntimeError: In the same cases as :func:`load_local_checkpoint`.
     """
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     filename = osp.join(folder, osp.basename(urlparse(url).path))
-    # The other processes wait, and find the file if they share the disk.
+    # The other processes wait and find the file if they share the disk.
     for turn in (get_rank() == 0, get_rank() != 0):
         if turn and not osp.isfile(filename):
             os.makedirs(folder, exist_ok=True)
@@ -97,20 +98,21 @@ def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
 
 
 def load_from_ceph(name: str, map_location: Optional[Any] = None) -> dict:
-    """Load a checkpoint that lies on a Ceph server, such as s3://a/b.pth.
+    """Load a checkpoint from a Ceph server, such as s3://a/b.pth.
 
-    It takes the place of MMEngine's loader, which hands on config text that
-    MMEngine executes.
+    It replaces MMEngine's loader, which keeps config text that MMEngine
+    executes.
 
     Args:
-        name (str): Address of the file.
-        map_location (optional): As in :func:`torch.load`. Default: None.
+        name (str): URL of the file.
+        map_location (optional): Device, as in :func:`torch.load`. Default:
+            None.
 
     Returns:
         dict: The checkpoint.
 
     Raises:
-        RuntimeError: As :func:`load_local_checkpoint`.
+        RuntimeError: In the same cases as :func:`load_local_checkpoint`.
     """
     backend = get_file_backend(name, backend_args=dict(backend='petrel'))
     with tempfile.TemporaryDirectory() as folder:
@@ -120,20 +122,21 @@ def load_from_ceph(name: str, map_location: Optional[Any] = None) -> dict:
 
 
 def load_from_nickname(name: str, map_location: Optional[Any] = None) -> dict:
-    """Load what MMEngine knows by a nickname, such as torchvision://resnet50.
+    """Load a checkpoint by its nickname, such as torchvision://resnet50.
 
-    It takes the place of MMEngine's loaders, which let a checkpoint run code.
+    It replaces MMEngine's loaders, which let a checkpoint run code.
 
     Args:
-        name (str): Scheme, one of :data:`NICKNAMES`, and name.
-        map_location (optional): As in :func:`torch.load`. Default: None.
+        name (str): Nickname with its scheme, one of :data:`NICKNAMES`.
+        map_location (optional): Device, as in :func:`torch.load`. Default:
+            None.
 
     Returns:
         dict: The checkpoint.
 
     Raises:
-        RuntimeError: As :func:`load_local_checkpoint`.
-        ValueError: If nothing is known by that name.
+        RuntimeError: In the same cases as :func:`load_local_checkpoint`.
+        ValueError: If the nickname is unknown.
     """
     scheme, _, model = name.partition('://')
     if scheme in ('open-mmlab', 'openmmlab'):
@@ -160,22 +163,23 @@ def load_from_nickname(name: str, map_location: Optional[Any] = None) -> dict:
 def load_local_checkpoint(
     filename: str, map_location: Optional[Any] = None
 ) -> dict:
-    """Load a checkpoint file without running anything that it contains.
+    """Load a checkpoint file without running code in it.
 
-    It takes the place of MMEngine's loader of local files.
+    It replaces MMEngine's loader for local files.
 
     Args:
         filename (str): Path of the file.
-        map_location (optional): As in :func:`torch.load`. Default: None.
+        map_location (optional): Device, as in :func:`torch.load`. Default:
+            None.
 
     Returns:
-        dict: The checkpoint. Of its config text, what names code of others is
-        left out.
+        dict: The checkpoint, without assignments in its config text that name
+        code which is not registered.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged or compressed, holds more than
-            tensors, plain containers and what MMEngine writes, or no weights.
+        FileNotFoundError: If the file does not exist.
+        RuntimeError: If the file is damaged or compressed, has no weights, or
+            contains more than tensors, plain containers and MMEngine's logs.
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
@@ -206,12 +210,12 @@ def load_local_checkpoint(
 
 
 def _read(file: BinaryIO, size: int, map_location: Any) -> Any:
-    """Return what a file holds."""
+    """Return the contents of a file."""
     try:
         storages = read_storages(file) if is_zip(file) else None
         file.seek(0)
-        # In memory, a file of the older format cannot be a tar archive, nor
-        # make PyTorch ask for more than it has.
+        # Reading the older format from memory keeps PyTorch from treating it
+        # as a tar archive and from allocating more than its size.
         source = io.BytesIO(file.read()) if storages is None else file
         checkpoint = torch.load(
             source,
@@ -224,7 +228,7 @@ def _read(file: BinaryIO, size: int, map_location: Any) -> Any:
     except (Refused, MemoryError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
-        # torch.load answers a damaged file with any of half a dozen types.
+        # torch.load raises many types of error for damaged files.
         raise CheckpointError(
             f'Cannot read {file.name} ({size} bytes): it is truncated, '
             'damaged or no checkpoint. Copy or download it again'

@@ -1,9 +1,8 @@
-"""Numbers and arrays of numpy read from a pickle, and nothing else of it.
+"""Stand-ins for numpy in pickles, which build only numbers and arrays of them.
 
 Numpy's own unpickling trusts the file: a call of ``ndarray`` or a forged state
-of a ``dtype`` turns bytes into object pointers. These stand-ins take the same
-calls and build arrays and scalars of plain numbers only. Anything else is
-refused.
+of a ``dtype`` turns bytes into object pointers. These stand-ins accept the
+same calls and refuse anything but plain numbers.
 """
 
 import re
@@ -13,12 +12,12 @@ import numpy as np
 
 from .refusal import Refused
 
-# Boolean, integer, unsigned and floating point.
+# Codes of boolean, integer, unsigned and floating-point types.
 NUMBER_CODE = re.compile(r'[<>|=]?[biuf]\d{1,2}')
 
 
 class PickledDtype:
-    """What ``numpy.dtype(code, align, copy)`` in a pickle stands for."""
+    """Stand-in for ``numpy.dtype(code, align, copy)``."""
 
     def __init__(
         self, code: str, align: Any = False, copy: Any = False
@@ -28,7 +27,7 @@ class PickledDtype:
         self.value = np.dtype(code)
 
     def __setstate__(self, state: Tuple) -> None:
-        """Take the byte order, the one part of the state of a number."""
+        """Set the byte order; the rest of the state does not matter."""
         order = state[1]
         if not isinstance(order, str) or order not in ('<', '>', '|', '='):
             raise Refused('it contains numbers of no byte order')
@@ -36,14 +35,14 @@ class PickledDtype:
 
 
 class PickledArray(np.ndarray):
-    """An array that a pickle may fill with numbers; saved as a plain one."""
+    """Array that a pickle fills only with numbers; pickled as ``ndarray``."""
 
     def __new__(cls, *args: Any) -> 'PickledArray':
-        """Refuse: numpy's pickles reach arrays through ``_reconstruct``."""
+        """Refuse calls; numpy's pickles create arrays by ``_reconstruct``."""
         raise Refused('it contains numpy.ndarray as a function')
 
     def __setstate__(self, state: Tuple) -> None:
-        """Take shape, type and bytes; numpy checks that they fit."""
+        """Set shape, type and bytes; numpy checks that they match."""
         version, shape, dtype, is_fortran, data = state
         if not (isinstance(dtype, PickledDtype) and isinstance(data, bytes)):
             raise Refused('it contains an array of more than numbers')
@@ -55,12 +54,12 @@ class PickledArray(np.ndarray):
 
 
 def new_array(cls: type, shape: Any, code: Any) -> PickledArray:
-    """Stand in for ``_reconstruct``: an empty array, to be filled."""
+    """Stand in for ``_reconstruct``; return an empty array to be filled."""
     return np.ndarray.__new__(PickledArray, (0,), 'b')
 
 
 def new_scalar(dtype: PickledDtype, data: bytes) -> np.generic:
-    """Stand in for ``scalar``: the number that the bytes are."""
+    """Stand in for ``scalar``; return the number in the bytes."""
     if not (
         isinstance(dtype, PickledDtype)
         and isinstance(data, bytes)
@@ -70,7 +69,7 @@ def new_scalar(dtype: PickledDtype, data: bytes) -> np.generic:
     return np.frombuffer(data, dtype.value)[0]
 
 
-# By the names that pickles call them; numpy 2 renamed one module.
+# Stand-ins by their names in pickles; numpy 2 renamed one module.
 CLASSES = {'numpy.ndarray': PickledArray}
 FUNCTIONS: Dict[str, Callable[..., Any]] = {'numpy.dtype': PickledDtype}
 for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):

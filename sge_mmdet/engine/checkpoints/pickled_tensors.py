@@ -1,8 +1,8 @@
-"""Tensors read from a checkpoint, no larger than the numbers behind them.
+"""Stand-ins for PyTorch in pickles, which check the sizes of tensors.
 
-PyTorch's own functions trust sizes: they make a storage larger, or read
-beyond its end. These take the same calls, check them, and build plain tensors
-and parameters alone.
+PyTorch's own functions trust sizes: they enlarge a storage or read beyond its
+end. These stand-ins check the same calls and build only plain tensors and
+parameters.
 """
 
 from collections import OrderedDict
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from .refusal import Refused
 
-# PyTorch's limit.
+# PyTorch's limit of dimensions.
 MOST_DIMENSIONS = 64
 
 
 def _check_view(numbers: int, offset: Any, size: Any, stride: Any) -> None:
-    """Raise unless a tensor lies within so many numbers."""
+    """Raise unless a tensor lies within a storage of ``numbers`` elements."""
     for values in size, stride:
         if not isinstance(values, tuple) or len(values) > MOST_DIMENSIONS:
             raise Refused('it has a tensor whose size is no tuple of numbers')
@@ -35,7 +35,7 @@ def _check_view(numbers: int, offset: Any, size: Any, stride: Any) -> None:
 def rebuild_tensor(
     storage: Any, offset: int, size: Tuple[int, ...], stride: Tuple[int, ...]
 ) -> Tensor:
-    """Stand in for PyTorch's function of the same name, as do the others."""
+    """Stand in for PyTorch's function of the same name."""
     return rebuild_tensor_v2(storage, offset, size, stride, False)
 
 
@@ -48,7 +48,7 @@ def rebuild_tensor_v2(
     hooks: Any = None,
     metadata: Any = None,
 ) -> Tensor:
-    """Return a tensor; hooks, which PyTorch has long ceased to write, go."""
+    """Return a tensor without hooks, which PyTorch no longer writes."""
     _check_storage(storage)
     return rebuild_tensor_v3(
         storage,
@@ -72,7 +72,7 @@ def rebuild_tensor_v3(
     dtype: torch.dtype,
     metadata: Any = None,
 ) -> Tensor:
-    """Return a tensor of a type that has no storage of its own."""
+    """Return a tensor of a type without its own storage class."""
     _check_storage(storage)
     if not isinstance(dtype, torch.dtype) or metadata:
         raise Refused('it has a tensor of a kind that is not read')
@@ -97,7 +97,7 @@ def _check_storage(storage: Any) -> None:
 def rebuild_parameter(
     data: Any, requires_grad: Any, hooks: Any = None, state: Any = None
 ) -> nn.Parameter:
-    """Return a parameter, without attributes that somebody gave it."""
+    """Return a parameter without additional attributes."""
     if not isinstance(data, Tensor):
         raise Refused('it has a parameter without numbers')
     return nn.Parameter(data.detach(), requires_grad is True)
@@ -106,7 +106,7 @@ def rebuild_parameter(
 def rebuild_from_type(
     function: Callable, cls: Any, args: Any, state: Any
 ) -> Tensor:
-    """Return a tensor without attributes that somebody gave it."""
+    """Return a tensor without additional attributes."""
     if (
         not any(function is known for known in TENSORS.values())
         or (not (cls is Tensor or cls is nn.Parameter))
@@ -133,7 +133,7 @@ def new_device(kind: Any, index: Optional[Any] = None) -> torch.device:
 
 
 def new_ordered_dict(pairs: Any = ()) -> OrderedDict:
-    """Stand in for ``OrderedDict``, which pickles fill after its call."""
+    """Stand in for ``OrderedDict``; pickles fill it later."""
     if len(pairs):
         raise Refused('it has a dictionary of the format of Python 2')
     return OrderedDict()

@@ -1,8 +1,8 @@
-"""Whether what was read from a file is plain, and small however it is used.
+"""Checks that data from a file is plain and quick to traverse.
 
-A list that holds one list twice, which holds one twice, and so on, is small
-in memory and endless for whoever walks through it or prints it. And names of
-functions may not stand among the data.
+A list that contains another list twice, which again contains one twice, and so
+on, is small in memory, but takes forever to traverse or print. The data must
+also not contain functions.
 """
 
 from collections import Counter, OrderedDict
@@ -16,7 +16,7 @@ from .refusal import Refused
 from .unpickler import METHODS
 
 DEEPEST = 100
-# Steps that anybody may take through a file that is as good as empty.
+# Number of steps that any file may take, in addition to its size.
 BASE = 1_000_000
 CONTAINERS = dict, OrderedDict, Counter, list, tuple, set
 PLAIN = (
@@ -41,15 +41,15 @@ FUNCTIONS = [
 
 
 def check_plain(root: Any, size: int) -> None:
-    """Raise unless data is plain and takes few steps to walk through.
+    """Raise unless data is plain and takes few steps to traverse.
 
     Args:
-        root (Any): The data.
-        size (int): Of the file that it is from, in bytes.
+        root (Any): Data from a file.
+        size (int): Size of the file, in bytes.
 
     Raises:
-        Refused: If it holds objects of other types, is nested too deep, or
-            holds itself, or the same containers too often.
+        Refused: If it contains objects of other types or itself, is nested too
+            deep, or repeats the same containers too often.
     """
     steps: Dict[int, int] = {}
     path = [_Walk(root)]
@@ -75,7 +75,7 @@ def check_plain(root: Any, size: int) -> None:
 
 
 class _Walk:
-    """A container that is being walked through."""
+    """State of the traversal of one container."""
 
     def __init__(self, holder: Any) -> None:
         self.holder = holder
@@ -94,7 +94,7 @@ class _Walk:
 
 
 def _parts(holder: Any) -> Iterable[Any]:
-    """Return what a container holds; the keys of dictionaries are text."""
+    """Return the items of a container; keys of dicts need no check."""
     if type(holder) not in CONTAINERS:
         return [holder]
     if not isinstance(holder, dict):
@@ -104,7 +104,7 @@ def _parts(holder: Any) -> Iterable[Any]:
 
 
 def _leaf_steps(part: Any) -> int:
-    """Return the steps that a part takes which holds no others."""
+    """Return the number of steps of a part that is not a container."""
     if isinstance(part, (str, bytes, bytearray)):
         return 1 + len(part) // 64
     if isinstance(part, np.ndarray):

@@ -1,36 +1,36 @@
-"""What stops the reading of a file from elsewhere."""
+"""Errors and memory budget for reading untrusted files."""
 
 import pickle
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be used; the message names the file."""
+    """Raised if a checkpoint cannot be used; the message names the file."""
 
 
 class Refused(pickle.UnpicklingError):
-    """Something in a file is not read; the message says what, in brief."""
+    """Raised for contents that are not allowed; the message describes them."""
 
 
 class OtherKind(Refused):
-    """A file is of a kind that is no checkpoint; the message says which."""
+    """Raised for a file of another kind; the message says which."""
 
 
 class Damaged(Exception):
-    """A file is not as any program writes it."""
+    """Raised for a file that no program writes in this form."""
 
 
 class Budget:
-    """Memory that what is read from a file may take.
+    """Memory budget for reading a file.
 
-    A file of a few bytes can ask for gigabytes. What is about to be built is
-    paid for first, by estimates on the high side.
+    A file of a few bytes can request gigabytes. Before an object is built, an
+    upper estimate of its size is subtracted from the budget.
 
     Args:
-        size (int): Size of the file in bytes.
+        size (int): Size of the file, in bytes.
     """
 
-    # Reading itself holds a file two or three times; together they stay below
-    # ten times the size of the file and 100 MB.
+    # Reading needs two or three copies of the file. All together the memory
+    # stays below ten times the size of the file plus 100 MB.
     FACTOR = 6
     BASE = 80_000_000
 
@@ -38,13 +38,13 @@ class Budget:
         self.left = self.FACTOR * size + self.BASE
 
     def spend(self, number: int) -> None:
-        """Pay for memory.
+        """Subtract memory from the budget.
 
         Args:
-            number (int): Bytes.
+            number (int): Size of the memory, in bytes.
 
         Raises:
-            Refused: If more is asked for than the file may take.
+            Refused: If the budget is exhausted.
         """
         self.left -= number
         if self.left < 0:

@@ -1,10 +1,10 @@
-"""An unpickler that builds what checkpoints of MMEngine hold, nothing else.
+"""An unpickler that builds only the contents of MMEngine's checkpoints.
 
-It is the one in Python, as PyTorch's with ``weights_only`` is, with a closed
-list of names: what PyTorch's list of allowed functions, which belongs to the
-whole process, holds does not matter here, and is not changed. Everything that
-is built is paid for from a budget, and keys of dictionaries are text and
-numbers, since the hash of others can take for ever.
+Like PyTorch's unpickler for ``weights_only``, it is based on the unpickler in
+Python. It has a closed list of names; PyTorch's list of allowed functions,
+which is shared by the process, is neither used nor changed. A budget limits
+the memory of built objects. Keys of dicts are text or numbers, because the
+hash of other objects can take forever.
 """
 
 import codecs
@@ -27,12 +27,12 @@ METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
-# Whoever chooses numbers can make a dictionary slow; text he cannot. Of larger
-# ones, which count nothing, as many as he likes have the same hash.
+# Hashes of numbers can be made to collide, which makes a dict slow; those of
+# text cannot. Any number of larger integers can have the same hash.
 MOST_NUMBER_KEYS = 50_000
 LARGEST_KEY = 2**53
 NEWEST_PROTOCOL = 4
-# What opcodes take at most, in bytes; others are refused.
+# Upper bounds of the memory of opcodes, in bytes; other opcodes are refused.
 PRICES = {
     pickle.PROTO: 0,
     pickle.STOP: 0,
@@ -68,7 +68,7 @@ PRICES = {
     pickle.NEWOBJ: 500,
     pickle.BUILD: 500,
     pickle.BINPERSID: 500,
-    # Those of protocols 3 and 4.
+    # Opcodes of protocols 3 and 4.
     pickle.FRAME: 100,
     pickle.MEMOIZE: 150,
     pickle.STACK_GLOBAL: 100,
@@ -80,7 +80,7 @@ PRICES = {
 
 
 def get_pickled_method(cls: Any, name: Any) -> Callable:
-    """Stand in for ``getattr``: with a free one any function is in reach."""
+    """Stand in for ``getattr``, which could return any function."""
     if not any(
         cls is owner and name in names
         for owner, names in METHODS.items()
@@ -95,19 +95,19 @@ def get_pickled_method(cls: Any, name: Any) -> Callable:
 
 
 def encode(text: Any, encoding: Any) -> bytes:
-    """Stand in for ``codecs.encode``: bytes, which are written as text."""
+    """Stand in for ``codecs.encode``; return bytes pickled as text."""
     if not isinstance(text, str) or encoding not in ('latin1', 'latin-1'):
         raise Refused('it contains bytes that are written in another way')
     return codecs.encode(text, 'latin1')
 
 
 def new_bytes() -> bytes:
-    """Stand in for ``bytes()``, the data of an empty array."""
+    """Stand in for ``bytes()``, used for the data of an empty array."""
     return b''
 
 
 def new_bytearray(*args: Any) -> bytearray:
-    """Stand in for ``bytearray``, of which a number would set the size."""
+    """Stand in for ``bytearray``; refuse numbers, which would set its size."""
     if args and isinstance(args[0], str):
         return bytearray(encode(*args))
     if args and not isinstance(args[0], bytes):
@@ -123,9 +123,9 @@ def new_complex(real: Any, imaginary: Any) -> complex:
 
 
 def new_set(items: Any = ()) -> set:
-    """Stand in for ``set``, of which pickles give a list.
+    """Stand in for ``set``; pickles pass a list.
 
-    A tensor, too, can be iterated, and of a few bytes without end.
+    Other iterables are refused: a tensor of a few bytes can be endless.
     """
     if not isinstance(items, (list, tuple)):
         raise Refused('it contains a set that is not of a list')
@@ -133,13 +133,13 @@ def new_set(items: Any = ()) -> set:
 
 
 def new_counter(items: Any = None) -> Counter:
-    """Stand in for ``Counter``, of which pickles give a dictionary."""
+    """Stand in for ``Counter``; pickles pass a dict."""
     if items is not None and type(items) is not dict:
         raise Refused('it contains a Counter that is not of a dictionary')
     return Counter(items)
 
 
-# What may be called, by the names that pickles use.
+# Functions that may be called, by their names in pickles.
 FUNCTIONS = {
     'builtins.getattr': get_pickled_method,
     'builtins.bytes': new_bytes,
@@ -152,14 +152,14 @@ FUNCTIONS = {
     **pickled_tensors.FUNCTIONS,
 }
 CALLABLE = {id(function) for function in FUNCTIONS.values()}
-# What may only be named.
+# Objects that may be named but not called.
 CLASSES = {
     **pickled_numpy.CLASSES,
     'torch.Tensor': torch.Tensor,
     'torch.nn.parameter.Parameter': torch.nn.Parameter,
     'torch.storage.UntypedStorage': torch.UntypedStorage,
     **{f'{cls.__module__}.{cls.__name__}': cls for cls in METHODS},
-    # As protocol 4 writes what older ones write as a call of ``getattr``.
+    # Protocol 4 names these methods; older protocols call ``getattr``.
     **{
         f'{cls.__module__}.{cls.__name__}.{name}': getattr(cls, name)
         for cls, names in METHODS.items()
@@ -171,16 +171,16 @@ CLASSES = {
 def pickle_module_for(
     size: int, storages: Optional[Dict[str, int]]
 ) -> SimpleNamespace:
-    """Return what :func:`torch.load` takes as ``pickle_module`` for a file.
+    """Return the ``pickle_module`` with which :func:`torch.load` reads a file.
 
     Args:
-        size (int): Of the file, in bytes.
+        size (int): Size of the file, in bytes.
         storages (dict[str, int], optional): Sizes of the tensors in an
-            archive by name; None for a file in PyTorch's older format.
+            archive by name, in bytes; None for PyTorch's older format.
     """
 
     class Unpickler(CheckpointUnpickler):
-        """For one file."""
+        """Unpickler of one file."""
 
         allowance = SimpleNamespace(
             budget=Budget(size),
@@ -197,17 +197,17 @@ def pickle_module_for(
     )
 
 
-# Typeshed leaves its methods out.
+# Typeshed does not declare its methods.
 PythonUnpickler: Any = pickle._Unpickler
 
 
 class CheckpointUnpickler(PythonUnpickler):
-    """See the text of this module; made by :func:`pickle_module_for`."""
+    """Unpickler with a budget; :func:`pickle_module_for` creates it."""
 
     allowance: SimpleNamespace
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a name in the file stands for."""
+        """Return the object that a name in the file stands for."""
         path = f'{module.replace("__builtin__", "builtins")}.{name}'
         if path in FUNCTIONS:
             return FUNCTIONS[path]
@@ -219,7 +219,7 @@ class CheckpointUnpickler(PythonUnpickler):
         raise Refused(f'it contains {printable(path)}, which could run code')
 
     def load_proto(self) -> None:
-        """Say so if a file is pickled in a way that is newer."""
+        """Refuse newer protocols."""
         protocol = self.read(1)[0]
         if protocol > NEWEST_PROTOCOL:
             raise Refused(
@@ -228,12 +228,12 @@ class CheckpointUnpickler(PythonUnpickler):
             )
 
     def load_binbytes(self) -> None:
-        """Pay for bytes."""
+        """Subtract bytes from the budget."""
         PythonUnpickler.load_binbytes(self)
         self.allowance.budget.spend(len(self.stack[-1]))
 
     def load_additems(self) -> None:
-        """Fill a set and nothing else."""
+        """Add items to a set; refuse other objects."""
         items = self.pop_mark()
         if type(self.stack[-1]) is not set:
             raise Refused('it adds members to what is no set')
@@ -243,17 +243,17 @@ class CheckpointUnpickler(PythonUnpickler):
         self.stack[-1].update(items)
 
     def load_binunicode(self) -> None:
-        """Pay for text, a letter of which can take four times its bytes."""
+        """Subtract text from the budget, up to four bytes per character."""
         PythonUnpickler.load_binunicode(self)
         self.allowance.budget.spend(4 * len(self.stack[-1]))
 
     def load_short_binunicode(self) -> None:
-        """Pay for text of protocol 4."""
+        """Subtract text of protocol 4 from the budget."""
         PythonUnpickler.load_short_binunicode(self)
         self.allowance.budget.spend(4 * len(self.stack[-1]))
 
     def load_reduce(self) -> None:
-        """Call a function of the list."""
+        """Call a function in :data:`FUNCTIONS`."""
         args, function = self.stack.pop(), self.stack[-1]
         if id(function) not in CALLABLE or type(args) is not tuple:
             raise Refused('it calls what is no function for it')
@@ -268,7 +268,7 @@ class CheckpointUnpickler(PythonUnpickler):
                 self.check_key(key)
         made = self.stack[-1] = function(*args)
         if isinstance(made, torch.Tensor):
-            # One that repeats its numbers becomes larger when it is copied.
+            # A tensor that repeats elements becomes larger when copied.
             self.allowance.budget.spend(
                 max(
                     0,
@@ -280,7 +280,7 @@ class CheckpointUnpickler(PythonUnpickler):
             )
 
     def load_newobj(self) -> None:
-        """Make a log buffer, the one class that is written so."""
+        """Create a log buffer; refuse other classes."""
         args, cls = self.stack.pop(), self.stack[-1]
         if cls is not HistoryBuffer or type(args) is not tuple or args:
             raise Refused('it makes an object of a class that is not for it')
@@ -313,30 +313,30 @@ class CheckpointUnpickler(PythonUnpickler):
             )
 
     def load_append(self) -> None:
-        """Append to a list and to nothing else."""
+        """Append to a list; refuse other objects."""
         self.extend([self.stack.pop()])
 
     def load_appends(self) -> None:
-        """Append to a list and to nothing else."""
+        """Append to a list; refuse other objects."""
         self.extend(self.pop_mark())
 
     def extend(self, items: list) -> None:
-        """Append to the list on the stack."""
+        """Extend the list on the stack; refuse other objects."""
         if type(self.stack[-1]) is not list:
             raise Refused('it appends to what is no list')
         self.stack[-1].extend(items)
 
     def load_setitem(self) -> None:
-        """Fill a dictionary and nothing else."""
+        """Set items of a dict; refuse other objects."""
         value, key = self.stack.pop(), self.stack.pop()
         self.update([key, value])
 
     def load_setitems(self) -> None:
-        """Fill a dictionary and nothing else."""
+        """Set items of a dict; refuse other objects."""
         self.update(self.pop_mark())
 
     def update(self, items: list) -> None:
-        """Fill the dictionary on the stack."""
+        """Set items of the dict on the stack; refuse other objects."""
         target = self.stack[-1]
         if type(target) not in (dict, OrderedDict, Counter):
             raise Refused('it sets items of what is no dictionary')
@@ -347,7 +347,7 @@ class CheckpointUnpickler(PythonUnpickler):
             target[key] = value
 
     def check_key(self, key: Any) -> None:
-        """Refuse what cannot be looked up in a short time."""
+        """Refuse keys whose lookup can be slow."""
         if type(key) in (int, float, bool) and abs(key) < LARGEST_KEY:
             self.allowance.number_keys -= 1
             if self.allowance.number_keys < 0:
@@ -361,7 +361,7 @@ class CheckpointUnpickler(PythonUnpickler):
             )
 
     def load_binpersid(self) -> None:
-        """Take the numbers of a tensor, no more than the file holds."""
+        """Load the storage of a tensor; refuse sizes that the file lacks."""
         claim = self.stack.pop()
         is_zip = self.allowance.storages is not None
         if type(claim) is not tuple or len(claim) != (5 if is_zip else 6):
@@ -389,7 +389,7 @@ class CheckpointUnpickler(PythonUnpickler):
         self.append(self.persistent_load(claim))
 
     def claim(self, key: str, size: int) -> None:
-        """Raise for numbers that the file does not have."""
+        """Raise if a storage is larger than its part of the file."""
         allowed = self.allowance
         if allowed.storages is not None:
             left = allowed.storages.get(key, -1)
@@ -410,7 +410,7 @@ def _priced(price: int, handle: Callable) -> Callable:
     return pay_and_handle
 
 
-# The methods of the class above where it has one, else of its base.
+# Methods of the class above, or else of its base class.
 CheckpointUnpickler.dispatch = {
     code[0]: _priced(
         price,
@@ -423,7 +423,7 @@ CheckpointUnpickler.dispatch = {
 
 
 def _price(value: Any) -> int:
-    """Return what a function may make of an argument, in bytes."""
+    """Return an upper bound of the memory made from an argument, in bytes."""
     if isinstance(value, (str, bytes)):
         return len(value)
     return (
@@ -434,7 +434,7 @@ def _price(value: Any) -> int:
 
 
 def _is_view(view: Any = None) -> bool:
-    """Return whether a part of a storage is named as PyTorch once did."""
+    """Return whether this describes a part of a storage in an old format."""
     return view is None or (
         type(view) is tuple
         and len(view) == 3
@@ -446,7 +446,7 @@ def _is_view(view: Any = None) -> bool:
 
 
 def _history_state(state: Any) -> dict:
-    """Return the state of a log buffer, numbers and its own methods alone."""
+    """Return the state of a log buffer; refuse all but numbers and methods."""
     if type(state) is not dict or not {*state} <= {
         'max_length',
         '_log_history',

@@ -1,10 +1,10 @@
-"""Trainings that stop and go on as if they had not.
+"""Exact resume: a resumed run equals one that was never interrupted.
 
-A training of MMEngine that is resumed differs from one that never stopped: the
-random numbers (of RoI sampling, dropout, augmentation) start from the seed
-again. :class:`ExactResumeHook` makes them depend on nothing but the seed and
-the iteration. And a process that is killed while it writes a checkpoint
-leaves a part of one; :func:`find_whole_checkpoint` passes over it.
+In MMEngine a resumed run differs from an uninterrupted one, because the random
+numbers (for RoI sampling, dropout and augmentation) start from the seed again.
+:class:`ExactResumeHook` makes them depend only on the seed and the iteration.
+A process that is killed while it writes a checkpoint leaves an incomplete
+file; :func:`find_whole_checkpoint` skips it.
 """
 
 import random
@@ -23,27 +23,27 @@ from mmengine.runner import Runner
 from ...utils import Writer
 from ...utils.registration import register
 
-# Not best_*.pth, which have no optimizer.
+# Excludes best_*.pth, which have no state of the optimizer.
 CHECKPOINT_NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 
 
 @register(HOOKS)
 class ExactResumeHook(Hook):
-    """Let a resumed training be bit for bit the one that never stopped.
+    """Make a resumed run bit-for-bit equal to an uninterrupted one.
 
-    All random generators are seeded anew before each batch, or in an
-    epoch-based training, which can be resumed between epochs only, before
-    each epoch: from the seed of the config and the number of the batch or
-    epoch. No more is needed in a checkpoint than MMEngine writes.
+    All random generators are seeded before each batch, or before each epoch in
+    epoch-based training, which can be resumed only between epochs. The seed is
+    mixed from that of the config and the batch or epoch index. Checkpoints
+    need no additional contents.
 
     The number of processes and of data-loader workers must stay the same.
 
     Raises:
-        ValueError: When training starts, if the config sets no seed,
-            accumulates gradients over several batches (a checkpoint has no
-            half of a sum), MMEngine is a fork that skips batches in another
-            way, or the config keeps the workers of an epoch-based training
-            from epoch to epoch: what they drew before a stop cannot be known.
+        ValueError: When training starts, if the config sets no seed or
+            accumulates gradients over several batches (a checkpoint does not
+            contain partial sums), if epoch-based training has persistent
+            workers (their random state is not in a checkpoint), or if
+            MMEngine is a fork that skips batches in another way.
 
     Examples:
         >>> randomness = dict(seed=0)
@@ -54,7 +54,7 @@ class ExactResumeHook(Hook):
         """Check the config, and seed before each batch from now on.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if runner._randomness_cfg.get('seed') is None:
             raise ValueError(
@@ -90,13 +90,13 @@ class ExactResumeHook(Hook):
         """Seed before an epoch.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         seed_all(runner.seed, runner.epoch)
 
 
 class _SeededBatches:
-    """Batches, before each of which the random generators are seeded."""
+    """Iterator that seeds the random generators before each batch."""
 
     def __init__(self, batches: Iterator[Any], seed: int) -> None:
         self.batches = batches
@@ -107,8 +107,8 @@ class _SeededBatches:
         return self
 
     def __next__(self) -> Any:
-        # MMEngine skips the batches before a resumed iteration one by one, so
-        # that they are counted, too.
+        # MMEngine draws the batches before a resumed iteration one by one, so
+        # they are counted as well.
         seed_all(self.seed, self.number)
         self.number += 1
         return next(self.batches)
@@ -118,8 +118,8 @@ def seed_all(seed: int, number: int) -> None:
     """Seed Python's, numpy's and PyTorch's random generators.
 
     Args:
-        seed (int): Of the training; not negative.
-        number (int): Which of its seeds; not negative.
+        seed (int): Seed of the run; not negative.
+        number (int): Batch or epoch index mixed into the seed; not negative.
     """
     mixed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
     random.seed(mixed)
@@ -128,23 +128,23 @@ def seed_all(seed: int, number: int) -> None:
 
 
 def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
-    """Let ``last_checkpoint`` name a whole checkpoint, whatever was killed.
+    """Make ``last_checkpoint`` name a complete checkpoint.
 
-    MMEngine writes checkpoints and the file ``last_checkpoint``, which names
-    the last one, in place. If what it names is not there or not whole, a whole
-    one takes its place: that of the same name in ``work_dir``, which may have
-    been moved, or the newest.
+    MMEngine does not write checkpoints and the file ``last_checkpoint``, which
+    names the last one, atomically. If the named checkpoint is missing or
+    incomplete, a complete one is named instead: that of the same name in
+    ``work_dir``, which may have been moved, or the newest one.
 
     Args:
-        work_dir (str or Path): Of a training.
+        work_dir (str or Path): Work directory of a run.
 
     Returns:
-        Path or None: The checkpoint that was put there; None if what was
-        there is right, or the training wrote none yet.
+        Path or None: Checkpoint that is named now; None if nothing changed,
+        or the run has no checkpoint yet.
 
     Raises:
-        FileNotFoundError: If there is a ``last_checkpoint`` but no checkpoint
-            is whole.
+        FileNotFoundError: If ``last_checkpoint`` exists, but no checkpoint is
+            complete.
     """
     pointer = Path(work_dir, 'last_checkpoint')
     named = pointer.read_text().strip() if pointer.is_file() else ''
@@ -167,7 +167,7 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     )
     if found:
         newest = found[-1][-1]
-        # Other processes of the training do the same at the same time.
+        # Other processes of the run write the same at the same time.
         Writer(overwrite=True).write(pointer, str(newest))
         print_log(
             f'No whole checkpoint is named by {pointer} ({named!r}); '
@@ -184,11 +184,11 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether a checkpoint was written to its end."""
-    if path.name and path.is_dir():  # As DeepSpeed writes them.
+    """Return whether a checkpoint is complete."""
+    if path.name and path.is_dir():  # DeepSpeed writes folders.
         return True
     try:
-        # Its table of contents stands at the end of the file.
+        # The directory of a zip file is at its end.
         zipfile.ZipFile(path).close()
     except (OSError, zipfile.BadZipFile):
         return False

@@ -1,4 +1,4 @@
-"""SGE's gates while a detector is trained."""
+"""Hook that draws SGE's gates during training."""
 
 from typing import Any, Dict, Optional, Sequence
 
@@ -26,25 +26,25 @@ from ...visualization.gates import (
 class SGEVisualizationHook(Hook):
     """Draw SGE's gates over a validation image every N iterations.
 
-    The sheets go to the config's ``vis_backends``: into the work directory
-    (``<time>/vis_data/vis_image/sge_<layer>_<iteration>.png``), TensorBoard
-    or whatever else is there. Each shows the gates at the start of the
-    training beside those of now. Training itself is not changed by it.
+    The figures go to the config's ``vis_backends``: the work directory
+    (``<time>/vis_data/vis_image/sge_<layer>_<iteration>.png``), TensorBoard or
+    others. Each figure shows the gates at the start of training and the
+    current ones. The hook does not affect training.
 
     Args:
-        interval (int): Iterations between sheets. Default: 1000.
+        interval (int): Number of iterations between figures. Default: 1000.
         layers (Sequence[str], optional): Parts of the names of the layers to
             draw, such as "layer4". Default: None, the last layer of each
             stage.
-        groups (Sequence[int], optional): Groups to draw. Default: None, those
-            whose gates vary most over the image.
-        number (int): How many of those. Default: 4.
-        index (int): Which image of the validation's data set. Default: 0.
+        groups (Sequence[int], optional): Indices of groups to draw. Default:
+            None, the groups whose gates vary most over the image.
+        number (int): Number of groups if ``groups`` is None. Default: 4.
+        index (int): Index of the image in the validation set. Default: 0.
 
     Raises:
-        ValueError: If ``interval`` or ``number`` is not positive; when
-            training starts, if there is no SGE layer, no such layer or group,
-            no validation image or nothing to write to.
+        ValueError: If ``interval`` or ``number`` is not positive, or if a
+            layer, group, validation image or visualization backend is missing
+            when training starts.
 
     Examples:
         >>> custom_hooks = [dict(type='SGEVisualizationHook', interval=500)]
@@ -76,10 +76,10 @@ class SGEVisualizationHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Look at the gates before the first iteration.
+        """Record the gates before the first iteration.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if not runner.visualizer._vis_backends:
             raise ValueError(
@@ -101,7 +101,7 @@ class SGEVisualizationHook(Hook):
         self.sample = images[self.index]
         _, maps = record_gates(_unwrapped(runner.model), self.sample)
         self.first = {f'gate at iteration {runner.iter}': maps}
-        # Groups and layers that do not exist are found out now.
+        # Raise now if a layer or group does not exist.
         for name in choose_layers(maps, self.layers):
             maps[name].choose_groups(self.groups)
 
@@ -113,13 +113,13 @@ class SGEVisualizationHook(Hook):
         data_batch: Any = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Draw, every N iterations.
+        """Draw the gates every N iterations.
 
         Args:
-            runner (Runner): Of the training.
-            batch_idx (int): Not used.
-            data_batch (optional): Not used. Default: None.
-            outputs (dict, optional): Not used. Default: None.
+            runner (Runner): Runner of the training.
+            batch_idx (int): Unused.
+            data_batch (optional): Unused. Default: None.
+            outputs (dict, optional): Unused. Default: None.
         """
         if not self.every_n_train_iters(runner, self.interval):
             return

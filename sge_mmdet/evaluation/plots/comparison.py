@@ -25,8 +25,8 @@ def draw_comparison(
         out_file (str or Path): Picture to write.
         most (int): How many classes are shown, those with the clearest
             differences. Default: 40.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     classes = sorted(comparison.classes, key=lambda row: row.p)[:most]
     # Who looks at many intervals finds some beside zero.

@@ -36,8 +36,8 @@ def draw_detections(
             Default: 6.
         score_threshold (float): Detections below it are not drawn.
             Default: 0.3.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
 
     Raises:
         FileNotFoundError: If a file or an image is not there.

@@ -11,19 +11,21 @@ from matplotlib.patches import Rectangle
 from ...utils import RENEWING, Writer
 from ...utils.figures import save_figure
 from ...visualization.images import plain_text, read_image
-from .. import Accumulated, Detections, ErrorBreakdown, GroundTruth
+from .. import Detections, ErrorBreakdown, EvaluationResult, GroundTruth
 
 
 def draw_ap_by_size(
-    result: Accumulated, out_file: Union[str, Path], writer: Writer = RENEWING
+    result: EvaluationResult,
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
 ) -> None:
     """Draw AP, AP50 and AR over the bins of an evaluation, with counts.
 
     Args:
-        result (Accumulated): An evaluation with bins from small to large.
+        result (EvaluationResult): An evaluation with bins from small to large.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     bins = [bin for bin in result.bins if bin.name != 'all']
     figure = Figure(figsize=(9, 4.8), layout='constrained')
@@ -72,7 +74,7 @@ def draw_ap_by_size(
 
 
 def draw_precision_recall(
-    result: Accumulated,
+    result: EvaluationResult,
     size: str,
     out_file: Union[str, Path],
     writer: Writer = RENEWING,
@@ -80,11 +82,11 @@ def draw_precision_recall(
     """Draw precision over recall for objects of a size.
 
     Args:
-        result (Accumulated): The evaluation.
+        result (EvaluationResult): The evaluation.
         size (str): Name of one of its bins.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     figure = Figure(figsize=(6, 5), layout='constrained')
     axis = figure.subplots()
@@ -114,7 +116,7 @@ def draw_precision_recall(
 
 @plain_text
 def draw_class_bars(
-    result: Accumulated,
+    result: EvaluationResult,
     size: str,
     out_file: Union[str, Path],
     writer: Writer = RENEWING,
@@ -122,11 +124,11 @@ def draw_class_bars(
     """Draw each class's AP on objects of a size; classes without are named.
 
     Args:
-        result (Accumulated): The evaluation.
+        result (EvaluationResult): The evaluation.
         size (str): Name of one of its bins.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     rows = [
         (result.ap(size=size, category=k), name, result.count(size, k))
@@ -171,8 +173,8 @@ def draw_errors(
     Args:
         errors (ErrorBreakdown): The errors.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     figure = Figure(figsize=(10, 3.6), layout='constrained')
     figure.suptitle(
@@ -220,12 +222,12 @@ def draw_missed(
     Args:
         errors (ErrorBreakdown): The errors.
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): What was detected.
+        detections (Detections): Detections on its images.
         image_dir (str or Path): Folder of the images.
         out_file (str or Path): Picture to write.
         most (int): How many objects. Default: 24.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
 
     Returns:
         int: How many were drawn.

@@ -54,7 +54,7 @@ class SGEBasicBlock(_SGEBlock, resnet.BasicBlock):
         inplanes (int): Number of input channels.
         planes (int): Number of output channels.
         sge (dict): Options of :class:`SpatialGroupEnhance`.
-        **kwargs: Of MMDetection's ``BasicBlock``.
+        **kwargs: Arguments of MMDetection's ``BasicBlock``.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SGEBasicBlock(_SGEBlock, resnet.BasicBlock):
         self.sge = SpatialGroupEnhance(planes, **sge)
 
     def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
-        """Return the last convolution's output and what comes behind it."""
+        """Return the last convolution's output, its norm and its plugins."""
         out = self.relu(self.norm1(self.conv1(x)))
         return self.conv2(out), self.norm2, [self.sge]
 
@@ -73,11 +73,11 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
     """Bottleneck whose last plugin after conv3 is SGE.
 
     Args:
-        *args: Of MMDetection's ``Bottleneck``.
+        *args: Arguments of MMDetection's ``Bottleneck``.
         sge (dict): Options of :class:`SpatialGroupEnhance`.
-        plugins (list[dict], optional): Further plugins, which come before.
+        plugins (list[dict], optional): Further plugins, which run before SGE.
             Default: None.
-        **kwargs: Of MMDetection's ``Bottleneck``.
+        **kwargs: Keyword arguments of MMDetection's ``Bottleneck``.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
         super().__init__(*args, plugins=[*(plugins or ()), last], **kwargs)
 
     def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
-        """Return the last convolution's output and what comes behind it."""
+        """Return the last convolution's output, its norm and its plugins."""
         out = self.relu(self.norm1(self.conv1(x)))
         out = self.forward_plugin(out, self.after_conv1_plugin_names)
         out = self.relu(self.norm2(self.conv2(out)))
@@ -106,7 +106,7 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
 
 
 class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
-    """The same of ResNeXt; arguments as of :class:`SGEBottleneck`."""
+    """ResNeXt version of :class:`SGEBottleneck`, with the same arguments."""
 
 
 def end_block(
@@ -118,21 +118,21 @@ def end_block(
 ) -> Tensor:
     """Return ``relu(plugins(norm(out)) + identity)``.
 
-    SGE, which is the last plugin, the addition and ReLU run as one operator,
-    and with them a norm right before SGE that is in evaluation mode, as
-    detectors' norms are while they train (``norm_eval=True``). Modules that
-    somebody watches by hooks, or put in place of these, run one by one.
+    SGE (the last plugin), the addition and ReLU run as one operator. A norm
+    right before SGE joins them if it is in evaluation mode, as it is in the
+    training of detectors (``norm_eval=True``). Modules that have hooks or
+    that replace these run one by one.
 
     Args:
-        out (Tensor): Output of the branch's last convolution; shape (N, C, H,
-            W).
-        identity (Tensor): Of the same shape.
-        norm (nn.Module): Norm of the branch.
-        plugins (list[nn.Module]): Plugins behind it.
+        out (Tensor): Output of the branch's last convolution, of shape
+            (N, C, H, W).
+        identity (Tensor): Shortcut, of the same shape.
+        norm (nn.Module): Norm after that convolution.
+        plugins (list[nn.Module]): Plugins after the norm.
         relu (nn.Module): Activation of the block.
     """
     *others, sge = plugins
-    if not (_runs_as(sge, SpatialGroupEnhance) and _runs_as(relu, nn.ReLU)):
+    if not (_is_plain(sge, SpatialGroupEnhance) and _is_plain(relu, nn.ReLU)):
         for module in (norm, *plugins):
             out = module(out)
         return relu(out + identity)
@@ -149,14 +149,14 @@ def end_block(
 
 
 def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
-    """Return a norm as the operator takes it, if its statistics are fixed.
+    """Return a norm with fixed statistics in the operator's form.
 
     Args:
-        norm (nn.Module): A norm.
+        norm (nn.Module): Normalisation layer.
 
     Returns:
-        FixedNorm or None: For a batch norm in evaluation mode; None for any
-        other.
+        FixedNorm or None: The parameters of a batch norm in evaluation mode;
+        None for any other norm.
     """
     scale, shift, mean, variance = (
         getattr(norm, name, None)
@@ -169,20 +169,16 @@ def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
         or mean is None
         or variance is None
         or not any(
-            _runs_as(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)
+            _is_plain(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)
         )
     ):
         return None
     return FixedNorm(scale, shift, mean, variance, cast(float, norm.eps))
 
 
-def _runs_as(module: nn.Module, kind: Type[nn.Module]) -> bool:
-    """Return whether calling a module is no more than its class's forward.
-
-    Of a subclass, or with an attribute, that brings a forward of its own it
-    is not, nor where hooks watch it.
-    """
-    is_watched = (
+def _is_plain(module: nn.Module, kind: Type[nn.Module]) -> bool:
+    """Return whether forward is not overridden and no hooks are registered."""
+    has_hooks = (
         module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks
@@ -196,5 +192,5 @@ def _runs_as(module: nn.Module, kind: Type[nn.Module]) -> bool:
         isinstance(module, kind)
         and type(module).forward is kind.forward
         and 'forward' not in vars(module)
-        and not is_watched
+        and not has_hooks
     )

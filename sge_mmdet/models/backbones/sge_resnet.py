@@ -28,25 +28,26 @@ class SGEResNet(ResNet):
     MMDetection's ResNet with SGE as the last step of each residual branch,
     before the addition. It takes every option of ``ResNet``, so that
     ``model.backbone.type=SGEResNet`` turns an existing config into one with
-    SGE. Its state dict has the keys of the authors' checkpoints
-    (``layer1.0.sge.weight``). Of the checkpoint of a whole classifier or
-    detector, as MMEngine writes it, the part below ``backbone.`` is loaded.
+    SGE. Its state dict has the keys of the legacy weights, which the paper's
+    authors published (``layer1.0.sge.weight``). It also loads the checkpoint
+    of a whole classifier or detector that MMEngine wrote: the prefix
+    ``backbone.`` is stripped.
 
     Args:
         depth (int): Depth, from {18, 34, 50, 101, 152}.
         sge (dict, optional): Options of :class:`SpatialGroupEnhance`:
-            ``groups`` (one number, or one a stage), ``eps``, ``normalize``,
+            ``groups`` (one number, or one per stage), ``eps``, ``normalize``,
             ``weight_init``, ``bias_init``. Default: None, all of them at
             their defaults.
-        sge_stages (Sequence[bool]): Which stages have SGE, one value a stage.
+        sge_stages (Sequence[bool]): Whether SGE is used, one value per stage.
             Default: (True, True, True, True).
         plugins (list[dict], optional): Further plugins, as in ``ResNet``;
             those after conv3 come before SGE. Default: None.
-        **kwargs: Of MMDetection's ``ResNet``.
+        **kwargs: Arguments of MMDetection's ``ResNet``.
 
     Raises:
-        ValueError: If an option has a value that cannot be built, or if a
-            checkpoint of another depth or width, or of no ResNet, is loaded.
+        ValueError: If an option has an unsupported value, or if a loaded
+            checkpoint has another depth or width or is not from a ResNet.
 
     Examples:
         >>> import torch
@@ -60,7 +61,7 @@ class SGEResNet(ResNet):
         (1, 512, 1, 1)
     """
 
-    # The block with SGE of each block.
+    # Maps MMDetection's blocks to those with SGE.
     sge_blocks = {BasicBlock: SGEBasicBlock, Bottleneck: SGEBottleneck}
 
     def __init__(
@@ -86,7 +87,7 @@ class SGEResNet(ResNet):
         plugins: Optional[Sequence[dict]],
         dcn: Optional[dict],
     ) -> None:
-        """Raise a ValueError where ResNet would fail late or wordlessly."""
+        """Raise a ValueError where ResNet would fail late or silently."""
         if depth not in self.arch_settings:
             raise ValueError(
                 f'{type(self).__name__} has the depths '
@@ -122,7 +123,7 @@ class SGEResNet(ResNet):
                     )
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
-        """Build the next stage, with SGE in its blocks where it is wanted."""
+        """Build the next stage, with SGE in its blocks if it is enabled."""
         stage = len(self.res_layers)
         if self.sge_stages[stage]:
             sge = dict(self.sge)
@@ -139,13 +140,13 @@ class SGEResNet(ResNet):
     def _load_from_state_dict(
         self, state_dict: 'dict[str, Tensor]', prefix: str, *args: Any
     ) -> None:
-        """Load this module's own state, unless it is of another backbone.
+        """Load the state dict, unless it belongs to another backbone.
 
-        MMEngine loads what fits and logs the rest, so that a ResNet-18 in a
-        ResNet-50 would train on from half of its weights.
+        MMEngine would load the matching part of a ResNet-18 into a ResNet-50,
+        log the rest, and start training from it.
         """
         if not prefix:
-            self._take_backbone(state_dict)
+            self._strip_backbone_prefix(state_dict)
         found = _count_blocks(state_dict, prefix)
         expected = {
             stage: count
@@ -183,10 +184,10 @@ class SGEResNet(ResNet):
         self._check_width(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _take_backbone(self, state_dict: 'dict[str, Tensor]') -> None:
-        """Leave of a whole model's state the backbone's, under its own names.
+    def _strip_backbone_prefix(self, state_dict: 'dict[str, Tensor]') -> None:
+        """Strip the ``backbone.`` prefix from the state dict of a whole model.
 
-        MMEngine would load nothing of it, log that and train from scratch.
+        MMEngine would load none of it, log that and train from scratch.
         """
         own = self.state_dict().keys()
         if not state_dict or own & state_dict.keys():
@@ -231,8 +232,7 @@ def check_plugins(plugins: Sequence[dict]) -> None:
         plugins (Sequence[dict]): The ``plugins`` of a ResNet-like backbone.
 
     Raises:
-        ValueError: With the position and those that exist, or with what is
-            no plugin.
+        ValueError: If a plugin is not a dict or has an unknown position.
     """
     for plugin in plugins:
         if not isinstance(plugin, dict):

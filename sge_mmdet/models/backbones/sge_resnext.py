@@ -12,25 +12,25 @@ from .sge_resnet import SGEResNet
 class SGEResNeXt(SGEResNet, ResNeXt):
     """SGE-ResNeXt: SGE as the last step of ResNeXt's residual branches.
 
-    The idea of `arXiv 1905.09646 <https://arxiv.org/abs/1905.09646>`_ on
-    ResNeXt, such as 50 or 101 32x4d. It takes every option of MMDetection's
-    ``ResNeXt``.
+    This applies `arXiv 1905.09646 <https://arxiv.org/abs/1905.09646>`_ to
+    ResNeXt, such as ResNeXt-50 or ResNeXt-101 32x4d. It takes every option of
+    MMDetection's ``ResNeXt``.
 
     Args:
         depth (int): Depth, from {50, 101, 152}.
-        sge (dict, optional): As in :class:`SGEResNet`. Its ``groups`` are
-            those of SGE. Default: None.
-        sge_stages (Sequence[bool]): As in :class:`SGEResNet`. Default:
-            (True, True, True, True).
-        plugins (list[dict], optional): As in :class:`SGEResNet`. Default:
-            None.
-        groups (int): Groups of the 3x3 convolutions. Default: 1.
+        sge (dict, optional): Options of SGE, as in :class:`SGEResNet`; its
+            ``groups`` are those of SGE. Default: None.
+        sge_stages (Sequence[bool]): Whether SGE is used, one value per stage.
+            Default: (True, True, True, True).
+        plugins (list[dict], optional): Further plugins, as in
+            :class:`SGEResNet`. Default: None.
+        groups (int): Number of groups of the 3x3 convolutions. Default: 1.
         base_width (int): Channels of each of these groups in the first stage.
             Default: 4.
-        **kwargs: Of MMDetection's ``ResNeXt``.
+        **kwargs: Arguments of MMDetection's ``ResNeXt``.
 
     Raises:
-        ValueError: As :class:`SGEResNet`.
+        ValueError: In the same cases as :class:`SGEResNet`.
 
     Examples:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Attention that SGE is compared with: layers, and backbones that use them."""
+"""Baselines for SGE: other attention layers and backbones with them."""
 
 from .backbones import BAMResNet, SKResNet
 from .bam import BAM

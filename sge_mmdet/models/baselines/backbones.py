@@ -1,6 +1,6 @@
-"""Backbones with attention that is no plugin, to compare SGE with.
+"""Baseline backbones whose attention is not a plugin.
 
-What is a plugin, such as SE, CBAM and mmcv's ContextBlock (GC), needs none.
+SE, CBAM and mmcv's ContextBlock (GC) are plugins of MMDetection's ResNet.
 """
 
 from typing import Any, Optional
@@ -19,14 +19,14 @@ from .selective_kernel import SelectiveKernel
 
 @register(MODELS)
 class BAMResNet(ResNet):
-    """ResNet with BAM behind each stage but the last, as it was published.
+    """ResNet with BAM after each stage but the last, as published.
 
-    Bottleneck attention, `arXiv 1807.06514
-    <https://arxiv.org/abs/1807.06514>`_. It takes every option of ``ResNet``.
+    See `arXiv 1807.06514 <https://arxiv.org/abs/1807.06514>`_. It takes every
+    option of ``ResNet``.
 
     Args:
         bam (dict, optional): Options of :class:`BAM`. Default: None.
-        **kwargs: Of MMDetection's ``ResNet``.
+        **kwargs: Arguments of MMDetection's ``ResNet``.
     """
 
     def __init__(self, bam: Optional[dict] = None, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class BAMResNet(ResNet):
         super().__init__(**kwargs)
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
-        """Build the next stage, with BAM behind it unless it is the last."""
+        """Build the next stage, with BAM after it unless it is the last."""
         layer = super().make_res_layer(**kwargs)
         if len(self.res_layers) < self.num_stages - 1:
             channels = kwargs['planes'] * kwargs['block'].expansion
@@ -47,10 +47,10 @@ class SKBottleneck(CheckpointedBlock, Bottleneck):
     """Bottleneck that chooses between its 3x3 convolution and a wider one.
 
     Args:
-        *args: Of MMDetection's ``Bottleneck``.
+        *args: Arguments of MMDetection's ``Bottleneck``.
         sk (dict): ``groups`` and ``dilation`` of the wider convolution, and
             the ``ratio`` of :class:`SelectiveKernel`.
-        **kwargs: Of MMDetection's ``Bottleneck``.
+        **kwargs: Keyword arguments of MMDetection's ``Bottleneck``.
     """
 
     def __init__(self, *args: Any, sk: dict, **kwargs: Any) -> None:
@@ -71,14 +71,14 @@ class SKBottleneck(CheckpointedBlock, Bottleneck):
 
     def run(self, x: Tensor) -> Tensor:
         """Run the branch and end the block."""
-        out = self._plugged(self.relu(self.norm1(self.conv1(x))), 1)
+        out = self._run_plugins(self.relu(self.norm1(self.conv1(x))), 1)
         narrow = self.relu(self.norm2(self.conv2(out)))
-        out = self._plugged(self.select(narrow, self.wide(out)), 2)
-        out = self._plugged(self.norm3(self.conv3(out)), 3)
+        out = self._run_plugins(self.select(narrow, self.wide(out)), 2)
+        out = self._run_plugins(self.norm3(self.conv3(out)), 3)
         out += x if self.downsample is None else self.downsample(x)
         return self.relu(out)
 
-    def _plugged(self, x: Tensor, convolution: int) -> Tensor:
+    def _run_plugins(self, x: Tensor, convolution: int) -> Tensor:
         if not self.with_plugins:
             return x
         return self.forward_plugin(
@@ -90,21 +90,20 @@ class SKBottleneck(CheckpointedBlock, Bottleneck):
 class SKResNet(ResNet):
     """ResNet with selective kernels in place of its 3x3 convolutions.
 
-    `arXiv 1903.06586 <https://arxiv.org/abs/1903.06586>`_ has them in a
+    `arXiv 1903.06586 <https://arxiv.org/abs/1903.06586>`_ uses them in a
     ResNeXt, with both convolutions in groups. SGE's paper compares with a
-    ResNet whose numbers of parameters (26.15M, 45.68M) fit what is built
-    here: ResNet's own 3x3 convolution, one in 32 groups with dilation 2
-    beside it, and a choice between them whose layers have no biases. It takes
-    every option of ``ResNet``, and its weights fit.
+    ResNet; its numbers of parameters (26.15M, 45.68M) match this design:
+    ResNet's own 3x3 convolution, a second one with 32 groups and dilation 2,
+    and selection layers without biases. It takes every option of ``ResNet``
+    and can load its weights.
 
     Args:
         depth (int): Depth, from {50, 101, 152}.
         sk (dict, optional): Options of :class:`SKBottleneck`. Default: None.
-        **kwargs: Of MMDetection's ``ResNet``.
+        **kwargs: Arguments of MMDetection's ``ResNet``.
 
     Raises:
-        ValueError: If the depth's blocks have no 3x3 convolution between two
-            others.
+        ValueError: If the blocks of this depth are not bottlenecks.
     """
 
     def __init__(

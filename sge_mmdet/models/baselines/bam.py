@@ -1,4 +1,4 @@
-"""Bottleneck attention (BAM), to compare SGE with."""
+"""Bottleneck attention (BAM), a baseline for SGE."""
 
 from torch import Tensor, nn
 
@@ -9,15 +9,16 @@ from ..layers.plugin import register_plugin
 class BAM(nn.Module):
     """Bottleneck Attention Module.
 
-    Adds to a map the same, scaled by the sigmoid of a product: of what two
-    layers make of the channels' means, and of what dilated convolutions make
-    of the positions: `arXiv 1807.06514 <https://arxiv.org/abs/1807.06514>`_.
+    It returns ``x + x * sigmoid(channel_attn(x) * spatial_attn(x))``, see
+    `arXiv 1807.06514 <https://arxiv.org/abs/1807.06514>`_. The channel
+    attention is a two-layer MLP on pooled features, the spatial attention a
+    stack of dilated convolutions.
 
     Args:
         in_channels (int): Number of input channels C.
-        ratio (int): Both branches have ``C / ratio`` channels inside.
-            Default: 16.
-        dilation (int): Of the 3 x 3 convolutions. Default: 4.
+        ratio (int): Reduction ratio; both branches have ``C / ratio`` hidden
+            channels. Default: 16.
+        dilation (int): Dilation of the 3 x 3 convolutions. Default: 4.
 
     Shape:
         - Input: (N, C, H, W).
@@ -39,7 +40,7 @@ class BAM(nn.Module):
         middle = max(1, in_channels // ratio)
 
         def layer(inputs: int, kernel_size: int) -> nn.Sequential:
-            # With biases before the norms, as published.
+            # The convolutions before norms have biases, as published.
             return nn.Sequential(
                 nn.Conv2d(
                     inputs,
@@ -63,6 +64,6 @@ class BAM(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale the map at every channel and position."""
+        """Apply the attention to a feature map."""
         channels = self.channels(x.mean((2, 3), keepdim=True))
         return x + x * (channels * self.positions(x)).sigmoid()

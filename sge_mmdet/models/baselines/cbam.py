@@ -1,4 +1,4 @@
-"""Convolutional block attention (CBAM) as a plugin, to compare SGE with."""
+"""Convolutional block attention (CBAM) as a plugin, a baseline for SGE."""
 
 import torch
 from mmcv.cnn import ConvModule
@@ -11,15 +11,16 @@ from ..layers.plugin import register_plugin
 class CBAM(nn.Module):
     """Convolutional Block Attention Module.
 
-    Scales channels by what two shared layers make of their means and maxima,
-    then positions by a 7 x 7 convolution over the mean and maximum of the
-    channels: `arXiv 1807.06521 <https://arxiv.org/abs/1807.06521>`_.
+    Channel attention (a shared MLP on average- and max-pooled features), then
+    spatial attention (a convolution over the mean and the maximum of the
+    channels), see `arXiv 1807.06521 <https://arxiv.org/abs/1807.06521>`_.
 
     Args:
         in_channels (int): Number of input channels C.
-        ratio (int): The shared layers have ``C / ratio`` channels between
-            them. Default: 16.
-        kernel_size (int): Of the convolution over positions. Default: 7.
+        ratio (int): Reduction ratio; the MLP has ``C / ratio`` hidden
+            channels. Default: 16.
+        kernel_size (int): Kernel size of the spatial attention, in positions.
+            Default: 7.
 
     Shape:
         - Input: (N, C, H, W).
@@ -57,7 +58,7 @@ class CBAM(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale channels, then positions."""
+        """Apply channel attention, then spatial attention."""
         channels = self.channels(self.mean(x)) + self.channels(self.maximum(x))
         x = x * channels.sigmoid()
         pooled = torch.cat(

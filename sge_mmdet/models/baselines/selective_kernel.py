@@ -1,4 +1,4 @@
-"""Selective kernels (SK), to compare SGE with."""
+"""Selective kernels (SK), a baseline for SGE."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 class SelectiveKernel(nn.Module):
     """Choose between two branches, channel by channel.
 
-    A softmax over the branches, of what two layers make of the means of their
-    sum, weighs them: `arXiv 1903.06586 <https://arxiv.org/abs/1903.06586>`_.
+    The weights are a softmax over the branches, computed from their pooled
+    sum, see `arXiv 1903.06586 <https://arxiv.org/abs/1903.06586>`_.
 
     Args:
         channels (int): Number of channels C of each branch.
-        ratio (int): The two layers have ``C / ratio`` channels between them.
-            Default: 16.
+        ratio (int): Reduction ratio; the MLP has ``C / ratio`` hidden
+            channels. Default: 16.
 
     Shape:
         - Input: (N, C, H, W) twice.
@@ -30,7 +30,7 @@ class SelectiveKernel(nn.Module):
         self.select = nn.Conv2d(middle, 2 * channels, 1, bias=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Weigh two branches and add them."""
+        """Return the weighted sum of two branches."""
         scores = self.select(self.squeeze(self.mean(first + second)))
         weights = torch.stack(scores.chunk(2, 1)).softmax(0)
         return first * weights[0] + second * weights[1]

@@ -1,4 +1,4 @@
-"""Squeeze-and-Excitation as a plugin, to compare SGE with."""
+"""Squeeze-and-Excitation as a plugin, a baseline for SGE."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from ..layers.plugin import register_plugin
 class SqueezeExcitation(SELayer):
     """MMDetection's Squeeze-and-Excitation layer, as a plugin.
 
-    Scales each channel by what two layers make of all channels' means: `arXiv
+    It gates channels with a two-layer MLP on pooled features, see `arXiv
     1709.01507 <https://arxiv.org/abs/1709.01507>`_.
 
     Args:
         in_channels (int): Number of input channels.
-        **kwargs: Of MMDetection's ``SELayer``, such as ``ratio``, by default
-            16.
+        **kwargs: Arguments of MMDetection's ``SELayer``, such as ``ratio``
+            (default: 16).
 
     Shape:
         - Input: (N, C, H, W).

@@ -1,4 +1,4 @@
-"""Layers that are plugged into models."""
+"""The SGE layer, registered as a plugin."""
 
 from ...utils.moved import moved
 from .spatial_group_enhance import SpatialGroupEnhance

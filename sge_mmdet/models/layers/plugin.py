@@ -14,13 +14,13 @@ def register_plugin(*root_names: str) -> Callable[[Layer], Layer]:
     """Return a decorator that registers a layer as a plugin.
 
     MMDetection's registry gets the name of the class and its abbreviation,
-    ``_abbr_`` in capitals, after which mmcv names the plugin's module. mmcv
-    looks a plugin up in the registry of the default scope, and where there is
-    no default scope in MMEngine's root registry.
+    ``_abbr_``, in capitals. mmcv names the plugin's module after the
+    abbreviation. It looks a plugin up in the registry of the default scope,
+    or in MMEngine's root registry if there is no default scope.
 
     Args:
-        *root_names (str): Names in the root registry, which all OpenMMLab
-            packages share: none that others are likely to use.
+        *root_names (str): Names in the root registry. All OpenMMLab packages
+            share it, so they must not be generic.
     """
 
     def decorate(layer: Layer) -> Layer:

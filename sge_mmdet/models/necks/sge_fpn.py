@@ -11,15 +11,15 @@ from ..layers import SpatialGroupEnhance
 
 
 class SGEOutputs(nn.Module):
-    """Mixin that puts SGE behind every output of a pyramid.
+    """Mixin that adds SGE to every output of a feature pyramid.
 
-    The pyramid's own state keeps its keys; SGE's are ``sge.0.weight`` and so
-    on, one layer a level.
+    The keys of the pyramid's own state dict do not change. SGE adds one layer
+    per level: ``sge.0.weight`` and so on.
 
     Args:
         sge (dict, optional): Options of :class:`SpatialGroupEnhance`.
             Default: None, all of them at their defaults.
-        **kwargs: Of the pyramid.
+        **kwargs: Arguments of the feature pyramid.
 
     Raises:
         ValueError: If the groups do not divide the pyramid's channels.
@@ -41,17 +41,17 @@ class SGEOutputs(nn.Module):
 
 @register(MODELS)
 class SGEFPN(SGEOutputs, FPN):
-    """FPN with SGE behind its outputs, those of extra levels included.
+    """FPN with SGE on each of its outputs, including extra levels.
 
-    The paper's authors put SGE behind the output convolutions of the FPN as
-    well (arXiv 1905.09646). It takes every option of MMDetection's ``FPN``
+    The paper's authors also put SGE after the output convolutions of the FPN
+    (arXiv 1905.09646). It takes every option of MMDetection's ``FPN``
     and loads its weights.
 
     Args:
         sge (dict, optional): Options of :class:`SpatialGroupEnhance`:
             ``groups``, ``eps``, ``normalize``, ``weight_init``,
             ``bias_init``. Default: None, all of them at their defaults.
-        **kwargs: Of MMDetection's ``FPN``.
+        **kwargs: Arguments of MMDetection's ``FPN``.
 
     Raises:
         ValueError: If the groups do not divide ``out_channels``.
@@ -72,33 +72,33 @@ class SGEFPN(SGEOutputs, FPN):
 
 @register(MODELS)
 class SGEPAFPN(SGEOutputs, PAFPN):
-    """PAFPN with SGE behind its outputs; options as in SGEFPN."""
+    """PAFPN with SGE on each output; takes the options of ``SGEFPN``."""
 
 
 @register(MODELS)
 class SGEHRFPN(SGEOutputs, HRFPN):
-    """HRFPN with SGE behind its outputs; options as in SGEFPN."""
+    """HRFPN with SGE on each output; takes the options of ``SGEFPN``."""
 
 
 @register(MODELS)
 class SGEChannelMapper(SGEOutputs, ChannelMapper):
-    """ChannelMapper with SGE behind its outputs; options as in SGEFPN."""
+    """ChannelMapper with SGE on each output; takes options of ``SGEFPN``."""
 
     @property
     def out_channels(self) -> int:
-        """int: channels of each output."""
+        """int: Number of channels of each output."""
         convs: Any = self.convs
         return convs[0].out_channels
 
     @property
     def num_outs(self) -> int:
-        """int: number of outputs."""
+        """int: Number of outputs."""
         convs: Any = self.convs
         extra: Any = self.extra_convs
         return len(convs) + len(extra or ())
 
 
-# Which neck takes the place of which, exactly that class and no subclass.
+# Maps a neck to the one that replaces it; subclasses are not replaced.
 SGE_NECKS = {
     FPN: SGEFPN,
     PAFPN: SGEPAFPN,

@@ -127,7 +127,7 @@ def test_maps_are_over_the_image_as_the_model_gets_it(detector):
     [
         (dict(interval=0), {}, 'positive interval, got 0'),
         (dict(number=-1), {}, 'positive number, got -1'),
-        (dict(layers=['layer9']), {}, 'named like layer9'),
+        (dict(layers=['layer9']), {}, 'contains layer9'),
         (dict(groups=[64]), {}, 'groups 0 to 63, got 64'),
         (dict(index=1), {}, 'one of the 1 validation images, got 1'),
         ({}, dict(val_loop=None), 'no val_dataloader'),
