@@ -1,4 +1,4 @@
-"""What is asked of a config."""
+"""Loading and checking of configs."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the installed MMDetection keeps its configs and tools."""
+"""Paths of the configs and tools of the installed MMDetection."""
 
 from pathlib import Path
 
