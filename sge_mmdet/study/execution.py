@@ -56,8 +56,8 @@ def run_study(
     fails does not keep the others from running.
 
     Args:
-        runs (Sequence[StudyRun]): Of :func:`plan_study`.
-        work_dir (str or Path): Of the study.
+        runs (Sequence[StudyRun]): Runs of :func:`plan_study`.
+        work_dir (str or Path): Work directory of the study.
         gpus (Sequence[str]): GPUs, each for one run at a time, by what
             ``CUDA_VISIBLE_DEVICES`` calls them. Default: (), one run after
             another on what PyTorch takes by itself.

@@ -1,4 +1,4 @@
-"""What a study trains: each config with each seed."""
+"""Plan of a study: one run for each config and seed."""
 
 import copy
 import difflib
@@ -32,12 +32,12 @@ class StudyRun:
     """One config with one seed.
 
     Attributes:
-        name: Of the config in tables.
-        seed: Of the training.
+        name: Name of the config in tables.
+        seed: Seed of the run.
         config: The config with the seed in it, as it is trained.
-        work_dir: Where the training and its result are.
+        work_dir: Work directory of the run.
         ground_truth: Ground truth of the test, in COCO's format.
-        metric: What is compared, "bbox" or "segm".
+        metric: Metric to compare, "bbox" or "segm".
         classes: Those that are tested; None for all of the ground truth.
     """
 
@@ -79,12 +79,12 @@ def plan_study(
     Args:
         configs (Sequence[str or Path]): Configs with the same test data.
         seeds (Sequence[int]): Seeds to train each of them with.
-        work_dir (str or Path): Where everything goes.
-        names (Sequence[str], optional): Of the configs in tables. Default:
-            None, their file names.
+        work_dir (str or Path): Work directory of the study.
+        names (Sequence[str], optional): Names of the configs in tables.
+            Default: None, their file names.
         options (dict, optional): Put into every config, as
             ``--cfg-options``. Default: None.
-        metric (str): What is compared, "bbox" or "segm". Default: "bbox".
+        metric (str): Metric to compare, "bbox" or "segm". Default: "bbox".
         overwrite (bool): Whether a run's config may replace a file that is
             of no run. Default: False.
 

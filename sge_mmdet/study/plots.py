@@ -29,10 +29,10 @@ def draw_study(
     """Draw each config's figures seed by seed, and the differences.
 
     Args:
-        report (StudyReport): What was found.
+        report (StudyReport): Results of the study.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     figures = [name for name in report.figures if name not in ('AP50', 'AP75')]
     names = list(report.values)
@@ -104,8 +104,8 @@ def draw_study_curves(
     Args:
         runs (Sequence[StudyRun]): The runs, those that are done.
         out_file (str or Path): Picture to write.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
     """
     logs: Dict[str, List[dict]] = {}
     for run in runs:

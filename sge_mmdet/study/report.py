@@ -1,4 +1,4 @@
-"""What a study found, as tables and text."""
+"""Results of a study, as tables and text."""
 
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
@@ -26,7 +26,7 @@ class StudyReport:
     Attributes:
         values: For each config by name, for each seed, its figures (AP,
             AP50, AP75, AP by size) in [0, 1]; NaN where there is no object.
-        comparisons: Of the first config with each other one.
+        comparisons: Comparisons of the first config with each other one.
         small: Name of the figure of small objects, or of all where there is
             none.
     """
@@ -135,10 +135,10 @@ def report_study(
     Args:
         runs (Sequence[StudyRun]): The runs.
         ground_truth (GroundTruth): Ground truth of the test.
-        bins (Sequence[SizeBin]): Sizes.
-        resamples (int): Of the images, for the intervals. Default: 1000.
-        seed (int): Of the resampling. Default: 0.
-        progress (bool): Whether to show a bar. Default: False.
+        bins (Sequence[SizeBin]): Bins of object sizes.
+        resamples (int): Number of resamples of the images. Default: 1000.
+        seed (int): Seed of the resampling. Default: 0.
+        progress (bool): Whether to show a progress bar. Default: False.
 
     Raises:
         ValueError: If no run is done, or a result is not of the test data.

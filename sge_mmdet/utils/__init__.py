@@ -1,4 +1,4 @@
-"""What several parts of the package need."""
+"""Utilities shared by several parts of the package."""
 
 import importlib
 from typing import Any

@@ -12,7 +12,7 @@ from typing import Any, Iterator, Optional
 
 from .locks import lock
 
-# Of their names: hidden, and known for what a killed process left behind.
+# Parts of the hidden names of drafts, by which stale ones are recognised.
 PREFIX, MARK = '.sge_mmdet-', '.partial'
 # A file is locked at once after it was made, but not in the same moment.
 STALE_SECONDS = 60
@@ -25,8 +25,7 @@ _AS_IT_IS = (
 class _Draft(io.FileIO):
     """A file that remembers the first error of writing.
 
-    Some that write, such as PyTorch, say afterwards that it went wrong and
-    not why.
+    Some writers, such as PyTorch, report a failure without its cause.
     """
 
     failure: Optional[OSError] = None

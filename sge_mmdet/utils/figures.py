@@ -1,4 +1,4 @@
-"""Pictures as files."""
+"""Writing of figures to files."""
 
 import io
 from pathlib import Path
@@ -16,8 +16,8 @@ def save_figure(
     Args:
         figure (Figure): The figure.
         out_file (str or Path): The file; its suffix says the format.
-        writer (Writer): How it is written. Default: over what this package
-            wrote before, and nothing else.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
 
     Raises:
         ValueError: If there is no such format.

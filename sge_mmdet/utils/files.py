@@ -51,7 +51,7 @@ class Writer:
             *paths (str or Path): The files.
 
         Raises:
-            KeptFileError: If one is there and may not be replaced.
+            KeptFileError: If a file exists and must not be replaced.
             WriteError: If one cannot be written.
         """
         for path in map(Path, paths):
@@ -73,7 +73,7 @@ class Writer:
             BinaryIO: The file, whose ``name`` is the path of it until then.
 
         Raises:
-            KeptFileError: If it is there and may not be replaced.
+            KeptFileError: If it exists and must not be replaced.
             WriteError: If it cannot be written.
         """
         path = Path(path)
@@ -102,7 +102,7 @@ class Writer:
             content (str or bytes): What it will hold; text in UTF-8.
 
         Raises:
-            KeptFileError: If it is there and may not be replaced.
+            KeptFileError: If it exists and must not be replaced.
             WriteError: If it cannot be written.
         """
         if isinstance(content, str):
@@ -119,7 +119,7 @@ class Writer:
             path (str or Path): Its name from now on.
 
         Raises:
-            KeptFileError: If it is there and may not be replaced.
+            KeptFileError: If it exists and must not be replaced.
             WriteError: If it cannot be written.
         """
         path = Path(path)

@@ -32,7 +32,7 @@ def load_json(path: Union[str, Path]) -> Any:
         path (str or Path): The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not JSON, with the place of the first error, or
             too large for the memory.
     """
@@ -62,7 +62,7 @@ def read_json_text(path: Union[str, Path]) -> bytes:
         path (str or Path): The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it would take more memory than there is, or than such
             a file ever does.
     """
@@ -145,7 +145,7 @@ def check_json_file(path: Union[str, Path]) -> None:
         path (str or Path): The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not JSON or is truncated.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Locks on files that processes of one machine share."""
+"""File locks between processes of one machine."""
 
 from typing import IO, Union
 

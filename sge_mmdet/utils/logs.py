@@ -1,4 +1,4 @@
-"""MMEngine's log, kept quiet for a while."""
+"""Temporary silencing of MMEngine's log."""
 
 import logging
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from mmengine.logging import MMLogger
 
 @contextmanager
 def quiet_log(level: int = logging.ERROR) -> Iterator[None]:
-    """Let nothing below a level through MMEngine's current logger.
+    """Suppress messages of MMEngine's current logger below a level.
 
     Args:
-        level (int): The lowest level that is still shown. Default: errors.
+        level (int): Lowest level that is shown. Default: ``logging.ERROR``.
     """
     logger = MMLogger.get_current_instance()
     before = logger.level

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .text import printable
 
-# The forms of numbers in a pickle.
+# Formats of numbers in a pickle.
 BYTE, SHORT, UNSIGNED, INTEGER, LENGTH, DOUBLE = map(
     struct.Struct, ('<B', '<H', '<I', '<i', '<Q', '>d')
 )
@@ -36,10 +36,10 @@ LARGEST_KEY = 2**53
 
 
 class Budget:
-    """How much memory may still be taken for a file.
+    """Memory budget for reading a file.
 
     Args:
-        size (int): Of the file, in bytes.
+        size (int): Size of the file, in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -60,7 +60,7 @@ class Budget:
 
 
 class Stateful:
-    """What a function may return for a pickle to give it a state."""
+    """Base class of objects whose state a pickle may set."""
 
     def set_state(self, state: Any) -> None:
         """Take the state, as pickle's ``__setstate__`` does."""

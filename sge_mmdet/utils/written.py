@@ -1,4 +1,4 @@
-"""Which files of a folder this package wrote, as it left them."""
+"""List of the files in a folder that this package wrote, with their hashes."""
 
 import hashlib
 import json
@@ -45,10 +45,10 @@ def list_with(path: Path, draft: Path) -> bytes:
 
 
 def digest(path: Path) -> str:
-    """Return what a file's content is known by.
+    """Return the SHA-256 hash of a file.
 
     Args:
-        path (Path): The file.
+        path (Path): File to read.
     """
     found = hashlib.sha256()
     with path.open('rb') as file:
