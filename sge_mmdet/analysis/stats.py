@@ -3,12 +3,11 @@
 from typing import Iterator, NamedTuple, Tuple
 
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
-from ..utils import build_model
+from ..utils import build_model, build_part
 from .complexity import (
     add_classifier,
     count_flops,
@@ -148,7 +147,7 @@ def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
 
 def _build_backbone(backbone: dict) -> nn.Module:
     try:
-        return MODELS.build(backbone)
+        return build_part(backbone)
     except Exception as error:
         # A constructor answers bad options with any type of error.
         raise ValueError(

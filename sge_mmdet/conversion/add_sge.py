@@ -15,7 +15,7 @@ from ..models.backbones import PLUGIN_POSITIONS, SGEResNet, SGEResNeXt
 from ..models.layers import SpatialGroupEnhance
 from ..models.necks import SGE_NECKS, SGEOutputs
 from ..ops import largest_groups
-from ..utils import get_model
+from ..utils import build_part, get_model
 
 # Backbones that are replaced by a class with SGE at the end of each block.
 SGE_BACKBONES = {ResNet: SGEResNet, ResNeXt: SGEResNeXt}
@@ -322,7 +322,7 @@ def _build_without_weights(cfg: dict) -> Any:
     """Build a part of a model on the meta device, without weights."""
     try:
         with torch.device('meta'):
-            return MODELS.build(deepcopy(cfg))
+            return build_part(cfg)
     except Exception as error:
         # Constructors raise any type of error for bad options.
         raise ValueError(

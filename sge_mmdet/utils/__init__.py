@@ -24,6 +24,7 @@ from .text import printable, printable_list
 # These need MMDetection, which a machine that only times the operator lacks.
 _LAZY = dict(
     build_model='configs',
+    build_part='configs',
     find_config='configs',
     get_model='configs',
     load_config='configs',
@@ -39,6 +40,7 @@ __all__ = [
     'WriteError',
     'Writer',
     'build_model',
+    'build_part',
     'check_json_file',
     'find_config',
     'folder_beside',

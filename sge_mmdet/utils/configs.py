@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional, Union
 
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from .upstream import own_path, upstream_path
@@ -103,6 +104,19 @@ def get_model(cfg: Config) -> dict:
     return model
 
 
+def build_part(cfg: dict, scope: str = 'mmdet') -> nn.Module:
+    """Build a part of a model as a runner does.
+
+    Args:
+        cfg (dict): Config of the part. It is not changed.
+        scope (str): Default scope, in which mmcv looks for plugins. Default:
+            "mmdet".
+    """
+    with DefaultScope.overwrite_default_scope(scope):
+        # Constructors change what they are given.
+        return MODELS.build(copy.deepcopy(cfg))
+
+
 def build_model(cfg: Config) -> nn.Module:
     """Build a config's model.
 
@@ -114,8 +128,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     model = get_model(cfg)
     try:
-        # Constructors change what they are given.
-        return MODELS.build(copy.deepcopy(model))
+        return build_part(model, cfg.get('default_scope') or 'mmdet')
     except Exception as error:
         # A constructor answers bad options with any type of error.
         raise ValueError(
