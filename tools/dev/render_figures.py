@@ -151,6 +151,31 @@ def ops_cpu() -> str:
     )
 
 
+def network_cpu() -> str:
+    """Return the speed and memory of networks on a CPU, plain = 1."""
+    with (RESULTS / 'network_cpu.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    plain = {
+        row['direction']: row for row in rows if row['provider'] == 'plain'
+    }
+    return table(
+        ['network', 'pass', 'speed', 'quartiles', 'memory'],
+        [
+            [
+                row['provider'],
+                row['direction'],
+                f'{seconds / float(row["seconds"]):.2f}',
+                f'{seconds / float(row["upper"]):.2f} to '
+                f'{seconds / float(row["lower"]):.2f}',
+                f'{int(row["bytes"]) / int(base["bytes"]):.2f}',
+            ]
+            for row in rows
+            for base in [plain[row['direction']]]
+            for seconds in [float(base['seconds'])]
+        ],
+    )
+
+
 def finding() -> str:
     """Return the sentence on what SGE brought here."""
     result = read_result('study_seeds')
@@ -298,6 +323,7 @@ def sources() -> str:
 VIEWS: Dict[str, Callable[[], str]] = {
     'demo-verdict': demo_verdict,
     'finding': finding,
+    'network-cpu': network_cpu,
     'ops-cpu': ops_cpu,
     'paper-accuracy': paper_accuracy,
     'sources': sources,
