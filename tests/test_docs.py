@@ -38,7 +38,7 @@ SHELL = snippets('shell')
 PYTHON = snippets('python')
 CONFIGS = [snippet for snippet in PYTHON if snippet.is_config]
 PROGRAMS = [snippet for snippet in PYTHON if not snippet.is_config]
-RESULTS = sorted((ROOT / 'docs' / 'results').glob('*.json'))
+RESULTS = sorted((ROOT / 'docs' / 'results').glob('[!.]*.json'))
 
 
 class ParsedError(Exception):

@@ -293,7 +293,7 @@ def demo_verdict() -> str:
 def sources() -> str:
     """Return where each figure comes from."""
     rows = []
-    for path in sorted(RESULTS.glob('*.json')):
+    for path in sorted(RESULTS.glob('[!.]*.json')):
         result = read_result(path.stem)
         rows.append(
             [
