@@ -276,3 +276,28 @@ def test_a_gpu_is_not_measured_where_there_is_none(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match='there is no GPU; say --small'):
         load_script('benchmark/gpu.py').main()
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('wrong', [0, 1])
+def test_nan_in_any_result_fails_the_check_of_kernels(wrong):
+    from check_kernels import errors
+
+    got = [torch.ones(3), torch.ones(3)]
+    got[wrong][1] = torch.nan
+    assert errors([torch.ones(3)] * 2, [torch.ones(3).double()] * 2) == 0
+    error = errors(got, [torch.ones(3).double()] * 2)
+    assert not error <= 1
+
+
+def test_a_gradient_that_changes_fails_the_check_of_kernels(monkeypatch):
+    import check_kernels
+
+    calls = []
+
+    def changing(tensors, groups):
+        calls.append(tensors)
+        return [torch.ones(3), torch.full((3,), float(len(calls)))]
+
+    monkeypatch.setattr(check_kernels, 'run', changing)
+    rows = check_kernels.check('cpu', ['float32'], 2, True, ['operator'])
+    assert not any(row[-1] for row in rows)

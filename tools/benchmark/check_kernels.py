@@ -7,6 +7,7 @@ Triton on a GPU, and nothing else.
 """
 
 import argparse
+import math
 import sys
 from itertools import product
 from typing import Iterator, List, Tuple
@@ -124,6 +125,8 @@ def fill_free_memory(like: Tensor) -> None:
 def errors(got: Results, want: Results) -> float:
     """Return the largest difference, relative to the largest value.
 
+    It is NaN if any difference is.
+
     Args:
         got (list[Tensor]): Results.
         want (list[Tensor]): The same in float64.
@@ -132,8 +135,9 @@ def errors(got: Results, want: Results) -> float:
     for a, b in zip(got, want):
         scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0
         error = float((a.double() - b).abs().max()) / scale
-        # NaN compares false and is therefore kept.
-        worst = worst if error <= worst else error
+        if math.isnan(error):
+            return error
+        worst = max(worst, error)
     return worst
 
 
@@ -174,7 +178,7 @@ def check(
         same = all(
             torch.equal(a, b)
             for _ in range(repeats - 1)
-            for a, b in zip(run(tensors, groups)[:1], got[:1])
+            for a, b in zip(run(tensors, groups), got)
         )
         yield (
             part,
