@@ -10,6 +10,7 @@ from typing import Any, Sequence, Tuple
 import numpy as np
 
 from ..utils.text import printable_value
+from .ranks import ranks_within_runs
 
 # Longest outline of one object, in pixels; drawing takes 40 bytes a pixel.
 LONGEST_OUTLINE = 1_000_000
@@ -233,21 +234,14 @@ def _decode(
         1 << 5 * np.minimum(digits, LONGEST_RUN)
     )
     owner = owner[ends]
-    position = _ranks_within_runs(owner)
+    position = ranks_within_runs(owner)
     # The odd runs and the even ones behind the first each add up.
     for parity in 1, 0:
         series = np.flatnonzero((position % 2 == parity) & (position > 0))
         sums = np.cumsum(runs[series])
-        begin = np.arange(len(series)) - _ranks_within_runs(owner[series])
+        begin = np.arange(len(series)) - ranks_within_runs(owner[series])
         runs[series] = sums - np.r_[0, sums][begin]
     good[owner[runs < 0]] = False
     total = np.bincount(owner, runs, len(texts))
     good &= total == pixels
     return np.bincount(owner, runs * (position % 2), len(texts)), good
-
-
-def _ranks_within_runs(sorted_keys: np.ndarray) -> np.ndarray:
-    """Return each element's position among those of the same key."""
-    begins = np.flatnonzero(np.diff(sorted_keys, prepend=-1))
-    count = np.diff(np.r_[begins, len(sorted_keys)])
-    return np.arange(len(sorted_keys)) - np.repeat(begins, count)

@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from .bins import SizeBin
 from .engines import COCO_THRESHOLDS
+from .ranks import ranks_within_runs
 from .structures import Detections, GroundTruth
 
 MISSED, HIT, IGNORED = 0, 1, 2
@@ -82,7 +83,7 @@ def match(
     rank = np.argsort(np.argsort(ground_truth.image_ids))
     group = rank[detections.image] * categories + detections.category
     order = np.lexsort((-detections.score, group))
-    order = order[_ranks(group[order]) < max_dets]
+    order = order[ranks_within_runs(group[order]) < max_dets]
     group = group[order]
     truth_group = rank[ground_truth.image] * categories + ground_truth.category
     truth_order = np.argsort(truth_group, kind='stable')
@@ -105,7 +106,7 @@ def match(
     partner = np.full((len(order), *shape), -1, np.int32)
     # All detections that are first in their group choose, then all second...
     choosing, place = np.unique(det, return_inverse=True)
-    turn = _ranks(group[choosing])[place]
+    turn = ranks_within_runs(group[choosing])[place]
     by_turn = np.argsort(turn, kind='stable')
     det, obj, overlap, turn = (x[by_turn] for x in (det, obj, overlap, turn))
     turns = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
@@ -198,13 +199,6 @@ def overlapping_pairs(
         parts.append((det[near], obj[near], overlap[near]))
     dets, objects, overlaps = map(np.concatenate, zip(*parts))
     return dets, objects, overlaps
-
-
-def _ranks(sorted_keys: np.ndarray) -> np.ndarray:
-    """Return each element's position among those of the same key."""
-    starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
-    lengths = np.diff(np.r_[starts, len(sorted_keys)])
-    return np.arange(len(sorted_keys)) - np.repeat(starts, lengths)
 
 
 def _pairs(

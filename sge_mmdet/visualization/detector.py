@@ -29,7 +29,7 @@ from .gates import (
 
 @dataclass(frozen=True)
 class GateDrawing:
-    """What is drawn of a detector at one image.
+    """Maps of a detector for one image, to be drawn.
 
     Args:
         config: Config of a detector with SGE.
@@ -97,7 +97,7 @@ class GateDrawing:
         try:
             return self._record(config, self.before)[1]
         except Exception as error:
-            # What a config starts from may be on another machine.
+            # Initial weights that a config names may not be on this machine.
             if self.before:
                 raise
             print_note(

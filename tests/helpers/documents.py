@@ -28,7 +28,7 @@ SNIPPET = re.compile(
     r'```(?P<language>\w+)\n(?P<text>.*?)```',
     re.DOTALL,
 )
-# What the pages call the reader's own files, and what it is in the sandbox.
+# Names of the reader's own files in the pages, and the test files for them.
 PLACEHOLDERS = dict(
     CONFIG='config.py',
     CHECKPOINT='checkpoint.pth',
@@ -48,7 +48,7 @@ class Snippet:
         line: Number of its first line.
         language: "shell", "python" or another.
         text: The code.
-        needs: What it needs that a test lacks, such as "COCO"; or "".
+        needs: Name of a requirement that tests lack, such as "COCO"; or "".
     """
 
     page: Path

@@ -40,13 +40,13 @@ Shape = Tuple[int, int, int, int]
 
 
 class Case(NamedTuple):
-    """What is run.
+    """A pass of the operator on maps of one kind.
 
     Attributes:
         direction: "forward" or "backward".
-        shape: Of the maps.
+        shape: Shape of the maps, (N, C, H, W).
         groups: Number of groups.
-        dtype: Of the maps.
+        dtype: Type of the maps.
         last: Whether they are in channels-last.
     """
 

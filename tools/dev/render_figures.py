@@ -319,7 +319,7 @@ def sources() -> str:
     return table(['file', *PROVENANCE], rows)
 
 
-# What a page may name besides the results files.
+# Tables that pages may name besides the results files.
 VIEWS: Dict[str, Callable[[], str]] = {
     'demo-verdict': demo_verdict,
     'finding': finding,

@@ -1,0 +1,14 @@
+"""Positions of elements among those of the same key."""
+
+import numpy as np
+
+
+def ranks_within_runs(sorted_keys: np.ndarray) -> np.ndarray:
+    """Return each element's position among those of the same key.
+
+    Args:
+        sorted_keys (np.ndarray): Keys of shape (N,), equal ones side by side.
+    """
+    starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
+    lengths = np.diff(np.r_[starts, len(sorted_keys)])
+    return np.arange(len(sorted_keys)) - np.repeat(starts, lengths)
