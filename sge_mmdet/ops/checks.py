@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, strided
 
-from .passes import sum_dtype
+from .passes import FixedNorm, Inputs, Outputs, sum_dtype
 
 
 def check_groups(channels: int, groups: int) -> None:
@@ -19,19 +19,23 @@ def check_groups(channels: int, groups: int) -> None:
         ValueError: If ``groups`` is not a positive integer that divides
             ``channels``; the message names the nearest numbers that do.
     """
-    if isinstance(groups, int) and groups > 0 and channels % groups == 0:
+    if not isinstance(groups, int):
+        raise ValueError(
+            'SGE needs a number of groups that is an int, got '
+            f'groups={groups!r} of type {type(groups).__name__}; pass '
+            'int(groups)'
+        )
+    if groups > 0 and channels % groups == 0:
         return
-    message = (
-        f'SGE needs a number of groups that divides the channels, got '
-        f'groups={groups!r} for {channels} channels'
+    divisors = [g for g in range(1, channels + 1) if channels % g == 0]
+    nearest = [g for g in divisors if g < groups][-1:] + [
+        g for g in divisors if g > groups
+    ][:1]
+    raise ValueError(
+        'SGE needs a number of groups that divides the channels, got '
+        f'groups={groups!r} for {channels} channels; nearest that work: '
+        f'{" and ".join(map(str, nearest))}'
     )
-    if isinstance(groups, int):
-        divisors = [g for g in range(1, channels + 1) if channels % g == 0]
-        nearest = [g for g in divisors if g < groups][-1:] + [
-            g for g in divisors if g > groups
-        ][:1]
-        message += f'; nearest that work: {" and ".join(map(str, nearest))}'
-    raise ValueError(message)
 
 
 def largest_groups(channels: int, groups: int) -> int:
@@ -58,35 +62,19 @@ def largest_groups(channels: int, groups: int) -> int:
     return next(g for g in range(groups, 0, -1) if channels % g == 0)
 
 
-def check_forward(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    scale: Optional[Tensor],
-    shift: Optional[Tensor],
-    running_mean: Optional[Tensor],
-    running_var: Optional[Tensor],
-    identity: Optional[Tensor],
-    groups: int,
-) -> None:
+def check_forward(inputs: Inputs) -> None:
     """Raise unless the arguments of a forward pass fit one another.
 
     Args:
-        x: Feature map of shape (N, C, H, W), of a real floating point type.
-        weight: w of shape (1, G, 1, 1).
-        bias: b of shape (1, G, 1, 1).
-        scale: Of the norm, shape (C,), or None.
-        shift: Of the norm, shape (C,); given where ``scale`` is.
-        running_mean: Of the norm, shape (C,), or None.
-        running_var: Of the norm, shape (C,); given where its mean is.
-        identity: Of the shape and type of ``x``, or None.
-        groups: Number of groups G; it divides C.
+        inputs: The arguments; see :class:`sge_mmdet.ops.passes.Inputs`.
 
     Raises:
-        TypeError: If a tensor is of a wrong type.
-        ValueError: If a shape or a device is wrong, or ``groups`` does not
-            divide C.
+        TypeError: If an argument is not a tensor, or one of a wrong type.
+        ValueError: If a shape or a device is wrong, ``groups`` does not
+            divide C, or ``eps`` is not positive.
     """
+    x, weight, bias, norm, identity, groups, eps, _ = inputs
+    _check_tensor('feature map', x)
     if x.dim() != 4:
         raise ValueError(
             'SGE takes a feature map of shape (N, C, H, W), got '
@@ -103,75 +91,34 @@ def check_forward(
             'convert it first: x.to_dense()'
         )
     check_groups(x.shape[1], groups)
+    check_eps(eps)
     device, of_groups = x.device, (1, groups, 1, 1)
     _check_parameter('weight', weight, of_groups, device)
     _check_parameter('bias', bias, of_groups, device)
     if identity is not None:
         _check_map('identity', identity, x)
-    if (scale is None) != (shift is None) or (
-        (running_mean is None) != (running_var is None)
-    ):
-        raise ValueError(
-            'scale and shift of a norm are given together or not '
-            'at all, and so are its mean and variance'
-        )
-    if scale is None:
-        if running_mean is not None:
-            raise ValueError(
-                'A norm without scale and shift is given ones '
-                'and zeros in their place'
-            )
-        return
-    of_channels = x.shape[1:2]
-    _check_parameter('scale', scale, of_channels, device)
-    _check_parameter('shift', shift, of_channels, device)
-    if running_mean is not None:
-        _check_parameter('running mean', running_mean, of_channels, device)
-        _check_parameter('running variance', running_var, of_channels, device)
+    if norm is not None:
+        _check_norm(norm, x)
 
 
-def check_backward(
-    grad_y: Tensor,
-    x: Tensor,
-    y: Optional[Tensor],
-    mean: Tensor,
-    spread: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    scale: Optional[Tensor],
-    shift: Optional[Tensor],
-    running_mean: Optional[Tensor],
-    running_var: Optional[Tensor],
-    groups: int,
-) -> None:
+def check_backward(inputs: Inputs, outputs: Outputs, grad_y: Tensor) -> None:
     """Raise unless the arguments of a backward pass fit one another.
 
     Args:
-        grad_y: Of the shape and type of ``x``.
-        x: As in :func:`check_forward`, as all that is not named here.
-        y: Of the shape and type of ``x``, or None.
-        mean: Of shape (N, C), in the type of sums.
-        spread: Of shape (N, G, 2), in the type of sums.
-        weight: w.
-        bias: b.
-        scale: Of the norm.
-        shift: Of the norm.
-        running_mean: Of the norm.
-        running_var: Of the norm.
-        groups: Number of groups G.
+        inputs: Arguments of the forward pass.
+        outputs: Its results.
+        grad_y: Gradient of y; shape and type of x.
 
     Raises:
-        TypeError: If a tensor is of a wrong type.
-        ValueError: If a shape or a device is wrong, or ``groups`` does not
-            divide C.
+        TypeError: As :func:`check_forward`.
+        ValueError: As :func:`check_forward`.
     """
-    check_forward(
-        x, weight, bias, scale, shift, running_mean, running_var, None, groups
-    )
+    check_forward(inputs)
+    x, groups = inputs.x, inputs.groups
     kind = sum_dtype(x.dtype)
     for name, tensor, shape in (
-        ('mean', mean, x.shape[:2]),
-        ('spread', spread, (x.shape[0], groups, 2)),
+        ('mean', outputs.mean, x.shape[:2]),
+        ('spread', outputs.spread, (x.shape[0], groups, 2)),
     ):
         _check_parameter(name, tensor, shape, x.device)
         if tensor.dtype != kind:
@@ -179,12 +126,55 @@ def check_backward(
                 f'SGE takes a {name} of type {kind}, got {tensor.dtype}'
             )
     _check_map('grad_y', grad_y, x)
-    if y is not None:
-        _check_map('y', y, x)
+    if outputs.y is not None:
+        _check_map('y', outputs.y, x)
+
+
+def check_eps(eps: float) -> None:
+    """Raise unless ``eps`` can be added to a divisor.
+
+    Args:
+        eps: Added to the standard deviation of the similarity.
+
+    Raises:
+        ValueError: If ``eps`` is not positive.
+    """
+    if not eps > 0:
+        raise ValueError(
+            'SGE divides by the standard deviation + eps; eps must be '
+            f'positive, got {eps!r}'
+        )
+
+
+def _check_norm(norm: FixedNorm, x: Tensor) -> None:
+    """Raise unless the vectors of a norm fit a feature map."""
+    scale, shift, mean, variance, _ = norm
+    if scale is None or shift is None or (mean is None) != (variance is None):
+        raise ValueError(
+            'A norm before SGE takes scale and shift together, and mean and '
+            'variance together or not at all; without scale and shift, give '
+            'ones and zeros in their place'
+        )
+    of_channels, device = x.shape[1:2], x.device
+    _check_parameter('scale', scale, of_channels, device)
+    _check_parameter('shift', shift, of_channels, device)
+    if mean is not None:
+        _check_parameter('running mean', mean, of_channels, device)
+        _check_parameter('running variance', variance, of_channels, device)
+
+
+def _check_tensor(name: str, value: object) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f'SGE takes a {name} that is a torch.Tensor, got '
+            f'{type(value).__module__}.{type(value).__qualname__}'
+        )
+    return value
 
 
 def _check_map(name: str, tensor: Tensor, x: Tensor) -> None:
     """Raise unless a tensor is a map like x."""
+    _check_tensor(name, tensor)
     if tensor.shape != x.shape:
         raise ValueError(
             f'SGE takes a {name} of the shape of x, '
@@ -199,15 +189,20 @@ def _check_map(name: str, tensor: Tensor, x: Tensor) -> None:
 
 
 def _check_parameter(
-    name: str, tensor: Tensor, shape: Tuple[int, ...], device: torch.device
+    name: str,
+    tensor: Optional[Tensor],
+    shape: Tuple[int, ...],
+    device: torch.device,
 ) -> None:
     if (
-        tensor.shape == shape
+        isinstance(tensor, Tensor)
+        and tensor.shape == shape
         and tensor.is_floating_point()
         and tensor.layout == strided
         and tensor.device == device
     ):
         return
+    tensor = _check_tensor(name, tensor)
     if tensor.shape != shape:
         raise ValueError(
             f'SGE takes a {name} of shape {tuple(shape)}, got '

@@ -5,7 +5,7 @@ and their names stand in :mod:`sge_mmdet.ops.reference`, the gradient in
 :func:`backward`.
 """
 
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ BLOCK_BYTES = 4 * 1024 * 1024
 def forward(inputs: Inputs, outputs: Outputs) -> None:
     """Fill the outputs; see :mod:`sge_mmdet.ops.passes`."""
     x, identity, groups = inputs.x, inputs.identity, inputs.groups
+    y = cast(Tensor, outputs.y)
     outputs.spread.zero_()
     for at, w, b, a in _blocks(inputs):
         z = _affine(_rows(x, at, groups).to(w.dtype), a)
@@ -35,7 +36,7 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
         out = z * gate if a is None else z.mul_(gate)
         if identity is not None:
             out.add_(_rows(identity, at, groups)).relu_()
-        _rows(outputs.y, at, groups).copy_(out)
+        _rows(y, at, groups).copy_(out)
         _rows(outputs.mean, at, groups).copy_(m[..., 0])
 
 
@@ -59,12 +60,14 @@ def backward(
     """
     x, y, groups = inputs.x, outputs.y, inputs.groups
     positions = x.shape[2] * x.shape[3]
-    for parameter in gradients[1:5]:
-        if parameter is not None:
-            parameter.zero_()
-    of_weight, of_bias, *of_norm = (
-        parameter if parameter is None else parameter.view(groups, -1)
-        for parameter in gradients[1:5]
+    # Those of a norm and of an identity are there where these are.
+    of_x, *of_parameters, of_identity = gradients
+    of_weight, of_bias, of_scale, of_shift = cast(
+        List[Tensor],
+        [
+            gradient if gradient is None else gradient.zero_().view(groups, -1)
+            for gradient in of_parameters
+        ],
     )
     for at, w, b, a in _blocks(inputs):
         rows = _rows(x, at, groups).to(w.dtype)
@@ -73,7 +76,7 @@ def backward(
         if y is not None:
             # Not a product, in which NaN and infinity would remain.
             g = g.masked_fill(_rows(y, at, groups) <= 0, 0)
-            _rows(gradients.identity, at, groups).copy_(g)
+            _rows(cast(Tensor, of_identity), at, groups).copy_(g)
         m = _rows(outputs.mean, at, groups)[..., None]
         mu, s = outputs.spread[at][..., None, None].unbind(-3)
         slope = _slope(mu, s, inputs)
@@ -95,12 +98,12 @@ def backward(
         grad_z.add_((z * delta).mean(-1, keepdim=True)).add_(m * delta)
         if a is not None:
             scale, mean, deviation = a[0], a[2], a[3]
-            of_norm[0][at[1]] += (grad_z * ((rows - mean) * deviation)).sum(
+            of_scale[at[1]] += (grad_z * ((rows - mean) * deviation)).sum(
                 (0, -1)
             )
-            of_norm[1][at[1]] += grad_z.sum((0, -1))
+            of_shift[at[1]] += grad_z.sum((0, -1))
             grad_z.mul_(scale)
-        _rows(gradients.x, at, groups).copy_(grad_z)
+        _rows(of_x, at, groups).copy_(grad_z)
 
 
 def _blocks(inputs: Inputs) -> Iterator[Tuple]:
@@ -143,7 +146,7 @@ def _blocks(inputs: Inputs) -> Iterator[Tuple]:
 
 def _standard(norm: FixedNorm, kind: torch.dtype) -> Tuple[Tensor, Tensor]:
     """Return a norm's mean and the inverse of its deviation."""
-    if norm.mean is None:
+    if norm.mean is None or norm.variance is None:
         return norm.scale.new_zeros(len(norm.scale), dtype=kind), (
             norm.scale.new_ones(len(norm.scale), dtype=kind)
         )

@@ -75,6 +75,7 @@ def spatial_group_enhance_residual(
     eps: float = 1e-5,
     normalize: bool = True,
     norm: Optional[FixedNorm] = None,
+    may_overwrite: bool = False,
 ) -> Tensor:
     """Compute the end of a residual block, in one pass over its maps.
 
@@ -91,6 +92,9 @@ def spatial_group_enhance_residual(
         normalize: Whether to normalise the similarity. Default: True.
         norm: The norm before SGE. Its scale and shift get gradients, its
             statistics none. Default: None.
+        may_overwrite: Whether the result may be written over ``x``, where no
+            gradient is wanted and the kernels can; for callers who do not
+            need ``x`` any more. Default: False.
 
     Returns:
         The result, with the shape, type and layout of ``x``.
@@ -110,19 +114,18 @@ def spatial_group_enhance_residual(
         True
     """
     return _enhance(
-        Inputs(x, weight, bias, norm, identity, groups, eps, normalize)
+        Inputs(x, weight, bias, norm, identity, groups, eps, normalize),
+        may_overwrite,
     )
 
 
-def _enhance(inputs: Inputs) -> Tensor:
+def _enhance(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
     """Run the operator, or the formula step by step."""
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     # A number of groups of another type would end in PyTorch's dispatcher.
     if isinstance(groups, int) and not _takes_reference():
-        return run_operator(inputs)
-    check_forward(
-        x, weight, bias, *(norm or (None,) * 5)[:4], identity, groups
-    )
+        return run_operator(inputs, may_overwrite)
+    check_forward(inputs)
     if identity is None:
         return spatial_group_enhance_reference(
             x, weight, bias, groups, eps, normalize

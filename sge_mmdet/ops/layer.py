@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 from torch import Tensor, full, nn
 
-from .checks import check_groups
+from .checks import check_eps, check_groups
 from .functional import spatial_group_enhance, spatial_group_enhance_residual
 from .passes import FixedNorm
 
@@ -62,11 +62,7 @@ class SpatialGroupEnhance(nn.Module):
     ) -> None:
         super().__init__()
         check_groups(in_channels, groups)
-        if not eps > 0:
-            raise ValueError(
-                f'SGE divides by the standard deviation + eps; '
-                f'eps must be positive, got {eps!r}'
-            )
+        check_eps(eps)
         self.in_channels = in_channels
         self.groups = groups
         self.eps = eps
@@ -89,7 +85,11 @@ class SpatialGroupEnhance(nn.Module):
         )
 
     def forward_residual(
-        self, x: Tensor, identity: Tensor, norm: Optional[FixedNorm] = None
+        self,
+        x: Tensor,
+        identity: Tensor,
+        norm: Optional[FixedNorm] = None,
+        may_overwrite: bool = False,
     ) -> Tensor:
         """Return ``relu(SGE(norm(x)) + identity)``, in one pass.
 
@@ -97,6 +97,8 @@ class SpatialGroupEnhance(nn.Module):
             x (Tensor): Feature map of shape (N, C, H, W).
             identity (Tensor): Added before ReLU; shape and type of ``x``.
             norm (FixedNorm, optional): The norm before SGE. Default: None.
+            may_overwrite (bool): Whether the result may be written over
+                ``x`` where no gradient is wanted. Default: False.
         """
         return spatial_group_enhance_residual(
             x,
@@ -107,6 +109,7 @@ class SpatialGroupEnhance(nn.Module):
             self.eps,
             self.normalize,
             norm,
+            may_overwrite,
         )
 
     def _load_from_state_dict(

@@ -6,7 +6,7 @@ gradients. Maps that it is given are dense, all in one layout: NCHW or
 channels-last.
 """
 
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class FixedNorm(NamedTuple):
             dtype: The type to compute in.
         """
         scale, shift = self.scale.to(dtype), self.shift.to(dtype)
-        if self.mean is None:
+        if self.mean is None or self.variance is None:
             return scale, shift
         scale = scale * torch.rsqrt(self.variance.to(dtype) + self.eps)
         return scale, shift - self.mean.to(dtype) * scale
@@ -69,6 +69,35 @@ class Inputs(NamedTuple):
     groups: int
     eps: float
     normalize: bool
+
+    def flatten(self) -> 'Tuple[FlatTensors, FlatOptions]':
+        """Return tensors and options as an operator of PyTorch takes them.
+
+        Tensors are x, weight, bias, the norm's scale, shift, mean and
+        variance, and the identity; options are groups, eps, the norm's eps
+        and normalize.
+        """
+        x, weight, bias, norm, identity, groups, eps, normalize = self
+        *vectors, norm_eps = norm or NO_NORM
+        return (
+            (x, weight, bias, *vectors, identity),
+            (groups, eps, norm_eps, normalize),
+        )
+
+    @classmethod
+    def unflatten(cls, tensors: Any, options: Any) -> 'Inputs':
+        """Return the structure of what :meth:`flatten` returns."""
+        x, weight, bias, scale, shift, mean, variance, identity = tensors
+        groups, eps, norm_eps, normalize = options
+        norm = None
+        if not scale is shift is mean is variance is None:
+            norm = FixedNorm(scale, shift, mean, variance, norm_eps)
+        return cls(x, weight, bias, norm, identity, groups, eps, normalize)
+
+
+NO_NORM = (None, None, None, None, 0.0)
+FlatTensors = Tuple[Optional[Tensor], ...]
+FlatOptions = Tuple[int, float, float, bool]
 
 
 class Outputs(NamedTuple):

@@ -7,7 +7,7 @@ of each kind compile all of them.
 
 import sys
 from itertools import product
-from typing import Any, Iterable, Iterator, Tuple
+from typing import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -100,24 +100,23 @@ def _run(
 ) -> None:
     """Run a layer's passes on a map, with parameters of no consequence."""
     with torch.enable_grad():
-        leaves: Tuple[Tensor, ...] = tuple(
+        leaves = x, weight, bias = [
             tensor.detach().clone().requires_grad_(training)
             for tensor in (x, layer.weight, layer.bias)
-        )
-        options: Any = layer.groups, layer.eps, layer.normalize
+        ]
+        gate = weight, bias, layer.groups, layer.eps, layer.normalize
         if tail == 'alone':
-            y = spatial_group_enhance(*leaves, *options)
+            y = spatial_group_enhance(x, *gate)
         else:
             norm = None
             if tail == 'norm':
-                ones = [
-                    torch.ones(x.shape[1], device=x.device) for _ in range(4)
-                ]
+                # Of the type of the model's parameters, as its norms are.
+                ones = [layer.weight.new_ones(x.shape[1]) for _ in range(4)]
                 for tensor in ones[:2]:
                     tensor.requires_grad_(training)
-                norm = FixedNorm(*ones)
-            y = spatial_group_enhance_residual(
-                leaves[0], x, *leaves[1:], *options, norm
-            )
+                scale, shift, mean, variance = ones
+                norm = FixedNorm(scale, shift, mean, variance)
+            identity = torch.zeros_like(x)
+            y = spatial_group_enhance_residual(x, identity, *gate, norm)
         if training:
             torch.autograd.grad(y.sum(), leaves)

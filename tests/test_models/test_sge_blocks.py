@@ -19,6 +19,7 @@ from sge_mmdet.models.backbones.sge_blocks import (
 )
 from sge_mmdet.ops import SpatialGroupEnhance
 from sge_mmdet.ops.reference import norm_reference
+from tests.helpers.operator_cases import HAS_NATIVE
 
 BLOCKS = {
     'basic': lambda **kwargs: SGEBasicBlock(
@@ -50,9 +51,9 @@ def count_calls(monkeypatch):
     calls = []
     real = sge_blocks.SpatialGroupEnhance.forward_residual
 
-    def forward_residual(self, x, identity, norm=None):
+    def forward_residual(self, x, identity, norm=None, may_overwrite=False):
         calls.append(norm is not None)
-        return real(self, x, identity, norm)
+        return real(self, x, identity, norm, may_overwrite)
 
     monkeypatch.setattr(
         sge_blocks.SpatialGroupEnhance, 'forward_residual', forward_residual
@@ -309,3 +310,40 @@ def test_autocast_trains_in_one_pass_and_keeps_close_to_float32(
     assert calls == [True] * 8
     for a, b in zip(got, want):
         assert (a.float() - b).abs().max() < 0.05 * b.abs().max()
+
+
+@pytest.mark.parametrize(
+    'layout', [torch.contiguous_format, torch.channels_last]
+)
+@pytest.mark.parametrize('name', BLOCKS)
+def test_without_gradients_the_result_is_written_over_the_convolutions(
+    monkeypatch, name, layout
+):
+    """No map is allocated then; nothing else may be written over."""
+    block = drawn(BLOCKS[name]()).eval()
+    channels = 16 if name == 'basic' else 32
+    x = torch.rand(2, channels, 6, 5).double().to(memory_format=layout)
+    want, before = block(x).detach(), x.clone()
+    seen = []
+    real = sge_blocks.end_block
+
+    def end_block(out, *args):
+        seen.append((out, real(out, *args)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(sge_blocks, 'end_block', end_block)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), want)
+    assert torch.equal(x, before)
+    out, result = seen.pop()
+    assert (out is result) == HAS_NATIVE
+    # Whoever watches the convolution keeps what it gave.
+    kept = []
+    conv = block.conv2 if name == 'basic' else block.conv3
+    with conv.register_forward_hook(lambda *args: kept.append(args[2])):
+        with torch.no_grad():
+            torch.testing.assert_close(block(x), want)
+    assert not torch.equal(kept[0], want)
+    block(x)
+    out, result = seen.pop()
+    assert out is not result

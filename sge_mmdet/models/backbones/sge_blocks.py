@@ -1,6 +1,6 @@
 """Residual blocks that end with SGE, the addition and ReLU in one pass."""
 
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Type, cast
+from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Type, cast
 
 import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
@@ -10,6 +10,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...ops import FixedNorm
 from ..layers import SpatialGroupEnhance
+
+
+class Branch(NamedTuple):
+    """A residual branch that has run up to its last convolution.
+
+    Attributes:
+        out: Output of the convolution, of shape (N, C, H, W).
+        conv: The convolution.
+        norm: Norm after it.
+        plugins: Plugins after the norm.
+    """
+
+    out: Tensor
+    conv: nn.Module
+    norm: nn.Module
+    plugins: List[nn.Module]
 
 
 class CheckpointedBlock:
@@ -38,12 +54,14 @@ class _SGEBlock(CheckpointedBlock):
 
     def run(self, x: Tensor) -> Tensor:
         """Run the branch and end the block."""
-        out, norm, plugins = self.branch(x)
+        out, conv, norm, plugins = self.branch(x)
         identity = x if self.downsample is None else self.downsample(x)
-        return end_block(out, identity, norm, plugins, self.relu)
+        # What a convolution of PyTorch's own returns is in no other hands.
+        is_ours = type(conv) is nn.Conv2d and _is_plain(conv, nn.Conv2d)
+        return end_block(out, identity, norm, plugins, self.relu, is_ours)
 
-    def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
-        """Return the last convolution's output, its norm and its plugins."""
+    def branch(self, x: Tensor) -> Branch:
+        """Run the branch up to its last convolution."""
         raise NotImplementedError
 
 
@@ -63,10 +81,11 @@ class SGEBasicBlock(_SGEBlock, resnet.BasicBlock):
         super().__init__(inplanes, planes, **kwargs)
         self.sge = SpatialGroupEnhance(planes, **sge)
 
-    def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
-        """Return the last convolution's output, its norm and its plugins."""
+    def branch(self, x: Tensor) -> Branch:
+        """Run the branch up to its last convolution."""
         out = self.relu(self.norm1(self.conv1(x)))
-        return self.conv2(out), self.norm2, [self.sge]
+        conv = self.conv2
+        return Branch(conv(out), conv, self.norm2, [self.sge])
 
 
 class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
@@ -92,14 +111,16 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
         )
         super().__init__(*args, plugins=[*(plugins or ()), last], **kwargs)
 
-    def branch(self, x: Tensor) -> Tuple[Tensor, nn.Module, List[nn.Module]]:
-        """Return the last convolution's output, its norm and its plugins."""
+    def branch(self, x: Tensor) -> Branch:
+        """Run the branch up to its last convolution."""
         out = self.relu(self.norm1(self.conv1(x)))
         out = self.forward_plugin(out, self.after_conv1_plugin_names)
         out = self.relu(self.norm2(self.conv2(out)))
         out = self.forward_plugin(out, self.after_conv2_plugin_names)
-        return (
-            self.conv3(out),
+        conv = self.conv3
+        return Branch(
+            conv(out),
+            conv,
             self.norm3,
             [getattr(self, name) for name in self.after_conv3_plugin_names],
         )
@@ -109,12 +130,22 @@ class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
     """ResNeXt version of :class:`SGEBottleneck`, with the same arguments."""
 
 
+# Filled in place by those who register hooks for all modules.
+_GLOBAL_HOOKS = (
+    module_hooks._global_forward_hooks,
+    module_hooks._global_forward_pre_hooks,
+    module_hooks._global_backward_hooks,
+    module_hooks._global_backward_pre_hooks,
+)
+
+
 def end_block(
     out: Tensor,
     identity: Tensor,
     norm: nn.Module,
     plugins: List[nn.Module],
     relu: nn.Module,
+    may_overwrite: bool = False,
 ) -> Tensor:
     """Return ``relu(plugins(norm(out)) + identity)``.
 
@@ -130,6 +161,9 @@ def end_block(
         norm (nn.Module): Norm after that convolution.
         plugins (list[nn.Module]): Plugins after the norm.
         relu (nn.Module): Activation of the block.
+        may_overwrite (bool): Whether nobody else holds ``out``, so that the
+            result may be written over it where no gradient is wanted.
+            Default: False.
     """
     *others, sge = plugins
     if not (_is_plain(sge, SpatialGroupEnhance) and _is_plain(relu, nn.ReLU)):
@@ -145,7 +179,9 @@ def end_block(
         if out.dtype != identity.dtype:
             return relu(sge(out) + identity)
     layer = cast(SpatialGroupEnhance, sge)
-    return layer.forward_residual(out, identity, fixed)
+    return layer.forward_residual(
+        out, identity, fixed, may_overwrite and fixed is not None
+    )
 
 
 def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
@@ -158,39 +194,28 @@ def fixed_norm(norm: nn.Module) -> Optional[FixedNorm]:
         FixedNorm or None: The parameters of a batch norm in evaluation mode;
         None for any other norm.
     """
-    scale, shift, mean, variance = (
-        getattr(norm, name, None)
-        for name in ('weight', 'bias', 'running_mean', 'running_var')
-    )
-    if (
-        norm.training
-        or scale is None
-        or shift is None
-        or mean is None
-        or variance is None
-        or not any(
-            _is_plain(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)
-        )
+    if norm.training or not any(
+        _is_plain(norm, kind) for kind in (_BatchNorm, nn.SyncBatchNorm)
     ):
+        return None
+    scale, shift = map(norm._parameters.get, ('weight', 'bias'))
+    mean, variance = map(norm._buffers.get, ('running_mean', 'running_var'))
+    if scale is None or shift is None or mean is None or variance is None:
         return None
     return FixedNorm(scale, shift, mean, variance, cast(float, norm.eps))
 
 
 def _is_plain(module: nn.Module, kind: Type[nn.Module]) -> bool:
     """Return whether forward is not overridden and no hooks are registered."""
-    has_hooks = (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or module_hooks._global_forward_hooks
-        or module_hooks._global_forward_pre_hooks
-        or module_hooks._global_backward_hooks
-        or module_hooks._global_backward_pre_hooks
-    )
     return (
         isinstance(module, kind)
         and type(module).forward is kind.forward
-        and 'forward' not in vars(module)
-        and not has_hooks
+        and 'forward' not in module.__dict__
+        and not (
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+            or any(_GLOBAL_HOOKS)
+        )
     )

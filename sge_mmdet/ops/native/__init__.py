@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import re
+import struct
 import sysconfig
 import warnings
 from contextlib import suppress
@@ -18,7 +19,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor
 
-from ..passes import Gradients, Inputs, Outputs, sum_dtype
+from ..passes import NO_NORM, Gradients, Inputs, Outputs, sum_dtype
 
 # To be raised here and in sge.cpp whenever ``Problem`` in group.h or a result
 # changes.
@@ -27,48 +28,13 @@ FOLDER = Path(__file__).parent
 # As setup.py writes them, in the format of sha256sum.
 DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
-TENSORS = (
-    'x',
-    'identity',
-    'weight',
-    'bias',
-    'norm_scale',
-    'norm_shift',
-    'norm_mean',
-    'norm_variance',
-    'y',
-    'mean',
-    'spread',
-)
-GRADIENTS = (
-    'grad_y',
-    'grad_x',
-    'grad_weight',
-    'grad_bias',
-    'grad_scale',
-    'grad_shift',
-    'grad_identity',
-)
-_NO_NORM = (None, None, None, None, 0.0)
 
 
-class _Problem(ctypes.Structure):
-    """The struct of this name in group.h."""
-
-    _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ('images', 'groups', 'channels', 'positions')
-        ),
-        *((name, ctypes.c_void_p) for name in TENSORS),
-        ('team', ctypes.c_void_p),
-        *((name, ctypes.c_double) for name in ('eps', 'norm_eps')),
-        *(
-            (name, ctypes.c_int32)
-            for name in ('normalize', 'relu', 'threads', 'channels_last')
-        ),
-        *((name, ctypes.c_void_p) for name in GRADIENTS),
-    ]
+# The struct ``Problem`` of group.h: images, groups, channels, positions; maps,
+# vectors and the team of threads; eps, norm_eps; normalize, relu, threads,
+# channels_last; gradients.
+_PROBLEM = struct.Struct('@4q12P2d4i7P')
+_NO_GRADIENTS = (None,) * 7
 
 
 @lru_cache(maxsize=None)
@@ -96,7 +62,7 @@ def library() -> Optional[ctypes.CDLL]:
                 continue
             for name in 'sge_forward', 'sge_backward':
                 getattr(found, name).argtypes = [
-                    ctypes.POINTER(_Problem),
+                    ctypes.c_char_p,
                     ctypes.c_int,
                 ]
             return found
@@ -183,7 +149,7 @@ def _call(
     inputs: Inputs,
     relu: bool,
     outputs: Outputs,
-    gradients: Sequence[Optional[Tensor]] = (),
+    gradients: Sequence[Optional[Tensor]] = _NO_GRADIENTS,
 ) -> None:
     """Call a kernel with the members of ``Problem`` in their order.
 
@@ -191,21 +157,23 @@ def _call(
     type of sums.
     """
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
-    *vectors, norm_eps = norm or _NO_NORM
+    *vectors, norm_eps = norm or NO_NORM
     kind = sum_dtype(x.dtype)
     # Conversions are kept in here until the kernel has run.
     parameters = [
-        vector if vector is None else vector.to(kind).contiguous()
+        vector
+        if vector is None or (vector.dtype == kind and vector.is_contiguous())
+        else vector.to(kind).contiguous()
         for vector in (weight, bias, *vectors)
     ]
     images, channels, height, width = x.shape
-    problem = _Problem(
+    problem = _PROBLEM.pack(
         images,
         groups,
         channels // groups,
         height * width,
         *map(_address, (x, identity, *parameters, *outputs)),
-        openmp_team(),
+        openmp_team() or 0,
         eps,
         norm_eps,
         normalize,
@@ -214,9 +182,9 @@ def _call(
         not x.is_contiguous(),
         *map(_address, gradients),
     )
-    if getattr(library(), function)(ctypes.byref(problem), DTYPES[x.dtype]):
+    if getattr(library(), function)(problem, DTYPES[x.dtype]):
         raise MemoryError(f'{function} has no memory for its buffers')
 
 
-def _address(tensor: Optional[Tensor]) -> Optional[int]:
-    return None if tensor is None else tensor.data_ptr()
+def _address(tensor: Optional[Tensor]) -> int:
+    return 0 if tensor is None else tensor.data_ptr()

@@ -97,7 +97,7 @@ def _dense(weight: Tensor, bias: Tensor, norm: Optional[FixedNorm]) -> tuple:
     if norm is None:
         return weight, bias, None, None, None, None, 0.0
     scale, shift, mean, variance, eps = norm
-    if mean is not None:
+    if mean is not None and variance is not None:
         mean, variance = mean.contiguous(), variance.contiguous()
     return (
         weight,
