@@ -3,8 +3,10 @@
 - ``functional``: the two functions that users call; ``layer``: the module;
   ``warm_up``: what compiles all kernels of a model beforehand.
 - ``reference``: the formula, which everything else is tested against.
-- ``autograd``: the operator that PyTorch knows, its gradient and its checks.
-- ``dispatch``: which backend runs where; ``passes``: what a backend is given.
+- ``autograd``: the operator that PyTorch knows, and its gradient; ``checks``:
+  what it takes.
+- ``execution``: a pass, from its arguments to the call of a backend;
+  ``dispatch``: which backend that is; ``passes``: what a backend is given.
 - Backends: ``native`` (C++, CPU), ``triton`` (CUDA), ``eager`` (plain PyTorch,
   any device).
 """
