@@ -35,13 +35,18 @@ template <class A, class F>
 INLINE void find_gate(const Normalization<A>& norm, A w, A b, int64_t begin,
                       int64_t end, A* d, const F& fetch) {
   constexpr int64_t kLine = 64 / sizeof(A);
-  for (int64_t i = begin; i < end; i += kLine) {
+  const auto gate = [&](int64_t j) ALWAYS_INLINE {
+    d[j] = sigmoid(w * ((d[j] - norm.level) * norm.slope) + b);
+  };
+  int64_t i = begin;
+  for (; i + kLine <= end; i += kLine) {
     fetch(i);
-    const int64_t stop = std::min(i + kLine, end);
 #pragma omp simd
-    for (int64_t j = i; j < stop; ++j)
-      d[j] = sigmoid(w * ((d[j] - norm.level) * norm.slope) + b);
+    for (int64_t j = 0; j < kLine; ++j) gate(i + j);
   }
+  if (i < end) fetch(i);
+#pragma omp simd
+  for (int64_t j = i; j < end; ++j) gate(j);
 }
 
 // Writes z times the gate, and adds the identity before ReLU.
