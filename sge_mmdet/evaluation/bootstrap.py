@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ..utils.json_files import available_memory
 from .bins import SizeBin
-from .engines import COCO_THRESHOLDS
 from .matching import HIT, IGNORED, Matches
+from .settings import COCO_THRESHOLDS
 from .structures import GroundTruth
 
 RECALLS = torch.from_numpy(np.linspace(0, 1, 101))

@@ -9,9 +9,10 @@ from ..utils import RENEWING, Writer
 from ..utils.tables import Table
 from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
-from .comparison import Comparison
-from .engines import EvaluationResult, evaluate
+from .comparison_result import Comparison
+from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
+from .evaluation_result import EvaluationResult
 from .plots import (
     draw_ap_by_size,
     draw_class_bars,

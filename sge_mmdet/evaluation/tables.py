@@ -3,7 +3,7 @@
 from typing import List
 
 from ..utils.tables import Cell, Table
-from .engines import EvaluationResult
+from .evaluation_result import EvaluationResult
 
 
 def size_table(result: EvaluationResult) -> Table:

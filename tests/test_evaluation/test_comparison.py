@@ -5,12 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import bootstrap, compare_detections, size_bins
-from sge_mmdet.evaluation.comparison import seeded_interval
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
+from sge_mmdet.evaluation import (
+    bootstrap,
+    compare_detections,
     read_ground_truth,
+    size_bins,
 )
+from sge_mmdet.evaluation.comparison import seeded_interval
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco
 
 BINS = size_bins([0, 10, float('inf')])
@@ -210,5 +212,5 @@ def test_nothing_to_compare_is_said(tmp_path):
         json.dumps(dict(random_coco(1)[0], annotations=[]))
     )
     empty = read_ground_truth(tmp_path / 'empty.json')
-    with pytest.raises(ValueError, match=r'empty\.json has no object'):
+    with pytest.raises(ValueError, match=r'empty\.json has no objects'):
         compare_detections(empty, [a], [a], BINS)

@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import engines
+from sge_mmdet.evaluation import engines, read_ground_truth
 from sge_mmdet.evaluation.bins import size_bins
 from sge_mmdet.evaluation.engines import evaluate
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco
 
 METRICS = ('bbox', 'segm', 'proposal')

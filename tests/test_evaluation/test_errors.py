@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import break_down_errors, size_bins
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
+from sge_mmdet.evaluation import (
+    break_down_errors,
     read_ground_truth,
+    size_bins,
 )
+from sge_mmdet.evaluation.result_json import detections_from_coco
 
 SMALL = size_bins('coco')[0]
 

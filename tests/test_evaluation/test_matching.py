@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import matching
+from sge_mmdet.evaluation import overlaps, read_ground_truth
 from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
 from sge_mmdet.evaluation.bootstrap import (
     mean_ap,
@@ -9,11 +9,9 @@ from sge_mmdet.evaluation.bootstrap import (
     weighted_ap,
 )
 from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
-from sge_mmdet.evaluation.matching import match, overlapping_pairs
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.overlaps import overlapping_pairs
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco, repeated
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
@@ -129,7 +127,7 @@ def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
     chosen = np.flatnonzero(detections.score > 0.2)
     results = []
     for most in 10**6, 7:
-        monkeypatch.setattr(matching, 'MOST_PAIRS', most)
+        monkeypatch.setattr(overlaps, 'MOST_PAIRS', most)
         results.append(
             overlapping_pairs(ground_truth, detections, chosen, 0.1, metric)
         )

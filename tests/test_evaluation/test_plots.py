@@ -54,7 +54,7 @@ def test_empty_ground_truth_is_refused(tmp_path):
         ('results', []),
     ):
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'truth\.json has no image'):
+    with pytest.raises(ValueError, match=r'truth\.json has no images'):
         draw_detections(
             tmp_path / 'truth.json',
             tmp_path,

@@ -3,12 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import evaluate, size_bins
+from sge_mmdet.evaluation import evaluate, read_ground_truth, size_bins
 from sge_mmdet.evaluation.engines import ENGINES
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.result_json import detections_from_coco
 
 
 def good_truth():
@@ -86,18 +83,21 @@ def change(ground_truth, key, at, **values):
         (dict(images=[], annotations=[]), 'no list "categories"'),
         (
             change(good_truth(), 'images', 0, id=3),
-            'ids of images are there more',
+            'unique ids of images; 1 ids occur more',
         ),
         (change(good_truth(), 'annotations', 0, id=2), 'such as 2'),
-        (change(good_truth(), 'images', 0, id='7'), "whole numbers, got '7'"),
+        (
+            change(good_truth(), 'images', 0, id='7'),
+            "ids of images .* got '7'",
+        ),
         (change(good_truth(), 'categories', 0, id=4), 'ids of categories'),
         (
             change(good_truth(), 'annotations', 1, image_id=5),
-            'annotation 2 has an image that it lacks',
+            'annotation 2 has an "image_id" that is not in',
         ),
         (
             change(good_truth(), 'annotations', 1, category_id=5),
-            'annotation 2 has a category that it lacks',
+            'annotation 2 has a "category_id" that is not in',
         ),
         (
             change(good_truth(), 'annotations', 0, bbox=[1, 2, -3, 4]),
@@ -119,7 +119,7 @@ def change(ground_truth, key, at, **values):
         ),
         (
             dict(good_truth(), annotations=[dict(id=1, image_id=7)]),
-            "wrong 'category_id'",
+            "lacks the key 'category_id'",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
@@ -139,38 +139,58 @@ def test_ground_truth_with_a_fault_is_named(tmp_path, ground_truth, words):
             'images',
             0,
             dict(height='30'),
-            "height or width: could not read '30'",
+            "height or width: expected a number, got '30'",
         ),
-        ('images', 0, dict(height=True), 'could not read True as a number'),
+        ('images', 0, dict(height=True), 'expected a number, got True'),
         (
             'images',
             0,
             dict(width=40.5),
-            r'image 7 has .* \[30.0, 40.5\], not of',
+            r'image 7 has .* \[30.0, 40.5\], expected whole',
         ),
         (
             'images',
             0,
             dict(id=True),
-            'ids of images are whole numbers, got True',
+            'ids of images .* whole numbers .* got True',
         ),
         ('categories', 0, dict(name=['cat']), r"name: .* got \['cat'\]"),
-        ('annotations', 0, dict(area='12'), "area: could not read '12'"),
-        ('annotations', 0, dict(area=True), 'area: could not read True'),
+        (
+            'annotations',
+            0,
+            dict(area='12'),
+            "area: expected a number, got '12'",
+        ),
+        (
+            'annotations',
+            0,
+            dict(area=True),
+            'area: expected a number, got True',
+        ),
         (
             'annotations',
             0,
             dict(area=float('nan')),
             'area that is not 0 or more',
         ),
-        ('annotations', 0, dict(bbox=[1, 2, '3', 4]), "could not read '3'"),
+        (
+            'annotations',
+            0,
+            dict(bbox=[1, 2, '3', 4]),
+            "expected a number, got '3'",
+        ),
         (
             'annotations',
             0,
             dict(bbox=[1, 2, False, 4]),
-            'could not read False',
+            'expected a number, got False',
         ),
-        ('annotations', 0, dict(bbox='1234'), "could not read '1234'"),
+        (
+            'annotations',
+            0,
+            dict(bbox='1234'),
+            "expected a list of 4 numbers, got '1234'",
+        ),
         ('annotations', 0, dict(image_id=True), 'whole number, got True'),
         ('annotations', 0, dict(image_id=[[7]]), r'got \[<list>\]'),
         ('annotations', 0, dict(category_id='9'), "whole number, got '9'"),
@@ -185,10 +205,10 @@ def test_text_and_booleans_are_no_numbers(key, at, changes, words):
 @pytest.mark.parametrize(
     'changes, words',
     [
-        (dict(score='0.5'), "could not read '0.5'"),
-        (dict(score=True), 'could not read True'),
-        (dict(bbox=['1', 1, 2, 2]), "could not read '1'"),
-        (dict(bbox=[True, 1, 2, 2]), 'could not read True'),
+        (dict(score='0.5'), "expected a number, got '0.5'"),
+        (dict(score=True), 'expected a number, got True'),
+        (dict(bbox=['1', 1, 2, 2]), "expected a number, got '1'"),
+        (dict(bbox=[True, 1, 2, 2]), 'expected a number, got True'),
         (dict(image_id='3'), "whole number, got '3'"),
         (dict(category_id='4'), "whole number, got '4'"),
         (
@@ -256,19 +276,22 @@ def test_missing_category_and_missing_area_are_said():
         read_ground_truth(good_truth(), ['cow'])
     ground_truth = good_truth()
     del ground_truth['annotations'][0]['area']
-    with pytest.warns(UserWarning, match='1 annotations have no area'):
+    with pytest.warns(UserWarning, match='1 annotations have no "area"'):
         assert read_ground_truth(ground_truth).area.tolist() == [12, 25]
 
 
 @pytest.mark.parametrize(
     'results, words',
     [
-        ({}, 'a list of detections, but a dict'),
-        ([dict(image_id=3)], "wrong 'category_id'"),
-        ([good_result(image_id=4)], 'detections in image 4, which that lacks'),
+        ({}, 'a list of detections, got a dict'),
+        ([dict(image_id=3)], "lacks the key 'category_id'"),
+        (
+            [good_result(image_id=4)],
+            'detections in image 4, which the ground truth does',
+        ),
         (
             [good_result(category_id=1)],
-            'category 1, which the ground truth lacks',
+            'category 1, which the ground truth, The ground',
         ),
         (
             [good_result(), good_result(score=float('nan'))],
@@ -280,7 +303,7 @@ def test_missing_category_and_missing_area_are_said():
         ),
         ([good_result(bbox=[1, 1, -1, 2])], 'negative size'),
         ([good_result(bbox=[1, 1, 2])], 'bbox'),
-        ([good_result(score='high')], "could not .* 'high'"),
+        ([good_result(score='high')], "expected a number, got 'high'"),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )

@@ -9,7 +9,7 @@ from sge_mmdet.evaluation import (
     size_bins,
     size_table,
 )
-from sge_mmdet.evaluation.structures import detections_from_coco
+from sge_mmdet.evaluation.result_json import detections_from_coco
 
 # Two small objects and a medium one.
 BOXES = [[10, 10, 20, 20], [40, 40, 50, 50], [100, 10, 8, 8]]
