@@ -263,7 +263,7 @@ import json, re, time
 from mmengine.runner import CheckpointLoader
 import sge_mmdet
 from sge_mmdet.evaluation.bins import size_bins
-from sge_mmdet.evaluation.comparison import resample_figures
+from sge_mmdet.evaluation import resample_figures
 from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation import read_ground_truth
 from sge_mmdet.evaluation.result_json import detections_from_coco
