@@ -131,10 +131,10 @@ def test_several_seeds_of_both_widen_the_interval():
     'of_images, of_seeds, seeds',
     [(1, 0, 3), (1, 1, 3), (0.2, 1, 3), (0.2, 1, 2), (1, 1, 8)],
 )
-def test_interval_over_images_and_seeds_holds_the_truth(
+def test_interval_over_images_and_seeds_contains_the_true_difference(
     of_images, of_seeds, seeds
 ):
-    """Figures with known spread: 95 % of the intervals hold the truth."""
+    """Figures with known spread: 95 % of the intervals contain it."""
     random = np.random.default_rng(0)
     held = []
     for _ in range(1000):

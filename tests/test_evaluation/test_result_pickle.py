@@ -155,7 +155,7 @@ def test_as_many_boxes_as_scores_in_each_image_and_not_in_all(
         ),
         (
             dict(masks=[dict(RLE, size=[True, 32])] * 2),
-            r'of \[True, 32\] pixels',
+            r'got \[True, 32\]$',
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
