@@ -180,7 +180,9 @@ def _check_lists(data: Any, name: str) -> None:
             data.get(key), (list, tuple)
         ):
             raise ValueError(
-                f'{name} is not a COCO annotation file: it has no list "{key}"'
+                f'{name} is not a COCO annotation file: expected lists of '
+                '"images", "annotations" and "categories", got no list '
+                f'"{key}"'
             )
     if len(data['categories']) > MOST_CATEGORIES:
         raise ValueError(

@@ -5,7 +5,7 @@ is drawn three times counts three times. Resampling therefore only weights each
 detection and each object by how often its image is drawn.
 """
 
-from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -109,7 +109,7 @@ def weighted_ap(
         np.nan,
         np.float32 if len(weights) > 1 else float,
     )
-    parts = list(_parts(matches))
+    rankings = list(_rankings(matches))
     for begin in tqdm(
         range(0, len(weights), chunk), desc='resampling', disable=not progress
     ):
@@ -119,19 +119,19 @@ def weighted_ap(
             np.ascontiguousarray(weights[rows].T, np.float32)
         )
         numbers = torch.from_numpy(matches.objects @ weight.numpy()).double()
-        for k, a, part in parts:
+        for k, a, ranking in rankings:
             number = numbers[k * bins + a]
-            ap = part.ap(weight, number)
+            ap = ranking.ap(weight, number)
             ap[:, number == 0] = torch.nan
             result[rows, :, k, a] = ap.T.numpy()
     return result
 
 
-def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
+def _rankings(matches: Matches) -> 'Iterator[Tuple[int, int, _Ranking]]':
     """Yield the matches of each category and bin that has objects.
 
     Yields:
-        tuple[int, int, _Part]: Index of the category, index of the bin, and
+        tuple[int, int, _Ranking]: Index of the category, index of the bin, and
         the detections.
     """
     bins = matches.status.shape[1]
@@ -143,7 +143,7 @@ def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
         yield (
             k,
             a,
-            _Part(
+            _Ranking(
                 matches.image[own],
                 matches.inside[own, a],
                 matches.status[own, a],
@@ -152,26 +152,26 @@ def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
         )
 
 
-class _Threshold(NamedTuple):
+class _Hits(NamedTuple):
     """The hits of one class and one size at a threshold, by descending score.
 
     Attributes:
         image: Index of each hit's image, of shape (hits,).
-        stop: Position of each hit among the hits of all thresholds, of shape
+        place: Position of each hit among the hits of all thresholds, of shape
             (hits,).
         is_outside: Whether the detection is of another size, of shape (hits,
             1).
-        void: Index of the image of each detection of the size that hit an
-            ignored object, of shape (voids,).
-        voids_before: Number of these detections before each hit, of shape
+        ignored: Index of the image of each detection of the size that hit an
+            ignored object, of shape (ignored,).
+        ignored_before: Number of these detections before each hit, of shape
             (hits,).
     """
 
     image: Tensor
-    stop: Tensor
+    place: Tensor
     is_outside: Tensor
-    void: Tensor
-    voids_before: Tensor
+    ignored: Tensor
+    ignored_before: Tensor
 
     def ap(self, weight: Tensor, needed: Tensor, total: Tensor) -> Tensor:
         """Return average precision of shape (resamples,).
@@ -181,18 +181,18 @@ class _Threshold(NamedTuple):
             needed (Tensor): Hits that reach each recall, of shape (resamples,
                 101).
             total (Tensor): Weight of the detections of the size up to each
-                hit of any threshold, of shape (stops, resamples).
+                hit of any threshold, of shape (places, resamples).
         """
         if not len(self.image):
             return weight.new_zeros(weight.shape[1], dtype=torch.float64)
         hits = weight[self.image]
-        counted = total[self.stop]
+        counted = total[self.place]
         if self.is_outside.any():
             counted += torch.cumsum(hits * self.is_outside, 0)
-        if len(self.void):
+        if len(self.ignored):
             start = weight.new_zeros((1, weight.shape[1]))
-            voids = torch.cat([start, torch.cumsum(weight[self.void], 0)])
-            counted -= voids[self.voids_before]
+            sums = torch.cat([start, torch.cumsum(weight[self.ignored], 0)])
+            counted -= sums[self.ignored_before]
         hits = torch.cumsum(hits, 0)
         # COCO adds numpy.spacing(1) to avoid 0 / 0.
         precision = hits.double() / (counted.double() + 2**-52)
@@ -202,7 +202,7 @@ class _Threshold(NamedTuple):
         return precision.gather(0, at.T).mean(0)
 
 
-class _Part:
+class _Ranking:
     """The detections of one class and one size, by descending score.
 
     At a threshold these detections count: those of the size that did not hit
@@ -227,30 +227,31 @@ class _Part:
         status: np.ndarray,
         images: int,
     ) -> None:
-        stops = np.flatnonzero((status == HIT).any(1))
+        # Detections that are a hit at any threshold.
+        hit_rows = np.flatnonzero((status == HIT).any(1))
         rows = np.flatnonzero(inside)
-        rows = rows[rows <= (stops[-1] if len(stops) else -1)]
-        # Each detection is counted from the first hit on that follows it.
-        stop = np.searchsorted(stops, rows)
+        rows = rows[rows <= (hit_rows[-1] if len(hit_rows) else -1)]
+        # Each detection of the size counts from the next hit on.
+        next_hit = np.searchsorted(hit_rows, rows)
         self.between = csr_matrix(
             (
                 np.ones(len(rows), np.float32),
                 image[rows],
-                np.searchsorted(stop, np.arange(len(stops) + 1)),
+                np.searchsorted(next_hit, np.arange(len(hit_rows) + 1)),
             ),
-            (len(stops), images),
+            (len(hit_rows), images),
         )
-        self.thresholds = []
+        self.hits: List[_Hits] = []
         for t in range(status.shape[1]):
             hits = np.flatnonzero(status[:, t] == HIT)
-            void = np.flatnonzero((status[:, t] == IGNORED) & inside)
-            self.thresholds.append(
-                _Threshold(
+            ignored = np.flatnonzero((status[:, t] == IGNORED) & inside)
+            self.hits.append(
+                _Hits(
                     torch.from_numpy(image[hits]),
-                    torch.from_numpy(np.searchsorted(stops, hits)),
+                    torch.from_numpy(np.searchsorted(hit_rows, hits)),
                     torch.from_numpy(~inside[hits])[:, None],
-                    torch.from_numpy(image[void]),
-                    torch.from_numpy(np.searchsorted(void, hits)),
+                    torch.from_numpy(image[ignored]),
+                    torch.from_numpy(np.searchsorted(ignored, hits)),
                 )
             )
 
@@ -266,10 +267,7 @@ class _Part:
         )
         needed = _hits_needed(objects)
         return torch.stack(
-            [
-                threshold.ap(weight, needed, total)
-                for threshold in self.thresholds
-            ]
+            [hits.ap(weight, needed, total) for hits in self.hits]
         )
 
 

@@ -14,7 +14,7 @@ from .bins import SizeBin, with_all_sizes
 from .evaluation_result import EvaluationResult
 from .hotcoco_engine import run_hotcoco
 from .pycocotools_engine import run_pycocotools
-from .settings import COCO_THRESHOLDS, METRICS, Settings
+from .settings import COCO_THRESHOLDS, METRICS, Settings, check_choice
 from .structures import Detections, GroundTruth
 from .subsets import of_categories, of_used_images
 
@@ -66,15 +66,8 @@ def evaluate(
             but missing.
     """
     engine = engine or default_engine()
-    for name, value, choices in (
-        ('engine', engine, ENGINES),
-        ('metric', metric, METRICS),
-    ):
-        if value not in choices:
-            raise ValueError(
-                f'expected {name} to be one of {", ".join(choices)}, got '
-                f'{value!r}'
-            )
+    check_choice('engine', engine, ENGINES)
+    check_choice('metric', metric, METRICS)
     bins = with_all_sizes(bins)
     settings = Settings(bins, metric, thresholds, max_dets)
     if settings.has_masks:

@@ -71,8 +71,9 @@ def detections_from_coco(
     """
     if not isinstance(results, list):
         raise ValueError(
-            f'{name} is not a COCO result file: expected a list '
-            f'of detections, got a {type(results).__name__}'
+            f'{name} is not a COCO result file: expected a list of '
+            'detections, as outfile_prefix of CocoMetric writes it, got a '
+            f'{type(results).__name__}'
         )
     try:
         image_ids, category_ids, score = (
@@ -90,7 +91,7 @@ def detections_from_coco(
         check_categories(ground_truth, category_ids, name)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f'{name} is not a COCO result file: '
+            f'{name} is not a COCO result file{" with masks" * masks}: '
             f'{describe_fault("a detection", error)}'
         ) from error
     return make_detections(

@@ -1,6 +1,6 @@
-"""Settings of an evaluation that every engine takes."""
+"""Settings of an evaluation, the same for every engine."""
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,6 +9,26 @@ from .bins import SizeBin
 # COCO's IoU thresholds, 0.5 to 0.95.
 COCO_THRESHOLDS: Tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10))
 METRICS = ('bbox', 'segm', 'proposal')
+
+
+def check_choice(
+    name: str, value: Optional[str], choices: Sequence[Optional[str]]
+) -> None:
+    """Raise if an argument has an unknown value.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (str, optional): Value of the argument.
+        choices (Sequence[str]): Known values.
+
+    Raises:
+        ValueError: If the value is unknown.
+    """
+    if value not in choices:
+        raise ValueError(
+            f'expected {name} to be one of {", ".join(map(str, choices))}, '
+            f'got {value!r}'
+        )
 
 
 class Settings(NamedTuple):

@@ -1,4 +1,4 @@
-"""MMDetection's CocoMetric, faster, and by object size."""
+"""MMDetection's CocoMetric with figures by object size, and faster."""
 
 import tempfile
 from collections import OrderedDict
@@ -17,6 +17,7 @@ from .bins import size_bins as make_size_bins
 from .checked_detections import corners_to_sizes, make_detections
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
+from .settings import check_choice
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
@@ -71,7 +72,7 @@ class SmallObjectMetric(CocoMetric):
         ValueError: If an option has an unknown value.
     """
 
-    # Set by CocoMetric, which has no types.
+    # Set by CocoMetric, which is not annotated with types.
     _coco_api: Any
     cat_ids: Optional[List[int]]
     img_ids: Optional[List[int]]
@@ -84,22 +85,15 @@ class SmallObjectMetric(CocoMetric):
         **kwargs: Any,
     ) -> None:
         self.bins = make_size_bins(size_bins)
-        for name, value, choices in (
-            ('area', area, AREAS),
-            ('engine', engine, (None, *ENGINES)),
-        ):
-            if value not in choices:
-                raise ValueError(
-                    f'expected {name} to be one of '
-                    f'{", ".join(map(str, choices))}, got {value!r}'
-                )
+        check_choice('area', area, AREAS)
+        check_choice('engine', engine, (None, *ENGINES))
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
-                    f'expected metric_items to be some of '
+                    'expected metric_items to be some of '
                     f'{", ".join([*AP_ITEMS, *AR_ITEMS])}, got {item!r}'
                 )
 
