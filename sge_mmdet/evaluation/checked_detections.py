@@ -118,8 +118,8 @@ def check_categories(
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(
             f'{name} has detections of category {shown}, which the ground '
-            f'truth, {ground_truth.name}, does not have; give the annotation '
-            'file that the detector was tested on'
+            'truth does not have; give the annotation file that the detector '
+            'was tested on'
         )
 
 
@@ -140,11 +140,10 @@ def _find_images(
     is_unknown = image < 0
     if is_unknown.any():
         raise ValueError(
-            f'{name} does not belong to this ground truth, '
-            f'{ground_truth.name}: it has detections in image '
-            f'{image_ids[is_unknown.argmax()]}, which the ground truth does '
-            f'not have ({is_unknown.sum()} such detections); give the '
-            'annotation file that the detector was tested on'
+            f'{name} does not belong to this ground truth: it has detections '
+            f'in image {image_ids[is_unknown.argmax()]}, which the ground '
+            f'truth does not have ({is_unknown.sum()} such detections); give '
+            'the annotation file that the detector was tested on'
         )
     return image
 

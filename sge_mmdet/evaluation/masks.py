@@ -259,18 +259,34 @@ def _decode(
     good[owner[place >= LONGEST_RUN]] = False
     bits = (data & 31) << (5 * np.minimum(place, LONGEST_RUN))
     runs = np.add.reduceat(bits, begins) if len(begins) else bits
+    # The sign bit of the last character.
     runs -= ((data[ends] & 16) > 0) * (
         1 << 5 * np.minimum(digits, LONGEST_RUN)
     )
     owner = owner[ends]
     position = ranks_within_runs(owner)
+    _add_differences(runs, owner, position)
+    good[owner[runs < 0]] = False
+    total = np.bincount(owner, runs, len(texts))
+    good &= total == pixels
+    return np.bincount(owner, runs * (position % 2), len(texts)), good
+
+
+def _add_differences(
+    runs: np.ndarray, owner: np.ndarray, position: np.ndarray
+) -> None:
+    """Replace differences of runs by the runs, in place.
+
+    Args:
+        runs (np.ndarray): The first runs and the differences of the later
+            ones, of shape (n,).
+        owner (np.ndarray): Index of each run's mask, of shape (n,).
+        position (np.ndarray): Position of each run in its mask, of shape
+            (n,).
+    """
     # Sums of the odd runs, and of the even runs after the first.
     for parity in 1, 0:
         series = np.flatnonzero((position % 2 == parity) & (position > 0))
         sums = np.cumsum(runs[series])
         begin = np.arange(len(series)) - ranks_within_runs(owner[series])
         runs[series] = sums - np.r_[0, sums][begin]
-    good[owner[runs < 0]] = False
-    total = np.bincount(owner, runs, len(texts))
-    good &= total == pixels
-    return np.bincount(owner, runs * (position % 2), len(texts)), good

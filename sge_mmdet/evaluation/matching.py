@@ -121,20 +121,20 @@ def match(
     """
     in_groups = _sort(ground_truth, detections, max_dets)
     # As COCO does, so that equal boxes reach a threshold of 1.
-    lowest = np.minimum(thresholds, 1 - 1e-10)
-    pairs = _overlapping(
-        ground_truth, detections, in_groups, lowest.min(), metric
+    limits = np.minimum(thresholds, 1 - 1e-10)
+    turns = _turns(
+        _overlapping(
+            ground_truth, detections, in_groups, limits.min(), metric
+        ),
+        in_groups.detection_groups,
     )
     crowd = ground_truth.crowd[in_groups.objects]
-    area = ground_truth.area[in_groups.objects]
-    ignored = crowd[:, None] | ~np.column_stack(
-        [bin.holds(area) for bin in bins]
+    ignored = crowd[:, None] | ~_in_bins(
+        ground_truth.area[in_groups.objects], bins
     )
-    status, partner = _choose(in_groups, pairs, lowest, ignored, crowd)
+    status, partner = _choose(in_groups, turns, limits, ignored, crowd)
     order = in_groups.detections
-    inside = np.column_stack(
-        [bin.holds(detections.area[order]) for bin in bins]
-    )
+    inside = _in_bins(detections.area[order], bins)
     by_score = np.lexsort(
         (-detections.score[order], detections.category[order])
     )
@@ -149,6 +149,11 @@ def match(
         inside[by_score],
         _count_objects(ground_truth, in_groups.objects, ignored),
     )
+
+
+def _in_bins(area: np.ndarray, bins: Sequence[SizeBin]) -> np.ndarray:
+    """Return whether areas of shape (n,) are in bins, of shape (n, bins)."""
+    return np.column_stack([bin.holds(area) for bin in bins])
 
 
 def _sort(
@@ -208,16 +213,17 @@ def _overlapping(
 
 def _choose(
     in_groups: _Sorted,
-    pairs: _Pairs,
+    turns: Sequence[_Pairs],
     thresholds: np.ndarray,
     ignored: np.ndarray,
     crowd: np.ndarray,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Let detections choose objects, all first ones of the groups at once.
+    """Let detections choose objects, one of each group at a time.
 
     Args:
         in_groups (_Sorted): Detections (n) and objects (m) by group.
-        pairs (_Pairs): Pairs that overlap enough.
+        turns (Sequence[_Pairs]): Pairs of the first detections of all groups,
+            of all second ones, and so on.
         thresholds (np.ndarray): IoU thresholds.
         ignored (np.ndarray): Which objects are ignored, of shape (m, bins).
         crowd (np.ndarray): Which objects are crowds, of shape (m,).
@@ -230,7 +236,7 @@ def _choose(
     taken = np.zeros((len(in_groups.objects), *shape), bool)
     status = np.zeros((len(in_groups.detections), *shape), np.uint8)
     partner = np.full((len(in_groups.detections), *shape), -1, np.int32)
-    for turn in _turns(pairs, in_groups.detection_groups):
+    for turn in turns:
         free = (turn.overlap[:, None, None] >= thresholds) & (
             ~taken[turn.object] | crowd[turn.object, None, None]
         )
@@ -248,6 +254,10 @@ def _turns(pairs: _Pairs, groups: np.ndarray) -> List[_Pairs]:
     Args:
         pairs (_Pairs): Pairs, by ascending detection.
         groups (np.ndarray): Group of each detection, ascending.
+
+    Returns:
+        list[_Pairs]: Pairs of the first detections of all groups, of all
+        second ones, and so on.
     """
     choosing, place = np.unique(pairs.detection, return_inverse=True)
     turn = ranks_within_runs(groups[choosing])[place]

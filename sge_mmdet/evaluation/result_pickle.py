@@ -88,7 +88,7 @@ def detections_from_pickle(
     except ValueError as error:
         raise ValueError(
             f'{name} is not a result file of tools/test.py '
-            f'--out, or does not belong to {ground_truth.name}: {error}'
+            f'--out, or does not belong to this ground truth: {error}'
         ) from error
     image = np.repeat(np.array(images, int), [len(x) for x in score])
     return make_detections(

@@ -299,7 +299,7 @@ def test_missing_category_and_missing_area_are_said():
         ),
         (
             [good_result(category_id=1)],
-            'category 1, which the ground truth, The ground',
+            'category 1, which the ground truth does not have',
         ),
         (
             [good_result(), good_result(score=float('nan'))],
