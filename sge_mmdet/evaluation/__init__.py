@@ -1,4 +1,19 @@
-"""COCO metrics of detections, overall and by object size."""
+"""COCO metrics of detections, overall and by object size.
+
+What is in which module:
+
+- ``structures``: ground truth and detections as structures of arrays;
+- ``annotation_files``, ``result_files``: readers of COCO's JSON and of result
+  pickles, with the checks in ``entries``, ``masks``, ``checked_detections``;
+- ``engines``: COCO's evaluation by hotcoco or pycocotools, whose
+  ``evaluation_result`` is shown in ``tables``;
+- ``matching``, ``errors``: which detection hit which object, and kinds of
+  errors;
+- ``bootstrap``, ``resampled_figures``, ``comparison``: differences between two
+  detectors, with intervals;
+- ``report``, ``plots``: files and pictures of an evaluation or a comparison;
+- ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.
+"""
 
 from ..utils.moved import moved
 from .annotation_files import read_ground_truth
