@@ -20,15 +20,13 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 import sge_mmdet  # noqa: F401
+from sge_mmdet.evaluation import read_ground_truth
 from sge_mmdet.evaluation.bins import ALL_SIZES
+from sge_mmdet.evaluation.checked_detections import make_detections
 from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation.matching import match
 from sge_mmdet.evaluation.result_files import read_detections
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    make_detections,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from sge_mmdet.utils import json_files, load_json
 from sge_mmdet.visualization.images import read_image
 from tests.helpers.hostile_pickles import hostile_pickles, shared_masks
@@ -265,12 +263,10 @@ import json, re, time
 from mmengine.runner import CheckpointLoader
 import sge_mmdet
 from sge_mmdet.evaluation.bins import size_bins
-from sge_mmdet.evaluation.comparison import resample_figures
+from sge_mmdet.evaluation import resample_figures
 from sge_mmdet.evaluation.engines import evaluate
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation import read_ground_truth
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from sge_mmdet.evaluation.result_files import read_detections
 from sge_mmdet.visualization.images import read_image
 truth = read_ground_truth({ground_truth()!r})
@@ -381,8 +377,8 @@ def write_growing_pickles(tmp_path):
         'bytes.pkl': 'the instruction BYTEARRAY8',
         'wide.pkl': 'it contains torch._utils._rebuild_tensor_v2',
         'state.pkl': 'the instruction BUILD',
-        'twice.pkl': 'an image is there twice',
-        'shared.pkl': 'the same detections are there many times',
+        'twice.pkl': 'an image occurs twice',
+        'shared.pkl': 'the same detections occur many times',
     }
 
 
@@ -391,7 +387,7 @@ def test_small_pickles_take_neither_gigabytes_nor_for_ever(tmp_path):
     for i, (words, content) in enumerate(
         [
             *hostile_pickles(),
-            ('the same masks are there many times', shared_masks()),
+            ('the same masks occur many times', shared_masks()),
         ]
     ):
         (tmp_path / f'{i}.pkl').write_bytes(b'\x80\x04' + content + b'.')
@@ -478,7 +474,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize('mask', DAMAGED, ids=str)
 def test_damaged_masks_of_results_are_refused(mask):
-    with pytest.raises(ValueError, match=r'r\.json.*mask 0 '):
+    with pytest.raises(ValueError, match=r'r\.json.*mask 0(:| has| is)'):
         detections_from_coco(
             result(segmentation=mask),
             read_ground_truth(ground_truth()),

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
-from ..evaluation import compare_detections, read_detections
+from ..evaluation import compare_figures, read_detections, resample_results
 from ..evaluation.report import COMPARISON_FILES, write_comparison
 from ..utils import Writer
 from .common import add_overwrite_option, create_parser, reported_errors
@@ -77,20 +77,21 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
     ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
-    a, b = (
-        [read_detections(path, ground_truth, options.metric) for path in paths]
-        for paths in (options.a, options.b)
-    )
-    comparison = compare_detections(
+    figures = resample_results(
         ground_truth,
-        a,
-        b,
+        [
+            read_detections(path, ground_truth, options.metric)
+            for path in (*options.a, *options.b)
+        ],
         bins,
-        tuple(options.names),
         options.metric,
         options.resamples,
         options.seed,
         progress=True,
+    )
+    seeds = len(options.a)
+    comparison = compare_figures(
+        figures[:seeds], figures[seeds:], tuple(options.names)
     )
     print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
     if options.out_dir:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
+from ..evaluation import GroundTruth, read_ground_truth
 from ..evaluation.bins import SizeBin, parse_size_bins
-from ..evaluation.structures import GroundTruth, read_ground_truth
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:

@@ -1,21 +1,37 @@
-"""COCO metrics of detections, overall and by object size."""
+"""COCO metrics of detections, overall and by object size.
+
+What is in which module:
+
+- ``structures``: ground truth and detections as structures of arrays;
+- ``annotation_files``, ``result_files``: readers of COCO's JSON and of result
+  pickles, with the checks in ``entries``, ``masks``, ``checked_detections``;
+- ``engines``: COCO's evaluation by hotcoco or pycocotools, whose
+  ``evaluation_result`` is shown in ``tables``;
+- ``matching``, ``errors``: which detection hit which object, and kinds of
+  errors;
+- ``bootstrap``, ``resampled_figures``, ``comparison``: differences between two
+  detectors, with intervals;
+- ``report``, ``plots``: files and pictures of an evaluation or a comparison;
+- ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.
+"""
 
 from ..utils.moved import moved
+from .annotation_files import read_ground_truth
 from .bins import SizeBin, parse_size_bins, size_bins
-from .comparison import (
-    Comparison,
-    Difference,
-    ResampledFigures,
-    compare_detections,
-    compare_figures,
-    resample_figures,
-)
-from .engines import EvaluationResult, evaluate
+from .comparison import compare_detections, compare_figures
+from .comparison_result import Comparison, Difference
+from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
+from .evaluation_result import EvaluationResult
 from .legacy_coco_metric import LegacyCocoMetric
+from .resampled_figures import (
+    ResampledFigures,
+    resample_figures,
+    resample_results,
+)
 from .result_files import read_detections
 from .small_object_metric import SmallObjectMetric
-from .structures import Detections, GroundTruth, read_ground_truth
+from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
 __all__ = [
@@ -38,6 +54,7 @@ __all__ = [
     'read_detections',
     'read_ground_truth',
     'resample_figures',
+    'resample_results',
     'size_bins',
     'size_table',
 ]

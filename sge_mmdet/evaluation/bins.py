@@ -37,13 +37,20 @@ class SizeBin:
     def area(self) -> Tuple[float, float]:
         """tuple[float, float]: Smallest and largest area, in square pixels.
 
-        As in COCO, both are included, so that an object on the limit of two
-        bins counts in both.
+        As in COCO, both limits belong to the bin, so that an object on the
+        limit of two bins counts in both.
         """
         return self.low**2, min(self.high**2, UNBOUNDED_AREA)
 
     def holds(self, area: np.ndarray) -> np.ndarray:
-        """Return a mask, of the same shape, of areas that are in the bin."""
+        """Return which areas are in the bin.
+
+        Args:
+            area (np.ndarray): Areas in square pixels, of any shape.
+
+        Returns:
+            np.ndarray: Booleans of the same shape.
+        """
         low, high = self.area
         return (area >= low) & (area <= high)
 
@@ -70,7 +77,7 @@ def with_all_sizes(bins: Sequence[SizeBin]) -> List[SizeBin]:
 def size_bins(
     spec: Union[str, Sequence[Union[float, str]]],
 ) -> List[SizeBin]:
-    """Return the bins for a name or for a list of limits.
+    """Return the bins of object sizes for a name or a list of limits.
 
     Args:
         spec (str or Sequence[float]): Name or limits: "coco" (small below
@@ -91,30 +98,32 @@ def size_bins(
     if isinstance(spec, str):
         if spec not in NAMED_BINS:
             raise ValueError(
-                f'Size bins are {", ".join(NAMED_BINS)} or a list'
-                f' of limits in pixels, got {spec!r}'
+                f'expected size bins to be {", ".join(NAMED_BINS)} or a list '
+                f'of limits in pixels such as [0, 16, 32, inf], got {spec!r}'
             )
         return [SizeBin(*bin) for bin in NAMED_BINS[spec]]
     try:
         limits = [float(limit) for limit in spec]
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f'Limits of size bins are numbers of pixels, got {spec!r}'
+            'expected limits of size bins to be numbers of pixels such as '
+            f'[0, 16, 32, inf], got {spec!r}'
         ) from error
     pairs = list(zip(limits, limits[1:]))
     if not pairs or limits[0] < 0 or not all(a < b for a, b in pairs):
         raise ValueError(
-            'Limits of size bins are two or more numbers of '
-            f'pixels that ascend from 0 or more, got {spec!r}'
+            'expected limits of size bins to be two or more numbers of '
+            'pixels that ascend from 0 or more, such as [0, 16, 32, inf], got '
+            f'{spec!r}'
         )
     return [SizeBin(f'{low:g}-{high:g}', low, high) for low, high in pairs]
 
 
 def parse_size_bins(words: Sequence[str]) -> List[SizeBin]:
-    """Return the bins for arguments of a command line.
+    """Return the bins of object sizes for arguments of a command line.
 
     Args:
-        words (Sequence[str]): One name, or the limits.
+        words (Sequence[str]): One name, or the limits in pixels.
 
     Raises:
         ValueError: In the same cases as :func:`size_bins`.

@@ -1,11 +1,11 @@
 """Average precision of resampled data sets, from one matching pass.
 
 A resample draws as many images as there are, with replacement. An image that
-is drawn three times counts three times, so that resampling is a matter of
-weighing each detection and object by its image.
+is drawn three times counts three times. Resampling therefore only weights each
+detection and each object by how often its image is drawn.
 """
 
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from ..utils.json_files import available_memory
 from .bins import SizeBin
-from .engines import COCO_THRESHOLDS
 from .matching import HIT, IGNORED, Matches
+from .settings import COCO_THRESHOLDS
 from .structures import GroundTruth
 
+# COCO's recalls, at which it takes the precision.
 RECALLS = torch.from_numpy(np.linspace(0, 1, 101))
 
 
@@ -32,27 +33,26 @@ def check_memory(
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        bins (Sequence[SizeBin]): Sizes, "all" counted or not.
-        resamples (int): How many.
-        results (int): How many results are resampled. Default: 1.
+        bins (Sequence[SizeBin]): Bins of object sizes, with or without the
+            bin of all sizes.
+        resamples (int): Number of resamples.
+        results (int): Number of results that are resampled. Default: 1.
 
     Raises:
-        ValueError: With how many fit.
+        ValueError: If they do not fit, with the number of resamples that do.
     """
-    images, categories = (
-        len(ground_truth.image_ids),
-        len(np.unique(ground_truth.category)),
-    )
+    images = len(ground_truth.image_ids)
+    categories = len(np.unique(ground_truth.category))
     figures = (categories + 1) * (len(bins) + 1)
-    # A resample holds how often each image is drawn (twice while these counts
-    # are put together), all thresholds' figures in 4 bytes, four tables of
-    # their means while they are made, and the figures kept of each result.
+    # A resample needs the weights of all images (twice while the array of all
+    # resamples is built), the figures at all thresholds in 4 bytes each, four
+    # tables while their means are computed, and the figures of each result.
     each = (
         16 * images
         + 4 * len(COCO_THRESHOLDS) * figures
         + 8 * (4 + results) * figures
     )
-    # A chunk's arrays, of images and of detections, are small beside these.
+    # The arrays of a chunk are small compared with these.
     available = available_memory()
     if resamples * each > available:
         raise ValueError(
@@ -69,10 +69,11 @@ def resample_weights(images: int, resamples: int, seed: int) -> np.ndarray:
     Args:
         images (int): Number of images.
         resamples (int): Number of resamples.
-        seed (int): Of the draw.
+        seed (int): Seed of the draw.
 
     Returns:
-        np.ndarray: Shape (resamples, images); each row sums to ``images``.
+        np.ndarray: Whole numbers of shape (resamples, images). Each row sums
+        to ``images``.
     """
     random = np.random.default_rng(seed)
     return random.multinomial(images, np.full(images, 1 / images), resamples)
@@ -84,20 +85,22 @@ def weighted_ap(
     chunk: int = 128,
     progress: bool = False,
 ) -> np.ndarray:
-    """Return average precision under weights of the images.
+    """Compute average precision with weighted images.
 
-    With weights of 1 it is COCO's; with counts it is that of a data set in
-    which each image stands as often, side by side.
+    With weights of 1 it is COCO's. With other whole numbers it is that of a
+    data set that contains each image as many times.
 
     Args:
-        matches (Matches): Of the detections.
-        weights (np.ndarray): Shape (resamples, images).
-        chunk (int): Resamples at once, a matter of memory. Default: 128.
+        matches (Matches): Matches of the detections.
+        weights (np.ndarray): Weight of each image, of shape (resamples,
+            images).
+        chunk (int): Number of resamples that are computed together, which
+            bounds the memory. Default: 128.
         progress (bool): Whether to show a progress bar. Default: False.
 
     Returns:
-        np.ndarray: Shape (resamples, thresholds, categories, bins); NaN where
-        there is no object.
+        np.ndarray: Average precision of shape (resamples, thresholds,
+        categories, bins); NaN without objects.
     """
     _, bins, thresholds = matches.status.shape
     categories = matches.objects.shape[0] // bins
@@ -106,26 +109,31 @@ def weighted_ap(
         np.nan,
         np.float32 if len(weights) > 1 else float,
     )
-    parts = list(_parts(matches))
+    rankings = list(_rankings(matches))
     for begin in tqdm(
         range(0, len(weights), chunk), desc='resampling', disable=not progress
     ):
         rows = slice(begin, begin + chunk)
-        # Rows of images: what is gathered then lies side by side.
+        # One row per image, so that the weights of an image lie side by side.
         weight = torch.from_numpy(
             np.ascontiguousarray(weights[rows].T, np.float32)
         )
         numbers = torch.from_numpy(matches.objects @ weight.numpy()).double()
-        for k, a, part in parts:
+        for k, a, ranking in rankings:
             number = numbers[k * bins + a]
-            ap = part.ap(weight, number)
+            ap = ranking.ap(weight, number)
             ap[:, number == 0] = torch.nan
             result[rows, :, k, a] = ap.T.numpy()
     return result
 
 
-def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
-    """Yield the matches of each category and bin that has objects."""
+def _rankings(matches: Matches) -> 'Iterator[Tuple[int, int, _Ranking]]':
+    """Yield the matches of each category and bin that has objects.
+
+    Yields:
+        tuple[int, int, _Ranking]: Index of the category, index of the bin, and
+        the detections.
+    """
     bins = matches.status.shape[1]
     rows, images = matches.objects.shape
     limits = np.searchsorted(matches.category, np.arange(rows // bins + 1))
@@ -135,7 +143,7 @@ def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
         yield (
             k,
             a,
-            _Part(
+            _Ranking(
                 matches.image[own],
                 matches.inside[own, a],
                 matches.status[own, a],
@@ -144,14 +152,72 @@ def _parts(matches: Matches) -> 'Iterator[Tuple[int, int, _Part]]':
         )
 
 
-class _Part:
+class _Hits(NamedTuple):
+    """The hits of one class and one size at a threshold, by descending score.
+
+    Attributes:
+        image: Index of each hit's image, of shape (hits,).
+        place: Position of each hit among the hits of all thresholds, of shape
+            (hits,).
+        is_outside: Whether the detection is of another size, of shape (hits,
+            1).
+        ignored: Index of the image of each detection of the size that hit an
+            ignored object, of shape (ignored,).
+        ignored_before: Number of these detections before each hit, of shape
+            (hits,).
+    """
+
+    image: Tensor
+    place: Tensor
+    is_outside: Tensor
+    ignored: Tensor
+    ignored_before: Tensor
+
+    def ap(self, weight: Tensor, needed: Tensor, total: Tensor) -> Tensor:
+        """Return average precision of shape (resamples,).
+
+        Args:
+            weight (Tensor): Weights of shape (images, resamples).
+            needed (Tensor): Hits that reach each recall, of shape (resamples,
+                101).
+            total (Tensor): Weight of the detections of the size up to each
+                hit of any threshold, of shape (places, resamples).
+        """
+        if not len(self.image):
+            return weight.new_zeros(weight.shape[1], dtype=torch.float64)
+        hits = weight[self.image]
+        counted = total[self.place]
+        if self.is_outside.any():
+            counted += torch.cumsum(hits * self.is_outside, 0)
+        if len(self.ignored):
+            start = weight.new_zeros((1, weight.shape[1]))
+            sums = torch.cat([start, torch.cumsum(weight[self.ignored], 0)])
+            counted -= sums[self.ignored_before]
+        hits = torch.cumsum(hits, 0)
+        # COCO adds numpy.spacing(1) to avoid 0 / 0.
+        precision = hits.double() / (counted.double() + 2**-52)
+        precision = precision.flip(0).cummax(0).values.flip(0)
+        at = torch.searchsorted(hits.T.contiguous(), needed)
+        precision = torch.cat([precision, torch.zeros_like(precision[:1])])
+        return precision.gather(0, at.T).mean(0)
+
+
+class _Ranking:
     """The detections of one class and one size, by descending score.
 
-    What counts at a threshold are detections of that size, besides those that
-    hit something ignored, and those of another size that hit an object of
-    this one. The first set is the same for all thresholds and large; hits are
-    few. So it is summed once, between the hits of any threshold, by a sparse
-    matrix that takes the weights of images to those sums.
+    At a threshold these detections count: those of the size that did not hit
+    an ignored object, and those of other sizes that hit an object of the size.
+    Precision is needed at the hits only, which are few. The detections of the
+    size are many and the same for all thresholds. Their weights between two
+    hits are therefore summed once, by the sparse matrix ``between``, which
+    maps weights of images to these sums.
+
+    Args:
+        image (np.ndarray): Index of each detection's image, of shape (n,).
+        inside (np.ndarray): Whether each detection is of the size, of shape
+            (n,).
+        status (np.ndarray): As in :class:`Matches`, of shape (n, thresholds).
+        images (int): Number of images.
     """
 
     def __init__(
@@ -161,87 +227,61 @@ class _Part:
         status: np.ndarray,
         images: int,
     ) -> None:
-        stops = np.flatnonzero((status == HIT).any(1))
+        # Detections that are a hit at any threshold.
+        hit_rows = np.flatnonzero((status == HIT).any(1))
         rows = np.flatnonzero(inside)
-        rows = rows[rows <= (stops[-1] if len(stops) else -1)]
-        # Each detection belongs to the first stop that it is not behind.
-        stop = np.searchsorted(stops, rows)
+        rows = rows[rows <= (hit_rows[-1] if len(hit_rows) else -1)]
+        # Each detection of the size counts from the next hit on.
+        next_hit = np.searchsorted(hit_rows, rows)
         self.between = csr_matrix(
             (
                 np.ones(len(rows), np.float32),
                 image[rows],
-                np.searchsorted(stop, np.arange(len(stops) + 1)),
+                np.searchsorted(next_hit, np.arange(len(hit_rows) + 1)),
             ),
-            (len(stops), images),
+            (len(hit_rows), images),
         )
-        self.thresholds = []
+        self.hits: List[_Hits] = []
         for t in range(status.shape[1]):
             hits = np.flatnonzero(status[:, t] == HIT)
-            void = np.flatnonzero((status[:, t] == IGNORED) & inside)
-            self.thresholds.append(
-                (
+            ignored = np.flatnonzero((status[:, t] == IGNORED) & inside)
+            self.hits.append(
+                _Hits(
                     torch.from_numpy(image[hits]),
-                    torch.from_numpy(np.searchsorted(stops, hits)),
+                    torch.from_numpy(np.searchsorted(hit_rows, hits)),
                     torch.from_numpy(~inside[hits])[:, None],
-                    torch.from_numpy(image[void]),
-                    torch.from_numpy(np.searchsorted(void, hits)),
+                    torch.from_numpy(image[ignored]),
+                    torch.from_numpy(np.searchsorted(ignored, hits)),
                 )
             )
 
     def ap(self, weight: Tensor, objects: Tensor) -> Tensor:
-        """Return AP of shape (thresholds, resamples)."""
+        """Return average precision of shape (thresholds, resamples).
+
+        Args:
+            weight (Tensor): Weights of shape (images, resamples).
+            objects (Tensor): Number of objects, of shape (resamples,).
+        """
         total = torch.cumsum(
             torch.from_numpy(self.between @ weight.numpy()), 0
         )
         needed = _hits_needed(objects)
         return torch.stack(
-            [
-                self._threshold_ap(weight, needed, total, *threshold)
-                for threshold in self.thresholds
-            ]
+            [hits.ap(weight, needed, total) for hits in self.hits]
         )
-
-    @staticmethod
-    def _threshold_ap(
-        weight: Tensor,
-        needed: Tensor,
-        total: Tensor,
-        image: Tensor,
-        stop: Tensor,
-        is_outside: Tensor,
-        void: Tensor,
-        voids_before: Tensor,
-    ) -> Tensor:
-        if not len(image):
-            return weight.new_zeros(weight.shape[1], dtype=torch.float64)
-        hits = weight[image]
-        counted = total[stop]
-        if is_outside.any():
-            counted += torch.cumsum(hits * is_outside, 0)
-        if len(void):
-            start = weight.new_zeros((1, weight.shape[1]))
-            voids = torch.cat([start, torch.cumsum(weight[void], 0)])
-            counted -= voids[voids_before]
-        hits = torch.cumsum(hits, 0)
-        # numpy.spacing(1), with which COCO avoids 0 / 0.
-        precision = hits.double() / (counted.double() + 2**-52)
-        precision = precision.flip(0).cummax(0).values.flip(0)
-        at = torch.searchsorted(hits.T.contiguous(), needed)
-        precision = torch.cat([precision, torch.zeros_like(precision[:1])])
-        return precision.gather(0, at.T).mean(0)
 
 
 def _hits_needed(objects: Tensor) -> Tensor:
-    """Return how many hits reach each of COCO's recalls.
+    """Return the number of hits that reaches each of COCO's recalls.
 
-    In whole numbers, since a recall such as 3 / 10 and the threshold 0.3 must
-    compare as they do in COCO's evaluation.
+    Rounding must not change whether hits / objects reaches a recall: 3 / 10
+    and the recall 0.3 have to compare as they do in COCO's evaluation.
 
     Args:
-        objects (Tensor): Number of objects; shape (resamples,).
+        objects (Tensor): Number of objects, of shape (resamples,).
 
     Returns:
-        Tensor: Shape (resamples, 101).
+        Tensor: Numbers of hits, of shape (resamples, 101).
     """
     objects = objects[:, None].clamp(min=1)
     needed = (RECALLS * objects).ceil()
@@ -254,11 +294,13 @@ def mean_ap(ap: np.ndarray, thresholds: Optional[slice] = None) -> np.ndarray:
     """Return the mean over thresholds and the categories that have objects.
 
     Args:
-        ap (np.ndarray): Shape (resamples, thresholds, categories, bins).
-        thresholds (slice, optional): Which. Default: None, all.
+        ap (np.ndarray): Average precision of shape (resamples, thresholds,
+            categories, bins); NaN without objects.
+        thresholds (slice, optional): Thresholds to average. Default: None,
+            all thresholds.
 
     Returns:
-        np.ndarray: Shape (resamples, bins); NaN where there is no object.
+        np.ndarray: Mean of shape (resamples, bins); NaN without objects.
     """
     values = ap[:, thresholds or slice(None)].mean(1, dtype=float)
     present = ~np.isnan(values)

@@ -1,17 +1,19 @@
-"""What goes wrong with objects of one size, kind by kind."""
+"""Errors on objects of one size, by kind."""
 
 from dataclasses import dataclass
-from typing import Dict
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
 from .bins import SizeBin
-from .matching import HIT, MISSED, match, overlapping_pairs
+from .matching import HIT, MISSED, match
+from .overlaps import overlapping_pairs
 from .structures import Detections, GroundTruth
 
-# Detections that overlap an object by less have nothing to do with it.
-LEAST_OVERLAP = 0.1
-ENOUGH_OVERLAP = 0.5
+# Detections with a lower overlap have nothing to do with an object.
+LOWEST_OVERLAP = 0.1
+# Overlap from which a detection of the same class hits an object.
+HIT_OVERLAP = 0.5
 MISS_KINDS = ('localisation', 'class', 'missed')
 FALSE_KINDS = ('duplicate', 'localisation', 'class', 'background')
 
@@ -20,21 +22,24 @@ FALSE_KINDS = ('duplicate', 'localisation', 'class', 'background')
 class ErrorBreakdown:
     """Errors on objects of a size, at an overlap of 0.5.
 
-    An object that is not hit has a detection of its class nearby, which
-    overlaps it by 0.1 to 0.5 ("localisation"), or one of another class on it
-    ("class"), or nothing ("missed"). A false detection is a second one of an
-    object ("duplicate"), too far off ("localisation"), of a wrong class
-    ("class"), or on nothing ("background").
+    An object that is not hit has one of three kinds. "localisation": a
+    detection of its class overlaps it by 0.1 to 0.5. "class": a detection of
+    another class overlaps it by 0.5 or more. "missed": neither.
+
+    A false detection has one of four kinds. "duplicate": it overlaps an object
+    of its class that another detection hit. "localisation": it overlaps an
+    object of its class by 0.1 to 0.5. "class": it overlaps an object of
+    another class by 0.5 or more. "background": none of these.
 
     Attributes:
-        bin: The size.
-        score_threshold: Detections below it are left out.
-        objects: Number of objects of the size, crowds not counted.
-        hits: How many of them were hit.
-        misses: Number of the others, by kind.
+        bin: Bin of object sizes.
+        score_threshold: Lowest score of the detections that count.
+        objects: Number of objects of the size, without crowds.
+        hits: Number of these objects that were hit.
+        misses: Number of the other objects, by kind.
         false: Number of false detections of the size, by kind.
-        missed: Positions of the objects of the kind "missed", the largest
-            first.
+        missed: Positions of the objects of the kind "missed", by descending
+            area.
     """
 
     bin: SizeBin
@@ -58,61 +63,116 @@ def break_down_errors(
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
-        bin (SizeBin): The size.
+        bin (SizeBin): Bin of object sizes.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
-        score_threshold (float): Detections below it are left out. Default:
-            0.3.
+        score_threshold (float): Lowest score of the detections that count.
+            Default: 0.3.
+
+    Returns:
+        ErrorBreakdown: Numbers of errors by kind.
     """
-    matches = match(ground_truth, detections, [bin], metric, [ENOUGH_OVERLAP])
-    confident = matches.score >= score_threshold
-    status = matches.status[:, 0, 0]
     inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
-    is_hit = np.zeros(len(ground_truth.image), bool)
-    is_hit[matches.partner[confident & (status == HIT), 0, 0]] = True
-    lost = inside & ~is_hit
-    false = np.zeros(len(detections.image), bool)
-    false[
-        matches.index[confident & (status == MISSED) & matches.inside[:, 0]]
-    ] = True
-    # Pairs of any class, of confident detections alone.
-    det, obj, overlap = overlapping_pairs(
-        ground_truth,
-        detections,
-        np.flatnonzero(detections.score >= score_threshold),
-        LEAST_OVERLAP,
-        metric,
+    is_hit, is_false = _hits_and_false(
+        ground_truth, detections, bin, metric, score_threshold
     )
-    alike = detections.category[det] == ground_truth.category[obj]
-    on = overlap >= ENOUGH_OVERLAP
-    lost_kind = _first_that_holds(
-        len(lost), MISS_KINDS, [obj[alike], obj[~alike & on]]
+    is_lost = inside & ~is_hit
+    miss_kind, false_kind = _kinds(
+        ground_truth, detections, metric, score_threshold
     )
-    real = ~ground_truth.crowd[obj]
-    false_kind = _first_that_holds(
-        len(false),
-        FALSE_KINDS,
-        [det[alike & on & real], det[alike & real], det[~alike & on & real]],
-    )
-    missed = np.flatnonzero(lost & (lost_kind == 'missed'))
+    missed = np.flatnonzero(is_lost & (miss_kind == 'missed'))
     return ErrorBreakdown(
         bin,
         score_threshold,
         int(inside.sum()),
         int((inside & is_hit).sum()),
-        {kind: int((lost & (lost_kind == kind)).sum()) for kind in MISS_KINDS},
-        {
-            kind: int((false & (false_kind == kind)).sum())
-            for kind in FALSE_KINDS
-        },
+        _count(miss_kind[is_lost], MISS_KINDS),
+        _count(false_kind[is_false], FALSE_KINDS),
         missed[np.argsort(-ground_truth.area[missed], kind='stable')],
     )
 
 
-def _first_that_holds(
-    number: int, kinds: 'tuple[str, ...]', members: 'list[np.ndarray]'
+def _hits_and_false(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bin: SizeBin,
+    metric: str,
+    score_threshold: float,
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return which objects were hit and which detections are false.
+
+    Takes the arguments of :func:`break_down_errors`.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Booleans of shape (objects,) and of
+        shape (detections,).
+    """
+    matches = match(ground_truth, detections, [bin], metric, [HIT_OVERLAP])
+    is_confident = matches.score >= score_threshold
+    status = matches.status[:, 0, 0]
+    is_hit = np.zeros(len(ground_truth.image), bool)
+    is_hit[matches.partner[is_confident & (status == HIT), 0, 0]] = True
+    is_false = np.zeros(len(detections.image), bool)
+    is_false[
+        matches.index[is_confident & (status == MISSED) & matches.inside[:, 0]]
+    ] = True
+    return is_hit, is_false
+
+
+def _kinds(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    metric: str,
+    score_threshold: float,
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the kind of error that each object and detection would be.
+
+    Takes the arguments of :func:`break_down_errors`.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Kinds of shape (objects,) and of shape
+        (detections,).
+    """
+    # Pairs of all classes, but only of detections that count.
+    det, obj, overlap = overlapping_pairs(
+        ground_truth,
+        detections,
+        np.flatnonzero(detections.score >= score_threshold),
+        LOWEST_OVERLAP,
+        metric,
+    )
+    same = detections.category[det] == ground_truth.category[obj]
+    on = overlap >= HIT_OVERLAP
+    real = ~ground_truth.crowd[obj]
+    miss_kind = _first_kind(
+        len(ground_truth.image), MISS_KINDS, [obj[same], obj[~same & on]]
+    )
+    false_kind = _first_kind(
+        len(detections.image),
+        FALSE_KINDS,
+        [det[same & on & real], det[same & real], det[~same & on & real]],
+    )
+    return miss_kind, false_kind
+
+
+def _first_kind(
+    number: int, kinds: Sequence[str], members: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Return each one's first kind among whose members it is, or the last."""
+    """Return the first kind that contains an item, otherwise the last kind.
+
+    Args:
+        number (int): Number of items.
+        kinds (Sequence[str]): Names of the kinds.
+        members (Sequence[np.ndarray]): Positions of the items of each kind
+            but the last.
+
+    Returns:
+        np.ndarray: Names of shape (number,).
+    """
     kind = np.full(number, kinds[-1], dtype=object)
     for name, positions in reversed(list(zip(kinds, members))):
         kind[positions] = name
     return kind
+
+
+def _count(kind: np.ndarray, kinds: Sequence[str]) -> Dict[str, int]:
+    return {name: int((kind == name).sum()) for name in kinds}

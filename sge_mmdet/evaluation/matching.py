@@ -1,47 +1,50 @@
 """COCO's matching of detections to objects, for all sizes and thresholds.
 
-It is what engines keep to themselves and what resampling and the breakdown of
-errors need: which detection hit which object. Written over whole arrays, the
-detections of all images and classes being taken rank by rank, so that a data
-set of COCO's size takes seconds.
+COCO engines do not expose which detection hit which object, which resampling
+and the breakdown of errors need. The matching works on whole arrays: the first
+detections of all images and classes choose an object, then all second ones,
+and so on, so that a data set of COCO's size takes seconds.
 """
 
 from dataclasses import dataclass
-from typing import Any, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from .bins import SizeBin
-from .engines import COCO_THRESHOLDS
+from .overlaps import overlaps, pairs_of_equal_keys
 from .ranks import ranks_within_runs
+from .settings import COCO_THRESHOLDS
 from .structures import Detections, GroundTruth
 
 MISSED, HIT, IGNORED = 0, 1, 2
-# Looked at together, which bounds the memory that takes.
-MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Matches:
     """Which detection hit which object.
 
-    Detections are those that count, at most ``max_dets`` an image and class,
-    in the order of descending score within each class.
+    The detections are those that count, at most ``max_dets`` per image and
+    class, by class and then by descending score.
 
     Attributes:
-        image: Index of each detection's image; shape (n,).
-        category: Index of its category; shape (n,), ascending.
-        score: Shape (n,).
-        index: Position among the detections that were given; shape (n,).
-        status: Whether it hit nothing, an object, or one that is ignored
-            since it is a crowd or of another size; shape (n, bins,
-            thresholds).
-        partner: Position of that object among those given, or -1; as status.
-        inside: Whether its own size is in the bin; shape (n, bins).
-        objects: Number of objects that are not ignored; sparse, since few
-            images have objects of a category; shape (categories * bins,
-            images).
+        image: Index of each detection's image, of shape (n,).
+        category: Index of each detection's category, of shape (n,),
+            ascending.
+        score: Scores, of shape (n,).
+        index: Position of each detection in the :class:`Detections`, of shape
+            (n,).
+        status: MISSED if the detection hit nothing, HIT if it hit an object,
+            IGNORED if it hit a crowd or an object of another size; shape (n,
+            bins, thresholds).
+        partner: Position of the object that was hit in the
+            :class:`GroundTruth`, or -1; shape (n, bins, thresholds).
+        inside: Whether the detection's own size is in the bin; shape (n,
+            bins).
+        objects: Number of objects that are not ignored, of shape (categories
+            * bins, images). It is sparse, because few images have objects of
+            a category.
     """
 
     image: np.ndarray
@@ -54,6 +57,41 @@ class Matches:
     objects: csr_matrix
 
 
+class _Sorted(NamedTuple):
+    """Detections and objects, sorted by group: image, then category.
+
+    Attributes:
+        detections: Positions of the detections that count, of shape (n,); by
+            descending score within a group.
+        detection_groups: Groups of these detections, of shape (n,).
+        objects: Positions of the objects, of shape (m,).
+        object_groups: Groups of these objects, of shape (m,).
+    """
+
+    detections: np.ndarray
+    detection_groups: np.ndarray
+    objects: np.ndarray
+    object_groups: np.ndarray
+
+
+class _Pairs(NamedTuple):
+    """Pairs of a detection and an object of the same group that overlap.
+
+    Attributes:
+        detection: Positions in ``_Sorted.detections``, of shape (pairs,).
+        object: Positions in ``_Sorted.objects``, of shape (pairs,).
+        overlap: Intersections over union, of shape (pairs,).
+    """
+
+    detection: np.ndarray
+    object: np.ndarray
+    overlap: np.ndarray
+
+    def take(self, rows: Union[np.ndarray, slice]) -> '_Pairs':
+        """Return some of the pairs."""
+        return _Pairs(*(column[rows] for column in self))
+
+
 def match(
     ground_truth: GroundTruth,
     detections: Detections,
@@ -64,87 +102,39 @@ def match(
 ) -> Matches:
     """Match detections to objects as COCO's evaluation does.
 
-    Within an image and class, detections choose in the order of their scores;
-    each takes the free object that it overlaps most, an ignored one only
-    where there is no other. A crowd can be taken by many.
+    Within an image and class, detections choose in the order of their scores.
+    Each takes the free object that it overlaps most, and an ignored object
+    only if there is no other. A crowd can be taken many times.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
-        bins (Sequence[SizeBin]): Sizes; objects outside are ignored.
+        bins (Sequence[SizeBin]): Bins of object sizes. Objects of other sizes
+            are ignored.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
-        thresholds (Sequence[float]): Of intersection over union. Default:
-            COCO's.
-        max_dets (int): Detections an image and class. Default: 100.
+        thresholds (Sequence[float]): IoU thresholds. Default: 0.5 to 0.95.
+        max_dets (int): Largest number of detections per image and class.
+            Default: 100.
+
+    Returns:
+        Matches: The matches.
     """
-    categories = len(ground_truth.category_ids)
-    # COCO goes through images in the order of their ids, which tells who is
-    # first among equal scores.
-    rank = np.argsort(np.argsort(ground_truth.image_ids))
-    group = rank[detections.image] * categories + detections.category
-    order = np.lexsort((-detections.score, group))
-    order = order[ranks_within_runs(group[order]) < max_dets]
-    group = group[order]
-    truth_group = rank[ground_truth.image] * categories + ground_truth.category
-    truth_order = np.argsort(truth_group, kind='stable')
-    det, obj = _pairs(group, truth_group[truth_order])
-    crowd = ground_truth.crowd[truth_order]
-    overlap = _overlaps(
-        ground_truth, detections, truth_order[obj], order[det], metric
-    )
-    least = np.minimum(thresholds, 1 - 1e-10)
-    near = overlap >= least.min()
-    det, obj, overlap = det[near], obj[near], overlap[near]
-
-    area = ground_truth.area[truth_order]
-    ignored = crowd[:, None] | ~np.column_stack(
-        [bin.holds(area) for bin in bins]
-    )
-    shape = (len(bins), len(least))
-    taken = np.zeros((len(truth_order), *shape), bool)
-    status = np.zeros((len(order), *shape), np.uint8)
-    partner = np.full((len(order), *shape), -1, np.int32)
-    # All detections that are first in their group choose, then all second...
-    choosing, place = np.unique(det, return_inverse=True)
-    turn = ranks_within_runs(group[choosing])[place]
-    by_turn = np.argsort(turn, kind='stable')
-    det, obj, overlap, turn = (x[by_turn] for x in (det, obj, overlap, turn))
-    turns = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
-    for begin, end in zip(turns[:-1], turns[1:]):
-        d, o = det[begin:end], obj[begin:end]
-        v = overlap[begin:end, None, None]
-        starts = np.flatnonzero(np.r_[True, d[1:] != d[:-1]])
-        free = (v >= least) & (~taken[o] | crowd[o, None, None])
-        # Any that is not ignored goes before those that are.
-        worth = np.where(free, v + 2 * ~ignored[o][:, :, None], -1)
-        best = np.maximum.reduceat(worth, starts)
-        own = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(d)]))
-        is_best = free & (worth == best[own])
-        # Of two that are overlapped alike, COCO takes the later.
-        rows = np.where(is_best, np.arange(len(d))[:, None, None], -1)
-        rows = np.maximum.reduceat(rows, starts)
-        s, a, t = np.nonzero(rows >= 0)
-        o = o[rows[s, a, t]]
-        d = d[starts[s]]
-        taken[o, a, t] = True
-        status[d, a, t] = np.where(ignored[o, a], IGNORED, HIT)
-        partner[d, a, t] = truth_order[o]
-
-    one, a = np.nonzero(~ignored)
-    one = truth_order[one]
-    objects = csr_matrix(
-        (
-            np.ones(len(one), np.float32),
-            (
-                ground_truth.category[one] * len(bins) + a,
-                ground_truth.image[one],
-            ),
+    in_groups = _sort(ground_truth, detections, max_dets)
+    # As COCO does, so that equal boxes reach a threshold of 1.
+    limits = np.minimum(thresholds, 1 - 1e-10)
+    turns = _turns(
+        _overlapping(
+            ground_truth, detections, in_groups, limits.min(), metric
         ),
-        (categories * len(bins), len(ground_truth.image_ids)),
+        in_groups.detection_groups,
     )
-    inside = np.column_stack(
-        [bin.holds(detections.area[order]) for bin in bins]
+    crowd = ground_truth.crowd[in_groups.objects]
+    ignored = crowd[:, None] | ~_in_bins(
+        ground_truth.area[in_groups.objects], bins
     )
+    status, partner = _choose(in_groups, turns, limits, ignored, crowd)
+    order = in_groups.detections
+    inside = _in_bins(detections.area[order], bins)
     by_score = np.lexsort(
         (-detections.score[order], detections.category[order])
     )
@@ -157,122 +147,185 @@ def match(
         status[by_score],
         partner[by_score],
         inside[by_score],
-        objects,
+        _count_objects(ground_truth, in_groups.objects, ignored),
     )
 
 
-def overlapping_pairs(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    chosen: np.ndarray,
-    least: float,
-    metric: str = 'bbox',
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return detections and objects that overlap, whatever their classes.
+def _in_bins(area: np.ndarray, bins: Sequence[SizeBin]) -> np.ndarray:
+    """Return whether areas of shape (n,) are in bins, of shape (n, bins)."""
+    return np.column_stack([bin.holds(area) for bin in bins])
+
+
+def _sort(
+    ground_truth: GroundTruth, detections: Detections, max_dets: int
+) -> _Sorted:
+    """Sort detections and objects by image and category.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
-        chosen (np.ndarray): Positions of the detections to look at.
-        least (float): The smallest overlap.
-        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        max_dets (int): Largest number of detections per image and class.
+    """
+    categories = len(ground_truth.category_ids)
+    # COCO goes through images in the order of their ids, which decides who is
+    # first among equal scores.
+    rank = np.argsort(np.argsort(ground_truth.image_ids))
+    groups = rank[detections.image] * categories + detections.category
+    order = np.lexsort((-detections.score, groups))
+    order = order[ranks_within_runs(groups[order]) < max_dets]
+    object_groups = (
+        rank[ground_truth.image] * categories + ground_truth.category
+    )
+    object_order = np.argsort(object_groups, kind='stable')
+    return _Sorted(
+        order, groups[order], object_order, object_groups[object_order]
+    )
+
+
+def _overlapping(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    in_groups: _Sorted,
+    lowest: float,
+    metric: str,
+) -> _Pairs:
+    """Return the pairs of a group whose overlap reaches a threshold.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        in_groups (_Sorted): Detections and objects by group.
+        lowest (float): The lowest threshold.
+        metric (str): Metric, "bbox" or "segm".
+    """
+    det, obj = pairs_of_equal_keys(
+        in_groups.detection_groups, in_groups.object_groups
+    )
+    overlap = overlaps(
+        ground_truth,
+        detections,
+        in_groups.objects[obj],
+        in_groups.detections[det],
+        metric,
+    )
+    return _Pairs(det, obj, overlap).take(overlap >= lowest)
+
+
+def _choose(
+    in_groups: _Sorted,
+    turns: Sequence[_Pairs],
+    thresholds: np.ndarray,
+    ignored: np.ndarray,
+    crowd: np.ndarray,
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Let detections choose objects, one of each group at a time.
+
+    Args:
+        in_groups (_Sorted): Detections (n) and objects (m) by group.
+        turns (Sequence[_Pairs]): Pairs of the first detections of all groups,
+            of all second ones, and so on.
+        thresholds (np.ndarray): IoU thresholds.
+        ignored (np.ndarray): Which objects are ignored, of shape (m, bins).
+        crowd (np.ndarray): Which objects are crowds, of shape (m,).
 
     Returns:
-        tuple[np.ndarray, np.ndarray, np.ndarray]: Positions of detections, of
-        objects, and their intersections over union; shape (pairs,) each.
+        tuple[np.ndarray, np.ndarray]: ``status`` and ``partner`` of
+        :class:`Matches`, in the order of ``in_groups``.
     """
-    truth_order = np.argsort(ground_truth.image, kind='stable')
-    images = ground_truth.image[truth_order]
-    objects = np.bincount(
-        ground_truth.image, minlength=len(ground_truth.image_ids)
+    shape = (ignored.shape[1], len(thresholds))
+    taken = np.zeros((len(in_groups.objects), *shape), bool)
+    status = np.zeros((len(in_groups.detections), *shape), np.uint8)
+    partner = np.full((len(in_groups.detections), *shape), -1, np.int32)
+    for turn in turns:
+        free = (turn.overlap[:, None, None] >= thresholds) & (
+            ~taken[turn.object] | crowd[turn.object, None, None]
+        )
+        rows, a, t = _best_pairs(turn, free, ignored[turn.object])
+        det, obj = turn.detection[rows], turn.object[rows]
+        taken[obj, a, t] = True
+        status[det, a, t] = np.where(ignored[obj, a], IGNORED, HIT)
+        partner[det, a, t] = in_groups.objects[obj]
+    return status, partner
+
+
+def _turns(pairs: _Pairs, groups: np.ndarray) -> List[_Pairs]:
+    """Split pairs by the rank of their detection in its group.
+
+    Args:
+        pairs (_Pairs): Pairs, by ascending detection.
+        groups (np.ndarray): Group of each detection, ascending.
+
+    Returns:
+        list[_Pairs]: Pairs of the first detections of all groups, of all
+        second ones, and so on.
+    """
+    choosing, place = np.unique(pairs.detection, return_inverse=True)
+    turn = ranks_within_runs(groups[choosing])[place]
+    by_turn = np.argsort(turn, kind='stable')
+    pairs, turn = pairs.take(by_turn), turn[by_turn]
+    limits = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
+    return [
+        pairs.take(slice(begin, end))
+        for begin, end in zip(limits[:-1], limits[1:])
+    ]
+
+
+def _best_pairs(
+    turn: _Pairs, free: np.ndarray, ignored: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pair that each detection chooses.
+
+    Args:
+        turn (_Pairs): Pairs, by ascending detection.
+        free (np.ndarray): Which objects can be chosen, of shape (pairs, bins,
+            thresholds).
+        ignored (np.ndarray): Which objects are ignored, of shape (pairs,
+            bins).
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: Positions of the chosen
+        pairs, with their bins and thresholds.
+    """
+    starts = np.flatnonzero(
+        np.r_[True, turn.detection[1:] != turn.detection[:-1]]
     )
-    pairs = np.cumsum(objects[detections.image[chosen]])
-    total = pairs[-1] if len(pairs) else 0
-    # In parts: of all pairs in crowded images few overlap.
-    cuts = np.searchsorted(pairs, np.arange(MOST_PAIRS, total, MOST_PAIRS))
-    parts = []
-    for part in np.split(chosen, cuts):
-        det, obj = _pairs(detections.image[part], images)
-        det, obj = part[det], truth_order[obj]
-        overlap = _overlaps(ground_truth, detections, obj, det, metric)
-        near = overlap >= least
-        parts.append((det[near], obj[near], overlap[near]))
-    dets, objects, overlaps = map(np.concatenate, zip(*parts))
-    return dets, objects, overlaps
-
-
-def _pairs(
-    left: np.ndarray, right: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Return all pairs of positions with equal keys; ``right`` is sorted."""
-    begin = np.searchsorted(right, left, side='left')
-    count = np.searchsorted(right, left, side='right') - begin
-    first = np.repeat(np.arange(len(left)), count)
-    offset = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-    return first, np.repeat(begin, count) + offset
-
-
-def _overlaps(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    obj: np.ndarray,
-    det: np.ndarray,
-    metric: str,
-) -> np.ndarray:
-    function = _mask_overlaps if metric == 'segm' else _box_overlaps
-    return function(ground_truth, detections, obj, det)
-
-
-def _box_overlaps(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    obj: np.ndarray,
-    det: np.ndarray,
-) -> np.ndarray:
-    """Return intersection over union, over the detection for a crowd."""
-    a, b = detections.box[det], ground_truth.box[obj]
-    sides = np.minimum(a[:, 2:] + a[:, :2], b[:, 2:] + b[:, :2]) - np.maximum(
-        a[:, :2], b[:, :2]
+    # Any object that is not ignored is worth more than those that are.
+    worth = np.where(
+        free, turn.overlap[:, None, None] + 2 * ~ignored[:, :, None], -1
     )
-    common = np.where((sides > 0).all(1), sides[:, 0] * sides[:, 1], 0)
-    own = a[:, 2] * a[:, 3]
-    union = np.where(
-        ground_truth.crowd[obj], own, own + b[:, 2] * b[:, 3] - common
-    )
-    return np.divide(
-        common, union, out=np.zeros_like(common), where=common > 0
-    )
+    best = np.maximum.reduceat(worth, starts)
+    lengths = np.diff(np.r_[starts, len(turn.detection)])
+    is_best = free & (worth == np.repeat(best, lengths, 0))
+    # Of two objects with the same overlap, COCO takes the later one.
+    rows = np.where(is_best, np.arange(len(free))[:, None, None], -1)
+    rows = np.maximum.reduceat(rows, starts)
+    chosen, a, t = np.nonzero(rows >= 0)
+    return rows[chosen, a, t], a, t
 
 
-def _mask_overlaps(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    obj: np.ndarray,
-    det: np.ndarray,
-) -> np.ndarray:
-    from pycocotools import mask as mask_utils
+def _count_objects(
+    ground_truth: GroundTruth, objects: np.ndarray, ignored: np.ndarray
+) -> csr_matrix:
+    """Count the objects that are not ignored, as ``Matches.objects``.
 
-    def encoded(mask: object, image: int) -> dict:
-        height, width = ground_truth.image_sizes[image].tolist()
-        if isinstance(mask, dict) and not isinstance(mask['counts'], list):
-            return mask
-        rle = mask_utils.frPyObjects(mask, height, width)
-        return mask_utils.merge(rle) if isinstance(rle, list) else rle
-
-    masks: Any = detections.segmentation
-    overlaps = np.zeros(len(det))
-    objects, place = np.unique(obj, return_inverse=True)
-    by_object = np.argsort(place, kind='stable')
-    for one, rows in zip(
-        objects,
-        np.split(
-            by_object,
-            np.searchsorted(place[by_object], np.arange(1, len(objects))),
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        objects (np.ndarray): Positions of objects, of shape (m,).
+        ignored (np.ndarray): Which of them are ignored, of shape (m, bins).
+    """
+    bins = ignored.shape[1]
+    rows, a = np.nonzero(~ignored)
+    counted = objects[rows]
+    return csr_matrix(
+        (
+            np.ones(len(counted), np.float32),
+            (
+                ground_truth.category[counted] * bins + a,
+                ground_truth.image[counted],
+            ),
         ),
-    ):
-        overlaps[rows] = mask_utils.iou(
-            [masks[i] for i in det[rows]],
-            [encoded(ground_truth.masks[one], ground_truth.image[one])],
-            [bool(ground_truth.crowd[one])],
-        )[:, 0]
-    return overlaps
+        (
+            len(ground_truth.category_ids) * bins,
+            len(ground_truth.image_ids),
+        ),
+    )

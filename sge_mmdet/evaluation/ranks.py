@@ -1,13 +1,17 @@
-"""Positions of elements among those of the same key."""
+"""Positions of elements among the elements of the same key."""
 
 import numpy as np
 
 
 def ranks_within_runs(sorted_keys: np.ndarray) -> np.ndarray:
-    """Return each element's position among those of the same key.
+    """Return each element's position among the elements of the same key.
 
     Args:
-        sorted_keys (np.ndarray): Keys of shape (N,), equal ones side by side.
+        sorted_keys (np.ndarray): Keys of shape (n,), with equal keys side by
+            side.
+
+    Returns:
+        np.ndarray: Positions of shape (n,), counted from 0 for each key.
     """
     starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
     lengths = np.diff(np.r_[starts, len(sorted_keys)])

@@ -9,9 +9,10 @@ from ..utils import RENEWING, Writer
 from ..utils.tables import Table
 from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
-from .comparison import Comparison
-from .engines import EvaluationResult, evaluate
+from .comparison_result import Comparison
+from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
+from .evaluation_result import EvaluationResult
 from .plots import (
     draw_ap_by_size,
     draw_class_bars,
@@ -34,7 +35,8 @@ PICTURES = (
 COMPARISON_FILES = tuple(
     f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')
 )
-# Limits of the curve of AP over size, which is finer than the tables.
+# Limits of the bins of the curve of AP over size, in pixels. They are finer
+# than those of the tables.
 CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 
 
@@ -42,7 +44,7 @@ CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 class EvaluationReport:
     """An evaluation with all that its tables and pictures show.
 
-    Args:
+    Attributes:
         ground_truth: Ground truth.
         detections: Detections.
         result: Precision and recall by object size.
@@ -57,7 +59,7 @@ class EvaluationReport:
     errors: ErrorBreakdown
 
     def to_dict(self) -> dict:
-        """Return tables and errors in plain containers, for JSON."""
+        """Return tables and errors as plain dicts and lists, for JSON."""
         errors = dict(
             size=self.errors.bin.name,
             score=self.errors.score_threshold,
@@ -82,10 +84,11 @@ class EvaluationReport:
 
         Args:
             out_dir (str or Path): Folder to write to.
-            images (str or Path, optional): Folder of the images, from which
-                missed objects are cut. Default: None, without that picture.
-            writer (Writer): Decides what may be replaced. Default: files that
-                this package wrote.
+            images (str or Path, optional): Folder of the images, for the
+                picture of missed objects. Default: None, without this
+                picture.
+            writer (Writer): Writer of the files. Default: one that replaces
+                only files that this package wrote.
 
         Raises:
             OSError: If a file cannot be written or an image is not there.
@@ -106,7 +109,7 @@ class EvaluationReport:
     def _keeping_images(
         self, images: Optional[Union[str, Path]], writer: Writer
     ) -> Writer:
-        """Return a writer that replaces no image named like a picture."""
+        """Return a writer that keeps images with the name of a picture."""
         if not images:
             return writer
         inputs = [
@@ -119,6 +122,7 @@ class EvaluationReport:
     def _draw(
         self, out: Path, images: Optional[Union[str, Path]], writer: Writer
     ) -> None:
+        """Draw the pictures; takes the arguments of :meth:`write`."""
         size = self.errors.bin.name
         draw_ap_by_size(self.curve, out / 'ap_by_size.png', writer)
         draw_precision_recall(
@@ -145,17 +149,17 @@ def report_evaluation(
     score: float = 0.3,
     engine: Optional[str] = None,
 ) -> EvaluationReport:
-    """Compute what a report adds to an evaluation.
+    """Add the curve and the errors of a report to an evaluation.
 
     Args:
         ground_truth (GroundTruth): Ground truth.
         detections (Detections): Detections.
         result (EvaluationResult): Result of :func:`evaluate` on them.
-        metric (str): "bbox" or "segm". Default: "bbox".
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
         score (float): Lowest score of a detection in the breakdown of errors.
             Default: 0.3.
-        engine (str, optional): "hotcoco" or "pycocotools". Default: None, the
-            faster one that is installed.
+        engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
+            None, hotcoco if it is installed.
 
     Returns:
         EvaluationReport: The report.
@@ -190,8 +194,8 @@ def write_comparison(
     Args:
         comparison (Comparison): The comparison.
         out_dir (str or Path): Folder to write to.
-        writer (Writer): Decides what may be replaced. Default: files that
-            this package wrote.
+        writer (Writer): Writer of the files. Default: one that replaces only
+            files that this package wrote.
 
     Raises:
         OSError: If a file cannot be written.

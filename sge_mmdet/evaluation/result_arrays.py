@@ -1,9 +1,9 @@
 """Numbers and arrays of numpy in a result pickle, which hold metadata.
 
-Pipelines note homographies and scale factors as arrays, and some data sets
-their ids as numpy's whole numbers. Numbers are read; arrays, which no
-evaluation needs, are checked and forgotten. Numpy's own unpickling, which
-trusts what a file says, is not used.
+Pipelines store homographies and scale factors as arrays, and some data sets
+have ids that are whole numbers of numpy. Numbers are read. Arrays, which no
+evaluation needs, are checked and not kept. Numpy's own unpickling is not used,
+because it trusts the file.
 """
 
 import math
@@ -25,7 +25,7 @@ DTYPE_COST = 300
 
 
 class _PickledDtype(Stateful):
-    """What ``numpy.dtype(code, align, copy)`` stands for."""
+    """Replacement of ``numpy.dtype(code, align, copy)``."""
 
     def __init__(self, code: Any) -> None:
         try:
@@ -34,28 +34,29 @@ class _PickledDtype(Stateful):
             self.value = np.dtype(code)
         except TypeError:
             raise pickle.UnpicklingError(
-                'it contains numpy.dtype of what is no number: '
+                'it contains numpy.dtype of another kind than numbers: '
                 f'{printable(code, 80)}'
             ) from None
 
     def set_state(self, state: Any) -> None:
-        """Take the byte order, the one part of the state of a number."""
+        """Set the byte order, the only part of the state that numbers need."""
         if (
             type(state) is not tuple
             or len(state) < 2
             or (type(state[1]) is not str or state[1] not in BYTE_ORDERS)
         ):
             raise pickle.UnpicklingError(
-                'it contains numbers of no byte order'
+                'it contains a numpy.dtype whose byte order is not one of '
+                f'{" ".join(BYTE_ORDERS)}'
             )
         self.value = self.value.newbyteorder(state[1])
 
 
 class _PickledArray(Stateful):
-    """Stands for an array, whose numbers are not kept."""
+    """Replacement of an array; its numbers are not kept."""
 
     def __init__(self, kind: Any, shape: Any, code: Any) -> None:
-        """Take what numpy always gives, and look at none of it."""
+        """Accept the arguments that numpy writes; none of them is needed."""
 
     def set_state(self, state: Any) -> None:
         """Check that shape, type and bytes fit each other."""
@@ -75,19 +76,20 @@ class _PickledArray(Stateful):
         ):
             raise pickle.UnpicklingError(
                 'it contains an array of numpy whose shape, type and bytes do '
-                'not fit each other, or of more than numbers'
+                'not fit each other, or that holds more than numbers'
             )
 
 
 def _scalar(dtype: Any, data: Any) -> Union[bool, int, float]:
-    """Return the number that some bytes are."""
+    """Return the number that bytes of a type hold."""
     if not (
         type(dtype) is _PickledDtype
         and type(data) is bytes
         and len(data) == dtype.value.itemsize
     ):
         raise pickle.UnpicklingError(
-            'it contains a number of numpy that is none'
+            'it contains a number of numpy whose type and bytes do not fit '
+            'each other'
         )
     return np.frombuffer(data, dtype.value)[0].item()
 
@@ -99,13 +101,14 @@ def _no_bytes() -> bytes:
 def pickled_array_names(
     budget: Budget,
 ) -> Dict[Tuple[str, str], Callable[..., Any]]:
-    """Return what the names in pickles of arrays and their numbers stand for.
+    """Return replacements of the names in pickles of arrays and numbers.
 
     Args:
         budget (Budget): Memory budget of the file.
 
     Returns:
-        dict: For :class:`PlainPickle`.
+        dict: Replacement of each (module, attribute), for
+        :class:`PlainPickle`.
     """
 
     def dtype(
@@ -118,9 +121,9 @@ def pickled_array_names(
 
     names: Dict[Tuple[str, str], Any] = {
         ('numpy', 'dtype'): dtype,
-        # Named, and never called.
+        # An argument of _reconstruct, which is never called itself.
         ('numpy', 'ndarray'): None,
-        # How protocol 2 writes those of an array without numbers.
+        # Protocol 2 writes the bytes of an array without numbers this way.
         ('__builtin__', 'bytes'): _no_bytes,
     }
     for module in 'numpy.core.multiarray', 'numpy._core.multiarray':

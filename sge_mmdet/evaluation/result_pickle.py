@@ -2,45 +2,69 @@
 
 import pickle
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
 from ..utils import no_garbage_collection, printable
 from ..utils.plain_pickle import Budget, PlainPickle
+from .checked_detections import corners_to_sizes, make_detections
 from .entries import LARGEST_ID
 from .result_arrays import pickled_array_names
 from .result_tensors import pickled_tensor_names
-from .structures import (
-    Detections,
-    GroundTruth,
-    corners_to_sizes,
-    make_detections,
-)
+from .structures import Detections, GroundTruth
 
-# Kinds of numbers and what follows the number of detections in the shape.
-TENSORS: Dict[str, Tuple[str, str, Tuple[int, ...]]] = {
-    'bboxes': ('floating point', 'f', (4,)),
-    'scores': ('floating point', 'f', ()),
-    'labels': ('whole', 'iu', ()),
+
+class _Expected(NamedTuple):
+    """Expected numbers of a tensor.
+
+    Attributes:
+        numbers: Kind of the numbers, for messages.
+        kinds: Kinds of numpy's types that are accepted.
+        shape: Shape of each detection's part.
+    """
+
+    numbers: str
+    kinds: str
+    shape: Tuple[int, ...]
+
+
+TENSORS: Dict[str, _Expected] = {
+    'bboxes': _Expected('floating-point', 'f', (4,)),
+    'scores': _Expected('floating-point', 'f', ()),
+    'labels': _Expected('whole', 'iu', ()),
 }
 
 
 def detections_from_pickle(
     path: Path, ground_truth: GroundTruth, masks: bool = False
 ) -> Detections:
-    """Read the pickle of ``tools/test.py --out``, of which nothing is run.
+    """Read the pickle of ``tools/test.py --out``.
+
+    Nothing in the file is executed.
 
     Args:
         path (Path): The file.
-        ground_truth (GroundTruth): What the detections are of. Labels are
-            positions among its categories.
+        ground_truth (GroundTruth): Ground truth of the same images. Labels
+            are positions in its ``label_ids``.
         masks (bool): Whether masks are evaluated. Default: False.
+
+    Returns:
+        Detections: The detections.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged, not of the format, or not of this
-            ground truth.
+        ValueError: If it is damaged, of another format, or does not belong to
+            the ground truth.
     """
     name, size = str(path), path.stat().st_size if path.is_file() else 0
     results = _load(path)
@@ -50,9 +74,12 @@ def detections_from_pickle(
             _check_instances(instances, i, masks)
             for i, instances in enumerate(detections)
         ]
-        # One list or tensor can stand for many.
+        # One list or tensor can occur in many results.
         if sum(column.size for row in columns for column in row) > size:
-            raise ValueError('the same detections are there many times')
+            raise ValueError(
+                'the same detections occur many times, so that there are more '
+                'numbers than the file has bytes'
+            )
         segmentation = _masks(detections, size) if masks else None
         box, score, label = (
             [row[i] for row in columns] for i in range(len(TENSORS))
@@ -61,7 +88,7 @@ def detections_from_pickle(
     except ValueError as error:
         raise ValueError(
             f'{name} is not a result file of tools/test.py '
-            f'--out, or not of this ground truth: {error}'
+            f'--out, or does not belong to this ground truth: {error}'
         ) from error
     image = np.repeat(np.array(images, int), [len(x) for x in score])
     return make_detections(
@@ -76,20 +103,15 @@ def detections_from_pickle(
 
 
 def _load(path: Path) -> Any:
+    """Return the content of a pickle; tensors become arrays."""
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
     data = path.read_bytes()
     budget = Budget(len(data))
+    names = {**pickled_tensor_names(budget), **pickled_array_names(budget)}
     try:
         with no_garbage_collection():
-            return PlainPickle(
-                data,
-                {
-                    **pickled_tensor_names(budget),
-                    **pickled_array_names(budget),
-                },
-                budget,
-            ).load()
+            return PlainPickle(data, names, budget).load()
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{path} is not a result file of tools/test.py --out, or is '
@@ -98,10 +120,11 @@ def _load(path: Path) -> Any:
 
 
 def _split(results: Any) -> Tuple[List[int], List[dict]]:
-    """Return the images' ids, each once, and their detections."""
+    """Return the ids of the images, which are unique, and their detections."""
     if type(results) is not list:
         raise ValueError(
-            f'it holds no list of images, but a {type(results).__name__}'
+            'expected a list with a result per image, got a '
+            f'{type(results).__name__}'
         )
     for i, result in enumerate(results):
         if (
@@ -109,69 +132,97 @@ def _split(results: Any) -> Tuple[List[int], List[dict]]:
             or type(result.get('pred_instances')) is not dict
         ):
             raise ValueError(
-                f"result {i} is no dict with a dict 'pred_instances'"
+                f"expected a dict with a dict 'pred_instances' as result {i}"
             )
         image = result.get('img_id')
         if type(image) is not int or abs(image) > LARGEST_ID:
             raise ValueError(
-                f"the 'img_id' of result {i} is not a whole "
-                f'number: {printable(image, 80)}'
+                f"expected a whole number up to 2^53 as the 'img_id' of "
+                f'result {i}, got {printable(image, 80)}'
             )
     images = [result['img_id'] for result in results]
     if len({*images}) < len(images):
-        raise ValueError('an image is there twice')
+        raise ValueError(
+            'expected one result per image; an image occurs twice'
+        )
     return images, [result['pred_instances'] for result in results]
 
 
 def _check_instances(instances: dict, i: int, masks: bool) -> List[np.ndarray]:
-    """Return an image's boxes, scores and labels, as many of each."""
-    columns = []
-    for key, (word, kinds, shape) in TENSORS.items():
-        tensor = instances.get(key)
-        if not isinstance(tensor, np.ndarray):
-            raise ValueError(f'result {i} has no tensor {key!r}')
-        if (
-            tensor.dtype.kind not in kinds
-            or tensor.ndim != 1 + len(shape)
-            or (tensor.shape[1:] != shape)
-        ):
-            expected = ', '.join(map(str, ('n', *shape)))
-            raise ValueError(
-                f'{key} of result {i} are of type {tensor.dtype} and shape '
-                f'{tensor.shape}, not {word} numbers of shape ({expected})'
-            )
-        columns.append(tensor)
+    """Return boxes, scores and labels of an image, as many of each.
+
+    Args:
+        instances (dict): Detections of the image.
+        i (int): Position of the image's result, for messages.
+        masks (bool): Whether masks are evaluated.
+    """
+    columns = [_check_tensor(instances, key, i) for key in TENSORS]
     lengths = {key: len(column) for key, column in zip(TENSORS, columns)}
     if masks:
         if type(instances.get('masks')) is not list:
-            raise ValueError(f"result {i} has no list 'masks'")
+            raise ValueError(
+                f'result {i} has no list \'masks\', which metric="segm" needs'
+            )
         lengths['masks'] = len(instances['masks'])
     if len({*lengths.values()}) > 1:
         raise ValueError(
             f'result {i} has '
             + ', '.join(f'{number} {key}' for key, number in lengths.items())
-            + ', where as many of each belong'
+            + '; expected as many of each'
         )
     return columns
 
 
+def _check_tensor(instances: dict, key: str, i: int) -> np.ndarray:
+    """Return a tensor of an image's detections."""
+    tensor, expected = instances.get(key), TENSORS[key]
+    if not isinstance(tensor, np.ndarray):
+        raise ValueError(f'result {i} has no tensor {key!r}')
+    if (
+        tensor.dtype.kind not in expected.kinds
+        or tensor.ndim != 1 + len(expected.shape)
+        or tensor.shape[1:] != expected.shape
+    ):
+        shape = ', '.join(map(str, ('n', *expected.shape)))
+        raise ValueError(
+            f'expected {key} of result {i} to be {expected.numbers} numbers '
+            f'of shape ({shape}), got type {tensor.dtype} and shape '
+            f'{tensor.shape}'
+        )
+    return tensor
+
+
 def _masks(detections: Sequence[dict], size: int) -> List[Any]:
-    """Return all images' masks, which are read once for each use."""
+    """Return the masks of all images.
+
+    Args:
+        detections (Sequence[dict]): Detections of each image.
+        size (int): Size of the file in bytes.
+
+    Raises:
+        ValueError: If masks that occur many times make up more text than the
+            file; each occurrence would be decoded.
+    """
     masks = [mask for instances in detections for mask in instances['masks']]
     counts: Iterable[Any] = (
         mask.get('counts') for mask in masks if type(mask) is dict
     )
     if sum(len(text) for text in counts if type(text) in (str, bytes)) > size:
-        raise ValueError('the same masks are there many times')
+        raise ValueError(
+            'the same masks occur many times, so that they have more '
+            'characters than the file has bytes'
+        )
     return masks
 
 
 def _categories(label: np.ndarray, ground_truth: GroundTruth) -> np.ndarray:
+    """Return the ids of the categories that labels mean."""
     known = len(ground_truth.label_ids)
     if len(label) and not 0 <= label.min() <= label.max() < known:
         raise ValueError(
-            f'labels from {label.min()} to {label.max()}, the '
-            f'ground truth {known} categories'
+            f'labels go from {label.min()} to {label.max()}, but the ground '
+            f'truth has {known} categories; give the annotation file that the '
+            'detector was tested on'
         )
     return ground_truth.label_ids[label]
 

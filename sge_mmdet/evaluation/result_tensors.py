@@ -2,13 +2,14 @@
 
 A tensor that was pickled without ``torch.save`` is a call of
 ``_rebuild_tensor_v2`` on a storage, which is a small file of ``torch.save`` in
-the format before torch 1.6. PyTorch's own readers trust these numbers; here a
-tensor is a view of what the file holds, or it is refused.
+the format before torch 1.6. PyTorch's own readers trust the sizes that a file
+states; here a tensor is a view of the file's bytes, or it is refused.
 """
 
 import math
 import pickle
 import struct
+from functools import partial
 from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
@@ -16,11 +17,12 @@ import numpy as np
 from ..utils import printable
 from ..utils.plain_pickle import Budget, PlainPickle
 
-# PyTorch's mark of a file in its old format, and the version of that.
+# Magic number and version of PyTorch's format before torch 1.6.
 MAGIC_NUMBER, OLD_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-# What comes before the numbers of a storage takes some 300 bytes.
+# Bytes before the numbers of a storage; usually about 300.
 LONGEST_HEADER = 1000
-# What a storage or a tensor takes besides its numbers, with time to read it.
+# Memory of a storage or tensor besides its numbers, in bytes, and some more
+# for the time to read it.
 TENSOR_COST = 2000
 MOST_DIMENSIONS = 8
 STORAGES = {
@@ -33,30 +35,43 @@ STORAGES = {
     'CharStorage': 'i1',
     'ByteStorage': 'u1',
     'BoolStorage': '?',
-    # Numpy has no bfloat16: the upper half of a float32.
+    # Numpy has no bfloat16, which is the upper half of a float32.
     'BFloat16Storage': 'bfloat16',
 }
-
-
-# As large as a tensor without numbers may say that it is in each direction.
-MOST_OF_NOTHING = 2**31
+# Largest product of the other sizes of a tensor that has a size of 0.
+LARGEST_EMPTY_SIZE = 2**31
 
 
 class _StorageType(NamedTuple):
+    """Type of the numbers of a storage.
+
+    Attributes:
+        code: Numpy's code of the type, or "bfloat16".
+    """
+
     code: str
 
     @property
     def itemsize(self) -> int:
+        """int: Size of a number in bytes."""
         return 2 if self.code == 'bfloat16' else np.dtype(self.code).itemsize
 
 
 class _StoredNumbers(NamedTuple):
+    """Description of the numbers of a storage.
+
+    Attributes:
+        type: Type of the numbers.
+        key: Name of the storage within its file.
+        size: How many numbers there are.
+    """
+
     type: _StorageType
     key: str
     size: int
 
 
-# Named as functions are; none of them is one.
+# Replacements of the names in a storage's header. None is callable.
 _STORAGE_NAMES = {
     ('torch', name): _StorageType(code) for name, code in STORAGES.items()
 }
@@ -65,59 +80,68 @@ _STORAGE_NAMES = {
 def pickled_tensor_names(
     budget: Budget,
 ) -> Dict[Tuple[str, str], Callable[..., Any]]:
-    """Return what the names in pickles of tensors stand for.
+    """Return replacements of the names in pickles of tensors.
 
     Args:
         budget (Budget): Memory budget of the file.
 
     Returns:
-        dict: For :class:`PlainPickle`.
+        dict: Replacement of each (module, attribute), for
+        :class:`PlainPickle`.
     """
-
-    def encode(text: Any, encoding: Any) -> bytes:
-        """Return bytes, which protocol 2 holds as text."""
-        if encoding != 'latin1' or type(text) is not str:
-            raise pickle.UnpicklingError(
-                f'it holds bytes in {printable(encoding, 80)}, not latin1'
-            )
-        budget.spend(len(text))
-        return text.encode('latin1')
-
-    def storage(data: Any) -> np.ndarray:
-        # Of a file that reads the same bytes many times, each one counts.
-        budget.spend(TENSOR_COST + 2 * len(data))
-        return _read_storage(data)
-
-    def tensor(
-        storage: Any,
-        offset: Any,
-        size: Any,
-        stride: Any,
-        requires_grad: Any,
-        hooks: Any,
-        metadata: Any = None,
-    ) -> np.ndarray:
-        budget.spend(TENSOR_COST)
-        return _view(storage, offset, size, stride)
-
-    def no_hooks(*arguments: Any) -> dict:
-        if arguments:
-            raise pickle.UnpicklingError('it holds an OrderedDict of items')
-        return {}
-
     return {
-        ('_codecs', 'encode'): encode,
-        ('torch.storage', '_load_from_bytes'): storage,
-        ('torch._utils', '_rebuild_tensor_v2'): tensor,
-        ('collections', 'OrderedDict'): no_hooks,
+        ('_codecs', 'encode'): partial(_encode, budget),
+        ('torch.storage', '_load_from_bytes'): partial(_load_storage, budget),
+        ('torch._utils', '_rebuild_tensor_v2'): partial(_tensor, budget),
+        ('collections', 'OrderedDict'): _no_hooks,
     }
 
 
+def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
+    """Return bytes, which protocol 2 stores as text."""
+    if encoding != 'latin1' or type(text) is not str:
+        raise pickle.UnpicklingError(
+            f'it holds bytes in {printable(encoding, 80)}, expected latin1'
+        )
+    budget.spend(len(text))
+    return text.encode('latin1')
+
+
+def _load_storage(budget: Budget, data: Any) -> np.ndarray:
+    # A file can read the same bytes many times; each time counts.
+    budget.spend(TENSOR_COST + 2 * len(data))
+    return _read_storage(data)
+
+
+def _tensor(
+    budget: Budget,
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any,
+    hooks: Any,
+    metadata: Any = None,
+) -> np.ndarray:
+    """Return a tensor; takes the arguments of ``_rebuild_tensor_v2``."""
+    budget.spend(TENSOR_COST)
+    return _view(storage, offset, size, stride)
+
+
+def _no_hooks(*arguments: Any) -> dict:
+    """Return a tensor's backward hooks, of which there are none."""
+    if arguments:
+        raise pickle.UnpicklingError('it holds an OrderedDict of items')
+    return {}
+
+
 def _read_storage(data: Any) -> np.ndarray:
-    """Return the numbers of a storage, flat."""
+    """Return the numbers of a storage, of shape (size,)."""
     if type(data) is not bytes:
-        raise pickle.UnpicklingError('it has a storage that is no bytes')
-    # A budget of its own is enough for a header that is cut at its end.
+        raise pickle.UnpicklingError(
+            f'it has a storage of type {type(data).__name__}, expected bytes'
+        )
+    # A header is cut at LONGEST_HEADER, so that a budget of its own suffices.
     header = PlainPickle(
         data[:LONGEST_HEADER], _STORAGE_NAMES, Budget(0), _find_stored
     )
@@ -132,14 +156,15 @@ def _read_storage(data: Any) -> np.ndarray:
     machine, stored, keys = header.load(), header.load(), header.load()
     if type(machine) is not dict or machine.get('little_endian') is not True:
         raise pickle.UnpicklingError(
-            'it was written by a machine that stores '
-            'the first byte of a number last'
+            'it was written on a big-endian machine; write it on a '
+            'little-endian one, such as any x86 or ARM computer'
         )
     if not isinstance(stored, _StoredNumbers) or keys != [stored.key]:
         raise pickle.UnpicklingError(
-            'it holds something else where the numbers of one tensor belong'
+            'it holds something else where the numbers of one tensor are '
+            'expected'
         )
-    # Their number comes once more, in 8 bytes.
+    # The header is followed by the number of numbers, in 8 bytes.
     begin = header.at + 8
     if stored.size * stored.type.itemsize != len(data) - begin or (
         data[header.at : begin] != struct.pack('<q', stored.size)
@@ -148,14 +173,19 @@ def _read_storage(data: Any) -> np.ndarray:
             f'it has a storage of {printable(stored.size, 80)} numbers in '
             f'{max(0, len(data) - begin)} bytes'
         )
-    if stored.type.code != 'bfloat16':
-        return np.frombuffer(data, stored.type.code, offset=begin)
+    return _numbers(data, begin, stored.type)
+
+
+def _numbers(data: bytes, begin: int, kind: _StorageType) -> np.ndarray:
+    """Return the numbers of a type from a position of the bytes on."""
+    if kind.code != 'bfloat16':
+        return np.frombuffer(data, kind.code, offset=begin)
     upper = np.frombuffer(data, '<u2', offset=begin)
     return (upper.astype('<u4') << 16).view('<f4')
 
 
 def _find_stored(stored: Any) -> _StoredNumbers:
-    """Return what is said of a storage: its type and length."""
+    """Return the description of a storage for its persistent id."""
     if type(stored) is not tuple or len(stored) != 6:
         raise pickle.UnpicklingError(
             'it has a storage that is not described as PyTorch does'
@@ -173,7 +203,18 @@ def _find_stored(stored: Any) -> _StoredNumbers:
 
 
 def _view(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
-    """Return a tensor: a view of numbers, no larger than they are."""
+    """Return a tensor as a view of its storage.
+
+    Args:
+        storage (np.ndarray): Numbers of shape (n,).
+        offset (int): Position of the first number.
+        size (tuple[int, ...]): Shape of the tensor.
+        stride (tuple[int, ...]): Step in each dimension, in numbers.
+
+    Raises:
+        pickle.UnpicklingError: If an argument is of another type, or the
+            tensor reaches beyond the storage.
+    """
     if not (
         isinstance(storage, np.ndarray)
         and storage.ndim == 1
@@ -183,11 +224,12 @@ def _view(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
         and len(size) == len(stride)
     ):
         raise pickle.UnpicklingError(
-            'it has a tensor whose size is not a tuple of at most '
-            f'{MOST_DIMENSIONS} whole numbers of 0 or more'
+            'it has a tensor whose offset, size and stride are not '
+            f'whole numbers of 0 or more, in at most {MOST_DIMENSIONS} '
+            'dimensions'
         )
     is_empty = 0 in size
-    most = MOST_OF_NOTHING if is_empty else len(storage)
+    most = LARGEST_EMPTY_SIZE if is_empty else len(storage)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride))
     if math.prod(n for n in size if n) > most or (
         not is_empty and last >= len(storage)

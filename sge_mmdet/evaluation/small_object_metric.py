@@ -1,4 +1,4 @@
-"""MMDetection's CocoMetric, faster, and by object size."""
+"""MMDetection's CocoMetric with figures by object size, and faster."""
 
 import tempfile
 from collections import OrderedDict
@@ -12,20 +12,18 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
 from ..utils.registration import register
+from .annotation_files import read_ground_truth
 from .bins import size_bins as make_size_bins
-from .engines import ENGINES, EvaluationResult, evaluate
-from .structures import (
-    Detections,
-    GroundTruth,
-    corners_to_sizes,
-    make_detections,
-    read_ground_truth,
-)
+from .checked_detections import corners_to_sizes, make_detections
+from .engines import ENGINES, evaluate
+from .evaluation_result import EvaluationResult
+from .settings import check_choice
+from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
 AREAS = ('annotation', 'box')
-# Which of CocoMetric's figures is which: (iou, size, position in
-# proposal_nums). COCO itself has its first figure at 100 detections only.
+# CocoMetric's figures of average precision: (IoU, size, position in
+# proposal_nums). The first figure is always at 100 detections, as in COCO.
 AP_ITEMS = {
     'mAP': (None, 'all', None),
     'mAP_50': (0.5, 'all', 2),
@@ -34,6 +32,7 @@ AP_ITEMS = {
     'mAP_m': (None, 'medium', 2),
     'mAP_l': (None, 'large', 2),
 }
+# CocoMetric's figures of average recall: (size, position in proposal_nums).
 AR_ITEMS = {
     'AR@100': ('all', 0),
     'AR@300': ('all', 1),
@@ -48,15 +47,16 @@ AR_ITEMS = {
 class SmallObjectMetric(CocoMetric):
     """CocoMetric with average precision by object size.
 
-    Whatever ``CocoMetric`` logs is logged under the same keys with the same
-    values. Besides, for each size: ``bbox_mAP_<size>``,
+    It logs all that ``CocoMetric`` logs, under the same keys with the same
+    values. For each size it also logs ``bbox_mAP_<size>``,
     ``bbox_mAP_50_<size>``, ``bbox_AR_<size>`` and the number of objects
-    ``bbox_num_<size>`` (``segm_`` and ``proposal_`` likewise), at COCO's 100
-    detections an image; with ``classwise`` also for each class. A size
-    without objects has the number alone.
+    ``bbox_num_<size>``, at COCO's 100 detections per image; for the metrics
+    "segm" and "proposal" they begin with ``segm_`` and ``proposal_``. With
+    ``classwise`` they are logged for each class as well. A size without
+    objects has only the number.
 
     MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
-    detections an image; with at most 100 of them both are the same.
+    detections per image. With at most 100 detections both are the same.
 
     Args:
         size_bins (str or Sequence[float]): "coco", "aitod", or limits of the
@@ -72,7 +72,7 @@ class SmallObjectMetric(CocoMetric):
         ValueError: If an option has an unknown value.
     """
 
-    # Set by CocoMetric, which has no types.
+    # Set by CocoMetric, which is not annotated with types.
     _coco_api: Any
     cat_ids: Optional[List[int]]
     img_ids: Optional[List[int]]
@@ -85,25 +85,16 @@ class SmallObjectMetric(CocoMetric):
         **kwargs: Any,
     ) -> None:
         self.bins = make_size_bins(size_bins)
-        for name, value, choices in (
-            ('area', area, AREAS),
-            ('engine', engine, (None, *ENGINES)),
-        ):
-            if value not in choices:
-                raise ValueError(
-                    f'{name} is one of '
-                    f'{", ".join(map(str, choices))}, got '
-                    f'{value!r}'
-                )
+        check_choice('area', area, AREAS)
+        check_choice('engine', engine, (None, *ENGINES))
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
-                    f'metric item "{item}" is not supported; '
-                    f'there are {", ".join(AP_ITEMS)}, '
-                    f'{", ".join(AR_ITEMS)}'
+                    'expected metric_items to be some of '
+                    f'{", ".join([*AP_ITEMS, *AR_ITEMS])}, got {item!r}'
                 )
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
@@ -169,7 +160,7 @@ class SmallObjectMetric(CocoMetric):
     def _make_detections(
         self, preds: Sequence[dict], ground_truth: GroundTruth, metric: str
     ) -> Detections:
-        """Return all images' detections; those of no use are left out."""
+        """Return the detections of all images, without those not finite."""
         scores, masks = 'scores', None
         if metric == 'segm':
             masks = [mask for pred in preds for mask in pred['masks']]
@@ -193,7 +184,7 @@ class SmallObjectMetric(CocoMetric):
     def _upstream_figures(
         self, metric: str, ground_truth: GroundTruth, detections: Detections
     ) -> Dict[str, float]:
-        """Return what CocoMetric logs."""
+        """Return the figures that CocoMetric logs, by name."""
         result = evaluate(
             ground_truth,
             detections,
@@ -221,7 +212,7 @@ class SmallObjectMetric(CocoMetric):
         return figures
 
     def _upstream_figure(self, result: EvaluationResult, item: str) -> float:
-        """Return one of COCO's figures; -1 if it does not exist."""
+        """Return one of CocoMetric's figures; -1 if it does not exist."""
         numbers = self.proposal_nums
         if item in AR_ITEMS:
             size, index = AR_ITEMS[item]
@@ -253,31 +244,44 @@ class SmallObjectMetric(CocoMetric):
             engine=self.engine,
         )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
-        classes: List[Optional[int]] = [None]
+        figures = self._sizes_of_class(result, metric)
         if self.classwise and metric != 'proposal':
-            classes += range(len(result.category_names))
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
-        figures: Dict[str, float] = OrderedDict()
-        for k in classes:
-            owner = (
-                metric
-                if k is None
-                else (f'{metric}_{result.category_names[k]}')
-            )
-            for bin in self.bins:
-                values = {
-                    f'{owner}_mAP_{bin.name}': result.ap(
-                        size=bin.name, category=k
-                    ),
-                    f'{owner}_mAP_50_{bin.name}': result.ap(0.5, bin.name, k)
-                    if 0.5 in self.iou_thrs
-                    else None,
-                    f'{owner}_AR_{bin.name}': result.ar(bin.name, k),
-                }
+            for k, name in enumerate(result.category_names):
                 figures.update(
-                    (key, round(value, 3))
-                    for key, value in values.items()
-                    if value is not None
+                    self._sizes_of_class(result, f'{metric}_{name}', k)
                 )
-                figures[f'{owner}_num_{bin.name}'] = result.count(bin.name, k)
+        return figures
+
+    def _sizes_of_class(
+        self,
+        result: EvaluationResult,
+        prefix: str,
+        category: Optional[int] = None,
+    ) -> Dict[str, float]:
+        """Return the figures by size of one class, or of all together.
+
+        Args:
+            result (EvaluationResult): The evaluation.
+            prefix (str): Beginning of the figures' names.
+            category (int, optional): Index of the class. Default: None, all
+                classes together.
+        """
+        figures: Dict[str, float] = OrderedDict()
+        for bin in self.bins:
+            size = bin.name
+            ap50 = None
+            if 0.5 in self.iou_thrs:
+                ap50 = result.ap(0.5, size, category)
+            values = {
+                f'{prefix}_mAP_{size}': result.ap(None, size, category),
+                f'{prefix}_mAP_50_{size}': ap50,
+                f'{prefix}_AR_{size}': result.ar(size, category),
+            }
+            figures.update(
+                (key, round(value, 3))
+                for key, value in values.items()
+                if value is not None
+            )
+            figures[f'{prefix}_num_{size}'] = result.count(size, category)
         return figures

@@ -1,33 +1,37 @@
-"""Parts of a data set, without what has nothing to evaluate.
+"""Parts of a data set, without categories and images of no use.
 
 A file of a megabyte can name tens of thousands of categories and images, and
-tables of all by all would take gigabytes.
+tables of categories x images would take gigabytes.
 """
 
 from dataclasses import replace
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple, TypeVar
 
 import numpy as np
 
 from .structures import Detections, GroundTruth
+
+Structure = TypeVar('Structure', GroundTruth, Detections)
 
 
 def of_categories(
     ground_truth: GroundTruth,
     detections: Detections,
     chosen: np.ndarray,
-) -> 'Tuple[GroundTruth, Detections]':
-    """Return what is of some categories, which then are all there are.
+) -> Tuple[GroundTruth, Detections]:
+    """Return the objects and detections of some categories.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
         chosen (np.ndarray): Indices of the categories, ascending.
+
+    Returns:
+        tuple[GroundTruth, Detections]: Both, with indices among the chosen
+        categories.
     """
-    ground_truth, detections = (
-        _rows(columns, np.isin(columns.category, chosen))
-        for columns in (ground_truth, detections)
-    )
+    ground_truth = _rows(ground_truth, np.isin(ground_truth.category, chosen))
+    detections = _rows(detections, np.isin(detections.category, chosen))
     ids = ground_truth.category_ids[chosen]
     return replace(
         ground_truth,
@@ -43,12 +47,16 @@ def of_categories(
 def of_used_images(
     ground_truth: GroundTruth,
     detections: Detections,
-) -> 'Tuple[GroundTruth, Detections]':
-    """Return the same without images that have no object and no detection.
+) -> Tuple[GroundTruth, Detections]:
+    """Leave out images without objects and detections.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
+
+    Returns:
+        tuple[GroundTruth, Detections]: Both, with indices among the images
+        that are left.
     """
     used = np.unique(np.concatenate([ground_truth.image, detections.image]))
     return replace(
@@ -60,16 +68,23 @@ def of_used_images(
     ), replace(detections, image=np.searchsorted(used, detections.image))
 
 
-def _rows(columns: Any, keep: np.ndarray) -> Any:
-    """Return some of the objects or detections."""
+def _rows(structure: Structure, keep: np.ndarray) -> Structure:
+    """Return some of the objects or detections.
+
+    Args:
+        structure (GroundTruth or Detections): Objects or detections, n of
+            them.
+        keep (np.ndarray): Which of them to keep, of shape (n,).
+    """
     if keep.all():
-        return columns
+        return structure
     names = {'image', 'category', 'box', 'area', 'score', 'crowd'}
-    kept = {
-        name: getattr(columns, name)[keep] for name in names & {*vars(columns)}
+    kept: Dict[str, Any] = {
+        name: getattr(structure, name)[keep]
+        for name in names & {*vars(structure)}
     }
-    if columns.segmentation is not None:
+    if structure.segmentation is not None:
         kept['segmentation'] = [
-            columns.segmentation[i] for i in np.flatnonzero(keep)
+            structure.segmentation[i] for i in np.flatnonzero(keep)
         ]
-    return replace(columns, **kept)
+    return replace(structure, **kept)

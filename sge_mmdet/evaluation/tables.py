@@ -3,14 +3,17 @@
 from typing import List
 
 from ..utils.tables import Cell, Table
-from .engines import EvaluationResult
+from .evaluation_result import EvaluationResult
 
 
 def size_table(result: EvaluationResult) -> Table:
-    """Return AP and AR by object size; areas in pixels.
+    """Return AP and AR by object size, with areas in square pixels.
 
     Args:
         result (EvaluationResult): The evaluation.
+
+    Returns:
+        Table: One row per bin.
     """
     return Table(
         ('size', 'area', 'objects', 'AP', 'AP50', 'AP75', 'AR'),
@@ -30,10 +33,13 @@ def size_table(result: EvaluationResult) -> Table:
 
 
 def class_table(result: EvaluationResult) -> Table:
-    """Return each class's AP by object size, with the numbers of objects.
+    """Return each class's AP and number of objects by object size.
 
     Args:
         result (EvaluationResult): The evaluation.
+
+    Returns:
+        Table: One row per class.
     """
     header = ['class']
     for bin in result.bins:

@@ -23,20 +23,20 @@ def random_coco(seed, masks=False, ties=False, images=None):
     categories = int(random.integers(1, 4))
     objects = int(random.integers(0, 8 * images))
     detections = int(random.integers(0, 20 * images))
-    truth_box = _boxes(random, objects, ties)
+    object_box = _boxes(random, objects, ties)
     box = _boxes(random, detections, ties)
     image = random.integers(0, images, objects)
     category = random.integers(0, categories, objects)
-    found_image = random.integers(0, images, detections)
-    found_category = random.integers(0, categories, detections)
+    detection_image = random.integers(0, images, detections)
+    detection_category = random.integers(0, categories, detections)
     if objects and detections:
         near = random.random(detections) < 0.7
         of = random.integers(0, objects, detections)
         noise = random.normal(0, random.choice([0.3, 1, 2]), (detections, 4))
-        box[near] = abs(truth_box[of] + noise)[near]
+        box[near] = abs(object_box[of] + noise)[near]
         if ties:
             box = box.round()
-        found_image[near], found_category[near] = (
+        detection_image[near], detection_category[near] = (
             image[of][near],
             category[of][near],
         )
@@ -56,8 +56,8 @@ def random_coco(seed, masks=False, ties=False, images=None):
                 id=i + 1,
                 image_id=int(3 * image[i] + 2),
                 category_id=int(2 * category[i] + 5),
-                bbox=truth_box[i].tolist(),
-                area=float(0.8 * truth_box[i, 2] * truth_box[i, 3]),
+                bbox=object_box[i].tolist(),
+                area=float(0.8 * object_box[i, 2] * object_box[i, 3]),
                 iscrowd=int(random.random() < 0.1),
             )
             for i in range(objects)
@@ -65,8 +65,8 @@ def random_coco(seed, masks=False, ties=False, images=None):
     )
     results = [
         dict(
-            image_id=int(3 * found_image[i] + 2),
-            category_id=int(2 * found_category[i] + 5),
+            image_id=int(3 * detection_image[i] + 2),
+            category_id=int(2 * detection_category[i] + 5),
             bbox=box[i].tolist(),
             score=float(score[i]),
         )

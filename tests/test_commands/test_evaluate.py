@@ -109,7 +109,7 @@ def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
         (['results.json', 'results.json'], 'no list "images"'),
         (
             ['truth.json', 'results.json', '--metric', 'segm'],
-            "wrong 'segmentation'",
+            "lacks the key 'segmentation'",
         ),
         (
             [

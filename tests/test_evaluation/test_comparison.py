@@ -5,12 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import bootstrap, compare_detections, size_bins
-from sge_mmdet.evaluation.comparison import seeded_interval
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
+from sge_mmdet.evaluation import (
+    bootstrap,
+    compare_detections,
     read_ground_truth,
+    size_bins,
 )
+from sge_mmdet.evaluation.comparison import seeded_interval
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco
 
 BINS = size_bins([0, 10, float('inf')])
@@ -129,10 +131,10 @@ def test_several_seeds_of_both_widen_the_interval():
     'of_images, of_seeds, seeds',
     [(1, 0, 3), (1, 1, 3), (0.2, 1, 3), (0.2, 1, 2), (1, 1, 8)],
 )
-def test_interval_over_images_and_seeds_holds_the_truth(
+def test_interval_over_images_and_seeds_contains_the_true_difference(
     of_images, of_seeds, seeds
 ):
-    """Figures with known spread: 95 % of the intervals hold the truth."""
+    """Figures with known spread: 95 % of the intervals contain it."""
     random = np.random.default_rng(0)
     held = []
     for _ in range(1000):
@@ -210,5 +212,5 @@ def test_nothing_to_compare_is_said(tmp_path):
         json.dumps(dict(random_coco(1)[0], annotations=[]))
     )
     empty = read_ground_truth(tmp_path / 'empty.json')
-    with pytest.raises(ValueError, match=r'empty\.json has no object'):
+    with pytest.raises(ValueError, match=r'empty\.json has no objects'):
         compare_detections(empty, [a], [a], BINS)

@@ -1,19 +1,16 @@
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import engines
+from sge_mmdet.evaluation import engines, read_ground_truth
 from sge_mmdet.evaluation.bins import size_bins
 from sge_mmdet.evaluation.engines import evaluate
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco
 
 METRICS = ('bbox', 'segm', 'proposal')
 
 
-def columns(seed, metric='bbox', **options):
+def structures(seed, metric='bbox', **options):
     masks = metric == 'segm'
     ground_truth, results = random_coco(seed, masks=masks, **options)
     ground_truth = read_ground_truth(ground_truth)
@@ -31,7 +28,9 @@ def test_engines_agree_on_every_figure_of_random_data_sets(
 ):
     bins = size_bins(bins)
     for seed in data_sets:
-        ground_truth, detections = columns(seed, metric, ties=bool(seed % 2))
+        ground_truth, detections = structures(
+            seed, metric, ties=bool(seed % 2)
+        )
         ours, theirs = (
             evaluate(ground_truth, detections, bins, metric, engine=engine)
             for engine in ('hotcoco', 'pycocotools')
@@ -54,7 +53,7 @@ def test_figures_are_the_same_in_however_many_parts(
     monkeypatch, engine, metric, most
 ):
     for seed in range(6):
-        ground_truth, detections = columns(seed, metric)
+        ground_truth, detections = structures(seed, metric)
         whole = evaluate(
             ground_truth, detections, size_bins('coco'), metric, engine=engine
         )
@@ -82,7 +81,7 @@ def test_box_areas_move_objects_between_bins_in_both_engines(metric):
     bins = size_bins([0, 8, 16, float('inf')])
     moved = 0
     for seed in range(20):
-        ground_truth, detections = columns(seed, metric)
+        ground_truth, detections = structures(seed, metric)
         by_box = ground_truth.with_box_areas()
         ours, theirs = (
             evaluate(by_box, detections, bins, metric, engine=engine)
@@ -153,6 +152,6 @@ def test_no_detections_give_zero(engine):
     ],
 )
 def test_what_cannot_be_evaluated_is_said(options, words):
-    ground_truth, detections = columns(3)
+    ground_truth, detections = structures(3)
     with pytest.raises(ValueError, match=words):
         evaluate(ground_truth, detections, size_bins('coco'), **options)

@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import break_down_errors, size_bins
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
+from sge_mmdet.evaluation import (
+    break_down_errors,
     read_ground_truth,
+    size_bins,
 )
+from sge_mmdet.evaluation.result_json import detections_from_coco
 
 SMALL = size_bins('coco')[0]
 
 
-def columns(objects, detections):
-    """Objects are (class, box), detections (class, box, score)."""
+def structures(objects, detections):
+    """Return objects (class, box) and detections (class, box, score)."""
     ground_truth = read_ground_truth(
         dict(
             images=[dict(id=1, height=200, width=200)],
@@ -70,7 +71,7 @@ def columns(objects, detections):
 )
 def test_each_kind_of_error_is_counted_as_such(detections, miss, false):
     errors = break_down_errors(
-        *columns([(1, [10, 10, 20, 20])], detections), SMALL
+        *structures([(1, [10, 10, 20, 20])], detections), SMALL
     )
     assert errors.objects == 1 and errors.hits == (miss is None)
     assert {k: n for k, n in errors.misses.items() if n} == (
@@ -81,14 +82,14 @@ def test_each_kind_of_error_is_counted_as_such(detections, miss, false):
 
 def test_objects_of_other_sizes_are_neither_hits_nor_misses():
     errors = break_down_errors(
-        *columns([(1, [0, 0, 90, 90])], [(1, [0, 0, 90, 90], 0.9)]), SMALL
+        *structures([(1, [0, 0, 90, 90])], [(1, [0, 0, 90, 90], 0.9)]), SMALL
     )
     assert errors.objects == errors.hits == sum(errors.misses.values()) == 0
 
 
 def test_missed_objects_come_largest_first():
     errors = break_down_errors(
-        *columns(
+        *structures(
             [(1, [0, 0, 5, 5]), (1, [50, 50, 20, 20]), (1, [90, 0, 9, 9])], []
         ),
         SMALL,
@@ -97,5 +98,5 @@ def test_missed_objects_come_largest_first():
 
 
 def test_nothing_at_all_gives_zeros():
-    errors = break_down_errors(*columns([], []), SMALL)
+    errors = break_down_errors(*structures([], []), SMALL)
     assert errors.objects == sum(errors.false.values()) == 0

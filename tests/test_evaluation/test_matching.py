@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import matching
+from sge_mmdet.evaluation import overlaps, read_ground_truth
 from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
 from sge_mmdet.evaluation.bootstrap import (
     mean_ap,
@@ -9,17 +9,15 @@ from sge_mmdet.evaluation.bootstrap import (
     weighted_ap,
 )
 from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
-from sge_mmdet.evaluation.matching import match, overlapping_pairs
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.overlaps import overlapping_pairs
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco, repeated
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
 
 
-def columns(ground_truth, results, masks=False):
+def structures(ground_truth, results, masks=False):
     ground_truth = read_ground_truth(ground_truth)
     return ground_truth, detections_from_coco(
         results, ground_truth, 'results', masks
@@ -39,7 +37,7 @@ def reference(ground_truth, detections, metric='bbox'):
 @pytest.mark.parametrize('ties', [False, True])
 def test_ap_from_the_matches_is_that_of_pycocotools(metric, ties):
     for seed in range(60):
-        ground_truth, detections = columns(
+        ground_truth, detections = structures(
             *random_coco(seed, metric == 'segm', ties), metric == 'segm'
         )
         matches = match(ground_truth, detections, BINS, metric)
@@ -59,7 +57,7 @@ def test_among_equal_scores_images_go_in_the_order_of_their_ids():
     for seed in range(20):
         ground_truth, results = random_coco(seed, ties=True, images=5)
         ground_truth['images'].reverse()
-        ground_truth, detections = columns(ground_truth, results)
+        ground_truth, detections = structures(ground_truth, results)
         ones = np.ones((1, len(ground_truth.image_ids)), int)
         np.testing.assert_allclose(
             weighted_ap(match(ground_truth, detections, BINS), ones)[0],
@@ -76,11 +74,11 @@ def test_weights_are_copies_of_images():
     """Exact against evaluating a data set with the images repeated."""
     for seed in range(40):
         ground_truth, results = random_coco(seed, images=6)
-        matches = match(*columns(ground_truth, results), BINS)
+        matches = match(*structures(ground_truth, results), BINS)
         for counts in resample_weights(6, 3, seed):
             got = weighted_ap(matches, counts[None])[0]
             want = reference(
-                *columns(*repeated(ground_truth, results, counts))
+                *structures(*repeated(ground_truth, results, counts))
             )
             np.testing.assert_allclose(
                 got, want, rtol=0, atol=1e-12, err_msg=f'seed {seed}, {counts}'
@@ -88,7 +86,7 @@ def test_weights_are_copies_of_images():
 
 
 def test_many_resamples_are_those_of_one_by_one():
-    ground_truth, detections = columns(*random_coco(5, images=8))
+    ground_truth, detections = structures(*random_coco(5, images=8))
     matches = match(ground_truth, detections, BINS)
     weights = resample_weights(8, 20, 0)
     assert (weights.sum(1) == 8).all() and weights.max() > 1
@@ -106,7 +104,7 @@ def test_mean_leaves_out_what_has_no_object():
 
 
 def test_partners_are_the_objects_that_were_hit():
-    ground_truth, detections = columns(*random_coco(11, images=5))
+    ground_truth, detections = structures(*random_coco(11, images=5))
     matches = match(ground_truth, detections, BINS)
     hit = matches.status[:, 0] == 1
     partner = matches.partner[:, 0]
@@ -123,13 +121,13 @@ def test_partners_are_the_objects_that_were_hit():
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])
 def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
-    ground_truth, detections = columns(
+    ground_truth, detections = structures(
         *random_coco(3, metric == 'segm'), metric == 'segm'
     )
     chosen = np.flatnonzero(detections.score > 0.2)
     results = []
     for most in 10**6, 7:
-        monkeypatch.setattr(matching, 'MOST_PAIRS', most)
+        monkeypatch.setattr(overlaps, 'MOST_PAIRS', most)
         results.append(
             overlapping_pairs(ground_truth, detections, chosen, 0.1, metric)
         )

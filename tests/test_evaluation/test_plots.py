@@ -43,7 +43,7 @@ def test_detections_are_drawn_above_the_threshold_only(tmp_path):
         pictures[score] = imread(tmp_path / f'{score}.png')
     differs = (pictures[0.2] != pictures[0.9]).any((0, 2))
     quarter = len(differs) // 4
-    # Columns: truth, detections, truth, detections.
+    # Columns: ground truth and detections, twice.
     assert differs[quarter : 2 * quarter].any()
     assert not differs[: quarter - 20].any()
 
@@ -54,7 +54,7 @@ def test_empty_ground_truth_is_refused(tmp_path):
         ('results', []),
     ):
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'truth\.json has no image'):
+    with pytest.raises(ValueError, match=r'truth\.json has no images'):
         draw_detections(
             tmp_path / 'truth.json',
             tmp_path,

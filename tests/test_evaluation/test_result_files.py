@@ -7,12 +7,9 @@ import pytest
 import torch
 from mmdet.evaluation.metrics import DumpDetResults
 
-from sge_mmdet.evaluation import result_files
+from sge_mmdet.evaluation import read_ground_truth, result_json
 from sge_mmdet.evaluation.result_files import read_detections
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
 
 
@@ -84,7 +81,7 @@ def test_fast_and_slow_reading_of_json_give_the_same(
     (tmp_path / 'r.json').write_text(json.dumps(data[1]))
     ground_truth = read_ground_truth(data[0])
     fast = read_detections(tmp_path / 'r.json', ground_truth)
-    monkeypatch.setattr(result_files, 'msgspec', None)
+    monkeypatch.setattr(result_json, 'msgspec', None)
     slow = read_detections(tmp_path / 'r.json', ground_truth)
     for name in 'image', 'category', 'box', 'score', 'area':
         assert (getattr(fast, name) == getattr(slow, name)).all()
@@ -93,11 +90,11 @@ def test_fast_and_slow_reading_of_json_give_the_same(
 @pytest.mark.parametrize(
     'change, words',
     [
-        (dict(bbox=[1, 2, 3]), 'wrong bbox'),
-        (dict(score='high'), 'a wrong'),
+        (dict(bbox=[1, 2, 3]), 'wrong value: bbox'),
+        (dict(score='high'), 'a wrong value: '),
         (dict(score=float('nan')), 'not finite'),
         (dict(category_id=77), 'category 77'),
-        (dict(image_id=1000), 'image 1000, which that lacks'),
+        (dict(image_id=1000), 'image 1000, which the ground truth does'),
     ],
 )
 def test_faults_in_json_are_named_whichever_way_it_is_read(
@@ -105,8 +102,8 @@ def test_faults_in_json_are_named_whichever_way_it_is_read(
 ):
     data[1][2].update(change)
     (tmp_path / 'r.json').write_text(json.dumps(data[1]))
-    for module in result_files.msgspec, None:
-        monkeypatch.setattr(result_files, 'msgspec', module)
+    for module in result_json.msgspec, None:
+        monkeypatch.setattr(result_json, 'msgspec', module)
         with pytest.raises(ValueError, match=words):
             read_detections(tmp_path / 'r.json', read_ground_truth(data[0]))
 
@@ -174,8 +171,8 @@ def test_labels_that_are_no_whole_numbers_are_named(tmp_path, data):
     )
     with pytest.raises(
         ValueError,
-        match='labels of result 0 are of type '
-        r'float32 and shape \(1,\), not whole numbers',
+        match='labels of result 0 to be whole numbers of shape '
+        r'\(n\), got type float32 and shape \(1,\)',
     ):
         read_detections(tmp_path / 'r.pkl', read_ground_truth(data[0]))
 
@@ -193,5 +190,5 @@ def test_labels_beyond_the_ground_truth_are_named(tmp_path, data):
     ground_truth = dict(
         data[0], categories=data[0]['categories'][:1], annotations=[]
     )
-    with pytest.raises(ValueError, match='the ground truth 1 categories'):
+    with pytest.raises(ValueError, match='the ground truth has 1 categories'):
         read_detections(tmp_path / 'r.pkl', read_ground_truth(ground_truth))

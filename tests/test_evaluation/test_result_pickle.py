@@ -5,9 +5,8 @@ import pytest
 import torch
 from pycocotools import mask as mask_utils
 
-from sge_mmdet.evaluation import evaluate
+from sge_mmdet.evaluation import evaluate, read_ground_truth
 from sge_mmdet.evaluation.result_files import read_detections
-from sge_mmdet.evaluation.structures import read_ground_truth
 
 RLE = mask_utils.encode(np.asfortranarray(np.eye(24, 32, dtype=np.uint8)))
 
@@ -103,7 +102,7 @@ def test_as_many_boxes_as_scores_in_each_image_and_not_in_all(
     one, two = instances(1), instances(2)
     with pytest.raises(
         ValueError,
-        match='result 0 has 1 bboxes, 2 scores, 2 labels, where as many',
+        match='result 0 has 1 bboxes, 2 scores, 2 labels; expected as many',
     ):
         read(
             tmp_path,
@@ -126,23 +125,29 @@ def test_as_many_boxes_as_scores_in_each_image_and_not_in_all(
 @pytest.mark.parametrize(
     'changes, words',
     [
-        (dict(bboxes=torch.zeros(2, 5)), r'bboxes .* shape \(2, 5\), not'),
-        (dict(bboxes=torch.zeros(4, 2)), r'not floating .* \(n, 4\)'),
-        (dict(bboxes=torch.zeros(2, 4, dtype=int)), 'bboxes .* type int64'),
+        (dict(bboxes=torch.zeros(2, 5)), r'bboxes .* got .* shape \(2, 5\)$'),
+        (
+            dict(bboxes=torch.zeros(4, 2)),
+            r'to be floating-point .* \(n, 4\), got',
+        ),
+        (
+            dict(bboxes=torch.zeros(2, 4, dtype=int)),
+            'bboxes .* got type int64',
+        ),
         (dict(scores=torch.zeros(2, 1)), r'scores .* of shape \(n\)'),
         (
             dict(scores=torch.zeros(2, dtype=torch.cfloat)),
             'ComplexFloatStorage',
         ),
-        (dict(scores=torch.tensor(1.0)), r'shape \(\), not'),
-        (dict(labels=torch.zeros(2, dtype=bool)), 'labels .* type bool'),
-        (dict(labels=torch.zeros(2)), 'labels .* type float32'),
+        (dict(scores=torch.tensor(1.0)), r'got .* shape \(\)$'),
+        (dict(labels=torch.zeros(2, dtype=bool)), 'labels .* got type bool'),
+        (dict(labels=torch.zeros(2)), 'labels .* got type float32'),
         (dict(labels=[0, 0]), "no tensor 'labels'"),
         (dict(scores=torch.zeros(2).to_sparse()), '_rebuild_sparse_tensor'),
         (dict(scores=torch.zeros(2, device='meta')), '_rebuild_meta_tensor'),
         (dict(scores=np.ones(2)), "no tensor 'scores'"),
-        (dict(scores=np.array(['a'])), 'numpy.dtype of what is no number: U1'),
-        (dict(scores=np.array([{}])), 'numpy.dtype of what is no number: O8'),
+        (dict(scores=np.array(['a'])), 'of another kind than numbers: U1'),
+        (dict(scores=np.array([{}])), 'of another kind than numbers: O8'),
         (dict(masks=7), "no list 'masks'"),
         (
             dict(masks=[[[1, 2, 3, 4, 5, 6]]] * 2),
@@ -150,7 +155,7 @@ def test_as_many_boxes_as_scores_in_each_image_and_not_in_all(
         ),
         (
             dict(masks=[dict(RLE, size=[True, 32])] * 2),
-            r'of \[True, 32\] pixels',
+            r'got \[True, 32\]$',
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
@@ -262,11 +267,11 @@ ARRAY = (
         ),
         (ARRAY + b'Nb.', 'not written as numpy'),
         (b'cnumpy\nndarray\n(tR.', 'calls what is no function'),
-        (b'cnumpy\ndtype\n(K\x01tR.', 'what is no number'),
-        (DTYPE + b'(K\x03NNNNtb.', 'no byte order'),
+        (b'cnumpy\ndtype\n(K\x01tR.', 'of another kind than numbers'),
+        (DTYPE + b'(K\x03NNNNtb.', 'byte order is not one of'),
         (
             b'cnumpy.core.multiarray\nscalar\n(' + DTYPE + b'C\x02abtR.',
-            'a number of numpy that is none',
+            'number of numpy whose type and bytes do not fit',
         ),
         (
             b'](cnumpy\ndtype\nq\x00(X\x02\x00\x00\x00u1\x89\x88tq\x01'

@@ -3,15 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import evaluate, size_bins
+from sge_mmdet.evaluation import evaluate, read_ground_truth, size_bins
 from sge_mmdet.evaluation.engines import ENGINES
-from sge_mmdet.evaluation.structures import (
-    detections_from_coco,
-    read_ground_truth,
-)
+from sge_mmdet.evaluation.result_json import detections_from_coco
 
 
-def good_truth():
+def good_ground_truth():
     return dict(
         images=[
             dict(id=7, height=30, width=40, file_name='a.png'),
@@ -47,7 +44,7 @@ def good_result(**changes):
 
 
 def test_ids_become_positions_in_the_order_of_the_ids():
-    ground_truth = read_ground_truth(good_truth())
+    ground_truth = read_ground_truth(good_ground_truth())
     assert ground_truth.category_names == ['dog', 'cat']
     assert ground_truth.image.tolist() == [0, 1]
     assert ground_truth.category.tolist() == [1, 0]
@@ -61,14 +58,16 @@ def test_ids_become_positions_in_the_order_of_the_ids():
 
 
 def test_chosen_categories_alone_are_kept():
-    ground_truth = read_ground_truth(good_truth(), ['cat'])
+    ground_truth = read_ground_truth(good_ground_truth(), ['cat'])
     assert (
         ground_truth.category_names == ['cat'] and len(ground_truth.image) == 1
     )
 
 
 def test_box_areas_take_the_place_of_annotated_ones():
-    assert read_ground_truth(good_truth()).with_box_areas().area.tolist() == [
+    assert read_ground_truth(
+        good_ground_truth()
+    ).with_box_areas().area.tolist() == [
         12,
         25,
     ]
@@ -85,41 +84,50 @@ def change(ground_truth, key, at, **values):
         ([], 'no list "images"'),
         (dict(images=[], annotations=[]), 'no list "categories"'),
         (
-            change(good_truth(), 'images', 0, id=3),
-            'ids of images are there more',
+            change(good_ground_truth(), 'images', 0, id=3),
+            'unique ids of images; 1 ids occur more',
         ),
-        (change(good_truth(), 'annotations', 0, id=2), 'such as 2'),
-        (change(good_truth(), 'images', 0, id='7'), "whole numbers, got '7'"),
-        (change(good_truth(), 'categories', 0, id=4), 'ids of categories'),
+        (change(good_ground_truth(), 'annotations', 0, id=2), 'such as 2'),
         (
-            change(good_truth(), 'annotations', 1, image_id=5),
-            'annotation 2 has an image that it lacks',
+            change(good_ground_truth(), 'images', 0, id='7'),
+            "ids of images .* got '7'",
         ),
         (
-            change(good_truth(), 'annotations', 1, category_id=5),
-            'annotation 2 has a category that it lacks',
+            change(good_ground_truth(), 'categories', 0, id=4),
+            'ids of categories',
         ),
         (
-            change(good_truth(), 'annotations', 0, bbox=[1, 2, -3, 4]),
+            change(good_ground_truth(), 'annotations', 1, image_id=5),
+            'annotation 2 has an "image_id" that is not in',
+        ),
+        (
+            change(good_ground_truth(), 'annotations', 1, category_id=5),
+            'annotation 2 has a "category_id" that is not in',
+        ),
+        (
+            change(good_ground_truth(), 'annotations', 0, bbox=[1, 2, -3, 4]),
             'annotation 1 has a box',
         ),
         (
             change(
-                good_truth(), 'annotations', 0, bbox=[1, 2, float('nan'), 4]
+                good_ground_truth(),
+                'annotations',
+                0,
+                bbox=[1, 2, float('nan'), 4],
             ),
             'annotation 1 has a box',
         ),
-        (change(good_truth(), 'annotations', 0, bbox=[1, 2]), 'bbox'),
+        (change(good_ground_truth(), 'annotations', 0, bbox=[1, 2]), 'bbox'),
         *(
             (
-                change(good_truth(), 'annotations', 1, iscrowd=crowd),
+                change(good_ground_truth(), 'annotations', 1, iscrowd=crowd),
                 'annotation 2 has an iscrowd that is not 0 or 1',
             )
             for crowd in ('0', 2, [0], None, float('nan'))
         ),
         (
-            dict(good_truth(), annotations=[dict(id=1, image_id=7)]),
-            "wrong 'category_id'",
+            dict(good_ground_truth(), annotations=[dict(id=1, image_id=7)]),
+            "lacks the key 'category_id'",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
@@ -139,38 +147,58 @@ def test_ground_truth_with_a_fault_is_named(tmp_path, ground_truth, words):
             'images',
             0,
             dict(height='30'),
-            "height or width: could not read '30'",
+            "height or width: expected a number, got '30'",
         ),
-        ('images', 0, dict(height=True), 'could not read True as a number'),
+        ('images', 0, dict(height=True), 'expected a number, got True'),
         (
             'images',
             0,
             dict(width=40.5),
-            r'image 7 has .* \[30.0, 40.5\], not of',
+            r'image 7 has .* \[30.0, 40.5\], expected whole',
         ),
         (
             'images',
             0,
             dict(id=True),
-            'ids of images are whole numbers, got True',
+            'ids of images .* whole numbers .* got True',
         ),
         ('categories', 0, dict(name=['cat']), r"name: .* got \['cat'\]"),
-        ('annotations', 0, dict(area='12'), "area: could not read '12'"),
-        ('annotations', 0, dict(area=True), 'area: could not read True'),
+        (
+            'annotations',
+            0,
+            dict(area='12'),
+            "area: expected a number, got '12'",
+        ),
+        (
+            'annotations',
+            0,
+            dict(area=True),
+            'area: expected a number, got True',
+        ),
         (
             'annotations',
             0,
             dict(area=float('nan')),
             'area that is not 0 or more',
         ),
-        ('annotations', 0, dict(bbox=[1, 2, '3', 4]), "could not read '3'"),
+        (
+            'annotations',
+            0,
+            dict(bbox=[1, 2, '3', 4]),
+            "expected a number, got '3'",
+        ),
         (
             'annotations',
             0,
             dict(bbox=[1, 2, False, 4]),
-            'could not read False',
+            'expected a number, got False',
         ),
-        ('annotations', 0, dict(bbox='1234'), "could not read '1234'"),
+        (
+            'annotations',
+            0,
+            dict(bbox='1234'),
+            "expected a list of 4 numbers, got '1234'",
+        ),
         ('annotations', 0, dict(image_id=True), 'whole number, got True'),
         ('annotations', 0, dict(image_id=[[7]]), r'got \[<list>\]'),
         ('annotations', 0, dict(category_id='9'), "whole number, got '9'"),
@@ -179,16 +207,16 @@ def test_ground_truth_with_a_fault_is_named(tmp_path, ground_truth, words):
 )
 def test_text_and_booleans_are_no_numbers(key, at, changes, words):
     with pytest.raises(ValueError, match=words):
-        read_ground_truth(change(good_truth(), key, at, **changes))
+        read_ground_truth(change(good_ground_truth(), key, at, **changes))
 
 
 @pytest.mark.parametrize(
     'changes, words',
     [
-        (dict(score='0.5'), "could not read '0.5'"),
-        (dict(score=True), 'could not read True'),
-        (dict(bbox=['1', 1, 2, 2]), "could not read '1'"),
-        (dict(bbox=[True, 1, 2, 2]), 'could not read True'),
+        (dict(score='0.5'), "expected a number, got '0.5'"),
+        (dict(score=True), 'expected a number, got True'),
+        (dict(bbox=['1', 1, 2, 2]), "expected a number, got '1'"),
+        (dict(bbox=[True, 1, 2, 2]), 'expected a number, got True'),
         (dict(image_id='3'), "whole number, got '3'"),
         (dict(category_id='4'), "whole number, got '4'"),
         (
@@ -199,7 +227,7 @@ def test_text_and_booleans_are_no_numbers(key, at, changes, words):
     ids=str,
 )
 def test_text_and_booleans_are_no_numbers_in_results(changes, words):
-    ground_truth = read_ground_truth(good_truth())
+    ground_truth = read_ground_truth(good_ground_truth())
     with pytest.raises(ValueError, match=words) as caught:
         detections_from_coco(
             [good_result(), good_result(**changes)], ground_truth, 'r.json'
@@ -209,7 +237,7 @@ def test_text_and_booleans_are_no_numbers_in_results(changes, words):
 
 def test_areas_beyond_the_image_and_flags_count_as_pycocotools_counts_them():
     """Both are in data sets that MMDetection trains on."""
-    ground_truth = good_truth()
+    ground_truth = good_ground_truth()
     for annotation, area in zip(ground_truth['annotations'], (1e9, 1e11)):
         annotation.update(area=area, iscrowd=False)
     read = read_ground_truth(ground_truth)
@@ -235,7 +263,7 @@ def test_areas_beyond_the_image_and_flags_count_as_pycocotools_counts_them():
 def test_names_are_told_apart_and_safe_to_print():
     names = ['cat', 'cat', 'a' * 999, '\x1b[2Jcat\n', '\u4f60\u597d']
     ground_truth = dict(
-        good_truth(),
+        good_ground_truth(),
         annotations=[],
         categories=[dict(id=i, name=name) for i, name in enumerate(names)],
     )
@@ -253,22 +281,25 @@ def test_names_are_told_apart_and_safe_to_print():
 
 def test_missing_category_and_missing_area_are_said():
     with pytest.raises(ValueError, match=r'no category cow; it has cat, dog'):
-        read_ground_truth(good_truth(), ['cow'])
-    ground_truth = good_truth()
+        read_ground_truth(good_ground_truth(), ['cow'])
+    ground_truth = good_ground_truth()
     del ground_truth['annotations'][0]['area']
-    with pytest.warns(UserWarning, match='1 annotations have no area'):
+    with pytest.warns(UserWarning, match='1 annotations have no "area"'):
         assert read_ground_truth(ground_truth).area.tolist() == [12, 25]
 
 
 @pytest.mark.parametrize(
     'results, words',
     [
-        ({}, 'a list of detections, but a dict'),
-        ([dict(image_id=3)], "wrong 'category_id'"),
-        ([good_result(image_id=4)], 'detections in image 4, which that lacks'),
+        ({}, 'a list of detections, .* got a dict'),
+        ([dict(image_id=3)], "lacks the key 'category_id'"),
+        (
+            [good_result(image_id=4)],
+            'detections in image 4, which the ground truth does',
+        ),
         (
             [good_result(category_id=1)],
-            'category 1, which the ground truth lacks',
+            'category 1, which the ground truth does not have',
         ),
         (
             [good_result(), good_result(score=float('nan'))],
@@ -280,25 +311,24 @@ def test_missing_category_and_missing_area_are_said():
         ),
         ([good_result(bbox=[1, 1, -1, 2])], 'negative size'),
         ([good_result(bbox=[1, 1, 2])], 'bbox'),
-        ([good_result(score='high')], "could not .* 'high'"),
+        ([good_result(score='high')], "expected a number, got 'high'"),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
 def test_result_with_a_fault_is_named(results, words):
     with pytest.raises(ValueError, match=words) as caught:
         detections_from_coco(
-            results, read_ground_truth(good_truth()), 'r.json'
+            results, read_ground_truth(good_ground_truth()), 'r.json'
         )
     assert 'r.json' in str(caught.value)
 
 
 def test_mask_of_another_size_is_named():
-    ground_truth = good_truth()
+    ground_truth = good_ground_truth()
     masks = dict(size=[20, 40], counts='PPY14')
     with pytest.raises(
         ValueError,
-        match=r'mask 0 is of \[20, 40\] pixels .* '
-        r'in an image of \(30, 40\)',
+        match=r'mask 0: expected .* \[30, 40\], as .* got \[20, 40\]',
     ):
         detections_from_coco(
             [good_result(segmentation=masks)],
@@ -309,7 +339,7 @@ def test_mask_of_another_size_is_named():
 
 
 def test_no_detections_and_no_objects_are_empty_columns():
-    ground_truth = read_ground_truth(dict(good_truth(), annotations=[]))
+    ground_truth = read_ground_truth(dict(good_ground_truth(), annotations=[]))
     detections = detections_from_coco([], ground_truth, 'r.json')
     assert len(ground_truth.image) == len(detections.image) == 0
     assert ground_truth.box.shape == detections.box.shape == (0, 4)

@@ -9,7 +9,7 @@ from sge_mmdet.evaluation import (
     size_bins,
     size_table,
 )
-from sge_mmdet.evaluation.structures import detections_from_coco
+from sge_mmdet.evaluation.result_json import detections_from_coco
 
 # Two small objects and a medium one.
 BOXES = [[10, 10, 20, 20], [40, 40, 50, 50], [100, 10, 8, 8]]
@@ -63,7 +63,8 @@ def test_perfect_results_have_ap_one_and_n_a_where_no_object_is():
 
 def test_a_missed_small_object_lowers_ap_small_alone():
     sizes = by_size(BOXES[:2], ground_truth())
-    # One of two found: precision 1 up to recall 0.5, at 51 of 101 points.
+    # One of two objects is hit: precision 1 up to recall 0.5, which is 51 of
+    # 101 points.
     assert sizes['small']['AP'] == pytest.approx(51 / 101)
     assert sizes['small']['AR'] == pytest.approx(1 / 2)
     assert sizes['medium']['AP'] == pytest.approx(1)
@@ -72,7 +73,8 @@ def test_a_missed_small_object_lowers_ap_small_alone():
 
 def test_a_shifted_box_counts_at_low_thresholds_only():
     sizes = by_size([BOXES[0], [40, 40, 50, 35], BOXES[2]], ground_truth())
-    # Its intersection over union is 0.7: found at 0.50 to 0.70 of ten.
+    # Its intersection over union is 0.7: a hit at 0.50 to 0.70, five of ten
+    # thresholds.
     assert sizes['medium']['AP'] == pytest.approx(0.5)
     assert sizes['medium']['AP50'] == pytest.approx(1)
     assert sizes['medium']['AP75'] == 0

@@ -22,11 +22,9 @@ from sge_mmdet.evaluation import (
     size_bins,
 )
 from sge_mmdet.evaluation.bins import with_all_sizes
-from sge_mmdet.evaluation.engines import (
-    COCO_THRESHOLDS,
-    evaluate,
-    hotcoco_evaluation,
-)
+from sge_mmdet.evaluation.engines import evaluate
+from sge_mmdet.evaluation.hotcoco_engine import hotcoco_evaluation
+from sge_mmdet.evaluation.settings import Settings
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -83,10 +81,7 @@ def hotcoco_intervals(
         run = hotcoco_evaluation(
             ground_truth,
             side,
-            with_all_sizes(BINS),
-            'bbox',
-            COCO_THRESHOLDS,
-            (1, 10, 100),
+            Settings(with_all_sizes(BINS), max_dets=(1, 10, 100)),
         )
         run.accumulate()
         runs.append(run)

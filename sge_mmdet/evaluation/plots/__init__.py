@@ -2,13 +2,8 @@
 
 from .comparison import draw_comparison
 from .detections import draw_detections
-from .sizes import (
-    draw_ap_by_size,
-    draw_class_bars,
-    draw_errors,
-    draw_missed,
-    draw_precision_recall,
-)
+from .errors import draw_errors, draw_missed
+from .sizes import draw_ap_by_size, draw_class_bars, draw_precision_recall
 
 __all__ = [
     'draw_ap_by_size',

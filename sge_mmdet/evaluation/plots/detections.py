@@ -7,12 +7,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from ...utils import RENEWING, Writer
 from ...utils.figures import save_figure
 from ...visualization.images import plain_text, read_image
-from .. import read_detections, read_ground_truth
+from .. import Detections, GroundTruth, read_detections, read_ground_truth
+from .boxes import draw_box
+
+# Pairs of pictures in a row of the grid.
+PAIRS = 2
 
 
 @plain_text
@@ -29,54 +32,44 @@ def draw_detections(
 
     Args:
         annotation_file (str or Path): Ground truth in COCO format.
-        image_dir (str or Path): Folder of its images.
+        image_dir (str or Path): Folder of the images.
         result_file (str or Path): Detections in COCO's result format.
         out_file (str or Path): Picture to write.
-        images (int): How many images, evenly spread over the data set.
+        images (int): Number of images, evenly spread over the data set.
             Default: 6.
-        score_threshold (float): Detections below it are not drawn.
-            Default: 0.3.
+        score_threshold (float): Lowest score of the detections that are
+            drawn. Default: 0.3.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
 
     Raises:
-        FileNotFoundError: If a file or an image is not there.
-        ValueError: If one cannot be read, or the ground truth has no image.
+        FileNotFoundError: If a file or an image does not exist.
+        ValueError: If one cannot be read, or the ground truth has no images.
     """
     ground_truth = read_ground_truth(annotation_file)
     detections = read_detections(result_file, ground_truth)
     total = len(ground_truth.image_ids)
     if not total:
-        raise ValueError(f'{annotation_file} has no image to draw')
+        raise ValueError(
+            f'{annotation_file} has no images to draw; give annotations with '
+            'at least one image'
+        )
     chosen = np.linspace(0, total - 1, min(images, total), dtype=int)
-    pairs = 2
-    rows = -(-len(chosen) // pairs)
+    rows = -(-len(chosen) // PAIRS)
     figure = Figure(figsize=(16, 4.2 * rows), layout='constrained')
-    axes = figure.subplots(rows, 2 * pairs, squeeze=False).ravel()
+    axes = figure.subplots(rows, 2 * PAIRS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
-    for index, (left, right) in zip(chosen, zip(axes[::2], axes[1::2])):
+    for index, left, right in zip(chosen, axes[::2], axes[1::2]):
         name = ground_truth.file_names[index]
         pixels = read_image(image_dir, name)
-        for axis, columns, title in (
-            (left, ground_truth, 'ground truth'),
-            (right, detections, 'detections'),
-        ):
+        for axis, what in (left, 'ground truth'), (right, 'detections'):
             axis.imshow(pixels)
-            axis.set_title(f'{name}: {title}', fontsize=10)
-            here = columns.image == index
-            if columns is detections:
-                here &= detections.score >= score_threshold
-            for i in np.flatnonzero(here):
-                label = ground_truth.category_names[columns.category[i]]
-                if columns is detections:
-                    label += f' {100 * detections.score[i]:.0f}'
-                _draw_box(
-                    axis,
-                    columns.box[i],
-                    label,
-                    to_hex(f'C{columns.category[i] % 10}'),
-                )
+            axis.set_title(f'{name}: {what}', fontsize=10)
+        _draw_objects(left, ground_truth, index)
+        _draw_detections(
+            right, ground_truth, detections, index, score_threshold
+        )
     figure.suptitle(
         f'Detections with a score of at least {score_threshold}; '
         'number: class (and score in %)'
@@ -84,21 +77,39 @@ def draw_detections(
     save_figure(figure, out_file, writer)
 
 
-def _draw_box(axis: Axes, box: np.ndarray, label: str, colour: str) -> None:
-    x, y, width, height = box
-    axis.add_patch(
-        Rectangle(
-            (x, y), width, height, fill=False, edgecolor=colour, linewidth=1.5
+def _draw_objects(axis: Axes, ground_truth: GroundTruth, index: int) -> None:
+    """Draw the objects of an image."""
+    for i in np.flatnonzero(ground_truth.image == index):
+        category = ground_truth.category[i]
+        draw_box(
+            axis,
+            ground_truth.box[i],
+            _class_colour(category),
+            ground_truth.category_names[category],
         )
+
+
+def _draw_detections(
+    axis: Axes,
+    ground_truth: GroundTruth,
+    detections: Detections,
+    index: int,
+    score_threshold: float,
+) -> None:
+    """Draw the detections of an image from a score on."""
+    is_drawn = (detections.image == index) & (
+        detections.score >= score_threshold
     )
-    text = axis.text(
-        x,
-        y - 1,
-        label,
-        fontsize=7,
-        color='white',
-        va='bottom',
-        bbox=dict(facecolor=colour, edgecolor='none', pad=0.8),
-    )
-    # A label that sticks out must not shrink the image.
-    text.set_in_layout(False)
+    for i in np.flatnonzero(is_drawn):
+        category = detections.category[i]
+        name = ground_truth.category_names[category]
+        draw_box(
+            axis,
+            detections.box[i],
+            _class_colour(category),
+            f'{name} {100 * detections.score[i]:.0f}',
+        )
+
+
+def _class_colour(category: int) -> str:
+    return to_hex(f'C{category % 10}')

@@ -1,0 +1,171 @@
+"""Detections made from arrays, checked against the ground truth."""
+
+import warnings
+from typing import Any, Optional, Sequence, Sized
+
+import numpy as np
+
+from ..utils import printable_list
+from ..utils.text import printable_value
+from .entries import (
+    LARGEST_COORDINATE,
+    are_boxes,
+    describe_fault,
+    find_ids,
+    id_column,
+    number_table,
+)
+from .masks import rle_areas
+from .structures import Detections, GroundTruth
+
+
+def make_detections(
+    ground_truth: GroundTruth,
+    image_ids: Any,
+    category_ids: Any,
+    box: Any,
+    score: Any,
+    segmentation: Optional[list] = None,
+    name: str = 'The result',
+    drop_bad: bool = False,
+) -> Detections:
+    """Return detections, with ids replaced by indices of the ground truth.
+
+    Args:
+        ground_truth (GroundTruth): Ground truth of the same images.
+        image_ids (array): Ids of the images, of shape (n,).
+        category_ids (array): Ids of the categories, of shape (n,). Detections
+            of categories that are not evaluated are left out.
+        box (array): Boxes (x, y, width, height) in pixels, of shape (n, 4).
+        score (array): Scores, of shape (n,).
+        segmentation (list, optional): RLE of each detection, whose areas then
+            count. Default: None, boxes are evaluated.
+        name (str): Name of the result, for messages. Default: "The result".
+        drop_bad (bool): Whether to leave out detections that are not finite,
+            with a warning; a model that diverged makes such. Default: False.
+
+    Returns:
+        Detections: The detections.
+
+    Raises:
+        ValueError: If an image is not in the ground truth, a number is not
+            finite, a size is negative, or a mask is damaged.
+    """
+    try:
+        box = number_table('bbox [x, y, width, height]', box, 4)
+        score = number_table('score', score, 1)[:, 0]
+        image_ids = id_column('image_id', image_ids)
+        category = find_ids(
+            ground_truth.category_ids, id_column('category_id', category_ids)
+        )
+    except TypeError as error:
+        raise ValueError(
+            f'{name} is not a COCO result file: '
+            f'{describe_fault("a detection", error)}'
+        ) from error
+    _check_lengths(image_ids, category, box, score, segmentation, name=name)
+    image = _find_images(ground_truth, image_ids, name)
+    keep = _are_good(box, score, name, drop_bad) & (category >= 0)
+    area = box[:, 2] * box[:, 3]
+    if segmentation is not None:
+        sizes = ground_truth.image_sizes[image]
+        area = rle_areas(
+            segmentation, sizes, f'{name}, of {ground_truth.name}'
+        )
+        segmentation = [segmentation[i] for i in np.flatnonzero(keep)]
+    return Detections(
+        image[keep],
+        category[keep],
+        box[keep],
+        score[keep],
+        area[keep],
+        segmentation,
+    )
+
+
+def corners_to_sizes(boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """Convert boxes (x1, y1, x2, y2) to boxes (x, y, width, height).
+
+    Args:
+        boxes (Sequence[np.ndarray]): Boxes of each image, of shape (n, 4).
+
+    Returns:
+        np.ndarray: Boxes of all images in double precision, of shape (N, 4).
+    """
+    box = np.concatenate([np.zeros((0, 4)), *boxes])
+    return np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
+
+
+def check_categories(
+    ground_truth: GroundTruth, ids: Sequence[int], name: str
+) -> None:
+    """Raise if a category is not in the ground truth.
+
+    Args:
+        ground_truth (GroundTruth): Ground truth of the same images.
+        ids (Sequence[int]): Ids of the detections' categories.
+        name (str): Name of the result file, for messages.
+
+    Raises:
+        TypeError: If an id is not a number.
+        ValueError: If a category is not in the ground truth.
+    """
+    # In numpy: Python takes quadratic time for a set of numbers that have
+    # the same hash, as multiples of 2^61 - 1 have.
+    column = id_column('category_id', ids)
+    unknown = np.unique(column[find_ids(ground_truth.label_ids, column) < 0])
+    if len(unknown):
+        shown = printable_list(map(printable_value, unknown.tolist()), 8)
+        raise ValueError(
+            f'{name} has detections of category {shown}, which the ground '
+            'truth does not have; give the annotation file that the detector '
+            'was tested on'
+        )
+
+
+def _check_lengths(*columns: Optional[Sized], name: str) -> None:
+    lengths = {len(column) for column in columns if column is not None}
+    if len(lengths) > 1:
+        raise ValueError(
+            f'{name}: expected as many boxes as scores, labels and masks, got '
+            f'{" and ".join(map(str, sorted(lengths)))} of them'
+        )
+
+
+def _find_images(
+    ground_truth: GroundTruth, image_ids: np.ndarray, name: str
+) -> np.ndarray:
+    """Return the index of each detection's image, of shape (n,)."""
+    image = find_ids(ground_truth.image_ids, image_ids)
+    is_unknown = image < 0
+    if is_unknown.any():
+        raise ValueError(
+            f'{name} does not belong to this ground truth: it has detections '
+            f'in image {image_ids[is_unknown.argmax()]}, which the ground '
+            f'truth does not have ({is_unknown.sum()} such detections); give '
+            'the annotation file that the detector was tested on'
+        )
+    return image
+
+
+def _are_good(
+    box: np.ndarray, score: np.ndarray, name: str, drop_bad: bool
+) -> np.ndarray:
+    """Return which detections are finite, of shape (n,).
+
+    Raises:
+        ValueError: If some are not and ``drop_bad`` is false.
+    """
+    good = np.isfinite(score) & are_boxes(box)
+    if not good.all():
+        first = (~good).argmax()
+        text = (
+            f'{name}: {(~good).sum()} detections have a box or score that is '
+            f'not finite, a coordinate beyond {LARGEST_COORDINATE:.0e} pixels '
+            f'or a negative size; the first is number {first}: '
+            f'bbox {box[first].tolist()}, score {score[first]}'
+        )
+        if not drop_bad:
+            raise ValueError(text)
+        warnings.warn(f'{text}. They are left out', stacklevel=3)
+    return good

@@ -1,0 +1,113 @@
+"""Precision and recall of an evaluation, by category and object size."""
+
+from dataclasses import dataclass
+from typing import List, Optional, Tuple, Union
+
+import numpy as np
+
+from .bins import SizeBin
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Precision and recall of an evaluation.
+
+    Attributes:
+        precision: Mean precision over 101 recalls, of shape (thresholds,
+            categories, bins, max_dets); -1 without objects.
+        curves: Precision at each recall, averaged over the categories that
+            have objects; shape (thresholds, 101, bins, max_dets).
+        recall: Largest recall, of the same shape as ``precision``.
+        thresholds: IoU thresholds.
+        bins: Bins of object sizes; the first contains all sizes.
+        max_dets: Largest numbers of detections per image and category.
+        objects: Number of objects by category and bin, without crowds; shape
+            (categories, bins).
+        category_names: Names of the categories.
+    """
+
+    precision: np.ndarray
+    curves: np.ndarray
+    recall: np.ndarray
+    thresholds: Tuple[float, ...]
+    bins: List[SizeBin]
+    max_dets: Tuple[int, ...]
+    objects: np.ndarray
+    category_names: List[str]
+
+    def ap(
+        self,
+        iou: Optional[float] = None,
+        size: str = 'all',
+        category: Optional[int] = None,
+        max_dets: Optional[int] = None,
+    ) -> Optional[float]:
+        """Return an average precision.
+
+        Args:
+            iou (float, optional): IoU threshold. Default: None, the mean over
+                all thresholds.
+            size (str): Name of a bin. Default: "all".
+            category (int, optional): Index of a category. Default: None, the
+                mean over all categories with such objects.
+            max_dets (int, optional): Largest number of detections per image.
+                Default: None, the largest one evaluated.
+
+        Returns:
+            float or None: Average precision in [0, 1]; None without objects.
+        """
+        thresholds, a, m = self._indices(iou, size, max_dets)
+        k = slice(None) if category is None else [category]
+        return _mean(self.precision[..., a, m][thresholds][:, k])
+
+    def ar(
+        self,
+        size: str = 'all',
+        category: Optional[int] = None,
+        max_dets: Optional[int] = None,
+    ) -> Optional[float]:
+        """Return an average recall; arguments are those of :meth:`ap`."""
+        _, a, m = self._indices(None, size, max_dets)
+        k = slice(None) if category is None else [category]
+        return _mean(self.recall[..., a, m][:, k])
+
+    def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
+        """Return the mean precision at 101 recalls; None without objects.
+
+        Args:
+            iou (float): IoU threshold.
+            size (str): Name of a bin.
+        """
+        thresholds, a, m = self._indices(iou, size, None)
+        values = self.curves[..., a, m][thresholds][0]
+        return values if values[0] > -1 else None
+
+    def count(self, size: str = 'all', category: Optional[int] = None) -> int:
+        """Return the number of objects, without crowds.
+
+        Args:
+            size (str): Name of a bin. Default: "all".
+            category (int, optional): Index of a category. Default: None, all
+                categories together.
+        """
+        column = self.objects[:, self._names().index(size)]
+        return int(column.sum() if category is None else column[category])
+
+    def _names(self) -> List[str]:
+        return [bin.name for bin in self.bins]
+
+    def _indices(
+        self, iou: Optional[float], size: str, max_dets: Optional[int]
+    ) -> Tuple[Union[slice, np.ndarray], int, int]:
+        """Return the indices of thresholds, bin and max_dets."""
+        thresholds = (
+            slice(None) if iou is None else np.isclose(self.thresholds, iou)
+        )
+        m = -1 if max_dets is None else self.max_dets.index(max_dets)
+        return thresholds, self._names().index(size), m
+
+
+def _mean(values: np.ndarray) -> Optional[float]:
+    """Return the mean of figures, without the -1 that means no objects."""
+    values = values[values > -1]
+    return float(values.mean()) if values.size else None

@@ -1,0 +1,188 @@
+"""Figures of a result on resamples of the images."""
+
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from .bins import SizeBin, with_all_sizes
+from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
+from .matching import match
+from .settings import COCO_THRESHOLDS
+from .structures import Detections, GroundTruth
+from .subsets import of_categories
+
+
+@dataclass(frozen=True)
+class ResampledFigures:
+    """Figures of one result, on all images and on resamples.
+
+    Each figure is an array of shape (1 + resamples,): its value on all images,
+    then its values on the resamples. It is NaN without objects.
+
+    Attributes:
+        sizes: AP, AP50, AP75 and AP by size, by name.
+        classes: AP by class, for all sizes and then for each size, by name.
+        images: Number of images.
+        small: Name of the figure of small objects.
+    """
+
+    sizes: Dict[str, np.ndarray]
+    classes: Dict[str, np.ndarray]
+    images: int
+    small: str
+
+
+def resample_results(
+    ground_truth: GroundTruth,
+    results: Sequence[Detections],
+    bins: Sequence[SizeBin],
+    metric: str = 'bbox',
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> List[ResampledFigures]:
+    """Compute the figures of several results on the same resamples.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        results (Sequence[Detections]): Detections on its images, by result.
+        bins (Sequence[SizeBin]): Bins of object sizes.
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        resamples (int): Number of resamples. Default: 1000.
+        seed (int): Seed of the resampling. Default: 0.
+        progress (bool): Whether to show a progress bar. Default: False.
+
+    Returns:
+        list[ResampledFigures]: Figures of each result.
+
+    Raises:
+        ValueError: As :func:`resample_figures`, before anything is computed
+            if the resamples of all results need too much memory.
+    """
+    check_memory(ground_truth, bins, resamples, len(results))
+    return [
+        resample_figures(
+            ground_truth, detections, bins, metric, resamples, seed, progress
+        )
+        for detections in results
+    ]
+
+
+def resample_figures(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bins: Sequence[SizeBin],
+    metric: str = 'bbox',
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> ResampledFigures:
+    """Compute the figures of one result on resamples of the images.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        bins (Sequence[SizeBin]): Bins of object sizes.
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        resamples (int): Number of resamples. Default: 1000.
+        seed (int): Seed of the resampling. Default: 0.
+        progress (bool): Whether to show a progress bar. Default: False.
+
+    Returns:
+        ResampledFigures: Figures for :func:`compare_figures`.
+
+    Raises:
+        ValueError: If the ground truth has no objects, or the resamples are
+            too few for an interval or need more memory than is available.
+    """
+    _check_resamples(ground_truth, bins, resamples)
+    # Categories without objects have no figures.
+    ground_truth, detections = of_categories(
+        ground_truth, detections, np.unique(ground_truth.category)
+    )
+    bins = with_all_sizes(bins)
+    images = len(ground_truth.image_ids)
+    ap = weighted_ap(
+        match(ground_truth, detections, bins, metric),
+        np.concatenate(
+            [
+                np.ones((1, images), int),
+                resample_weights(images, resamples, seed),
+            ]
+        ),
+        progress=progress,
+    )
+    names = [bin.name for bin in bins[1:]]
+    return ResampledFigures(
+        dict(_by_size(ap, names)),
+        dict(_by_class(ap, names, ground_truth.category_names)),
+        images,
+        _small_figure(names),
+    )
+
+
+def _check_resamples(
+    ground_truth: GroundTruth, bins: Sequence[SizeBin], resamples: int
+) -> None:
+    """Raise if there is nothing to resample or too little memory for it."""
+    if resamples < 2:
+        raise ValueError(
+            'expected resamples to be at least 2, and some hundreds for '
+            f'reliable intervals, got {resamples}'
+        )
+    if not len(ground_truth.image):
+        raise ValueError(
+            f'{ground_truth.name} has no objects, so that there is nothing to '
+            'compare; give annotations with at least one object'
+        )
+    check_memory(ground_truth, bins, resamples)
+
+
+def _small_figure(sizes: Sequence[str]) -> str:
+    """Return the name of the figure of small objects.
+
+    Args:
+        sizes (Sequence[str]): Names of the bins. If none is "small", the
+            first one counts.
+    """
+    if not sizes:
+        return 'AP'
+    return f'AP_{"small" if "small" in sizes else sizes[0]}'
+
+
+def _by_size(
+    ap: np.ndarray,
+    sizes: Sequence[str],
+) -> Iterator[Tuple[str, np.ndarray]]:
+    """Yield names and values of the figures of all classes.
+
+    Args:
+        ap (np.ndarray): Average precision of shape (1 + resamples,
+            thresholds, categories, bins); the first bin has all sizes.
+        sizes (Sequence[str]): Names of the other bins.
+    """
+    by_size = mean_ap(ap)
+    yield 'AP', by_size[:, 0]
+    for iou in 0.5, 0.75:
+        t = int(np.argmin(np.abs(np.array(COCO_THRESHOLDS) - iou)))
+        yield f'AP{100 * iou:.0f}', mean_ap(ap, slice(t, t + 1))[:, 0]
+    for i, size in enumerate(sizes, start=1):
+        yield f'AP_{size}', by_size[:, i]
+
+
+def _by_class(
+    ap: np.ndarray,
+    sizes: Sequence[str],
+    categories: Sequence[str],
+) -> Iterator[Tuple[str, np.ndarray]]:
+    """Yield names and values of the figures of each class.
+
+    Args:
+        ap (np.ndarray): Average precision, as in :func:`_by_size`.
+        sizes (Sequence[str]): Names of the bins but the first.
+        categories (Sequence[str]): Names of the categories.
+    """
+    for i, size in enumerate(['', *(f'_{size}' for size in sizes)]):
+        for k, name in enumerate(categories):
+            yield (f'AP{size} of {name}', ap[:, :, k, i].mean(1, dtype=float))
