@@ -96,7 +96,7 @@ def small_steps() -> List[Step]:
             'ops',
             'Operator and end of a block',
             'ops.py --rounds 1 --dtype float32 float16 bfloat16'
-            f' {BOTH_LAYOUTS} --shape 1x64x12x20 --no-compile',
+            f' {BOTH_LAYOUTS} --shape 1x64x3x4 --no-compile',
             300,
         ),
         _host_time('--rounds 1', 300),

@@ -93,17 +93,17 @@ def kill_group(process: BaseProcess) -> None:
 
 
 def new_pool(jobs: int) -> ProcessPoolExecutor:
-    """Return a pool whose workers belong to the group of this process.
+    """Return a pool of processes, which belong to the group of this one.
+
+    Without a GPU they are copies of this process, so that it should have
+    computed nothing yet; with one they start afresh.
 
     Args:
-        jobs (int): Number of workers.
+        jobs (int): Number of processes.
     """
+    start = 'spawn' if torch.cuda.is_available() else 'fork'
     return ProcessPoolExecutor(
-        jobs,
-        mp_context=_context(),
-        # Those that a server forks are not in it.
-        initializer=os.setpgid,
-        initargs=(0, os.getpgrp()),
+        jobs, mp_context=multiprocessing.get_context(start)
     )
 
 
