@@ -95,7 +95,7 @@ def small_steps() -> List[Step]:
         Step(
             'ops',
             'Operator and end of a block',
-            'ops.py --rounds 1 --dtype float32 float16 bfloat16'
+            'ops.py --rounds 1 --dtype float16 bfloat16'
             f' {BOTH_LAYOUTS} --shape 1x64x3x4 --no-compile',
             300,
         ),
