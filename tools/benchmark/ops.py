@@ -49,17 +49,19 @@ def benchmark_operator(
     compiled: bool = True,
     backends: Sequence[str] = (),
 ) -> Iterator[List[Row]]:
-    """Time and weigh the operator, case by case.
+    """Measure time and memory of the operator, case by case.
 
     The floor reads and writes what any implementation must.
 
     Args:
         parts (Sequence[str]): "operator", SGE alone, and "block_end", the
             norm, SGE, the addition and ReLU. Default: both.
-        shapes (Sequence[tuple]): Of the maps.
-        dtypes (Sequence[torch.dtype]): Of the maps. Default: float32.
-        layouts (Sequence[torch.memory_format]): Default: NCHW.
-        device (str): Default: "cpu".
+        shapes (Sequence[tuple]): Shapes of the maps, (N, C, H, W). Default:
+            the four stages of a ResNet-50.
+        dtypes (Sequence[torch.dtype]): Types of the maps. Default: float32.
+        layouts (Sequence[torch.memory_format]): Layouts of the maps. Default:
+            NCHW.
+        device (str): Where the operator runs. Default: "cpu".
         rounds (int): How often each provider is timed. Default: 30.
         compiled (bool): Whether the compiled formula is among them, which
             takes a minute or so for each case on a CPU. Default: True.
@@ -67,7 +69,7 @@ def benchmark_operator(
             usual one. Default: ().
 
     Yields:
-        list[Row]: Those of a part, shape, type, layout and pass.
+        list[Row]: Rows of a part, shape, type, layout and pass.
     """
     where = torch.device(device)
     for part, shape, dtype, layout in product(parts, shapes, dtypes, layouts):

@@ -82,7 +82,7 @@ def kill_group(process: BaseProcess) -> None:
     Args:
         process (BaseProcess): The leader of the group, which may have ended.
     """
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     # Also where it had no time to make a group.
     process.kill()

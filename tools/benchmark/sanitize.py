@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Look for wrong accesses of the kernels on a GPU, with NVIDIA's sanitizer.
+"""Look for wrong memory accesses of the kernels with NVIDIA's sanitizer.
 
 It runs the small cases of check_kernels.py. Where compute-sanitizer is not
 installed, or without a GPU, it says so and exits with 77.
