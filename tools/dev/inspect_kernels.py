@@ -233,7 +233,8 @@ def _widths(code: str, what: str) -> str:
     """Count accesses of maps by width; "16:4 4:12" are four of 16 bytes.
 
     Those of maps are told from those of parameters and sums by the line of
-    the source that LLVM's code names: it has a tile's offsets.
+    the source that LLVM's code names: the statement that begins there has a
+    tile's offsets.
     """
     files = {
         number: _lines(f'{folder}/{name}')
@@ -265,11 +266,20 @@ def _widths(code: str, what: str) -> str:
         code,
     ):
         line, scope = places[at]
-        if '+ tile' in files[scopes[scope]].get(line, ''):
+        if '+ tile' in _statement(files[scopes[scope]], line):
             found[int(many or 1) * int(bits) // 8] += 1
     return ' '.join(
         f'{width}:{found[width]}' for width in sorted(found, reverse=True)
     )
+
+
+def _statement(lines: Dict[int, str], number: int) -> str:
+    """Return a line, and those after it up to where its brackets close."""
+    text = lines.get(number, '')
+    while text.count('(') > text.count(')') and number + 1 in lines:
+        number += 1
+        text += lines[number]
+    return text
 
 
 @lru_cache(maxsize=None)
