@@ -1,4 +1,5 @@
 import csv
+import os
 import subprocess
 import sys
 
@@ -7,16 +8,11 @@ import torch
 from matplotlib.image import imread
 
 from sge_mmdet.ops import backend_for, spatial_group_enhance_reference
+from tests.helpers.operator_cases import HAS_TRITON
 from tests.helpers.scripts import TOOLS, load_script
 
 CPU = torch.device('cpu')
 FOLDER = TOOLS / 'benchmark'
-
-
-@pytest.fixture(autouse=True)
-def beside(monkeypatch):
-    """The scripts find the modules beside them, as when they are run."""
-    monkeypatch.syspath_prepend(str(FOLDER))
 
 
 def test_peak_memory_is_the_most_at_any_time_and_not_the_sum():
@@ -158,82 +154,6 @@ def test_named_backends_run_both_passes(monkeypatch):
     assert calls.count('backward') and calls.count('forward')
 
 
-def test_everything_runs_to_its_end_on_a_cpu(tmp_path):
-    """So that nothing in it is seen for the first time on a GPU."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            FOLDER / 'gpu.py',
-            tmp_path / 'out',
-            '--small',
-            '--device',
-            'cpu',
-        ],
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    logs = '\n'.join(
-        log.read_text()[-2000:] for log in (tmp_path / 'out').glob('*.log')
-    )
-    assert done.returncode == 0, done.stdout + logs
-    page = (tmp_path / 'out/report.md').read_text()
-    assert page.count('| done |') == 6
-    assert '| skipped |' in page and 'skipped: there is no GPU' in page
-    for name in 'tiles', 'ops', 'host_time', 'network', 'training':
-        assert (tmp_path / f'out/{name}.csv').stat().st_size
-        assert imread(tmp_path / f'out/{name}.png').std() > 0
-        assert f'({name}.png)' in page
-    for word in (
-        'block_end',
-        'SGE, ours',
-        'plain',
-        'floor',
-        'inference',
-        'training',
-        'bfloat16',
-    ):
-        assert word in page
-
-
-def test_a_step_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch):
-    gpu = load_script('benchmark/gpu.py')
-    outcomes = [
-        gpu.run_step(
-            gpu.Step(name, name, 'ops.py', arguments, limit), tmp_path
-        )
-        for name, arguments, limit in (
-            ('failing', ['--dtype', 'none'], 100),
-            ('hanging', ['--device', 'cpu'], 0.01),
-        )
-    ]
-    assert [one.status for one in outcomes] == ['failed', 'timed out']
-    assert "invalid choice: 'none'" in outcomes[0].last
-    page = gpu.page(outcomes, 'cpu', tmp_path)
-    assert '| failing | failed |' in page and '| hanging | timed' in page
-
-
-def test_a_step_that_does_not_fit_the_total_time_is_skipped(tmp_path, capsys):
-    gpu = load_script('benchmark/gpu.py')
-    todo = [
-        gpu.Step(name, name, 'sanitize.py', ['--check', 'none'], limit, False)
-        for name, limit in (('long', 100), ('short', 50))
-    ]
-    outcomes = gpu.run_steps(todo, tmp_path, 1.5, 'cpu')
-    assert [one.status for one in outcomes] == ['skipped', 'failed']
-    assert (
-        'does not fit the total of 1.5 minutes'
-        in (tmp_path / 'report.md').read_text()
-    )
-    assert '00:00 long ... skipped, 0 s (its limit' in capsys.readouterr().out
-
-
-def test_steps_on_a_gpu_have_names_and_scripts_of_their_own():
-    todo = load_script('benchmark/gpu.py').steps('cuda', False)
-    assert len({step.name for step in todo}) == len(todo)
-    assert all((FOLDER / step.script).is_file() for step in todo)
-
-
 def test_the_best_tile_is_the_best_over_all_cases():
     tiles = load_script('benchmark/tiles.py')
     from timing import Spread
@@ -269,15 +189,6 @@ def test_tool_refuses_bad_options_before_it_measures(
     assert words in capsys.readouterr().err
 
 
-def test_a_gpu_is_not_measured_where_there_is_none(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        'sys.argv', ['gpu.py', str(tmp_path / 'out'), '--device', 'cpu']
-    )
-    with pytest.raises(SystemExit, match='there is no GPU; say --small'):
-        load_script('benchmark/gpu.py').main()
-    assert not (tmp_path / 'out').exists()
-
-
 @pytest.mark.parametrize('wrong', [0, 1])
 def test_nan_in_any_result_fails_the_check_of_kernels(wrong):
     from check_kernels import errors
@@ -299,5 +210,48 @@ def test_a_gradient_that_changes_fails_the_check_of_kernels(monkeypatch):
         return [torch.ones(3), torch.full((3,), float(len(calls)))]
 
     monkeypatch.setattr(check_kernels, 'run', changing)
-    rows = check_kernels.check('cpu', ['float32'], 2, True, ['operator'])
-    assert not any(row[-1] for row in rows)
+    for case in check_kernels.cases(['operator'], ['float32'], 'tiny'):
+        assert not check_kernels.check(case, 'cpu', 2).repeatable
+
+
+def test_a_wrong_case_fails_the_check_of_kernels_by_number(monkeypatch):
+    import check_kernels
+
+    monkeypatch.setitem(check_kernels.TOLERANCE, 'float32', -1.0)
+    monkeypatch.setattr(check_kernels.devices, 'use_cpu_alone', lambda: None)
+    command = 'check_kernels.py --device cpu --sizes tiny --repeats 1'
+    options = ' --dtype float32 --part operator'
+    monkeypatch.setattr('sys.argv', (command + options).split())
+    with pytest.raises(SystemExit, match='2 of 2 cases are wrong'):
+        check_kernels.main()
+
+
+def test_operator_and_checks_run_where_there_is_torch_alone(tmp_path):
+    """Beside Triton, which needs no GPU to be imported."""
+    code = f"""
+import runpy, sys
+for name in 'tqdm matplotlib numpy mmengine mmcv mmdet'.split():
+    sys.modules[name] = None
+sys.path[:0] = {[str(FOLDER), str(TOOLS.parent)]!r}
+for command in sys.argv[1:]:
+    sys.argv = command.split()
+    runpy.run_path(f'{FOLDER}/' + sys.argv[0], run_name='__main__')
+"""
+    commands = [
+        'ops.py --device cpu --rounds 1 --shape 1x64x2x2 --no-compile'
+        f' --out {tmp_path / "ops.csv"}',
+        *['host_time.py --rounds 1'] * HAS_TRITON,
+        # Lets what comes later be interpreted, which takes NumPy.
+        'check_kernels.py --device cpu --sizes tiny --repeats 2',
+    ]
+    done = subprocess.run(
+        [sys.executable, '-c', code, *commands],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'TRITON_INTERPRET': '0'},
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    assert 'is not drawn: matplotlib is not installed' in done.stdout
+    assert 'all 12 cases are right and repeatable' in done.stdout
+    assert (tmp_path / 'ops.csv').stat().st_size
+    assert not (tmp_path / 'ops.png').exists()

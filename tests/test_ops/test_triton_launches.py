@@ -67,7 +67,7 @@ class Counting(TorchDispatchMode):
 @pytest.mark.parametrize('shape', STAGES)
 @pytest.mark.parametrize('layout', [NORMAL, LAST])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
-def test_a_pass_is_two_launches_and_nothing_beside(
+def test_a_pass_is_one_or_two_launches_and_nothing_beside(
     stubs, shape, layout, dtype
 ):
     from sge_mmdet.ops import triton
@@ -87,7 +87,7 @@ def test_a_pass_is_two_launches_and_nothing_beside(
         assert counting.found == {'new_empty': 1}
         triton.backward(inputs, outputs, x, Gradients(x, w, w, ones, ones, x))
     assert counting.found == {'new_empty': 2}
-    assert len(stubs[0].launches) <= 2
+    assert len(stubs[0].launches) in (1, 2)
     assert len(stubs[1].launches) == 2
 
 

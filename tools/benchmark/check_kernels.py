@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
-"""Hold SGE's kernels on a device against the formula in float64.
+"""Compare SGE's kernels on a device with the formula in float64.
 
 Memory that results are written to is filled with NaN before, and every case
 is repeated: results have to be the same to the last bit. It needs PyTorch, and
-Triton on a GPU, and nothing else.
+Triton on a GPU, and nothing else. On a CPU, ``--backend triton`` runs the
+Triton kernels in their interpreter, which needs NumPy as well.
 """
 
 import argparse
 import math
 import sys
 from itertools import product
-from typing import Iterator, List, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import bare  # noqa: F401
+import devices
 import torch
+from options import add_choices, add_numbers
 from torch import Tensor
-from tqdm import tqdm
 
 from sge_mmdet.ops import (
     FixedNorm,
@@ -24,10 +26,10 @@ from sge_mmdet.ops import (
     spatial_group_enhance_residual,
     use_backend,
 )
-from sge_mmdet.utils.tables import Table
+from sge_mmdet.ops.dispatch import BACKENDS
 
-DTYPES = ('float32', 'float16', 'bfloat16')
-LAYOUTS = (torch.contiguous_format, torch.channels_last)
+PARTS = ('operator', 'block_end')
+LAYOUTS = dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last)
 TOLERANCE = dict(float32=1e-4, float16=4e-3, bfloat16=3e-2)
 # Shape and groups: the stages of a ResNet-50, few and many groups, sizes that
 # fit no tile, one position.
@@ -43,7 +45,48 @@ CASES = (
     ((1, 7, 800, 1344), 7),
 )
 SMALL_CASES = (((2, 64, 20, 33), 16), ((1, 96, 13, 21), 3), ((2, 64, 1, 1), 8))
+# One or two programs: the interpreter takes a tenth of a second for each.
+# Second moments come from one read, and from another one in half precision and
+# channels-last.
+TINY_CASES = (((1, 16, 3, 5), 2),)
+SIZES = dict(full=CASES, small=SMALL_CASES, tiny=TINY_CASES)
+# Widths of the columns that are printed.
+WIDTHS = (11, 17, 8, 10, 8, 11, 9, 7, 10)
 Results = List[Tensor]
+
+
+class Case(NamedTuple):
+    """What is checked.
+
+    Attributes:
+        part: "operator", or "block_end" with an identity and a norm.
+        shape: Shape of the maps, (N, C, H, W).
+        groups: Number of groups.
+        dtype: Type of the maps.
+        layout: Layout of the maps, "NCHW" or "NHWC".
+    """
+
+    part: str
+    shape: Tuple[int, int, int, int]
+    groups: int
+    dtype: str
+    layout: str
+
+
+class Checked(NamedTuple):
+    """How a check ended.
+
+    Attributes:
+        backend: The backend that ran.
+        error: Largest difference from the formula; see :func:`errors`.
+        right: Whether it is within the tolerance of the type.
+        repeatable: Whether all repeats gave the same bits.
+    """
+
+    backend: str
+    error: float
+    right: bool
+    repeatable: bool
 
 
 def run(tensors: List[Tensor], groups: int) -> Results:
@@ -73,38 +116,30 @@ def run(tensors: List[Tensor], groups: int) -> Results:
     return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
 
 
-def new_tensors(
-    shape: Tuple[int, ...],
-    groups: int,
-    is_block_end: bool,
-    dtype: torch.dtype,
-    layout: torch.memory_format,
-    device: torch.device,
-) -> List[Tensor]:
+def new_tensors(case: Case, device: torch.device) -> List[Tensor]:
     """Return random tensors for :func:`run`.
 
     Args:
-        shape (tuple[int, ...]): Of the maps.
-        groups (int): Number of groups.
-        is_block_end (bool): Whether there are an identity and a norm.
-        dtype (torch.dtype): Of the maps.
-        layout (torch.memory_format): Of the maps.
-        device (torch.device): Of all.
+        case (Case): The case.
+        device (torch.device): Device of all tensors.
     """
     torch.manual_seed(0)
 
     def new_map() -> Tensor:
-        return torch.randn(shape, device=device).to(
-            dtype, memory_format=layout
+        return torch.randn(case.shape, device=device).to(
+            getattr(torch, case.dtype), memory_format=LAYOUTS[case.layout]
         )
 
-    weight, bias = torch.randn((2, 1, groups, 1, 1), device=device)
+    weight, bias = torch.randn((2, 1, case.groups, 1, 1), device=device)
     more = []
-    if is_block_end:
+    if case.part == 'block_end':
         # Far from 0, so that rounding cannot decide what ReLU lets pass.
         identity = new_map()
         identity += 20 * identity.sign()
-        more = [identity, *torch.rand((4, shape[1]), device=device).add(0.5)]
+        more = [
+            identity,
+            *torch.rand((4, case.shape[1]), device=device).add(0.5),
+        ]
     return [new_map(), weight, bias, *more, new_map()]
 
 
@@ -141,101 +176,108 @@ def errors(got: Results, want: Results) -> float:
     return worst
 
 
-def check(
-    device: str, dtypes: List[str], repeats: int, small: bool, parts: List[str]
-) -> Iterator[tuple]:
-    """Check case by case.
+def cases(
+    parts: Sequence[str], dtypes: Sequence[str], sizes: str
+) -> List[Case]:
+    """Return the cases to check.
 
     Args:
-        device (str): Where.
-        dtypes (list[str]): Of the maps.
-        repeats (int): How often each case runs.
-        small (bool): Whether to take small shapes.
-        parts (list[str]): "operator" and "block_end".
-
-    Yields:
-        tuple: Part, shape, groups, type, layout, backend, error, whether it
-        is small enough, and whether repeats are equal.
+        parts (Sequence[str]): "operator" and "block_end".
+        dtypes (Sequence[str]): Types of the maps.
+        sizes (str): Sizes of the maps, one of :data:`SIZES`.
     """
-    where = torch.device(device)
-    for (shape, groups), part, dtype, layout in tqdm(
-        list(product(SMALL_CASES if small else CASES, parts, dtypes, LAYOUTS))
-    ):
-        tensors = new_tensors(
-            shape,
-            groups,
-            part == 'block_end',
-            getattr(torch, dtype),
-            layout,
-            where,
+    return [
+        Case(part, shape, groups, dtype, layout)
+        for (shape, groups), part, dtype, layout in product(
+            SIZES[sizes], parts, dtypes, LAYOUTS
         )
-        fill_free_memory(tensors[0])
-        got = run(tensors, groups)
-        with use_backend('reference'):
-            want = run([tensor.double() for tensor in tensors], groups)
-        error = errors(got, want)
-        del want
+    ]
+
+
+def check(
+    case: Case, device: str, repeats: int, backend: Optional[str] = None
+) -> Checked:
+    """Check a case.
+
+    Args:
+        case (Case): The case.
+        device (str): Where.
+        repeats (int): How often it runs.
+        backend (str, optional): The backend. Default: the usual one.
+    """
+    tensors = new_tensors(case, torch.device(device))
+    fill_free_memory(tensors[0])
+    with use_backend(backend):
+        name = backend_for(tensors[0], case.groups)
+        got = run(tensors, case.groups)
+    with use_backend('reference'):
+        want = run([tensor.double() for tensor in tensors], case.groups)
+    error = errors(got, want)
+    del want
+    with use_backend(backend):
         same = all(
             torch.equal(a, b)
             for _ in range(repeats - 1)
-            for a, b in zip(run(tensors, groups), got)
+            for a, b in zip(run(tensors, case.groups), got)
         )
-        yield (
-            part,
-            'x'.join(map(str, shape)),
-            groups,
-            dtype,
-            'NCHW' if layout == LAYOUTS[0] else 'NHWC',
-            backend_for(tensors[0], groups),
-            f'{error:.1e}',
-            error <= TOLERANCE[dtype],
-            same,
-        )
+    return Checked(name, error, error <= TOLERANCE[case.dtype], same)
+
+
+def row_text(cells: Sequence[object]) -> str:
+    """Return a row of the table, in columns of fixed width.
+
+    Args:
+        cells (Sequence[object]): The cells of the row.
+    """
+    return ''.join(
+        str(cell).ljust(width) for cell, width in zip(cells, WIDTHS)
+    ).rstrip()
+
+
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    devices.add_device_option(parser)
+    dtypes = list(TOLERANCE)
+    add_choices(parser, 'dtype', 'types of the maps', dtypes, dtypes)
+    add_choices(parser, 'part', 'parts to check', PARTS, PARTS)
+    add_numbers(parser, dict(repeats=(10, 'how often each case runs')))
+    parser.add_argument(
+        '--backend',
+        choices=BACKENDS,
+        help='backend to check. Default: the usual one of the device',
+    )
+    parser.add_argument(
+        '--sizes',
+        choices=list(SIZES),
+        default='full',
+        help="sizes of the maps: small is for a CPU, tiny for Triton's "
+        'interpreter. Default: full',
+    )
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Print a row a case; fail if one is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
-    parser.add_argument(
-        '--dtype', nargs='+', default=list(DTYPES), choices=DTYPES
-    )
-    parser.add_argument(
-        '--part',
-        nargs='+',
-        default=['operator', 'block_end'],
-        choices=['operator', 'block_end'],
-    )
-    parser.add_argument('--repeats', type=int, default=10)
-    parser.add_argument(
-        '--small', action='store_true', help='small maps, for a CPU'
-    )
-    args = parser.parse_args()
-    rows = list(
-        check(args.device, args.dtype, args.repeats, args.small, args.part)
-    )
-    print(
-        Table(
-            [
-                'part',
-                'shape',
-                'groups',
-                'dtype',
-                'layout',
-                'backend',
-                'error',
-                'right',
-                'repeatable',
-            ],
-            [[*map(str, row)] for row in rows],
-        ).text()
-    )
-    wrong = [row for row in rows if not (row[-2] and row[-1])]
-    sys.exit(
-        f'error: {len(wrong)} of {len(rows)} cases are wrong' if wrong else 0
-    )
+    """Print a row after each case; fail if one is wrong."""
+    args = parse_options()
+    if devices.is_cpu(args.device):
+        devices.use_cpu_alone()
+    print(row_text([*Case._fields, *Checked._fields]))
+    todo = cases(args.part, args.dtype, args.sizes)
+    wrong = 0
+    for case in todo:
+        checked = check(case, args.device, args.repeats, args.backend)
+        wrong += not (checked.right and checked.repeatable)
+        shown = case._replace(shape='x'.join(map(str, case.shape)))
+        print(
+            row_text(
+                [*shown, *checked._replace(error=f'{checked.error:.1e}')]
+            ),
+            flush=True,
+        )
+    if wrong:
+        sys.exit(f'error: {wrong} of {len(todo)} cases are wrong')
+    print(f'all {len(todo)} cases are right and repeatable')
 
 
 if __name__ == '__main__':

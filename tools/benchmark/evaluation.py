@@ -22,6 +22,7 @@ from statistics import median
 from typing import Dict, List
 
 import hotcoco  # noqa: F401  (imported here so that no run counts it)
+from options import add_numbers
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
@@ -111,71 +112,85 @@ def measure(args: argparse.Namespace) -> Dict[str, List[dict]]:
     with tempfile.TemporaryDirectory() as folder:
         print('making data ...', flush=True)
         write_data(Path(folder), args.images, args.objects, args.boxes)
-        figures = {name: [] for name in PROGRAMS}
+        figures: Dict[str, List[dict]] = {name: [] for name in PROGRAMS}
         for name in tqdm([*PROGRAMS] * args.repeat, desc='runs'):
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    '-W',
-                    'ignore',
-                    __file__,
-                    '--program',
-                    name,
-                    '--folder',
-                    folder,
-                    '--resamples',
-                    str(args.resamples),
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            figures[name].append(json.loads(done.stdout.splitlines()[-1]))
+            figures[name].append(run_apart(name, folder, args.resamples))
     return figures
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', type=int, default=5000)
-    parser.add_argument('--objects', type=int, default=36500)
-    parser.add_argument('--boxes', type=int, default=500000)
-    parser.add_argument('--resamples', type=int, default=1000)
-    parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument(
-        '--program',
-        choices=PROGRAMS,
-        help='run one of them on --folder, for this script',
+def run_apart(name: str, folder: str, resamples: int) -> Dict[str, float]:
+    """Run a program in a process of its own; return what it took."""
+    command = [sys.executable, '-W', 'ignore', __file__, '--program', name]
+    command += ['--folder', folder, '--resamples', str(resamples)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True
     )
-    parser.add_argument('--folder', type=Path)
-    args = parser.parse_args()
-    if args.program:
-        figures = PROGRAMS[args.program](args.folder, args.resamples)
-        # Kilobytes on Linux.
-        figures['memory'] = (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        )
-        print(json.dumps(figures))
-        return
-    try:
-        figures = measure(args)
-    except OSError as error:
-        sys.exit(f'error: {error}')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_here(name: str, folder: Path, resamples: int) -> None:
+    """Run a program in this process; print what it took as JSON."""
+    figures = PROGRAMS[name](folder, resamples)
+    # Kilobytes on Linux.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(dict(figures, memory=peak / 1e6)))
+
+
+def print_medians(figures: Dict[str, List[dict]], repeat: int) -> None:
+    """Print the table."""
     print(
-        f'medians of {args.repeat} runs\n{"program":14} {"load s":>8} '
+        f'medians of {repeat} runs\n{"program":14} {"load s":>8} '
         f'{"run s":>8} {"GB":>6} {"pycocotools / it":>17}'
     )
-    slowest = None
+    first = None
     for name, runs in figures.items():
         load, run, memory = (
             median(figure[key] for figure in runs)
             for key in ('load', 'run', 'memory')
         )
-        slowest = slowest or load + run
+        first = first or load + run
         print(
             f'{name:14} {load:8.2f} {run:8.2f} {memory:6.2f} '
-            f'{slowest / (load + run):16.1f}x'
+            f'{first / (load + run):16.1f}x'
         )
+
+
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_numbers(
+        parser,
+        dict(
+            images=(5000, 'images of the ground truth'),
+            objects=(36500, 'objects of the ground truth'),
+            boxes=(500000, 'boxes of a result'),
+            resamples=(1000, 'resamples of the comparison'),
+            repeat=(3, 'how often each program runs'),
+        ),
+    )
+    parser.add_argument(
+        '--program',
+        choices=PROGRAMS,
+        help='run one of the programs on --folder; this script calls itself '
+        'with it',
+    )
+    parser.add_argument(
+        '--folder', type=Path, help='data that --program evaluates'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print the table."""
+    args = parse_options()
+    if args.program:
+        run_here(args.program, args.folder, args.resamples)
+        return
+    try:
+        figures = measure(args)
+    except OSError as error:
+        sys.exit(f'error: {error}')
+    print_medians(figures, args.repeat)
 
 
 if __name__ == '__main__':

@@ -1,25 +1,22 @@
 #!/usr/bin/env python3
-"""Time what Python takes for the end of a block, with kernels that do nothing.
+"""Time Python's part of a call at the end of a block.
 
-A GPU waits for it where its kernels are shorter. Beside it: a batch norm of
-PyTorch, addition and ReLU, whose kernels work on a map of 30 positions. No GPU
-is needed, but Triton is.
+A GPU waits for Python where its kernels are shorter. Here the kernels do
+nothing, so that no GPU is needed; Triton is. Beside it runs a batch norm of
+PyTorch, addition and ReLU, whose kernels work on a map of 30 positions.
 """
 
 import argparse
-import os
-import sys
 import time
+from contextlib import contextmanager
 from statistics import median
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterator, List
 from unittest import mock
-
-# Before Triton is imported, which refuses tensors on the CPU otherwise.
-os.environ['TRITON_INTERPRET'] = '1'
 
 import bare  # noqa: F401
 import torch
-from report import Row, add_output_options, report
+from options import add_numbers
+from report import Row, add_output_options, report_or_exit
 from timing import Spread
 from torch import nn
 
@@ -44,15 +41,23 @@ class NoKernel:
         return launch
 
 
-def host_time(rounds: int) -> List[Row]:
-    """Return the processor's time of a call, forward and backward.
+@contextmanager
+def kernels_that_do_nothing() -> Iterator[None]:
+    """Let the Triton backend take tensors on the CPU and compute nothing."""
+    from sge_mmdet.ops import triton
 
-    Args:
-        rounds (int): How often 100 calls of each are timed, in turns.
-    """
-    from sge_mmdet.ops.triton import launch
+    with mock.patch.multiple(
+        triton.launch,
+        forward_kernel=NoKernel(),
+        backward_kernel=NoKernel(),
+    ), mock.patch.object(triton, 'IS_INTERPRETED', True), use_backend(
+        'triton'
+    ):
+        yield
 
-    torch.set_num_threads(1)
+
+def new_calls() -> Dict[str, Callable[[], None]]:
+    """Return the calls to time, forward and backward, by name."""
     x, identity, grad = torch.randn(3, 2, 64, 5, 6)
     weight, bias = torch.randn(2, 1, GROUPS, 1, 1)
     norm = nn.BatchNorm2d(64).eval()
@@ -73,11 +78,19 @@ def host_time(rounds: int) -> List[Row]:
         )
         torch.autograd.grad(y, [*maps, *gates, *affine], grad)
 
-    calls = {'batch norm, addition and ReLU': plain, 'with SGE, ours': ours}
+    return {'batch norm, addition and ReLU': plain, 'with SGE, ours': ours}
+
+
+def host_time(rounds: int) -> List[Row]:
+    """Return the processor's time of a call, forward and backward.
+
+    Args:
+        rounds (int): How often 100 calls of each are timed, in turns.
+    """
+    torch.set_num_threads(1)
+    calls = new_calls()
     times: Dict[str, List[float]] = {name: [] for name in calls}
-    with use_backend('triton'), mock.patch.multiple(
-        launch, forward_kernel=NoKernel(), backward_kernel=NoKernel()
-    ):
+    with kernels_that_do_nothing():
         for _ in range(rounds):
             for name, call in calls.items():
                 # Of this process alone: the machine may be shared.
@@ -97,16 +110,19 @@ def host_time(rounds: int) -> List[Row]:
     ]
 
 
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    rounds = 60, 'how often 100 calls of each are timed'
+    add_numbers(parser, dict(rounds=rounds))
+    add_output_options(parser)
+    return parser.parse_args()
+
+
 def main() -> None:
     """Print the times; write them as CSV and draw them if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--rounds', type=int, default=60)
-    add_output_options(parser)
-    args = parser.parse_args()
-    try:
-        report(iter([host_time(args.rounds)]), 'cpu', args.out, args.overwrite)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    args = parse_options()
+    report_or_exit(iter([host_time(args.rounds)]), 'cpu', args)
 
 
 if __name__ == '__main__':

@@ -6,21 +6,24 @@ It needs MMDetection, and mmcv or mmcv-lite: none of mmcv's compiled operators.
 
 import argparse
 import gc
-import sys
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, List
+from dataclasses import dataclass
+from itertools import product
+from typing import Callable, Dict, Iterator, List, Optional
 
 import bare  # noqa: F401
+import devices
 import torch
-from report import Row, add_output_options, report
+from options import add_choices, add_numbers
+from report import Row, add_output_options, report_or_exit
 from timing import peak_memory, time_in_turns
 from torch import Tensor, nn
 
 from sge_mmdet.ops import use_backend
 
 PASSES = ('inference', 'training')
-# Of arithmetic: the type of autocast, or None, and whether float32 products
-# may be computed in TF32.
+# The type of autocast, or None, and whether float32 products may be computed
+# in TF32.
 PRECISIONS = dict(
     float32=(None, False),
     tf32=(None, True),
@@ -31,80 +34,81 @@ PRECISIONS = dict(
 LOSS_SCALE = 1024.0
 
 
-def benchmark_network(
-    depth: int = 50,
-    height: int = 800,
-    width: int = 1344,
-    images: int = 2,
-    device: str = 'cpu',
-    precision: str = 'float32',
-    rounds: int = 30,
-    channels_last: bool = False,
-    compiled: bool = False,
-) -> Iterator[List[Row]]:
-    """Time and weigh ResNet + FPN with and without attention.
+@dataclass(frozen=True)
+class Setting:
+    """What networks are timed on.
+
+    Attributes:
+        depth: Depth of the ResNet.
+        height: Height of the images.
+        width: Width of the images.
+        images: Number of images in a batch.
+        device: Where the networks run.
+        precision: One of :data:`PRECISIONS`.
+        layout: Layout of images and weights, "NCHW" or "NHWC".
+        compiled: Whether the plain network and SGE also run compiled.
+    """
+
+    depth: int
+    height: int
+    width: int
+    images: int
+    device: str
+    precision: str
+    layout: str
+    compiled: bool
+
+    def case(self, direction: str) -> Dict[str, str]:
+        """Return the columns that name the case in a table.
+
+        Args:
+            direction (str): "inference" or "training".
+        """
+        return dict(
+            network=f'R-{self.depth} FPN',
+            input=f'{self.images}x3x{self.height}x{self.width}',
+            precision=self.precision,
+            layout=self.layout,
+            direction=direction,
+        )
+
+
+def benchmark_network(setting: Setting, rounds: int) -> Iterator[List[Row]]:
+    """Measure time and memory of ResNet + FPN with and without attention.
 
     As detectors are trained: norms in evaluation mode, the first stage
     frozen. A training iteration is a forward and a backward pass.
 
     Args:
-        depth (int): Of the ResNet. Default: 50.
-        height (int): Of the images. Default: 800.
-        width (int): Of the images. Default: 1344.
-        images (int): In a batch. Default: 2.
-        device (str): Default: "cpu".
-        precision (str): One of :data:`PRECISIONS`. Default: "float32".
-        rounds (int): How often each is timed. Default: 30.
-        channels_last (bool): Layout of images and weights. Default: False.
-        compiled (bool): Whether plain and SGE are also run compiled.
-            Default: False.
+        setting (Setting): What they are timed on.
+        rounds (int): How often each network is timed.
 
     Yields:
-        list[Row]: Those of inference, then those of training.
+        list[Row]: Rows of inference, then those of training.
     """
-    where = torch.device(device)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    amp, tf32 = PRECISIONS[precision]
-    torch.manual_seed(0)
-    batch = torch.randn(images, 3, height, width, device=where).to(
-        memory_format=layout
+    where = torch.device(setting.device)
+    layout = (
+        torch.channels_last
+        if setting.layout == 'NHWC'
+        else torch.contiguous_format
     )
+    torch.manual_seed(0)
+    shape = setting.images, 3, setting.height, setting.width
+    batch = torch.randn(shape, device=where).to(memory_format=layout)
     networks = {
         name: build().to(where, memory_format=layout)
-        for name, build in _networks(depth).items()
+        for name, build in _networks(setting.depth).items()
     }
     for direction in PASSES:
-        calls = {
-            name: _call(
-                network,
-                batch,
-                direction,
-                amp,
-                'reference' if 'reference' in name else None,
-            )
-            for name, network in networks.items()
-        }
-        if compiled:
-            torch._dynamo.reset()
-            for name in 'plain', 'SGE, ours':
-                calls[f'{name}, compiled'] = _call(
-                    torch.compile(networks[name]), batch, direction, amp, None
-                )
-        with _tf32(tf32):
+        calls = _calls(networks, batch, direction, setting)
+        with _tf32(PRECISIONS[setting.precision][1]):
             spreads = time_in_turns(calls, where, rounds)
             weights = {
                 name: peak_memory(lambda call=call: call(0), where)
                 for name, call in calls.items()
             }
-        case = dict(
-            network=f'R-{depth} FPN',
-            input=f'{images}x3x{height}x{width}',
-            precision=precision,
-            layout='NHWC' if channels_last else 'NCHW',
-            direction=direction,
-        )
         yield [
-            Row(case, name, clock, spread, weights[name])
+            Row(setting.case(direction), name, clock, spread, weights[name])
             for (name, clock), spread in spreads.items()
         ]
     del networks
@@ -112,41 +116,21 @@ def benchmark_network(
 
 
 def _networks(depth: int) -> 'Dict[str, Callable[[], nn.Module]]':
-    from mmdet.registry import MODELS
+    """Return what builds each network, by name."""
     from mmdet.utils import register_all_modules
 
     import sge_mmdet  # noqa: F401
 
     register_all_modules()
 
-    def build(kind: str = 'ResNet', **options: object) -> nn.Module:
-        backbone = MODELS.build(
-            dict(
-                type=kind,
-                depth=depth,
-                frozen_stages=1,
-                norm_eval=True,
-                norm_cfg=dict(type='BN', requires_grad=True),
-                **options,
-            )
-        )
-        channels = (
-            [256, 512, 1024, 2048] if depth >= 50 else [64, 128, 256, 512]
-        )
-        neck = MODELS.build(
-            dict(
-                type='FPN', in_channels=channels, out_channels=256, num_outs=5
-            )
-        )
-        return nn.Sequential(backbone, neck)
-
     def plugin(**cfg: object) -> 'Callable[[], nn.Module]':
-        return lambda: build(plugins=[dict(cfg=cfg, position='after_conv3')])
+        plugins = [dict(cfg=cfg, position='after_conv3')]
+        return lambda: _build(depth, 'ResNet', plugins=plugins)
 
     networks = {
-        'plain': build,
-        'SGE, ours': lambda: build('SGEResNet'),
-        'SGE, reference': lambda: build('SGEResNet'),
+        'plain': lambda: _build(depth, 'ResNet'),
+        'SGE, ours': lambda: _build(depth, 'SGEResNet'),
+        'SGE, reference': lambda: _build(depth, 'SGEResNet'),
     }
     if depth >= 50:
         networks.update(
@@ -159,12 +143,56 @@ def _networks(depth: int) -> 'Dict[str, Callable[[], nn.Module]]':
     return networks
 
 
+def _build(depth: int, kind: str, **options: object) -> nn.Module:
+    """Return a backbone with a neck."""
+    from mmdet.registry import MODELS
+
+    backbone = dict(
+        type=kind,
+        depth=depth,
+        frozen_stages=1,
+        norm_eval=True,
+        norm_cfg=dict(type='BN', requires_grad=True),
+        **options,
+    )
+    channels = [256, 512, 1024, 2048] if depth >= 50 else [64, 128, 256, 512]
+    neck = dict(type='FPN', in_channels=channels, out_channels=256, num_outs=5)
+    return nn.Sequential(MODELS.build(backbone), MODELS.build(neck))
+
+
+def _calls(
+    networks: Dict[str, nn.Module],
+    batch: Tensor,
+    direction: str,
+    setting: Setting,
+) -> Dict[str, Callable[[int], object]]:
+    """Return what runs each network, by name."""
+    amp, _ = PRECISIONS[setting.precision]
+    calls = {
+        name: _call(
+            network,
+            batch,
+            direction,
+            amp,
+            'reference' if 'reference' in name else None,
+        )
+        for name, network in networks.items()
+    }
+    if setting.compiled:
+        torch._dynamo.reset()
+        for name in 'plain', 'SGE, ours':
+            calls[f'{name}, compiled'] = _call(
+                torch.compile(networks[name]), batch, direction, amp, None
+            )
+    return calls
+
+
 def _call(
     network: nn.Module,
     batch: Tensor,
     direction: str,
-    amp: 'torch.dtype | None',
-    backend: 'str | None',
+    amp: Optional[torch.dtype],
+    backend: Optional[str],
 ) -> Callable[[int], object]:
     parameters = [p for p in network.parameters() if p.requires_grad]
 
@@ -207,54 +235,69 @@ def _tf32(allowed: bool) -> Iterator[None]:
             setting.allow_tf32 = value
 
 
-def main() -> None:
-    """Print the ratios; write them as CSV and draw them if asked."""
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    devices.add_device_option(parser)
+    add_numbers(
+        parser,
+        dict(
+            depth=(50, 'depth of the ResNet'),
+            images=(2, 'images in a batch'),
+            rounds=(30, 'how often each network is timed'),
+        ),
     )
-    parser.add_argument('--depth', type=int, default=50)
     parser.add_argument(
         '--size',
         type=int,
         nargs=2,
         default=(800, 1344),
         metavar=('HEIGHT', 'WIDTH'),
+        help='size of the images. Default: 800 1344',
     )
-    parser.add_argument('--images', type=int, default=2)
-    parser.add_argument(
-        '--precision', nargs='+', default=['float32'], choices=list(PRECISIONS)
+    add_choices(
+        parser,
+        'precision',
+        'precisions of arithmetic',
+        list(PRECISIONS),
+        ['float32'],
     )
-    parser.add_argument(
-        '--layout', nargs='+', default=['NCHW'], choices=['NCHW', 'NHWC']
+    add_choices(
+        parser,
+        'layout',
+        'layouts of images and weights',
+        ['NCHW', 'NHWC'],
+        ['NCHW'],
     )
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='run plain and SGE compiled as well',
+        help='run the plain network and SGE compiled as well',
     )
-    parser.add_argument('--rounds', type=int, default=30)
     add_output_options(parser)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the ratios; write them as CSV and draw them if asked."""
+    args = parse_options()
     cases = (
         rows
-        for precision in args.precision
-        for layout in args.layout
+        for precision, layout in product(args.precision, args.layout)
         for rows in benchmark_network(
-            args.depth,
-            *args.size,
-            args.images,
-            args.device,
-            precision,
+            Setting(
+                args.depth,
+                *args.size,
+                args.images,
+                args.device,
+                precision,
+                layout,
+                args.compile,
+            ),
             args.rounds,
-            layout == 'NHWC',
-            args.compile,
         )
     )
-    try:
-        report(cases, args.device, args.out, args.overwrite)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    report_or_exit(cases, args.device, args)
 
 
 if __name__ == '__main__':

@@ -1,23 +1,25 @@
 #!/usr/bin/env python3
 """Time SGE's operator beside the authors' formula and what memory allows.
 
-It needs PyTorch, and Triton on a GPU, and nothing else.
+It needs PyTorch, and Triton on a GPU, and nothing else. The picture beside
+--out is drawn where matplotlib is installed.
 """
 
 import argparse
 import gc
-import sys
 from itertools import product
 from typing import Callable, Iterator, List, Sequence, Tuple
 
 import bare  # noqa: F401
+import devices
 import torch
+from options import add_choices, add_numbers
 from providers import (
     GROUPS,
     block_end_providers,
     operator_providers,
 )
-from report import Row, add_output_options, report
+from report import Row, add_output_options, report_or_exit
 from timing import peak_memory, time_in_turns
 from torch import Tensor
 
@@ -47,17 +49,19 @@ def benchmark_operator(
     compiled: bool = True,
     backends: Sequence[str] = (),
 ) -> Iterator[List[Row]]:
-    """Time and weigh the operator, case by case.
+    """Measure time and memory of the operator, case by case.
 
     The floor reads and writes what any implementation must.
 
     Args:
         parts (Sequence[str]): "operator", SGE alone, and "block_end", the
             norm, SGE, the addition and ReLU. Default: both.
-        shapes (Sequence[tuple]): Of the maps.
-        dtypes (Sequence[torch.dtype]): Of the maps. Default: float32.
-        layouts (Sequence[torch.memory_format]): Default: NCHW.
-        device (str): Default: "cpu".
+        shapes (Sequence[tuple]): Shapes of the maps, (N, C, H, W). Default:
+            the four stages of a ResNet-50.
+        dtypes (Sequence[torch.dtype]): Types of the maps. Default: float32.
+        layouts (Sequence[torch.memory_format]): Layouts of the maps. Default:
+            NCHW.
+        device (str): Where the operator runs. Default: "cpu".
         rounds (int): How often each provider is timed. Default: 30.
         compiled (bool): Whether the compiled formula is among them, which
             takes a minute or so for each case on a CPU. Default: True.
@@ -65,7 +69,7 @@ def benchmark_operator(
             usual one. Default: ().
 
     Yields:
-        list[Row]: Those of a part, shape, type, layout and pass.
+        list[Row]: Rows of a part, shape, type, layout and pass.
     """
     where = torch.device(device)
     for part, shape, dtype, layout in product(parts, shapes, dtypes, layouts):
@@ -156,49 +160,39 @@ def _call(
     return forward if direction == 'forward' else both
 
 
-def main() -> None:
-    """Print the ratios; write them as CSV and draw them if asked."""
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
-    parser.add_argument(
-        '--part', nargs='+', default=list(PARTS), choices=list(PARTS)
-    )
-    parser.add_argument(
-        '--dtype',
-        nargs='+',
-        default=['float32'],
-        choices=['float32', 'float16', 'bfloat16'],
-    )
+    devices.add_device_option(parser)
+    dtypes = ['float32', 'float16', 'bfloat16']
+    layouts = ['contiguous_format', 'channels_last']
+    part = 'SGE alone, or the end of a residual block'
+    backend = 'backends to time besides the usual one'
+    add_choices(parser, 'part', part, list(PARTS), list(PARTS))
+    add_choices(parser, 'dtype', 'types of the maps', dtypes, dtypes[:1])
+    add_choices(parser, 'layout', 'layouts of the maps', layouts, layouts[:1])
+    add_choices(parser, 'backend', backend, BACKENDS, [])
+    add_numbers(parser, dict(rounds=(30, 'how often each provider is timed')))
     parser.add_argument(
         '--shape',
         nargs='+',
         default=SHAPES,
         type=map_shape,
-        help='such as 2x256x200x336',
+        help='shapes of the maps, such as 2x256x200x336. Default: the four '
+        'stages of a ResNet-50 for two images of 800 x 1344',
     )
-    parser.add_argument(
-        '--layout',
-        nargs='+',
-        default=['contiguous_format'],
-        choices=['contiguous_format', 'channels_last'],
-    )
-    parser.add_argument(
-        '--backend',
-        nargs='+',
-        default=[],
-        choices=BACKENDS,
-        help='implementations to time besides the usual one',
-    )
-    parser.add_argument('--rounds', type=int, default=30)
     parser.add_argument(
         '--no-compile',
         action='store_true',
         help='leave the compiled formula out',
     )
     add_output_options(parser)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the ratios; write them as CSV and draw them if asked."""
+    args = parse_options()
     cases = benchmark_operator(
         args.part,
         args.shape,
@@ -209,10 +203,7 @@ def main() -> None:
         not args.no_compile,
         args.backend,
     )
-    try:
-        report(cases, args.device, args.out, args.overwrite)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    report_or_exit(cases, args.device, args)
 
 
 def map_shape(text: str) -> Tuple[int, ...]:

@@ -21,8 +21,9 @@ class Provider(NamedTuple):
     """Something that is timed.
 
     Attributes:
-        function: Of a list of tensors; returns one.
-        backend: The backend of ours that it runs on, or None for the usual.
+        function: Function of a list of tensors, which returns a tensor.
+        backend: The backend of this package that it runs on, or None for the
+            usual one.
     """
 
     function: Callable[[Sequence[Tensor]], Tensor]
@@ -60,7 +61,8 @@ def operator_providers(
     Args:
         x (Tensor): Feature map.
         compiled (bool): Whether the compiled formula is among them.
-        backends (Sequence[str]): Of ours, besides the usual one.
+        backends (Sequence[str]): Backends of this package, besides the
+            usual one.
     """
 
     def formula(tensors: Sequence[Tensor]) -> Tensor:
@@ -86,7 +88,8 @@ def block_end_providers(
     Args:
         x (Tensor): Feature map.
         compiled (bool): Whether the compiled formula is among them.
-        backends (Sequence[str]): Of ours, besides the usual one.
+        backends (Sequence[str]): Backends of this package, besides the
+            usual one.
     """
 
     def norm(x: Tensor, vectors: Sequence[Tensor]) -> Tensor:

@@ -2,20 +2,33 @@
 
 import argparse
 import csv
+import importlib.util
 import io
 import os
 import platform
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Union
+from typing import (
+    TYPE_CHECKING,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Union,
+)
 
 import torch
 from timing import Spread
 
 from sge_mmdet.utils.files import RENEWING, Writer
 from sge_mmdet.utils.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -39,20 +52,39 @@ class Row:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add what :func:`report` takes to a parser.
+    """Add the options of the files that :func:`report` writes.
 
     Args:
         parser (ArgumentParser): The parser.
     """
     parser.add_argument(
-        '--out', type=Path, help='CSV to write; a picture goes beside it'
+        '--out',
+        type=Path,
+        help='CSV file to write; a picture goes beside it where matplotlib '
+        'is installed',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace files that are '
-        'there, also those that this tool did not write',
+        help='replace files that are there, also those that this tool did '
+        'not write',
     )
+
+
+def report_or_exit(
+    cases: Iterable[List[Row]], device: str, args: argparse.Namespace
+) -> None:
+    """Call :func:`report`, and exit with its error if there is one.
+
+    Args:
+        cases (Iterable[list[Row]]): What a benchmark yields.
+        device (str): Where it measures.
+        args (Namespace): Options of :func:`add_output_options`.
+    """
+    try:
+        report(cases, device, args.out, args.overwrite)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
 
 
 def report(
@@ -66,8 +98,9 @@ def report(
     Args:
         cases (Iterable[list[Row]]): What a benchmark yields.
         device (str): Where it measures.
-        out (Path, optional): CSV to write, with a picture beside it. Those
-            of an earlier benchmark are renewed.
+        out (Path, optional): CSV file to write, with a picture beside it
+            where matplotlib is installed. Those of an earlier benchmark are
+            renewed.
         overwrite (bool): Whether to replace other files. Default: False.
 
     Raises:
@@ -91,7 +124,9 @@ def report(
         if out:
             # Case by case: what is measured by then outlives an interruption.
             write_rows(rows, out, device, writer)
-    if out:
+    if out and importlib.util.find_spec('matplotlib') is None:
+        print(f'{picture} is not drawn: matplotlib is not installed')
+    elif out:
         draw_rows(out, picture, writer)
 
 
@@ -165,35 +200,26 @@ def write_rows(
         torch=torch.__version__,
         python=platform.python_version(),
     )
+    records = [_record(row, about) for row in rows]
     text = io.StringIO(newline='')
-    table = csv.DictWriter(
-        text,
-        [
-            *rows[0].case,
-            'provider',
-            'clock',
-            'seconds',
-            'lower',
-            'upper',
-            'bytes',
-            *about,
-        ],
-    )
+    table = csv.DictWriter(text, list(records[0]))
     table.writeheader()
-    for row in rows:
-        table.writerow(
-            dict(
-                row.case,
-                provider=row.provider,
-                clock=row.clock,
-                seconds=row.seconds.median,
-                lower=row.seconds.lower,
-                upper=row.seconds.upper,
-                bytes=row.bytes,
-                **about,
-            )
-        )
+    table.writerows(records)
     writer.write(path, text.getvalue())
+
+
+def _record(row: Row, about: Dict[str, str]) -> Dict[str, object]:
+    """Return a line of the CSV file by column."""
+    return dict(
+        row.case,
+        provider=row.provider,
+        clock=row.clock,
+        seconds=row.seconds.median,
+        lower=row.seconds.lower,
+        upper=row.seconds.upper,
+        bytes=row.bytes,
+        **about,
+    )
 
 
 def read_rows(path: Union[str, Path]) -> List[Row]:
@@ -236,47 +262,21 @@ def draw_rows(
 
     from sge_mmdet.utils.figures import save_figure
 
-    with Path(csv_file).open(newline='') as file:
-        about = next(csv.DictReader(file))
     rows = read_rows(csv_file)
-    varying = [
-        name
-        for name in rows[0].case
-        if len({row.case[name] for row in rows}) > 1
-    ]
-    clocks = dict.fromkeys(row.clock for row in rows)
-    cases: Dict[str, List[Row]] = defaultdict(list)
-    for row in rows:
-        label = [row.case[name] for name in varying]
-        cases[', '.join(label + [row.clock] * (len(clocks) > 1))].append(row)
+    cases = _by_label(rows)
     providers = list(dict.fromkeys(row.provider for row in rows))
     figure = Figure(figsize=(10, 1.5 + 0.2 * len(rows)), layout='constrained')
     axis = figure.subplots()
-    height = 0.8 / len(providers)
     for i, members in enumerate(cases.values()):
-        base = members[0].seconds.median
-        for row in members:
-            k = providers.index(row.provider)
-            speed, low, high = (
-                base / seconds
-                for seconds in (
-                    row.seconds.median,
-                    row.seconds.upper,
-                    row.seconds.lower,
-                )
-            )
-            at = -i - k * height
-            axis.barh(at, speed, height, color=f'C{k}')
-            axis.plot([low, high], [at, at], color='black', linewidth=0.8)
-            axis.text(
-                max(speed, high), at, f' {speed:.2f}', va='center', fontsize=7
-            )
+        _draw_case(axis, -i, members, providers)
     for k, provider in enumerate(providers):
         axis.barh(0, 0, color=f'C{k}', label=provider)
     axis.axvline(1, color='grey', linewidth=0.8, zorder=0)
     axis.set_yticks(
         [-i - 0.4 for i in range(len(cases))], list(cases), fontsize=8
     )
+    with Path(csv_file).open(newline='') as file:
+        about = next(csv.DictReader(file))
     axis.set_xlabel(
         f'times as fast as {providers[0]}, lines: quartiles; '
         f'{about["hardware"]}, torch {about["torch"]}, '
@@ -288,6 +288,45 @@ def draw_rows(
         loc='outside upper center', ncols=min(len(providers), 4), fontsize=8
     )
     save_figure(figure, out_file, writer)
+
+
+def _by_label(rows: Sequence[Row]) -> Dict[str, List[Row]]:
+    """Return the rows of each case and clock, by what varies among them."""
+    varying = [
+        name
+        for name in rows[0].case
+        if len({row.case[name] for row in rows}) > 1
+    ]
+    clocks = {row.clock for row in rows}
+    cases: Dict[str, List[Row]] = defaultdict(list)
+    for row in rows:
+        label = [row.case[name] for name in varying]
+        cases[', '.join(label + [row.clock] * (len(clocks) > 1))].append(row)
+    return cases
+
+
+def _draw_case(
+    axis: 'Axes', top: float, rows: Sequence[Row], providers: Sequence[str]
+) -> None:
+    """Draw a bar for each row of a case, the first of which is 1."""
+    base = rows[0].seconds.median
+    height = 0.8 / len(providers)
+    for row in rows:
+        k = providers.index(row.provider)
+        at = top - k * height
+        speed, low, high = (
+            base / seconds
+            for seconds in (
+                row.seconds.median,
+                row.seconds.upper,
+                row.seconds.lower,
+            )
+        )
+        axis.barh(at, speed, height, color=f'C{k}')
+        axis.plot([low, high], [at, at], color='black', linewidth=0.8)
+        axis.text(
+            max(speed, high), at, f' {speed:.2f}', va='center', fontsize=7
+        )
 
 
 def hardware(device: str) -> str:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Look for wrong accesses of the kernels on a GPU, with NVIDIA's sanitizer.
+"""Look for wrong memory accesses of the kernels with NVIDIA's sanitizer.
 
 It runs the small cases of check_kernels.py. Where compute-sanitizer is not
 installed, or without a GPU, it says so and exits with 77.
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
+from options import add_choices
 from process import SKIPPED
 
 HERE = Path(__file__).resolve().parent
@@ -21,11 +22,16 @@ CHECKS = ('memcheck', 'racecheck')
 WRONG = 9
 
 
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_choices(parser, 'check', "the sanitizer's tools", CHECKS, CHECKS)
+    return parser.parse_args()
+
+
 def main() -> None:
     """Run the checks; exit with the first status that is not 0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--check', nargs='+', default=CHECKS, choices=CHECKS)
-    args = parser.parse_args()
+    args = parse_options()
     tool = shutil.which('compute-sanitizer') or shutil.which(
         'compute-sanitizer', path='/usr/local/cuda/bin'
     )
@@ -43,16 +49,9 @@ def main() -> None:
         print(f'{check} ...', flush=True)
         done = subprocess.run(
             [
-                tool,
-                '--tool',
-                check,
-                '--error-exitcode',
-                str(WRONG),
-                sys.executable,
-                str(HERE / 'check_kernels.py'),
-                '--small',
-                '--repeats',
-                '1',
+                *(tool, '--tool', check, '--error-exitcode', str(WRONG)),
+                *(sys.executable, str(HERE / 'check_kernels.py')),
+                *('--sizes', 'small', '--repeats', '1'),
             ],
             # Each tensor an allocation of its own, whose ends are known.
             env={**os.environ, 'PYTORCH_NO_CUDA_MEMORY_CACHING': '1'},

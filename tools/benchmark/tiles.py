@@ -2,15 +2,14 @@
 """Time the Triton kernels with other tiles, warps and numbers of programs.
 
 It tries values of the constants in sge_mmdet/ops/triton/plan.py at the end of
-a block, and recommends those that are best over all cases. All kernels are
-compiled beforehand, in several processes.
+a block, and recommends the values that are best over all cases. All kernels
+are compiled beforehand, in several processes. It needs PyTorch and Triton; on
+a CPU, Triton's interpreter needs NumPy as well.
 """
 
 import argparse
 import math
 import os
-import sys
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from statistics import fmean
@@ -18,15 +17,17 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 from unittest import mock
 
 import bare  # noqa: F401
+import devices
 import torch
 
-if not torch.cuda.is_available():
+if devices.is_cpu(devices.asked()):
     # Before Triton is imported.
-    os.environ['TRITON_INTERPRET'] = '1'
+    devices.use_cpu_alone()
 
 from ops import COLD_BYTES, SHAPES
-from process import context
-from report import Row, add_output_options, report
+from options import add_numbers
+from process import new_pool
+from report import Row, add_output_options, report_or_exit
 from timing import Spread, time_in_turns, time_replays
 
 from sge_mmdet.ops import FixedNorm
@@ -236,7 +237,7 @@ def sweep(
     Yields:
         list[Row]: Those of a case; the first is of today's cut.
     """
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with new_pool(jobs) as pool:
         list(pool.map(compile_case, cases, [device] * len(cases)))
     clock = 'graph' if torch.device(device).type == 'cuda' else 'wall'
     for case in cases:
@@ -284,44 +285,30 @@ def recommend(results: Results) -> Dict[str, int]:
     }
 
 
-def main() -> None:
-    """Print the times, the best cut of each case, and what is recommended."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
-    parser.add_argument('--rounds', type=int, default=10)
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=min(os.cpu_count(), 12),
-        help='processes that compile',
-    )
-    parser.add_argument(
-        '--small', action='store_true', help='one small map, for a CPU'
-    )
-    add_output_options(parser)
-    args = parser.parse_args()
+def sweep_cases(small: bool) -> List[Case]:
+    """Return the cases to time.
+
+    Args:
+        small (bool): Whether to take one small map, for a CPU.
+    """
     kinds = (
         [(SMALL_SHAPE, 1, 'float32', False)]
-        if args.small
+        if small
         else product(SHAPES, (64,), DTYPES, (False, True))
     )
-    cases = [
+    return [
         Case(direction, *kind)
         for kind in kinds
         for direction in ('forward', 'backward')
     ]
-    results: Results = {}
-    try:
-        report(
-            sweep(cases, args.device, args.rounds, args.jobs, results),
-            args.device,
-            args.out,
-            args.overwrite,
-        )
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+
+
+def print_best(results: Results) -> None:
+    """Print the best cut of each case, and what is recommended.
+
+    Args:
+        results (dict): Times of the cuts of each case, today's first.
+    """
     for case, times in results.items():
         best = min(times, key=lambda cut: times[cut].median)
         gain = next(iter(times.values())).median / times[best].median
@@ -330,12 +317,39 @@ def main() -> None:
             f'{"NHWC" if case.last else "NCHW"}: best with {best}, '
             f'{gain:.2f} times as fast as now'
         )
-    print(
-        'recommended:',
-        ', '.join(
-            f'{name} = {value}' for name, value in recommend(results).items()
-        ),
+    values = [
+        f'{name} = {value}' for name, value in recommend(results).items()
+    ]
+    print('recommended:', ', '.join(values))
+
+
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    devices.add_device_option(parser)
+    add_numbers(parser, dict(rounds=(10, 'how often each cut is timed')))
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=min(os.cpu_count(), 12),
+        help='processes that compile. Default: one a core, at most 12',
     )
+    parser.add_argument(
+        '--small', action='store_true', help='one small map, for a CPU'
+    )
+    add_output_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the times, the best cut of each case, and what is recommended."""
+    args = parse_options()
+    results: Results = {}
+    rows = sweep(
+        sweep_cases(args.small), args.device, args.rounds, args.jobs, results
+    )
+    report_or_exit(rows, args.device, args)
+    print_best(results)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 import bare  # noqa: F401
+import devices
 import torch
+from options import add_numbers
 from report import add_output_options, hardware
 from torch import Tensor
 from tqdm import tqdm
@@ -145,58 +147,6 @@ def train(
     return losses
 
 
-def main() -> None:
-    """Print and write the losses; fail where kernels and formula differ."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
-    parser.add_argument('--depth', type=int, default=50)
-    parser.add_argument('--iterations', type=int, default=200)
-    parser.add_argument('--images', type=int, default=4)
-    parser.add_argument('--size', type=int, default=512)
-    parser.add_argument('--amp', action='store_true', help='in bfloat16')
-    add_output_options(parser)
-    args = parser.parse_args()
-    writer = Writer(args.overwrite, renews=True)
-    try:
-        if args.out:
-            writer.check(args.out, args.out.with_suffix('.png'))
-        losses = {
-            name: train(
-                kind,
-                backend,
-                args.depth,
-                args.iterations,
-                args.images,
-                args.size,
-                torch.device(args.device),
-                args.amp,
-            )
-            for name, kind, backend in RUNS
-        }
-        if args.out:
-            write_losses(losses, args.out, args.device, writer)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
-    last = max(1, args.iterations // 5)
-    for name, values in losses.items():
-        print(
-            f'{name}: mean of the last {last} losses '
-            f'{sum(values[-last:]) / last:.4f}, first {values[0]:.6f}'
-        )
-    # Later losses part, as those of any two orders of rounding do.
-    ours, formula = (
-        losses[name][0] for name in ('SGE, ours', 'SGE, reference')
-    )
-    tolerance = 2e-2 if args.amp else 1e-3
-    if not abs(ours - formula) <= tolerance * formula:
-        sys.exit(
-            f'error: the first loss is {ours} by our kernels and '
-            f'{formula} by the formula'
-        )
-
-
 def write_losses(
     losses: Dict[str, List[float]], out: Path, device: str, writer: Writer
 ) -> None:
@@ -228,6 +178,86 @@ def write_losses(
     axis.set_yscale('log')
     axis.legend()
     save_figure(figure, out.with_suffix('.png'), writer)
+
+
+def print_losses(losses: Dict[str, List[float]]) -> None:
+    """Print the first loss of each run, and the mean of its last ones.
+
+    Args:
+        losses (dict[str, list[float]]): Losses of each run.
+    """
+    for name, values in losses.items():
+        last = values[-max(1, len(values) // 5) :]
+        print(
+            f'{name}: mean of the last {len(last)} losses '
+            f'{sum(last) / len(last):.4f}, first {values[0]:.6f}'
+        )
+
+
+def check_first_losses(losses: Dict[str, List[float]], amp: bool) -> None:
+    """Exit if kernels and formula differ in the first loss.
+
+    Later losses drift apart, as those of any two orders of rounding do.
+
+    Args:
+        losses (dict[str, list[float]]): Losses of each run.
+        amp (bool): Whether they were computed in bfloat16.
+    """
+    ours, formula = (
+        losses[name][0] for name in ('SGE, ours', 'SGE, reference')
+    )
+    tolerance = 2e-2 if amp else 1e-3
+    if not abs(ours - formula) <= tolerance * formula:
+        sys.exit(
+            f'error: the first loss is {ours} by our kernels and '
+            f'{formula} by the formula'
+        )
+
+
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    devices.add_device_option(parser)
+    add_numbers(
+        parser,
+        dict(
+            depth=(50, 'depth of the ResNet'),
+            iterations=(200, 'iterations of each run'),
+            images=(4, 'images in a batch'),
+            size=(512, 'height and width of an image, in pixels'),
+        ),
+    )
+    parser.add_argument('--amp', action='store_true', help='train in bfloat16')
+    add_output_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print and write the losses; fail where kernels and formula differ."""
+    args = parse_options()
+    writer = Writer(args.overwrite, renews=True)
+    try:
+        if args.out:
+            writer.check(args.out, args.out.with_suffix('.png'))
+        losses = {
+            name: train(
+                kind,
+                backend,
+                args.depth,
+                args.iterations,
+                args.images,
+                args.size,
+                torch.device(args.device),
+                args.amp,
+            )
+            for name, kind, backend in RUNS
+        }
+        if args.out:
+            write_losses(losses, args.out, args.device, writer)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    print_losses(losses)
+    check_first_losses(losses, args.amp)
 
 
 if __name__ == '__main__':

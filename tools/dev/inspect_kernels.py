@@ -1,8 +1,8 @@
-"""Compile the Triton kernels without a GPU, and say what came out.
+"""Compile the Triton kernels without a GPU, and report on the code.
 
 Writes registers, spilled bytes, and loads and stores of maps by width as CSV,
-a line a kernel. Each is one that a training of ResNet-50 compiles, for the
-maps of its four stages.
+one line for each kernel. The kernels are those that a training of ResNet-50
+compiles for the maps of its four stages.
 
 Example:
     python tools/dev/inspect_kernels.py --out docs/results/kernels.csv
@@ -54,6 +54,23 @@ OF_NORM = (
 )
 OF_TAIL = ('identity', 'grad_identity')
 OPTIONS = 'num_warps', 'maxnreg'
+INTEGERS = (
+    'first_phase',
+    'last_phase',
+    'phase',
+    'positions',
+    'parts',
+    'blocks',
+    'groups',
+    'images',
+)
+# Types of arguments that are neither maps nor float32 vectors.
+KINDS = {
+    **{name: 'i32' for name in INTEGERS},
+    'eps': 'fp32',
+    'norm_eps': 'fp32',
+    'turns': '*i32',
+}
 # Parts that may wait for each other on a GPU of 132 processors.
 WAITING = 33
 FIELDS = (
@@ -92,23 +109,7 @@ def source(
         constants.update(
             (name, None) for name in absent if name in kernel.arg_names
         )
-    ints = (
-        'first_phase',
-        'last_phase',
-        'phase',
-        'positions',
-        'parts',
-        'blocks',
-        'groups',
-        'images',
-    )
-    kinds = {
-        **{name: 'i32' for name in ints},
-        'eps': 'fp32',
-        'norm_eps': 'fp32',
-        'turns': '*i32',
-        **{name: f'*{dtype}' for name in MAPS},
-    }
+    kinds = {**KINDS, **{name: f'*{dtype}' for name in MAPS}}
     signature, values, attributes = {}, {}, {}
     for i, name in enumerate(kernel.arg_names):
         if name in constants:
@@ -232,7 +233,8 @@ def _widths(code: str, what: str) -> str:
     """Count accesses of maps by width; "16:4 4:12" are four of 16 bytes.
 
     Those of maps are told from those of parameters and sums by the line of
-    the source that LLVM's code names: it has a tile's offsets.
+    the source that LLVM's code names: the statement that begins there has a
+    tile's offsets.
     """
     files = {
         number: _lines(f'{folder}/{name}')
@@ -264,11 +266,20 @@ def _widths(code: str, what: str) -> str:
         code,
     ):
         line, scope = places[at]
-        if '+ tile' in files[scopes[scope]].get(line, ''):
+        if '+ tile' in _statement(files[scopes[scope]], line):
             found[int(many or 1) * int(bits) // 8] += 1
     return ' '.join(
         f'{width}:{found[width]}' for width in sorted(found, reverse=True)
     )
+
+
+def _statement(lines: Dict[int, str], number: int) -> str:
+    """Return a line, and those after it up to where its brackets close."""
+    text = lines.get(number, '')
+    while text.count('(') > text.count(')') and number + 1 in lines:
+        number += 1
+        text += lines[number]
+    return text
 
 
 @lru_cache(maxsize=None)
@@ -284,76 +295,55 @@ def cases(quick: bool) -> Iterator[Dict[str, Any]]:
     if quick:
         yield from quick_cases()
         return
+    stages = 1, 2, 3, 4
     for dtype, last, stage, kernel in product(
-        BYTES, (False, True), (1, 2, 3, 4), KERNELS
+        BYTES, (False, True), stages, KERNELS
     ):
-        yield dict(
-            kernel=kernel,
-            stage=stage,
-            dtype=dtype,
-            last=last,
-            tail=True,
-            sm=90,
-        )
-    for sm, stage, kernel in product((80, 100), (1, 2, 3, 4), KERNELS):
-        yield dict(
-            kernel=kernel,
-            stage=stage,
-            dtype='fp16',
-            last=False,
-            tail=True,
-            sm=sm,
-        )
-    for stage, kernel in product((1, 2, 3, 4), KERNELS):
-        yield dict(
-            kernel=kernel,
-            stage=stage,
-            dtype='fp32',
-            last=False,
-            tail=False,
-            sm=90,
-        )
-    for dtype, stage in product(BYTES, (1, 2, 3, 4)):
-        yield dict(
-            kernel='forward',
-            stage=stage,
-            dtype=dtype,
-            last=False,
-            tail=True,
-            sm=90,
-            wait=True,
-        )
+        yield _case(kernel, stage, dtype, last)
+    for sm, stage, kernel in product((80, 100), stages, KERNELS):
+        yield _case(kernel, stage, 'fp16', sm=sm)
+    for stage, kernel in product(stages, KERNELS):
+        yield _case(kernel, stage, 'fp32', tail=False)
+    for dtype, stage in product(BYTES, stages):
+        yield _case('forward', stage, dtype, wait=True)
 
 
 def quick_cases() -> Iterator[Dict[str, Any]]:
     """Yield few that between them have every stage, type, layout and GPU."""
-    kinds = list(BYTES)
+    kinds, machines = list(BYTES), (80, 90, 100)
     for i, (stage, last) in enumerate(product((1, 2, 3, 4), (False, True))):
-        yield dict(
-            kernel='forward',
-            stage=stage,
-            last=last,
-            tail=True,
-            dtype=kinds[i % 3],
-            sm=(80, 90, 100)[(i + i // 3) % 3],
+        yield _case(
+            'forward', stage, kinds[i % 3], last, machines[(i + i // 3) % 3]
         )
     for i, stage in enumerate((1, 2, 3, 4)):
-        yield dict(
-            kernel='backward',
-            stage=stage,
-            last=i % 2 == 0,
-            tail=True,
-            dtype=kinds[(i + 1) % 3],
-            sm=(100, 80, 90)[i % 3],
+        yield _case(
+            'backward',
+            stage,
+            kinds[(i + 1) % 3],
+            i % 2 == 0,
+            machines[(i - 1) % 3],
         )
-    yield dict(
-        kernel='forward',
-        stage=1,
-        last=False,
-        tail=True,
-        dtype='fp16',
-        sm=90,
-        wait=True,
+    yield _case('forward', 1, 'fp16', wait=True)
+
+
+def _case(
+    kernel: str,
+    stage: int,
+    dtype: str,
+    last: bool = False,
+    sm: int = 90,
+    tail: bool = True,
+    wait: bool = False,
+) -> Dict[str, Any]:
+    """Return the arguments of :func:`inspect`."""
+    return dict(
+        kernel=kernel,
+        stage=stage,
+        dtype=dtype,
+        last=last,
+        tail=tail,
+        sm=sm,
+        wait=wait,
     )
 
 
@@ -364,7 +354,9 @@ def main(arguments: Sequence[str]) -> None:
         '--out', type=Path, required=True, help='the CSV file to write'
     )
     parser.add_argument(
-        '--quick', action='store_true', help='few kernels, as the tests do'
+        '--quick',
+        action='store_true',
+        help='compile only the few kernels that the tests compile',
     )
     options = parser.parse_args(arguments)
     lines: List[Dict[str, Any]] = []

@@ -32,6 +32,12 @@ BENCHMARKS = dict(
     network_cpu='tools/benchmark/network.py --device cpu',
     ops_cpu='tools/benchmark/ops.py --device cpu',
 )
+# What the operator is timed beside, and the columns of the page.
+OTHERS = {
+    "authors' formula, compiled": 'formula, compiled',
+    'floor': 'floor',
+    'block without SGE': 'without SGE',
+}
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
 )
@@ -108,47 +114,55 @@ def paper_accuracy() -> str:
     )
 
 
-def read_ops() -> Dict[tuple, dict]:
-    """Read the operator's timings by shape, direction and provider."""
+def read_ops(part: str) -> Dict[tuple, dict]:
+    """Read the timings of a part by shape, direction and provider."""
     with (RESULTS / 'ops_cpu.csv').open(newline='') as file:
         return {
             (row['shape'], row['direction'], row['provider'].split(' (')[0]): (
                 row
             )
             for row in csv.DictReader(file)
+            if row['part'] == part
         }
 
 
-def ops_speed() -> List[List[str]]:
-    """Return how many times as fast as the authors' formula SGE runs."""
-    timings, rows = read_ops(), []
+def ops_speed(part: str) -> List[Dict[str, str]]:
+    """Return how many times as fast as the authors' formula a part runs."""
+    timings, rows = read_ops(part), []
     for (shape, direction, provider), ours in timings.items():
         if provider != 'ours':
             continue
         formula = timings[shape, direction, "authors' formula"]
-        floor = timings[shape, direction, 'floor']
 
         def times(row: dict, field: str, formula: dict = formula) -> float:
             return float(formula['seconds']) / float(row[field])
 
+        others = {
+            other: f'{times(timings[shape, direction, other], "seconds"):.1f}'
+            for other in OTHERS
+            if (shape, direction, other) in timings
+        }
         rows.append(
-            [
-                shape.replace('x', ' x '),
-                direction.replace('+', ' + '),
-                f'**{times(ours, "seconds"):.1f}** '
+            {
+                'shape': shape.replace('x', ' x '),
+                'pass': direction.replace('+', ' + '),
+                'ours': f'**{times(ours, "seconds"):.1f}** '
                 f'({times(ours, "upper"):.1f} to {times(ours, "lower"):.1f})',
-                f'{times(floor, "seconds"):.1f}',
-                f'{float(ours["bytes"]) / float(formula["bytes"]):.2f}',
-            ]
+                **{OTHERS[other]: speed for other, speed in others.items()},
+                'memory, ours': (
+                    f'{float(ours["bytes"]) / float(formula["bytes"]):.2f}'
+                ),
+            }
         )
     return rows
 
 
-def ops_cpu() -> str:
-    """Return the operator's speed on a CPU."""
-    return table(
-        ['shape', 'pass', 'ours', 'floor', 'memory, ours'], ops_speed()
-    )
+def ops_cpu(part: str) -> str:
+    """Return the speed of a part of the operator on a CPU."""
+    rows = ops_speed(part)
+    if not rows:
+        return '*Not measured yet.*'
+    return table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def network_cpu() -> str:
@@ -261,13 +275,15 @@ def exactness() -> List[List[str]]:
 
 def speed() -> List[List[str]]:
     """Return the README's rows on speed."""
-    times = [float(row[2].split('**')[1]) for row in ops_speed()]
+    times = [
+        float(row['ours'].split('**')[1]) for row in ops_speed('operator')
+    ]
     evaluation = read_result('evaluation_speed')
     return [
         [
             '[Operator on a CPU](docs/performance.md), formula = 1',
             f'{min(times):.1f} to {max(times):.1f} times as fast',
-            next(iter(read_ops().values()))['date'],
+            next(iter(read_ops('operator').values()))['date'],
         ],
         [
             '[Evaluation by size](docs/evaluate.md), pycocotools = 1',
@@ -321,10 +337,11 @@ def sources() -> str:
 
 # Tables that pages may name besides the results files.
 VIEWS: Dict[str, Callable[[], str]] = {
+    'block-end-cpu': lambda: ops_cpu('block_end'),
     'demo-verdict': demo_verdict,
     'finding': finding,
     'network-cpu': network_cpu,
-    'ops-cpu': ops_cpu,
+    'ops-cpu': lambda: ops_cpu('operator'),
     'paper-accuracy': paper_accuracy,
     'sources': sources,
     'summary': summary,

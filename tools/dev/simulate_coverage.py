@@ -92,15 +92,83 @@ def hotcoco_intervals(
     }
 
 
+def true_differences(
+    ground_truth: GroundTruth, detections: Tuple[Detections, ...]
+) -> Dict[str, float]:
+    """Return the difference of each figure on the whole population."""
+    whole = [evaluate(ground_truth, side, BINS) for side in detections]
+    sizes = dict(zip(FIGURES, ('all', 'small', 'medium', 'large')))
+    return {
+        name: whole[1].ap(size=size) - whole[0].ap(size=size)
+        for name, size in sizes.items()
+    }
+
+
+def held(
+    true: Dict[str, float],
+    ground_truth: GroundTruth,
+    detections: List[Detections],
+    resamples: int,
+    seed: int,
+) -> Dict[str, Tuple[bool, bool]]:
+    """Return whether the intervals of a sample hold the true differences.
+
+    For each figure, the interval of tools/compare.py, then hotcoco's.
+    """
+    ours = compare_detections(
+        ground_truth,
+        detections[:1],
+        detections[1:],
+        BINS,
+        resamples=resamples,
+        seed=seed,
+    )
+    theirs = hotcoco_intervals(ground_truth, detections, resamples, seed)
+    return {
+        name: (
+            ours[name].low <= value <= ours[name].high,
+            theirs[name][0] <= value <= theirs[name][1],
+        )
+        for name, value in true.items()
+    }
+
+
+def print_coverage(
+    true: Dict[str, float], samples: List[Dict[str, Tuple[bool, bool]]]
+) -> None:
+    """Print how often the intervals of each figure held its difference."""
+    print(
+        f'{"figure":10} {"true difference":>16} {"tools/compare.py":>17} '
+        f'{"hotcoco":>9}'
+    )
+    for name, value in true.items():
+        ours, theirs = np.mean([one[name] for one in samples], axis=0)
+        print(f'{name:10} {100 * value:+15.2f}  {ours:16.1%} {theirs:9.1%}')
+
+
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    numbers = dict(
+        population=(20000, 'images of the population'),
+        images=(300, 'images of a sample'),
+        samples=(400, 'samples of the population'),
+        resamples=(400, 'resamples of each interval'),
+        seed=(0, 'seed of the samples'),
+    )
+    for name, (number, what) in numbers.items():
+        parser.add_argument(
+            f'--{name}',
+            type=int,
+            default=number,
+            help=f'{what}. Default: {number}',
+        )
+    return parser.parse_args()
+
+
 def main() -> None:
     """Print the coverage of each figure's interval."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--population', type=int, default=20000)
-    parser.add_argument('--images', type=int, default=300, help='in a sample')
-    parser.add_argument('--samples', type=int, default=400)
-    parser.add_argument('--resamples', type=int, default=400)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
+    args = parse_options()
     ground_truth = synthetic_ground_truth(
         args.population, 7 * args.population, 5
     )
@@ -108,46 +176,20 @@ def main() -> None:
         synthetic_detections(ground_truth, skill, seed)
         for seed, skill in enumerate(SKILLS, start=1)
     )
-    whole = [evaluate(ground_truth, side, BINS) for side in detections]
-    sizes = dict(zip(FIGURES, ('all', 'small', 'medium', 'large')))
-    true = {
-        name: whole[1].ap(size=size) - whole[0].ap(size=size)
-        for name, size in sizes.items()
-    }
+    true = true_differences(ground_truth, detections)
     random = np.random.default_rng(args.seed)
-    ours: Dict[str, list] = {name: [] for name in FIGURES}
-    theirs: Dict[str, list] = {name: [] for name in FIGURES}
+    samples = []
     for i in tqdm(range(args.samples), desc='samples'):
-        part, sides = sample(
-            ground_truth,
-            detections,
-            np.sort(
-                random.choice(args.population, args.images, replace=False)
-            ),
-        )
-        result = compare_detections(
-            part, sides[:1], sides[1:], BINS, resamples=args.resamples, seed=i
-        )
-        other = hotcoco_intervals(part, sides, args.resamples, i)
-        for name, value in true.items():
-            row = result[name]
-            ours[name].append(row.low <= value <= row.high)
-            theirs[name].append(other[name][0] <= value <= other[name][1])
+        images = random.choice(args.population, args.images, replace=False)
+        drawn = sample(ground_truth, detections, np.sort(images))
+        samples.append(held(true, *drawn, args.resamples, i))
     print(
         f'{args.samples} samples of {args.images} images out of '
         f'{args.population}, {args.resamples} resamples each; standard '
         'error of a coverage of 95 %: '
         f'{100 * (0.95 * 0.05 / args.samples) ** 0.5:.1f} %'
     )
-    print(
-        f'{"figure":10} {"true difference":>16} {"tools/compare.py":>17} '
-        f'{"hotcoco":>9}'
-    )
-    for name, value in true.items():
-        print(
-            f'{name:10} {100 * value:+15.2f}  {np.mean(ours[name]):16.1%} '
-            f'{np.mean(theirs[name]):9.1%}'
-        )
+    print_coverage(true, samples)
 
 
 if __name__ == '__main__':

@@ -1,12 +1,16 @@
 """Programs of one launch that wait for each other.
 
-Programs take their numbers from a counter, in the order in which they start,
-so that those of the first unfinished group are running as long as a GPU holds
-as many programs as a group has parts. What waits is therefore waited for. The
-host limits that number; see :func:`sge_mmdet.ops.triton.plan.most_waiting`.
+Programs take their numbers from a counter in the order in which they start.
+All parts of the first unfinished task therefore run at the same time, if the
+GPU holds at least as many programs as a task has parts, and no program waits
+for one that has not started. The host limits the number of parts; see
+:func:`sge_mmdet.ops.triton.plan.most_waiting`.
 
-``turns`` holds the counter of numbers and one counter a group. All come back
-to what they were, so that the next launch in the same stream finds them so.
+``turns`` holds the counter of numbers and one counter for each task. The
+counter of numbers is 0 again after a launch. The counter of a task is not: its
+highest bit flips each time that the parts meet, and its other bits are 0
+again. Parts wait for the flip, whichever value the bit had, so that the next
+launch in the same stream takes the counters as they are.
 """
 
 import triton
@@ -15,12 +19,12 @@ import triton.language as tl
 
 @triton.jit
 def take_ticket(turns, WAIT: tl.constexpr):
-    """Return the number of a program."""
+    """Return the number of this program among those that have started."""
     program = tl.program_id(0)
     if WAIT:
         program = tl.atomic_add(turns, 1)
         if program == tl.num_programs(0) - 1:
-            # All have theirs.
+            # All programs have their numbers.
             tl.atomic_xchg(turns, 0)
     return program
 
@@ -29,10 +33,10 @@ def take_ticket(turns, WAIT: tl.constexpr):
 def wait_for_parts(turns, task, parts, part, WAIT: tl.constexpr):
     """Wait until all parts of a task have come here.
 
-    The highest bit of the counter flips when the last one comes: the first
-    part adds what the others lack to 2**31.
+    Part 0 adds 2**31 - (parts - 1), each other part adds 1. The sum is 2**31,
+    so that the highest bit flips when the last part comes.
     """
-    # What a thread wrote, another one of the program will read.
+    # Other threads of this program will read what each thread wrote.
     tl.debug_barrier()
     if WAIT:
         turn = turns + 1 + task

@@ -40,57 +40,67 @@ def commands(
         path (Path): The edited file.
         folder (Path): Of the data set, and where tools may write.
     """
-    out = folder / 'out'
     if kind.endswith('.py'):
-        return [
-            Command(
-                lambda: tool(
-                    'add_sge.py',
-                    path,
-                    '-o',
-                    out / 'new.py',
-                    '--overwrite',
-                    '--groups',
-                    32,
-                )
-            ),
-            Command(
-                lambda: named(
-                    plan_study,
-                    [path],
-                    [0],
-                    folder / 'study' / path.stem,
-                    options={},
-                )
-            ),
-            Command(lambda: preflight(path)),
-        ]
+        return _with_config(path, folder)
     if kind.endswith('.pth'):
-        return [
-            Command(
-                lambda: named(
-                    CheckpointLoader.load_checkpoint, str(path), 'cpu'
-                ),
-                lambda: check_weights(path),
-            ),
-            Command(
-                lambda: tool(
-                    'convert_checkpoint.py',
-                    path,
-                    '-o',
-                    out / 'new.pth',
-                    '--overwrite',
-                )
-            ),
-        ]
+        return _with_checkpoint(path, folder)
     return _evaluations(random, kind, path, folder)
+
+
+def _with_config(path: Path, folder: Path) -> List[Command]:
+    """Return what reads a config."""
+    new = folder / 'out' / 'new.py'
+    plan_folder = folder / 'study' / path.stem
+    return [
+        Command(
+            lambda: tool(
+                'add_sge.py', path, '-o', new, '--overwrite', '--groups', 32
+            )
+        ),
+        Command(
+            lambda: named(plan_study, [path], [0], plan_folder, options={})
+        ),
+        Command(lambda: preflight(path)),
+    ]
+
+
+def _with_checkpoint(path: Path, folder: Path) -> List[Command]:
+    """Return what reads a checkpoint."""
+    new = folder / 'out' / 'new.pth'
+    return [
+        Command(
+            lambda: named(CheckpointLoader.load_checkpoint, str(path), 'cpu'),
+            lambda: check_weights(path),
+        ),
+        Command(
+            lambda: tool(
+                'convert_checkpoint.py', path, '-o', new, '--overwrite'
+            )
+        ),
+    ]
 
 
 def _evaluations(
     random: Random, kind: str, path: Path, folder: Path
 ) -> List[Command]:
     """Return what evaluates ground truth or a result file."""
-    data = folder / 'data'
+    case = _random_case(random, kind, path, folder / 'data')
+    files = case.ground_truth, case.results
+    options = ['--metric', case.metric, '--size-bins', *case.bins]
+    evaluate = [*files, *options, '--engine', case.engine, '--classwise']
+    if random.random() < 0.01:
+        evaluate += ['--out-dir', folder / 'out']
+    compare = [files[1], files[1], '--ground-truth', files[0], *options]
+    return [
+        Command(
+            lambda: tool('evaluate.py', *evaluate), lambda: check_figures(case)
+        ),
+        Command(lambda: tool('compare.py', *compare, '--resamples', 5)),
+    ]
+
+
+def _random_case(random: Random, kind: str, path: Path, data: Path) -> Case:
+    """Return an evaluation of an edited file with another, good one."""
     with_masks = 'masks' in kind or (
         'boxes' not in kind and random.random() < 0.5
     )
@@ -98,41 +108,13 @@ def _evaluations(
     if kind == 'truth.json':
         ground_truth = path
         results = data / ('masks.json' if with_masks else 'boxes.json')
-    case = Case(
+    return Case(
         ground_truth,
         results,
         'segm' if with_masks else 'bbox',
         random.choice(list(BINS)),
         random.choice(ENGINES[ENGINES.index(default_engine()) :]),
     )
-    options = ['--metric', case.metric, '--size-bins', *case.bins]
-    args = [
-        ground_truth,
-        results,
-        *options,
-        '--engine',
-        case.engine,
-        '--classwise',
-    ]
-    if random.random() < 0.01:
-        args += ['--out-dir', folder / 'out']
-    return [
-        Command(
-            lambda: tool('evaluate.py', *args), lambda: check_figures(case)
-        ),
-        Command(
-            lambda: tool(
-                'compare.py',
-                results,
-                results,
-                '--ground-truth',
-                ground_truth,
-                *options,
-                '--resamples',
-                5,
-            )
-        ),
-    ]
 
 
 _MAINS: Dict[str, Callable[[], None]] = {}

@@ -6,7 +6,7 @@ import json
 import pickle
 import re
 from random import Random
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Sequence, Tuple
 
 import torch
 
@@ -288,20 +288,7 @@ def edit_source(random: Random, text: str) -> str:
             lambda: replaced(r'\b\d+(\.\d+)?\b', lambda _: odd),
             lambda: replaced(r"[\[\](){},'=]", lambda _: ''),
             lambda: text.replace(
-                "type='ResNet'",
-                random.choice(
-                    (
-                        f"type='SGEResNet', sge={odd}",
-                        f"type='SGEResNet', sge=dict(groups={odd})",
-                        f"type='SGEResNet', sge_stages={odd}",
-                        f"type='ResNet', plugins={odd}",
-                        f"type='ResNet', plugins=[dict(cfg=dict(type='SGE', "
-                        f'groups={odd}'
-                        "), position='after_conv3')]",
-                        f"type='ResNet', plugins=[dict(cfg=dict(type='SGE'), "
-                        f'position={odd})]',
-                    )
-                ),
+                "type='ResNet'", random.choice(_odd_backbones(odd))
             ),
             lambda: text + f'\n{odd}\n',
         )
@@ -343,3 +330,16 @@ def _edit_once(random: Random, kind: str, data: bytes) -> bytes:
     with contextlib.suppress(Exception):
         return pickle.dumps(content)
     return b''
+
+
+def _odd_backbones(odd: str) -> Tuple[str, ...]:
+    """Return what takes the place of a plain backbone, with an odd value."""
+    by_plugin = "type='ResNet', plugins=[dict(cfg=dict(type='SGE'"
+    return (
+        f"type='SGEResNet', sge={odd}",
+        f"type='SGEResNet', sge=dict(groups={odd})",
+        f"type='SGEResNet', sge_stages={odd}",
+        f"type='ResNet', plugins={odd}",
+        f"{by_plugin}, groups={odd}), position='after_conv3')]",
+        f'{by_plugin}), position={odd})]',
+    )

@@ -105,46 +105,18 @@ def hostile_node(random: Random, marker: str, seen: Sequence[Node]) -> Node:
 
 def odd_value(random: Random) -> Node:
     """Return a number, a text, bytes or a container of few of them."""
+    large = 10 ** random.choice((30, 300, 3000))
+    numbers = (None, True, False, 0, -1, 2, 2**31 - 1, 2**31, 2**63, -(2**63))
+    more = large, 0.5, float('nan'), float('inf')
+    long = 'x' * random.choice((9, 10**5))
+    texts = '', 'latin1', '\ud800', '\x1b[31m', long
+    raw = b'', b'\0' * 8, b'\xff' * random.choice((3, 10**4))
+    tuples = (), (1, 2), (-1,), (2**31, 2**31), ([],)
+    lists: tuple = [], [0], [[]]
+    dicts: tuple = {}, {'a': 1}, {(): 1}, {1: {}}, {0.5: 1}
+    sets = frozenset(), frozenset((1, 2))
     return random.choice(
-        (
-            None,
-            True,
-            False,
-            0,
-            -1,
-            2,
-            2**31 - 1,
-            2**31,
-            2**63,
-            -(2**63),
-            10 ** random.choice((30, 300, 3000)),
-            0.5,
-            float('nan'),
-            float('inf'),
-            '',
-            'latin1',
-            '\ud800',
-            '\x1b[31m',
-            'x' * random.choice((9, 10**5)),
-            b'',
-            b'\0' * 8,
-            b'\xff' * random.choice((3, 10**4)),
-            (),
-            (1, 2),
-            (-1,),
-            (2**31, 2**31),
-            ([],),
-            [],
-            [0],
-            [[]],
-            {},
-            {'a': 1},
-            {(): 1},
-            {1: {}},
-            {0.5: 1},
-            frozenset(),
-            frozenset((1, 2)),
-        )
+        (*numbers, *more, *texts, *raw, *tuples, *lists, *dicts, *sets)
     )
 
 
@@ -196,38 +168,29 @@ def odd_storage(random: Random) -> Node:
     """Return numbers of a tensor that are not there or not so many."""
     count = random.choice((0, 1, 4, 2**20, 2**40, -1, '4', True))
     if random.random() < 0.5:
-        return Stored(
-            random.choice(
-                (
-                    (
-                        'storage',
-                        Name('torch', 'FloatStorage'),
-                        '0',
-                        'cpu',
-                        count,
-                    ),
-                    (
-                        'storage',
-                        Name('torch', 'FloatStorage'),
-                        '0',
-                        'cpu',
-                        count,
-                        None,
-                    ),
-                    (
-                        'storage',
-                        Name('torch', 'FloatStorage'),
-                        '../0',
-                        'cpu',
-                        count,
-                    ),
-                    ('module',),
-                    (),
-                    'storage',
-                    ['storage'],
-                )
-            )
-        )
+        return Stored(random.choice(_odd_identifiers(count)))
+    return Call(
+        Name('torch.storage', '_load_from_bytes'),
+        (_damaged_storage(random, count),),
+    )
+
+
+def _odd_identifiers(count: Any) -> Tuple[Any, ...]:
+    """Return what may stand where a checkpoint names a storage."""
+    kind = Name('torch', 'FloatStorage')
+    return (
+        ('storage', kind, '0', 'cpu', count),
+        ('storage', kind, '0', 'cpu', count, None),
+        ('storage', kind, '../0', 'cpu', count),
+        ('module',),
+        (),
+        'storage',
+        ['storage'],
+    )
+
+
+def _damaged_storage(random: Random, count: Any) -> Any:
+    """Return a storage as bytes, damaged, or a number in its place."""
     data = io.BytesIO()
     torch.save(
         torch.zeros(4)._typed_storage(),
@@ -235,19 +198,14 @@ def odd_storage(random: Random) -> Node:
         _use_new_zipfile_serialization=False,
     )
     raw, at = data.getvalue(), random.randrange(len(data.getvalue()))
-    return Call(
-        Name('torch.storage', '_load_from_bytes'),
+    return random.choice(
         (
-            random.choice(
-                (
-                    raw,
-                    raw[:at],
-                    raw[:at] + b'\xff' + raw[at + 1 :],
-                    raw + bytes(8),
-                    count,
-                )
-            ),
-        ),
+            raw,
+            raw[:at],
+            raw[:at] + b'\xff' + raw[at + 1 :],
+            raw + bytes(8),
+            count,
+        )
     )
 
 
