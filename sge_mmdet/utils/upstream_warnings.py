@@ -4,8 +4,8 @@ import os
 import re
 import warnings
 
-# Start of the message, category, and modules that are at fault: MMEngine
-# imports pkg_resources, then reloads it by importlib, to see what is installed.
+# Start of the message, category, and modules at fault: MMEngine imports
+# pkg_resources, and reloads it by importlib, to see what is installed.
 UPSTREAM_WARNINGS = (
     (
         'pkg_resources is deprecated as an API',
