@@ -1,3 +1,4 @@
+import gc
 import os
 
 import pytest
@@ -16,6 +17,15 @@ def pytest_addoption(parser):
         help='how many random data sets the engines of '
         'evaluation are compared on, of each kind',
     )
+
+
+def pytest_collection_finish(session):
+    from tests.helpers.quick_runs import hasten_runs
+
+    hasten_runs()
+    # Modules stay; to look through them takes a second in each collection.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

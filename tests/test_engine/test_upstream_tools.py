@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.engine import load_local_checkpoint
 from sge_mmdet.utils import upstream_path
 from sge_mmdet.visualization.training_curves import read_scalars
+from tests.helpers.processes import run_scripts
 from tests.helpers.scripts import run_script
 
 ROOT = Path(__file__).parents[2]
@@ -48,14 +48,8 @@ custom_imports = dict(imports=['sge_mmdet', 'users_module'])
 
 
 def run(*command, **environment):
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', **environment},
-    )
-    return done.returncode, done.stdout + done.stderr
+    ((code, output),) = run_scripts([(command, environment)], ROOT)
+    return code, output
 
 
 @pytest.fixture(scope='module')
