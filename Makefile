@@ -60,9 +60,10 @@ bench: env
 	    --out $(BENCH_DIR)/network_cpu.csv
 	@echo "written to $(BENCH_DIR)"
 
-# One process a core, each of one thread.
+# One process a core, each of one thread. tests/conftest.py orders the files.
 test: env
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile \
+    --no-loadscope-reorder
 
 soak: env
 	@$(RUN) tools/dev/fuzz_files.py --files 5400

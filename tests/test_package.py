@@ -189,6 +189,44 @@ def test_unsupported_version_warns_with_what_is_supported(
         assert f'found {name} {found}' in messages[0]
 
 
+def test_beside_mmcv_lite_it_is_imported_and_says_what_is_missing():
+    code = """
+import sys
+import torch
+class Lite:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'mmcv._ext':
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Lite())
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: (
+    None if name == 'mmcv._ext' else real(name, *a))
+import sge_mmdet
+one = torch.ones(1, 1, 1, 1)
+print(sge_mmdet.spatial_group_enhance(one, one, one, 1).shape)
+try:
+    sge_mmdet.SGEResNet
+except ImportError as error:
+    print(error)
+from sge_mmdet_cli import main
+main(['train', 'config.py'])
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    shape, said = done.stdout.splitlines()
+    assert shape == 'torch.Size([1, 1, 1, 1])'
+    ask = 'needs mmcv with operators; the installed mmcv has none (mmcv-lite)'
+    assert said.startswith(f'sge_mmdet.SGEResNet {ask}')
+    assert done.stderr.startswith(f'error: sge-mmdet train {ask}')
+    first, end = compatibility.SUPPORTED['mmcv']
+    for text in said, done.stderr:
+        assert f"mim install 'mmcv>={first},<{end}'" in text
+
+
 def test_mim_installs_the_versions_that_do_not_warn():
     lines = (ROOT / 'requirements' / 'mminstall.txt').read_text().splitlines()
     assert [line for line in lines if not line.startswith('#')] == [
