@@ -50,6 +50,13 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     try:
         module = importlib.import_module(f'sge_mmdet.commands.{name}')
     except ModuleNotFoundError as error:
+        if error.name == 'mmcv._ext':
+            from sge_mmdet.compatibility import describe_missing
+
+            sys.exit(
+                f'error: {PROGRAM} {chosen.command} needs '
+                + describe_missing([error.name])
+            )
         sys.exit(
             f'error: {PROGRAM} {chosen.command} needs the package '
             f'{error.name}, which is not installed; "pip install -U openmim" '

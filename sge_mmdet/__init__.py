@@ -3,13 +3,18 @@
 Importing this package registers all that a config can name: model parts, the
 metrics, the hooks and the optimizer wrapper. In a config that is
 ``custom_imports = dict(imports=['sge_mmdet'])``. Where MMDetection is not
-installed, :mod:`sge_mmdet.ops` can still be imported: it needs torch alone.
+installed, or mmcv has no operators (mmcv-lite), :mod:`sge_mmdet.ops` can still
+be imported: it needs torch alone.
 """
 
 import importlib
 from typing import Any, List
 
-from .compatibility import missing_packages, warn_of_unsupported_versions
+from .compatibility import (
+    describe_missing,
+    missing_packages,
+    warn_of_unsupported_versions,
+)
 from .version import __version__
 
 # What this package offers, by the module that holds it. Loaded when it is
@@ -60,8 +65,7 @@ def __getattr__(name: str) -> Any:
     module = _MODULES[name]
     if _MISSING and module != 'ops':
         raise ImportError(
-            f'sge_mmdet.{name} needs {", ".join(_MISSING)}, which cannot be '
-            'imported here; see the README for how to install MMDetection'
+            f'sge_mmdet.{name} needs {describe_missing(_MISSING)}'
         )
     return getattr(importlib.import_module(f'.{module}', __name__), name)
 

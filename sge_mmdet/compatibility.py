@@ -13,11 +13,41 @@ SUPPORTED = {
 }
 
 
+# What the package mmcv-lite lacks, and MMDetection cannot do without.
+OPERATORS = 'mmcv._ext'
+
+
 def missing_packages() -> 'list[str]':
-    """Return the packages of :data:`SUPPORTED` that cannot be imported."""
-    return [
+    """Return the packages of :data:`SUPPORTED` that cannot be imported.
+
+    Where all can, but mmcv has no operators (mmcv-lite), it is
+    :data:`OPERATORS` alone.
+    """
+    missing = [
         name for name in SUPPORTED if importlib.util.find_spec(name) is None
     ]
+    if not missing and importlib.util.find_spec(OPERATORS) is None:
+        missing = [OPERATORS]
+    return missing
+
+
+def describe_missing(missing: 'list[str]') -> str:
+    """Return which packages are missing and how to install them.
+
+    Args:
+        missing (list[str]): Result of :func:`missing_packages`.
+    """
+    if missing == [OPERATORS]:
+        first, end = SUPPORTED['mmcv']
+        return (
+            'mmcv with operators; the installed mmcv has none (mmcv-lite). '
+            '"pip uninstall mmcv-lite", "pip install -U openmim" and '
+            f'"mim install \'mmcv>={first},<{end}\'" install it'
+        )
+    return (
+        f'{", ".join(missing)}, which cannot be imported here; see the README '
+        'for how to install MMDetection'
+    )
 
 
 def warn_of_unsupported_versions() -> None:

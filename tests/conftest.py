@@ -1,3 +1,4 @@
+import gc
 import os
 
 import pytest
@@ -16,6 +17,41 @@ def pytest_addoption(parser):
         help='how many random data sets the engines of '
         'evaluation are compared on, of each kind',
     )
+
+
+# Files and folders that take longest, longest first: at the end no core should
+# work on one of them alone.
+SLOWEST = (
+    'tests/test_security',
+    'tests/test_ops/test_backends',
+    'tests/test_ops/test_triton',
+    'tests/test_configs',
+    'tests/test_engine/',
+    'tests/test_benchmark/',
+    'tests/test_deployment/test_onnx',
+    'tests/test_dev/',
+    'tests/test_ops/',
+    'tests/test_commands/',
+    'tests/test_package',
+    'tests/',
+)
+
+
+def pytest_collection_modifyitems(items):
+    def rank(item):
+        starts = [item.nodeid.startswith(name) for name in SLOWEST]
+        return starts.index(True) if True in starts else len(starts)
+
+    items.sort(key=rank)
+
+
+def pytest_collection_finish(session):
+    from tests.helpers.quick_runs import hasten_runs
+
+    hasten_runs()
+    # Modules stay; to look through them takes a second in each collection.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -147,7 +147,9 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
     assert model.backbone.depth == depth
     assert cfg.get('custom_imports') == (
         dict(imports=['sge_mmdet'])
-        if 'sge' in path.stem or backbone.rpartition('-')[2] in ATTENTION
+        if 'sge' in path.stem
+        or 'digits' in path.stem  # for their metric and their runner
+        or backbone.rpartition('-')[2] in ATTENTION
         else None
     )
 

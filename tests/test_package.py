@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -189,6 +190,44 @@ def test_unsupported_version_warns_with_what_is_supported(
         assert f'found {name} {found}' in messages[0]
 
 
+def test_beside_mmcv_lite_it_is_imported_and_says_what_is_missing():
+    code = """
+import sys
+import torch
+class Lite:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'mmcv._ext':
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Lite())
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: (
+    None if name == 'mmcv._ext' else real(name, *a))
+import sge_mmdet
+one = torch.ones(1, 1, 1, 1)
+print(sge_mmdet.spatial_group_enhance(one, one, one, 1).shape)
+try:
+    sge_mmdet.SGEResNet
+except ImportError as error:
+    print(error)
+from sge_mmdet_cli import main
+main(['train', 'config.py'])
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    shape, said = done.stdout.splitlines()
+    assert shape == 'torch.Size([1, 1, 1, 1])'
+    ask = 'needs mmcv with operators; the installed mmcv has none (mmcv-lite)'
+    assert said.startswith(f'sge_mmdet.SGEResNet {ask}')
+    assert done.stderr.startswith(f'error: sge-mmdet train {ask}')
+    first, end = compatibility.SUPPORTED['mmcv']
+    for text in said, done.stderr:
+        assert f"mim install 'mmcv>={first},<{end}'" in text
+
+
 def test_mim_installs_the_versions_that_do_not_warn():
     lines = (ROOT / 'requirements' / 'mminstall.txt').read_text().splitlines()
     assert [line for line in lines if not line.startswith('#')] == [
@@ -217,48 +256,62 @@ def test_scripts_in_the_wheel_can_be_executed(wheel):
             assert info.external_attr >> 16 & 0o100, info.filename
 
 
+INSTALLED = """
+import json, sys
+import sge_mmdet
+from mmengine.config import Config
+from mmengine.hub import get_config
+from sge_mmdet_cli import main
+
+def end_of(*args):
+    try:
+        main([*args, '--work-dir', 'work'])
+    except SystemExit as end:
+        return end.code
+
+name = sys.argv[1]
+cfg = get_config(name)
+child = Config.fromfile('child.py')
+print(json.dumps(dict(
+    types=[child.model.backbone.type, cfg.model.backbone.type],
+    file=cfg.filename,
+    train=end_of('train', name),
+    mistyped=end_of('train', name.replace('1x', '1y')),
+)))
+"""
+
+
+@pytest.fixture(scope='module')
+def answers(installed, tmp_path_factory):
+    """What an installed package makes of the name of a config."""
+    folder = tmp_path_factory.mktemp('work')
+    (folder / 'child.py').write_text(f"_base_ = '{CONFIG}'\n")
+    shown = run_installed(
+        installed,
+        f'sys.argv[1:] = [{CONFIG!r}]; exec({INSTALLED!r})',
+        folder,
+    )
+    return json.loads(shown.splitlines()[-1])
+
+
 def test_mmengine_finds_the_configs_of_an_installed_package(
-    installed, tmp_path
+    answers, installed
 ):
-    (tmp_path / 'child.py').write_text(f"_base_ = '{CONFIG}'\n")
-    shown = run_installed(
-        installed,
-        'import sge_mmdet; '
-        'from mmengine.config import Config; '
-        'from mmengine.hub import get_config; '
-        f'cfg = get_config({CONFIG!r}); '
-        "print(Config.fromfile('child.py').model.backbone.type, "
-        'cfg.model.backbone.type, cfg.filename)',
-        tmp_path,
+    assert answers['types'] == ['SGEResNet', 'SGEResNet']
+    assert installed.parent in Path(answers['file']).parents, (
+        'of another install'
     )
-    *types, file = shown.splitlines()[-1].split()
-    assert types == ['SGEResNet', 'SGEResNet']
-    assert tmp_path.parent in Path(file).parents, 'of another install'
 
 
-def test_commands_of_an_installed_package_take_names_of_configs(
-    installed, tmp_path
-):
-    shown = run_installed(
-        installed,
-        'from sge_mmdet_cli import main; '
-        f"main(['train', {CONFIG!r}, '--work-dir', 'work'])",
-        tmp_path,
-    )
+def test_commands_of_an_installed_package_take_names_of_configs(answers):
     # The config is found, and its data is not.
-    assert shown.splitlines()[-1].startswith('error: ')
-    assert 'There is no folder data/coco/' in shown
+    assert answers['train'].startswith('error: ')
+    assert 'There is no folder data/coco/' in answers['train']
 
 
-def test_nearest_config_of_an_installed_package_is_named(installed, tmp_path):
-    shown = run_installed(
-        installed,
-        'from sge_mmdet_cli import main; '
-        f"main(['train', {CONFIG.replace('1x', '1y')!r}])",
-        tmp_path,
-    )
-    assert shown.splitlines()[-1].startswith('error: ')
-    assert shown.endswith(f'; the nearest is {CONFIG}')
+def test_nearest_config_of_an_installed_package_is_named(answers):
+    assert answers['mistyped'].startswith('error: ')
+    assert answers['mistyped'].endswith(f'; the nearest is {CONFIG}')
 
 
 def test_mim_finds_each_config_by_the_name_of_its_file(wheel):

@@ -57,5 +57,7 @@ param_scheduler = [
 default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=50, max_keep_ckpts=2))
+# The terminal shows progress and results; the log file holds all.
+runner_type = 'BriefRunner'
 log_processor = dict(by_epoch=False, window_size=10)
 randomness = dict(seed=0)

@@ -5,6 +5,8 @@ import sys
 from contextlib import contextmanager
 from typing import Iterator, Optional, Sequence
 
+from ..utils.upstream_warnings import hide_upstream_warnings
+
 # Errors of which the message alone tells the user what to do.
 USER_ERRORS = (ImportError, OSError, RuntimeError, ValueError)
 
@@ -49,8 +51,10 @@ def add_overwrite_option(
 def reported_errors() -> Iterator[None]:
     """End the process with one line and exit status 1 at a user's error.
 
-    It is the decorator of each command's ``main``.
+    It is the decorator of each command's ``main``. Other packages' warnings
+    about their own code are not shown.
     """
+    hide_upstream_warnings()
     try:
         yield
     except USER_ERRORS as error:

@@ -1,5 +1,6 @@
 """Extensions of MMEngine's runs: hooks, checkpoints, tools and checks."""
 
+from .brief_runner import BriefRunner
 from .checkpoints import allow_mmengine_checkpoints, load_local_checkpoint
 from .config_names import allow_config_names
 from .inference import DetectionFiles, detect, find_test_data
@@ -9,6 +10,7 @@ from .upstream_tools import run_upstream_tool
 
 __all__ = [
     'BFloat16OptimWrapper',
+    'BriefRunner',
     'DetectionFiles',
     'allow_config_names',
     'allow_mmengine_checkpoints',

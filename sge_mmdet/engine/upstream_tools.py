@@ -12,6 +12,7 @@ from mmengine.config import DictAction
 
 from ..utils import find_config, load_config, upstream_path
 from ..utils.text import printable
+from ..utils.upstream_warnings import hide_upstream_warnings
 from .checkpoints.refusal import CheckpointError
 from .hooks.exact_resume import find_whole_checkpoint
 from .launch import use_cpus
@@ -32,7 +33,8 @@ def run_upstream_tool(
     ``--cfg-options model.backbone.type=SGEResNet`` is enough; the data sets
     and plugins are checked first; several processes need no GPUs; a config
     may be named as ``sge_mmdet::...`` or ``mmdet::...``; and ``--resume``
-    passes over a checkpoint that was not written to its end.
+    passes over a checkpoint that was not written to its end. Other packages'
+    warnings about their own code are not shown.
 
     Args:
         name (str): "train.py" or "test.py".
@@ -41,6 +43,7 @@ def run_upstream_tool(
         program (str, optional): Name of the command in its usage. Default:
             None, that of this process.
     """
+    hide_upstream_warnings()
     args = list(sys.argv[1:] if args is None else args)
     try:
         tool = upstream_path('tools', name)

@@ -17,6 +17,7 @@ from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import config as sources
 
 from sge_mmdet.deployment import load_detector
+from tests.helpers.quick_runs import hasten_runs
 from tests.helpers.scripts import run_script
 
 
@@ -114,6 +115,7 @@ def onnx(config, path):
 
 def main():
     config, folder, *routes = sys.argv[1:]
+    hasten_runs()
     # How the text of a config looks takes half of the time.
     sources.FormatCode = lambda text, **style: (text, True)
     # The hostile checkpoints hold no state for an optimizer of this model.

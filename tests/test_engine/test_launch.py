@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 
 from sge_mmdet import SGEResNet, SpatialGroupEnhance
 from sge_mmdet.engine.launch import use_cpus
-from tests.helpers.processes import free_port
+from tests.helpers.processes import free_port, run_scripts, start
 from tests.helpers.scripts import run_script
 from tests.helpers.tiny_run import write_tiny_run
 
@@ -56,6 +55,24 @@ def run_dist(script, *args):
     return done.stdout
 
 
+def run_tests_in_processes(*args):
+    """Do what dist_test.sh starts; its command is tested elsewhere."""
+    command = ['tools/test.py', *args, '--launcher', 'pytorch']
+    port = str(free_port())
+    done = run_scripts(
+        [
+            (command, dict(RANK=rank, LOCAL_RANK=rank))
+            for rank in map(str, range(PROCESSES))
+        ],
+        ROOT,
+        WORLD_SIZE=str(PROCESSES),
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=port,
+    )
+    for code, output in done:
+        assert code == 0, output
+
+
 @WITHOUT_GPU
 def test_two_processes_train_and_test_every_image_once(tmp_path):
     config = write_tiny_run(tmp_path, val_images=3)
@@ -73,11 +90,9 @@ def test_two_processes_train_and_test_every_image_once(tmp_path):
     )
     assert 'Iter(train) [3/3]' in log
     checkpoint = tmp_path / 'iter_3.pth'
-    run_dist(
-        'dist_test.sh',
+    run_tests_in_processes(
         config,
         checkpoint,
-        PROCESSES,
         '--work-dir',
         tmp_path / 'two',
         '--cfg-options',
@@ -159,12 +174,14 @@ def train_on_one_image(rank, path, port):
 
 
 def test_gradients_of_two_processes_are_those_of_the_joined_batch(tmp_path):
-    mp.start_processes(
-        train_on_one_image,
-        (tmp_path, free_port()),
-        PROCESSES,
-        start_method='spawn',
-    )
+    port = free_port()
+    processes = [
+        start(train_on_one_image, rank, tmp_path, port)
+        for rank in range(PROCESSES)
+    ]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
     ranks = [torch.load(tmp_path / f'{rank}.pth') for rank in range(PROCESSES)]
     for i, options in enumerate(BACKBONES):
         want = gradients(build(options), some_images())

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.engine import load_local_checkpoint
 from sge_mmdet.utils import upstream_path
 from sge_mmdet.visualization.training_curves import read_scalars
+from tests.helpers.processes import run_scripts
 from tests.helpers.scripts import run_script
 
 ROOT = Path(__file__).parents[2]
@@ -34,17 +34,22 @@ HOOK = """
 custom_hooks = [dict(type='SGEVisualizationHook', interval=2, number=1,
                      layers=['layer2.1'])]
 """
+# A module of the user, and the config that imports it.
+USERS_MODULE = """
+import warnings
+
+warnings.warn('my layer is slow')
+warnings.warn('pkg_resources is deprecated as an API, and I use it')
+"""
+USERS_CONFIG = """
+_base_ = './small.py'
+custom_imports = dict(imports=['sge_mmdet', 'users_module'])
+"""
 
 
-def run(*command):
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
-    )
-    return done.returncode, done.stdout + done.stderr
+def run(*command, **environment):
+    ((code, output),) = run_scripts([(command, environment)], ROOT)
+    return code, output
 
 
 @pytest.fixture(scope='module')
@@ -82,19 +87,31 @@ def test_upstream_train_writes_sge_and_the_logs_into_its_checkpoint(trained):
     assert checkpoint['message_hub']['log_scalars']['train/loss'].current() > 0
 
 
-def test_train_resumes_where_it_stopped(trained):
+@pytest.fixture(scope='module')
+def resumed(trained):
+    """Work directory of the resumed training, and what the terminal showed."""
     config, work_dir = trained
+    (config.parent / 'users_module.py').write_text(USERS_MODULE)
+    users_config = config.with_name('users_config.py')
+    users_config.write_text(USERS_CONFIG)
+    path = [str(config.parent), *filter(None, [os.getenv('PYTHONPATH')])]
     code, output = run(
         'tools/train.py',
         '--work-dir',
         work_dir,
-        config,
+        users_config,
         '--resume',
         '--cfg-options',
         'train_cfg.max_iters=3',
         'default_hooks.checkpoint.interval=1',
+        PYTHONPATH=os.pathsep.join(path),
     )
     assert code == 0, output
+    return work_dir, output
+
+
+def test_train_resumes_where_it_stopped(resumed):
+    work_dir, output = resumed
     assert 'resumed epoch: 0, iter: 2' in output
     steps = [
         json.loads(line)['step']
@@ -103,6 +120,25 @@ def test_train_resumes_where_it_stopped(trained):
         if '"loss"' in line
     ]
     assert steps == [3]
+
+
+def test_terminal_shows_progress_one_table_and_the_users_warnings(resumed):
+    work_dir, output = resumed
+    warned = [line for line in output.splitlines() if 'Warning: ' in line]
+    assert [line.partition('Warning: ')[2] for line in warned] == [
+        'my layer is slow',
+        'pkg_resources is deprecated as an API, and I use it',
+    ]
+    assert 'Iter(train) [3/3]' in output and 'coco/bbox_mAP_s: ' in output
+    assert output.count('AP50') == output.count('bbox by object size') == 1
+    log = max(work_dir.glob('*/*.log')).read_text()
+    for words in (
+        'System environment:',
+        'Config:\n',
+        'Hooks will be executed in the following order',
+        '"FileClient" will be deprecated',
+    ):
+        assert words in log and words not in output
 
 
 def test_upstream_test_evaluates_and_the_run_is_drawn(trained):

@@ -1,4 +1,5 @@
 # Handwritten digits on photographs, made by tools/make_digits.py.
+custom_imports = dict(imports=['sge_mmdet'])  # for SmallObjectMetric
 dataset_type = 'CocoDataset'
 data_root = 'data/digits/'
 metainfo = dict(classes=tuple('0123456789'))
@@ -48,7 +49,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='CocoMetric',
+    type='SmallObjectMetric',
     ann_file=data_root + 'annotations/val.json',
     metric='bbox')
 test_evaluator = val_evaluator

@@ -2,8 +2,6 @@
 
 import random
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from mmengine.runner import Runner, loops
 
 from sge_mmdet.engine import load_local_checkpoint
 from sge_mmdet.engine.hooks import find_whole_checkpoint
+from tests.helpers.processes import run_scripts
 from tests.helpers.scripts import run_script
 from tests.helpers.tiny_run import write_tiny_run
 
@@ -33,15 +32,6 @@ def put_half(self, data, path, put=LocalBackend.put):
 LocalBackend.put = put_half
 run_upstream_tool('train.py')
 """
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Nobody waits: MMEngine between epochs, PyTorch for its workers' end."""
-    monkeypatch.setattr(loops.time, 'sleep', lambda seconds: None)
-    monkeypatch.setattr(
-        'torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.1
-    )
 
 
 def assert_same(got, want, where='checkpoint'):
@@ -94,12 +84,11 @@ custom_hooks = [dict(type='ExactResumeHook')]
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     code, output = run_script('train.py', config, '--work-dir', whole)
     assert code == 0, output
-    killed = subprocess.run(
-        [sys.executable, '-c', KILLED, config, '--work-dir', parts],
-        capture_output=True,
-        text=True,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    script = tmp_path / 'killed.py'
+    script.write_text(KILLED)
+    command = [script, config, '--work-dir', parts]
+    ((code, output),) = run_scripts([(command, {})], tmp_path)
+    assert code == -signal.SIGKILL, output
     with pytest.raises(RuntimeError, match='truncated'):
         load_local_checkpoint(parts / 'iter_4.pth')
     # A second blow: the name of the last checkpoint was just being written.
