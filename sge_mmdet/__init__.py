@@ -1,9 +1,9 @@
 """Spatial Group-wise Enhance (SGE, arXiv 1905.09646) for MMDetection 3.x.
 
-Importing this package registers all that a config can name: model parts, the
-metrics, the hooks and the optimizer wrapper. In a config that is
-``custom_imports = dict(imports=['sge_mmdet'])``. Where MMDetection is not
-installed, :mod:`sge_mmdet.ops` can still be imported: it needs torch alone.
+Importing this package registers everything that a config can name: backbones,
+necks, layers, the metrics, the hooks and the optimizer wrapper. A config does
+so with ``custom_imports = dict(imports=['sge_mmdet'])``. Without MMDetection,
+:mod:`sge_mmdet.ops` can still be imported, because it needs only PyTorch.
 """
 
 import importlib
@@ -12,20 +12,19 @@ from typing import Any, List
 from .compatibility import missing_packages, warn_of_unsupported_versions
 from .version import __version__
 
-# What this package offers, by the module that holds it. Loaded when it is
-# first used.
+# Public names by the module that defines them, imported at their first use.
 _EXPORTS = {
     # The operator and the layer.
     'ops': ('spatial_group_enhance', 'spatial_group_enhance_residual'),
     'models.layers': ('SpatialGroupEnhance',),
     # Backbones and necks.
     'models.backbones': ('SGEResNet', 'SGEResNeXt'),
-    'models.necks': ('SGEFPN',),
-    # SGE in configs and checkpoints that exist already.
+    'models.necks': ('SGEFPN', 'SGEPAFPN', 'SGEHRFPN', 'SGEChannelMapper'),
+    # SGE for existing configs and checkpoints.
     'conversion': ('add_sge', 'convert_checkpoint'),
     # Average precision by object size.
     'evaluation': ('SmallObjectMetric', 'compare_detections', 'evaluate'),
-    # What SGE is compared with.
+    # Baselines.
     'models.baselines': (
         'BAM',
         'CBAM',
@@ -61,7 +60,8 @@ def __getattr__(name: str) -> Any:
     if _MISSING and module != 'ops':
         raise ImportError(
             f'sge_mmdet.{name} needs {", ".join(_MISSING)}, which cannot be '
-            'imported here; see the README for how to install MMDetection'
+            'imported; "pip install -U openmim" and "mim install '
+            "'mmdet>=3,<3.4'\" install MMDetection with all that it needs"
         )
     return getattr(importlib.import_module(f'.{module}', __name__), name)
 

@@ -5,7 +5,7 @@ from typing import Any, Iterator, Sequence, Tuple
 
 from mmengine.config import Config
 
-from ..models.backbones import check_plugins
+from ..models.layers import check_plugins
 from ..utils import check_json_file
 
 
