@@ -70,7 +70,12 @@ def test_folder_names_that_mmengine_cannot_inherit_by_are_paths(tmp_path):
         ('none.py', 'new.py', FileNotFoundError, 'no config .*none.py'),
         ('lazy.py', 'new.py', ValueError, 'pure Python style'),
         ('own.py', 'new.json', ValueError, 'name it .*new.py instead of'),
-        ('wrong.py', 'new.py', ValueError, 'wrong.py is not Python'),
+        (
+            'wrong.py',
+            'new.py',
+            ValueError,
+            'wrong.py: expected a config in Python',
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(

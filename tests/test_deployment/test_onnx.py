@@ -212,17 +212,20 @@ def test_eight_bits_stay_close(backbone_file, mode, tmp_path):
                 ],
             ),
             [
-                'feature_1 differs too much in 8 bits: cosine 0.200, '
-                'expected at least 0.9',
-                'feature_2 differs too much in 8 bits: cosine nan, '
-                'expected at least 0.9',
+                'feature_1 differs too much in 8 bits: expected a cosine of '
+                'at least 0.9, got 0.200',
+                'feature_2 differs too much in 8 bits: expected a cosine of '
+                'at least 0.9, got nan',
             ],
         ),
         (
             Table(
                 ('detections', 'found again', 'change of score'), [(9, 4, 0.1)]
             ),
-            ['8 bits found 4 of 9 detections again, expected at least half'],
+            [
+                'Expected the file in 8 bits to find at least half of the '
+                'detections again, got 4 of 9'
+            ],
         ),
         (
             Table(
@@ -395,7 +398,7 @@ def test_classes_that_the_data_lacks_are_refused(
         (
             'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
             'detector',
-            'EmbeddingRPNHead finds.*or the backbone',
+            'EmbeddingRPNHead computes.*or the backbone',
         ),
         ('ssd/ssd300_coco.py', 'detector', 'SSDHead has no loss_cls'),
     ],
@@ -413,11 +416,11 @@ def test_detectors_of_other_kinds_are_refused_in_words(name, part, words):
 @pytest.mark.parametrize(
     'name, change, words',
     [
-        ('gfl', {}, r'GFLHead finds its boxes in a way of its own.*"heads"'),
+        ('gfl', {}, r'GFLHead computes its boxes in its own.*--part heads'),
         (
             'retinanet',
             dict(test_cfg=dict(nms=dict(type='soft_nms'))),
-            r'Only type="nms".*soft_nms',
+            r'Expected nms=dict.*soft_nms',
         ),
         (
             'retinanet',
