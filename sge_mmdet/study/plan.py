@@ -264,20 +264,20 @@ def _warn_of_batch_size(cfg: Config, path: Path) -> None:
 
 
 def _as_text(cfg: Config, path: Path) -> str:
-    """Return a config as Python that says the same.
+    """Return an equal config as the text of a Python file.
 
     Raises:
-        ValueError: If it holds something that has no such text.
+        ValueError: If a value cannot be written as text.
     """
     try:
         text = _spell_floats(cfg.pretty_text)
     except Exception as error:
-        # Of whatever the formatter says of source that is no Python.
-        # MMEngine's error has the whole config below its first line.
-        said = str(error).partition('\n')[0]
+        # The formatter raises various errors. That of MMEngine has the whole
+        # config after its first line.
+        reason = str(error).partition('\n')[0]
         raise ValueError(
-            f'{path} holds a value that no file can hold, such '
-            f'as a function: {said}'
+            f'{path} contains a value that cannot be written as text, such as '
+            f'a function; write it as a name or a number: {reason}'
         ) from error
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, 'config.py')
@@ -286,20 +286,20 @@ def _as_text(cfg: Config, path: Path) -> str:
             same = _spell_floats(Config.fromfile(copied).pretty_text) == text
         except Exception as error:
             raise ValueError(
-                f'{path}: as plain text, which a study keeps of '
-                f'it, the config is not valid: {error}'
+                f'{path}: a study writes the config as plain text, and this '
+                f'text cannot be loaded: {error}'
             ) from error
     if not same:
         raise ValueError(
-            f'{path}: as plain text, which a study keeps of it, '
-            'the config would say something else; write it '
-            'without objects and functions'
+            f'{path}: a study writes the config as plain text, and this text '
+            'differs from the config; write the config without objects and '
+            'functions'
         )
     return text
 
 
 def _spell_floats(text: str) -> str:
-    """Return Python in which infinity and NaN have names that it knows."""
+    """Replace ``inf`` and ``nan`` by calls of ``float``, as Python needs."""
     lines = text.splitlines(keepends=True)
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     for token in reversed(tokens):
@@ -316,8 +316,7 @@ def _check_same_test(runs: Sequence[StudyRun]) -> None:
     tests = {(run.ground_truth, run.classes): run for run in runs}
     if len(tests) > 1:
         raise ValueError(
-            'Only results of the same test data and classes can be compared; '
-            'got '
+            'Expected configs with the same test annotations and classes, got '
             + ', '.join(
                 f'{run.ground_truth} with {len(run.classes or ())} classes '
                 f'({run.name})'
@@ -327,7 +326,7 @@ def _check_same_test(runs: Sequence[StudyRun]) -> None:
 
 
 def _check_begun(run: StudyRun, text: str) -> None:
-    """Raise if a run was begun with another config, or nobody knows which."""
+    """Raise if a run was started with another config or an unknown one."""
     if not run.work_dir.is_dir():
         return
     previous = run.config.read_text() if run.config.is_file() else ''
@@ -338,9 +337,9 @@ def _check_begun(run: StudyRun, text: str) -> None:
     changes = [line for line in difflib.ndiff(then, now) if line[0] in '-+']
     if changes:
         raise ValueError(
-            f'{run.work_dir} holds a run of another config or of other test '
-            'annotations (-, then; +, now):\n'
+            f'{run.work_dir} has a run of another config or of other test '
+            'annotations (-: then, +: now):\n'
             + '\n'.join(changes[:8])
-            + f'\nTake another work directory, or remove {run.work_dir} to '
-            'train it again'
+            + f'\nName another --work-dir, or remove {run.work_dir} to train '
+            'it again'
         )

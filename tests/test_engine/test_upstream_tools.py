@@ -396,7 +396,7 @@ def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
     code, output = run_script('train.py', config)
     assert code == 1
     assert output.splitlines()[-1].startswith(
-        f'error: {config} is no config that can be loaded: '
+        f'error: {config} cannot be loaded as a config: '
         'ModuleNotFoundError: mmyolo is not installed'
     )
     assert 'Traceback' not in output

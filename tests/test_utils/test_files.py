@@ -65,7 +65,7 @@ def test_file_that_is_there_is_kept_or_replaced_as_asked(tmp_path):
     with pytest.raises(
         KeptFileError,
         match=r'a\.txt is there already; name '
-        'another file or say --overwrite',
+        'another file, or replace it with --overwrite',
     ):
         Writer().write(file, 'new')
     assert file.read_text() == 'mine'
