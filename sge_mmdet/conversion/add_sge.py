@@ -1,4 +1,4 @@
-"""Adds SGE to the config of a detector whose backbone derives from ResNet."""
+"""Adding SGE to the config of a detector, in its backbone or its neck."""
 
 import math
 from copy import deepcopy

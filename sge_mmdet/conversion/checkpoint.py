@@ -1,4 +1,4 @@
-"""Checkpoint files converted for SGE models of MMDetection 3.x."""
+"""Conversion of checkpoint files for SGE models of MMDetection 3.x."""
 
 import re
 from pathlib import Path

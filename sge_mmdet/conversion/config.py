@@ -1,4 +1,4 @@
-"""Writes short config files that inherit another config and add SGE."""
+"""Writing of short config files that inherit a config and add SGE."""
 
 import os.path as osp
 import re
@@ -42,8 +42,8 @@ def write_sge_config(
     path, source = Path(path), find_config(base)
     if path.suffix != '.py':
         raise ValueError(
-            f'A config that inherits is a Python file; name it '
-            f'{path.with_suffix(".py")} instead of {path}'
+            f'Expected a Python file as config to write, got {path}; name it '
+            f'{path.with_suffix(".py")}'
         )
     _check_inheritable(source)
     cfg = load_config(source)

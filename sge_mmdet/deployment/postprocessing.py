@@ -1,8 +1,8 @@
 """Post-processing from features to boxes, in operators that ONNX supports.
 
-It computes the same as MMDetection's ``predict``, but for a whole batch and
+The result is that of MMDetection's ``predict``, but for a whole batch and
 without branches on values, which a trace would fix. Boxes that MMDetection
-drops get the score 0 here. Detections of a batch are rows, sorted by image.
+drops get the score 0. The detections of a batch are rows, sorted by image.
 """
 
 from typing import Any, List, NamedTuple, Optional, Tuple

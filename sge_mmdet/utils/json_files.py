@@ -18,9 +18,9 @@ WHOLE_FILE_BYTES = 50_000_000
 MOST_GROWTH = 92
 # Upper bounds of the memory of CPython's dicts with few keys, and of lists.
 DICT_BYTES, LIST_BYTES = 216, 88
-# In data sets and results an entry has 50 characters or more, so that dicts and
-# lists take at most six times the size of the file. A file that exceeds this
-# limit and FREE_BYTES is refused.
+# In data sets and results an entry has 50 characters or more, so that dicts
+# and lists take at most six times the size of the file. A file that exceeds
+# this limit and FREE_BYTES is refused.
 MOST_IN_CONTAINERS = 8
 FREE_BYTES = 100_000_000
 

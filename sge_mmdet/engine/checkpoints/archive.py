@@ -1,4 +1,4 @@
-"""Checks the layout of checkpoint files before they are unpacked.
+"""Checks of the layout of checkpoint files before they are unpacked.
 
 Readers of zip files disagree about malformed files: which end record counts,
 where the directory is, which of two equal names is meant. To make sure that
