@@ -217,8 +217,8 @@ def test_source_is_never_replaced(tmp_path):
         ),
         (MODELS.build(PLAIN).state_dict(), PLAIN, 'config has no SGE'),
         (dict(a=1), None, 'not a dict of names and tensors'),
-        ({1: torch.zeros(1)}, None, 'no dict of names and tensors'),
-        (None, None, '(not a|no) dict of names and tensors'),
+        ({1: torch.zeros(1)}, None, 'a dict of names and tensors'),
+        (None, None, 'a dict of names and tensors'),
     ],
     ids=[
         'strange',

@@ -69,7 +69,7 @@ def test_folder_names_that_mmengine_cannot_inherit_by_are_paths(tmp_path):
         ('own.py', 'own.py', FileExistsError, 'own.py is an input'),
         ('none.py', 'new.py', FileNotFoundError, 'no config .*none.py'),
         ('lazy.py', 'new.py', ValueError, 'pure Python style'),
-        ('own.py', 'new.json', ValueError, 'name it .*new.py instead of'),
+        ('own.py', 'new.json', ValueError, 'got .*new.json; name it .*new.py'),
         (
             'wrong.py',
             'new.py',

@@ -187,7 +187,7 @@ def test_images_are_whole_numbers(tmp_path, ground_truth, image):
         (b'\xff', 'byte 255'),
         (b'\x80\x02)0.', 'instruction POP'),
         (b'\x80\x02(' * 200, 'more than 100 containers'),
-        (b'\x80\x02K\x01)R.', 'calls what is no function'),
+        (b'\x80\x02K\x01)R.', 'calls an object that is not a function'),
         (
             b'\x80\x02ccollections\nOrderedDict\n)\x85R.',
             'OrderedDict of items',
@@ -261,7 +261,7 @@ ARRAY = (
             'do not fit each other',
         ),
         (ARRAY + b'Nb.', 'not written as numpy'),
-        (b'cnumpy\nndarray\n(tR.', 'calls what is no function'),
+        (b'cnumpy\nndarray\n(tR.', 'calls an object that is not a function'),
         (b'cnumpy\ndtype\n(K\x01tR.', 'what is no number'),
         (DTYPE + b'(K\x03NNNNtb.', 'no byte order'),
         (

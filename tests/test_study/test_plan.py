@@ -199,11 +199,11 @@ def test_learning_rate_for_other_batches_is_warned_of(data, tmp_path):
     'change, words',
     [
         (dict(configs=[]), 'configs: expected .* each only once, got none'),
-        (dict(configs=[SGE, SGE]), 'configs that differ'),
+        (dict(configs=[SGE, SGE]), 'configs: expected .* each only once'),
         (dict(seeds=[1, 1]), 'seeds: expected .* each only once, got 1, 1'),
         (dict(names=['a']), 'one name for each config'),
         (dict(names=['a', 'a']), 'names: expected .* each only once'),
-        (dict(metric='segm'), r'metric is bbox, without segm'),
+        (dict(metric='segm'), 'expected segm in .*metric, .* got bbox; '),
         (dict(options={}), 'There is no folder data/digits'),
     ],
 )
@@ -229,7 +229,7 @@ def test_plan_that_cannot_run_is_refused(
         ),
         ('val_dataloader.dataset.data_root', '/no/', 'no folder /no/'),
         # In one line, without the whole config.
-        ('default_hooks.timer.type', len, r'sge_fpn.* a function: [^\n]*\Z'),
+        ('default_hooks.timer.type', len, r'sge_fpn.* a function; [^\n]*\Z'),
     ],
 )
 def test_config_that_cannot_be_studied_is_named(
