@@ -40,8 +40,10 @@ def add_overwrite_option(
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace existing files'
-        + (', even if this command did not write them' if renews else ''),
+        help='also replace files that this command did not write, or that '
+        'were changed since'
+        if renews
+        else 'replace existing files',
     )
 
 

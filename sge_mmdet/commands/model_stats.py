@@ -27,7 +27,10 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Return the options; ``shape`` is always set."""
     parser = create_parser('model-stats', __doc__, args)
     parser.add_argument(
-        'model', nargs='?', help='config, or type of a backbone'
+        'model',
+        nargs='?',
+        metavar='MODEL',
+        help='config, or type of a backbone',
     )
     parser.add_argument(
         '--shape',
