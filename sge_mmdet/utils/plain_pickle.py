@@ -181,7 +181,7 @@ class PlainPickle:
         """Begin a container."""
         if len(self.marks) == MOST_MARKS:
             raise pickle.UnpicklingError(
-                f'it has more than {MOST_MARKS} nested containers'
+                f'it has more than {MOST_MARKS} containers inside each other'
             )
         self.marks.append(len(self.stack))
 
@@ -202,9 +202,9 @@ class PlainPickle:
                 type(key) is str and len(key) <= LONGEST_KEY
             ):
                 raise pickle.UnpicklingError(
-                    f'expected keys that are integers below {LARGEST_KEY} or '
-                    f'texts of at most {LONGEST_KEY} characters, got '
-                    f'{printable(key, 80)}'
+                    'a key of a dict is neither a whole number below '
+                    f'{LARGEST_KEY} nor a text of at most {LONGEST_KEY} '
+                    f'characters: {printable(key, 80)}'
                 )
         target.update(zip(keys, keys_and_values[1::2]))
         self.budget.spend(sys.getsizeof(target) - before)
@@ -240,7 +240,7 @@ class PlainPickle:
             self.push(function(*arguments))
         except TypeError:
             raise pickle.UnpicklingError(
-                'it calls a function with arguments that do not fit'
+                'it calls a function with other arguments than it takes'
             ) from None
 
     def build(self) -> None:
