@@ -89,8 +89,8 @@ def check_dense_head(head: BaseDenseHead) -> None:
     if head.test_cfg.max_per_img <= 0:
         raise NotImplementedError(
             f'{type(head).__name__} without a limit of detections cannot be '
-            'exported; set test_cfg.max_per_img to a positive number, got '
-            f'{head.test_cfg.max_per_img}'
+            f'exported, got max_per_img={head.test_cfg.max_per_img}; set '
+            'test_cfg.max_per_img to a positive number'
         )
 
 

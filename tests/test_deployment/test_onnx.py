@@ -431,7 +431,7 @@ def test_detectors_of_other_kinds_are_refused_in_words(name, part, words):
         (
             'retinanet',
             dict(test_cfg=dict(max_per_img=-1)),
-            r'without a limit of detections.*max_per_img, got -1',
+            r'without a limit of detections.*max_per_img=-1',
         ),
         (
             'retinanet',
@@ -481,7 +481,7 @@ def test_bad_options_are_refused(retinanet, tmp_path, options, error, words):
 @pytest.mark.parametrize(
     'text, words',
     [
-        ('model = dict(', 'bad.py is no config'),
+        ('model = dict(', 'bad.py cannot be loaded as a config'),
         (
             "model = dict(type='RetinaNat')",
             'model of .*bad.py cannot be built',
