@@ -1,10 +1,10 @@
 """Spatial Group-wise Enhance (SGE, arXiv 1905.09646) for MMDetection 3.x.
 
-Importing this package registers all that a config can name: model parts, the
-metrics, the hooks and the optimizer wrapper. In a config that is
-``custom_imports = dict(imports=['sge_mmdet'])``. Where MMDetection is not
-installed, or mmcv has no operators (mmcv-lite), :mod:`sge_mmdet.ops` can still
-be imported: it needs torch alone.
+Importing this package registers everything that a config can name: backbones,
+necks, layers, the metrics, the hooks and the optimizer wrapper. A config does
+so with ``custom_imports = dict(imports=['sge_mmdet'])``. Where MMDetection is
+not installed, or mmcv has no operators (mmcv-lite), :mod:`sge_mmdet.ops` can
+still be imported, because it needs only PyTorch.
 """
 
 import importlib
@@ -17,20 +17,19 @@ from .compatibility import (
 )
 from .version import __version__
 
-# What this package offers, by the module that holds it. Loaded when it is
-# first used.
+# Public names by the module that defines them, imported at their first use.
 _EXPORTS = {
     # The operator and the layer.
     'ops': ('spatial_group_enhance', 'spatial_group_enhance_residual'),
     'models.layers': ('SpatialGroupEnhance',),
     # Backbones and necks.
     'models.backbones': ('SGEResNet', 'SGEResNeXt'),
-    'models.necks': ('SGEFPN',),
-    # SGE in configs and checkpoints that exist already.
+    'models.necks': ('SGEFPN', 'SGEPAFPN', 'SGEHRFPN', 'SGEChannelMapper'),
+    # SGE for existing configs and checkpoints.
     'conversion': ('add_sge', 'convert_checkpoint'),
     # Average precision by object size.
     'evaluation': ('SmallObjectMetric', 'compare_detections', 'evaluate'),
-    # What SGE is compared with.
+    # Baselines.
     'models.baselines': (
         'BAM',
         'CBAM',

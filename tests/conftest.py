@@ -78,3 +78,10 @@ def seeded():
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """A path that hostile files would create; the test fails if one did."""
+    yield tmp_path / 'trace'
+    assert not (tmp_path / 'trace').exists()

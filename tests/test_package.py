@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mmdet.registry import MODELS
 
 import sge_mmdet
 from sge_mmdet import compatibility
+from sge_mmdet.models.necks import SGE_NECKS, SGEOutputs
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'sge_mmdet::sge/faster-rcnn_r50-sge_fpn_1x_coco.py'
@@ -339,3 +341,44 @@ def test_metafiles_in_the_wheel_name_configs_that_are_there(wheel):
     ]
     names = set(wheel.namelist())
     assert models and all(root + model['Config'] in names for model in models)
+
+
+PUBLIC = {
+    'BAM',
+    'BAMResNet',
+    'CBAM',
+    'SGEChannelMapper',
+    'SGEFPN',
+    'SGEHRFPN',
+    'SGEPAFPN',
+    'SGEResNeXt',
+    'SGEResNet',
+    'SKResNet',
+    'SmallObjectMetric',
+    'SpatialGroupEnhance',
+    'SqueezeExcitation',
+    'add_sge',
+    'compare_detections',
+    'convert_checkpoint',
+    'evaluate',
+    'spatial_group_enhance',
+    'spatial_group_enhance_residual',
+}
+
+
+def test_package_offers_its_public_names_and_no_others():
+    assert {*sge_mmdet.__all__} == {'__version__', *PUBLIC}
+    assert {*sge_mmdet.__all__} <= {*dir(sge_mmdet)}
+    for name in PUBLIC:
+        assert getattr(sge_mmdet, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sge_mmdet.nothing  # noqa: B018
+
+
+def test_package_offers_every_neck_with_sge_that_is_registered():
+    assert {cls.__name__ for cls in SGE_NECKS.values()} <= PUBLIC
+    for name, cls in MODELS.module_dict.items():
+        if issubclass(cls, SGEOutputs) and cls.__module__.startswith(
+            'sge_mmdet.'
+        ):
+            assert getattr(sge_mmdet, name) is cls

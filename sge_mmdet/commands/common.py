@@ -1,4 +1,4 @@
-"""What all commands share: their parser, their errors and an option."""
+"""Parser, error messages and options that all commands share."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from typing import Iterator, Optional, Sequence
 
 from ..utils.upstream_warnings import hide_upstream_warnings
 
-# Errors of which the message alone tells the user what to do.
+# Errors whose message alone tells the user what to do.
 USER_ERRORS = (ImportError, OSError, RuntimeError, ValueError)
 
 
@@ -19,8 +19,8 @@ def create_parser(
     Args:
         command (str): Name of the command, such as "draw-run".
         description (str, optional): Docstring of its module.
-        args (Sequence[str], optional): Arguments that ``main`` got. With None
-            the command runs as a script, which the usage names.
+        args (Sequence[str], optional): Arguments of ``main``. None means that
+            the command runs as a script; the usage then has its name.
     """
     return argparse.ArgumentParser(
         prog=None if args is None else f'sge-mmdet {command}',
@@ -36,23 +36,25 @@ def add_overwrite_option(
 
     Args:
         parser (argparse.ArgumentParser): The parser.
-        renews (bool): Whether the command replaces files that it wrote itself
-            without being asked. Default: False.
+        renews (bool): Whether the command replaces its own earlier files even
+            without this option. Default: False.
     """
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace existing files'
-        + (', also those that this command did not write' if renews else ''),
+        help='also replace files that this command did not write, or that '
+        'were changed since'
+        if renews
+        else 'replace existing files',
     )
 
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """End the process with one line and exit status 1 at a user's error.
+    """Turn a user's error into one line on stderr and exit status 1.
 
-    It is the decorator of each command's ``main``. Other packages' warnings
-    about their own code are not shown.
+    This decorates the ``main`` of each command. Other packages' warnings about
+    their own code are not shown.
     """
     hide_upstream_warnings()
     try:

@@ -1,8 +1,9 @@
 """Compare two detectors' results, with confidence intervals.
 
-Give one result file of each (A B), or several seeds of each (--a A1 A2 --b B1
-B2). A result is COCO's JSON (MMDetection's outfile_prefix) or the pickle of
-tools/test.py --out.
+Give one result file for each detector (A B), or one for each of its seeds
+(--a A1 A2 --b B1 B2). A result file is JSON in COCO's result format, as
+MMDetection's test_evaluator.outfile_prefix writes it, or the pickle of
+tools/test.py --out. Positive differences mean that B is better.
 """
 
 import argparse
@@ -17,13 +18,23 @@ from .size_options import add_size_options, read_sized_ground_truth
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options, with the results of both detectors as a and b."""
+    """Return the options; ``a`` and ``b`` are the lists of result files."""
     parser = create_parser('compare', __doc__, args)
     parser.add_argument(
-        'results', nargs='*', metavar='A B', help='one result of each'
+        'results', nargs='*', metavar='A B', help='one result file of each'
     )
-    parser.add_argument('--a', nargs='+', default=[], help='results of A')
-    parser.add_argument('--b', nargs='+', default=[], help='results of B')
+    parser.add_argument(
+        '--a',
+        nargs='+',
+        default=[],
+        help='result files of A, one for each seed',
+    )
+    parser.add_argument(
+        '--b',
+        nargs='+',
+        default=[],
+        help='result files of B, one for each seed',
+    )
     parser.add_argument(
         '--ground-truth',
         '--truth',
@@ -34,7 +45,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--names',
         nargs=2,
         default=('A', 'B'),
-        help='names of both in tables; default: A B',
+        help='names of the two detectors in tables; default: A B',
     )
     add_size_options(parser)
     _add_report_options(parser)
@@ -42,7 +53,10 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     options = parser.parse_args(args)
     if options.results:
         if options.a or options.b or len(options.results) != 2:
-            parser.error('give two results, A B, or --a ... --b ...')
+            parser.error(
+                'expected two result files, A and B, or --a ... --b ..., got '
+                f'{" ".join(options.results)}'
+            )
         options.a, options.b = options.results[:1], options.results[1:]
     return options
 
@@ -53,10 +67,13 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         '--resamples',
         type=int,
         default=1000,
-        help='bootstrap resamples of the images; default: 1000',
+        help='number of bootstrap resamples of the images; default: 1000',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='seed of resampling; default: 0'
+        '--seed',
+        type=int,
+        default=0,
+        help='random seed of the resampling; default: 0',
     )
     parser.add_argument(
         '--out-dir',
@@ -67,7 +84,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 
 @reported_errors()
 def main(args: Optional[Sequence[str]] = None) -> None:
-    """Print the differences and the verdict, and write them if asked."""
+    """Print the differences and the verdict; write them to ``--out-dir``."""
     options = parse_args(args)
     writer = Writer(
         options.overwrite,

@@ -1,10 +1,11 @@
 """Convert a checkpoint for models with SGE.
 
-CHECKPOINT is one of these, told apart by its keys:
-  - an ImageNet classifier with SGE, of the paper's authors or of MMPretrain;
-  - a detector of the paper's authors (MMDetection 0.6);
-  - any plain backbone or detector: --config names the config with SGE that it
-    is for, and the result computes exactly what the plain model does.
+CHECKPOINT can be one of these, which are recognised by their keys:
+  - an ImageNet classifier with SGE, from the paper's authors or MMPretrain;
+  - a detector from the paper's authors (MMDetection 0.6);
+  - any backbone or detector without SGE. --config then names the config with
+    SGE that it is converted for, and the converted model computes exactly
+    what the model without SGE computes.
 """
 
 import argparse
@@ -21,13 +22,15 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Return the options."""
     parser = create_parser('convert-checkpoint', __doc__, args)
     parser.add_argument(
-        'checkpoint', help='file or address, such as torchvision://resnet50'
+        'checkpoint', help='file or URL, such as torchvision://resnet50'
     )
     parser.add_argument(
         '-o', '--out', required=True, help='checkpoint to write'
     )
     parser.add_argument(
-        '--config', help='config of the model with SGE that it is for'
+        '--config',
+        help='config of the model with SGE that the result is for; needed if '
+        'the checkpoint has no SGE',
     )
     add_overwrite_option(parser)
     return parser.parse_args(args)
@@ -35,7 +38,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 @reported_errors()
 def main(args: Optional[Sequence[str]] = None) -> None:
-    """Convert the checkpoint and print what was done."""
+    """Convert the checkpoint and print the steps."""
     options = parse_args(args)
     register_all_modules()
     cfg = load_config(options.config) if options.config else None

@@ -1,7 +1,8 @@
 """Run an ONNX detector on a config's test data.
 
-The file is one that export-onnx wrote with --pixels. The images come through
-the config's own pipeline; evaluate takes the detections.
+The detector must have been exported by export-onnx with --pixels. The images
+are loaded by the config's own test pipeline. The command "evaluate" reads the
+detections.
 """
 
 import argparse
@@ -15,12 +16,12 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Return the options."""
     parser = create_parser('detect-onnx', __doc__, args)
     parser.add_argument('config', help='config with the test data')
-    parser.add_argument('file', help='ONNX file')
+    parser.add_argument('file', help='ONNX file of a detector')
     parser.add_argument(
         '--out',
         required=True,
         metavar='FILE.json',
-        help="detections to write, in COCO's result format",
+        help="file for the detections, in COCO's result format",
     )
     add_overwrite_option(parser)
     return parser.parse_args(args)

@@ -1,7 +1,8 @@
 """Draw the losses, AP and detections of a training run.
 
-Run MMDetection's test with `test_evaluator.outfile_prefix=WORK_DIR/test`
-first.
+Test the detector first, with the option
+`--cfg-options test_evaluator.outfile_prefix=WORK_DIR/test`, so that its
+detections are in WORK_DIR.
 """
 
 import argparse
@@ -18,9 +19,12 @@ from .common import add_overwrite_option, create_parser, reported_errors
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Return the options."""
     parser = create_parser('draw-run', __doc__, args)
-    parser.add_argument('config', help='config of the run')
+    parser.add_argument('config', help='config of the training run')
     parser.add_argument(
-        'work_dir', type=Path, help='its work directory, with test.bbox.json'
+        'work_dir',
+        type=Path,
+        help='work directory of the run, with test.bbox.json; the pictures '
+        'are written there',
     )
     add_overwrite_option(parser, renews=True)
     return parser.parse_args(args)

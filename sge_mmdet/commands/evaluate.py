@@ -1,8 +1,8 @@
 """Evaluate detections by object size.
 
-Give ground truth and a result file (COCO's JSON, or the pickle of
-tools/test.py --out), or a config and a checkpoint, whose test data is then run
-through it.
+Give ground truth and a result file, or a config and a checkpoint. A result
+file is JSON in COCO's result format or the pickle of tools/test.py --out. With
+a config and a checkpoint, the detector is first run on the config's test data.
 """
 
 import argparse
@@ -30,33 +30,42 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         'ground_truth',
         metavar='GROUND_TRUTH|CONFIG',
-        help='ground truth in COCO format, or a config',
+        help='ground truth in COCO format, or config of a detector',
     )
     parser.add_argument(
         'results',
         metavar='RESULTS|CHECKPOINT',
-        help="detections in COCO's result format, or weights of the config",
+        help='result file, or checkpoint of the detector',
     )
     add_size_options(parser)
     parser.add_argument(
         '--engine',
         choices=('hotcoco', 'pycocotools'),
-        help='default: hotcoco, where it is installed',
+        help='library that computes AP; default: hotcoco if it is installed, '
+        'else pycocotools',
     )
     parser.add_argument(
-        '--classwise', action='store_true', help='print a table of classes too'
+        '--classwise',
+        action='store_true',
+        help='also print a table of the classes',
     )
     parser.add_argument(
-        '--images', type=Path, help='folder of the images, to draw missed ones'
+        '--images',
+        type=Path,
+        help='folder of the images; with --out-dir, missed objects are drawn '
+        'on them',
     )
     parser.add_argument(
         '--score',
         type=float,
         default=0.3,
-        help='lowest score in the breakdown of errors; default: 0.3',
+        help='lowest score of the detections in the breakdown of errors; '
+        'default: 0.3',
     )
     parser.add_argument(
-        '--out-dir', type=Path, help='folder to write tables and pictures to'
+        '--out-dir',
+        type=Path,
+        help='folder to write tables and pictures to; default: none',
     )
     add_overwrite_option(parser, renews=True)
     return parser.parse_args(args)
@@ -64,7 +73,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 @reported_errors()
 def main(args: Optional[Sequence[str]] = None) -> None:
-    """Print the tables, and write the report if asked."""
+    """Print the tables; write the report to ``--out-dir``."""
     options = parse_args(args)
     writer = Writer(
         options.overwrite, [options.ground_truth, options.results], renews=True
@@ -102,7 +111,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
 
 
 def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:
-    """Return the files that the arguments name, or those of a new test."""
+    """Return the files of the arguments, or run the detector to get them."""
     if not options.ground_truth.endswith('.py'):
         return DetectionFiles(
             Path(options.ground_truth), options.images, Path(options.results)

@@ -1,9 +1,9 @@
 """Export a detector to ONNX and check the file.
 
-The file takes any batch, height and width. With onnxruntime its outputs are
-compared with MMDetection's at other sizes than the one it was exported at; if
-a difference is above 1e-4 the exit status is 1, and the file is kept as
-FILE.failed.onnx. docs/deployment.md says what is in the file.
+The exported file accepts any batch size, height and width. Its outputs in
+onnxruntime are compared with those of MMDetection at sizes other than the one
+of the export. If a difference is above 1e-4, the exit status is 1 and the file
+is kept as FILE.failed.onnx. docs/deployment.md describes inputs and outputs.
 """
 
 import argparse
@@ -33,22 +33,30 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        help='its weights; default: random ones, to try',
+        help='checkpoint of the detector; default: random weights, for a '
+        'trial',
     )
-    parser.add_argument('--out', type=Path, required=True, metavar='FILE.onnx')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        metavar='FILE.onnx',
+        help='ONNX file to write',
+    )
     parser.add_argument(
         '--part',
         choices=PARTS,
         default='detector',
-        help='features of the backbone; raw outputs of the heads of a '
-        'single-stage detector; or boxes, scores, labels (and masks in their '
-        'boxes); default: detector',
+        help='part to export: "backbone" returns its features, "heads" the '
+        'raw outputs of a single-stage detector, "detector" boxes, scores, '
+        'labels and masks relative to their boxes; default: detector',
     )
     parser.add_argument(
         '--pixels',
         action='store_true',
-        help='the input is uint8 pixels, BGR, and normalisation and padding '
-        'are in the file; without, it is normalised float32',
+        help='let the input be uint8 pixels in BGR, with normalisation and '
+        'padding in the file; by default the input is a normalised float32 '
+        'image',
     )
     _add_check_options(parser)
     add_overwrite_option(parser)
@@ -56,33 +64,34 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def _add_check_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the check and of the file in 8 bits."""
+    """Add the options of the check and of the quantised file."""
     parser.add_argument(
         '--size',
         nargs=2,
         type=int,
         default=(256, 320),
         metavar=('H', 'W'),
-        help='of the image that is traced, and of those that '
-        'static ranges are measured on; default: 256 320',
+        help='height and width in pixels of the traced image, and of the '
+        'images for --quantize static; default: 256 320',
     )
     parser.add_argument(
         '--images',
         type=Path,
         metavar='FOLDER',
-        help='images to check with; default: smooth noise',
+        help='folder of images to check with; default: smooth noise',
     )
     parser.add_argument(
         '--quantize',
         choices=MODES,
-        help='write FILE.int8.onnx as well; static measures ranges on '
-        '--images',
+        help='also write FILE.int8.onnx with 8-bit weights and activations; '
+        '"static" measures the ranges of activations on --images, '
+        '"dynamic" in each run; default: none',
     )
 
 
 @reported_errors()
 def main(args: Optional[Sequence[str]] = None) -> None:
-    """Export, check and, if asked, quantise."""
+    """Export, check and, with ``--quantize``, quantise."""
     arguments = vars(parse_args(args))
     config, checkpoint, out = (
         arguments.pop(name) for name in ('config', 'checkpoint', 'out')
@@ -101,8 +110,8 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     print(export.file)
     if not export.is_compared:
         print_note(
-            'where nothing was detected, nothing was compared; name '
-            'images of its kind with --images'
+            'some images had no detections, so that nothing was compared '
+            'there; name images like those of the training with --images'
         )
     if options.quantize:
         agreement = quantize_export(export, options)

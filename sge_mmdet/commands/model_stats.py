@@ -1,8 +1,9 @@
 """Print parameters and GFLOPs of a model.
 
 MODEL is a config (a file, or mmdet::retinanet/retinanet_r50_fpn_1x_coco.py) or
-a backbone's type, such as SGEResNet with --cfg-options depth=50. GFLOPs are
-counted as the paper's authors do, and beside it as MMEngine does.
+the type of a backbone, such as SGEResNet with --cfg-options depth=50. GFLOPs
+are counted in two ways: as the paper's authors count them, and as MMEngine
+does.
 """
 
 import argparse
@@ -23,43 +24,50 @@ from .common import create_parser, exit_at_failures, reported_errors
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options, with a shape."""
+    """Return the options; ``shape`` is always set."""
     parser = create_parser('model-stats', __doc__, args)
-    parser.add_argument('model', nargs='?', help='config or backbone type')
+    parser.add_argument(
+        'model',
+        nargs='?',
+        metavar='MODEL',
+        help='config, or type of a backbone',
+    )
     parser.add_argument(
         '--shape',
         type=int,
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the image, in pixels; default: 800 1333, with --classifier '
-        '224 224',
+        help='size of the image, in pixels; default: 800 1333, or 224 224 '
+        'with --classifier',
     )
     parser.add_argument(
         '--classifier',
         action='store_true',
-        help="add ImageNet's classifier to the backbone",
+        help='add the classifier of ImageNet to the backbone',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         default={},
-        help="changes of the config, or the backbone's options",
+        metavar='KEY=VALUE',
+        help='values to change in the config, or options of the backbone',
     )
     parser.add_argument(
         '--paper',
         action='store_true',
-        help="the paper's rows for ResNet, SGE and other attention, counted "
-        'here and in the paper; exit status 1 if a digit differs unexpectedly',
+        help="print the paper's rows for ResNet, SGE and other attention, as "
+        'counted here and in the paper; the exit status is 1 if a digit '
+        'differs unexpectedly',
     )
     options = parser.parse_args(args)
     if not (options.model or options.paper):
-        parser.error('name a config or a backbone, or ask for --paper')
+        parser.error('expected MODEL, a config or a backbone, or --paper')
     default = (224, 224) if options.classifier else (800, 1333)
     options.shape = tuple(options.shape or default)
     if min(options.shape) < 1:
         parser.error(
-            '--shape is a height and a width in pixels, got '
+            '--shape: expected a height and a width of at least 1 pixel, got '
             f'{options.shape[0]} {options.shape[1]}'
         )
     return options
@@ -84,9 +92,9 @@ def main(args: Optional[Sequence[str]] = None) -> None:
 
 
 def _print_paper() -> List[str]:
-    """Print the paper's rows; return a message for each surprise."""
+    """Print the paper's rows; return messages on unexpected differences."""
     print(PAPER_HEADER)
-    surprises = []
+    unexpected = []
     for stats, row in paper_stats():
         is_same = stats.agrees_with(row)
         word = 'same' if is_same else f'DIFFERENT {row.difference}'
@@ -96,5 +104,5 @@ def _print_paper() -> List[str]:
             flush=True,
         )
         if is_same == bool(row.difference):
-            surprises.append(f'{row.name} is {word}, which was not expected')
-    return surprises
+            unexpected.append(f'{row.name} is {word}, which was not expected')
+    return unexpected

@@ -1,8 +1,8 @@
 """Train configs with several seeds and compare them.
 
-Runs that have a result already are not repeated: the same command goes on
-where a study was interrupted, and adds configs and seeds to it. The first
-config is the baseline, with which the others are compared.
+Every config is compared with the first one, the baseline. Runs that already
+have a result are not repeated: after an interruption, the same command
+continues the study, and with more configs or seeds it extends the study.
 """
 
 import argparse
@@ -38,16 +38,18 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         type=int,
         default=[0, 1, 2],
-        help='seeds of each config; default: 0 1 2',
+        help='random seeds that each config is trained with; default: 0 1 2',
     )
     parser.add_argument(
-        '--names', nargs='+', help='of the configs; default: their file names'
+        '--names',
+        nargs='+',
+        help='names of the configs in tables; default: their file names',
     )
     parser.add_argument(
         '--work-dir',
         type=Path,
         default='work_dirs/study',
-        help='default: %(default)s',
+        help='folder of the study; default: %(default)s',
     )
     _add_run_options(parser)
     add_size_options(parser)
@@ -56,47 +58,49 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of trainings and of the report."""
+    """Add the options of the trainings and of the report."""
     parser.add_argument(
         '--gpus',
         nargs='+',
         default=[],
         metavar='GPU',
-        help='train one run on each of these at a time, as '
-        'CUDA_VISIBLE_DEVICES calls them; default: one after another',
+        help='GPUs, by their names in CUDA_VISIBLE_DEVICES; each trains one '
+        'run at a time; default: all runs one after another on the default '
+        'device',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='options for every config, key=value',
+        metavar='KEY=VALUE',
+        help='values to change in every config',
     )
     parser.add_argument(
         '--resamples',
         type=int,
         default=1000,
-        help='bootstrap resamples of the images; default: 1000',
+        help='number of bootstrap resamples of the images; default: 1000',
     )
     parser.add_argument(
         '--report-only',
         action='store_true',
-        help='train nothing, report on what is there',
+        help='train nothing, and report on the existing results',
     )
 
 
 @reported_errors()
 def main(args: Optional[Sequence[str]] = None) -> None:
-    """Run what is left of the study and report on it."""
+    """Run the rest of the study and report on it."""
     options = parse_args(args)
-    # Ended from outside, it ends its trainings as after Ctrl-C.
+    # On SIGTERM, stop the trainings as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = _run(options)
     except KeyboardInterrupt:
-        sys.exit('error: interrupted; the same command goes on from here')
+        sys.exit('error: interrupted; the same command continues the study')
     if failed:
         exit_at_failures(
-            [f'{len(failed)} runs failed; the same command tries again']
+            [f'{len(failed)} runs failed; the same command tries them again']
         )
 
 

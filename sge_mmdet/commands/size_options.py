@@ -1,4 +1,4 @@
-"""Options that the command lines about object sizes share."""
+"""Options that the commands about object sizes share."""
 
 import argparse
 from pathlib import Path
@@ -10,19 +10,25 @@ from ..evaluation.bins import SizeBin, parse_size_bins
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--metric``, ``--size-bins`` and ``--area`` to a parser."""
-    parser.add_argument('--metric', default='bbox', choices=('bbox', 'segm'))
+    parser.add_argument(
+        '--metric',
+        default='bbox',
+        choices=('bbox', 'segm'),
+        help='evaluate boxes or masks; default: bbox',
+    )
     parser.add_argument(
         '--size-bins',
         nargs='+',
         default=['coco'],
-        help='coco, aitod, or limits in pixels such as 0 8 16 32 inf',
+        help='bins of object sizes: coco, aitod, or limits of sqrt(area) in '
+        'pixels such as 0 8 16 32 inf; default: coco',
     )
     parser.add_argument(
         '--area',
         default='annotation',
         choices=('annotation', 'box'),
-        help="an object's size: its annotated area, as COCO has it, or that "
-        'of its box',
+        help='area that gives the size of an object: the annotated area, as '
+        'in COCO, or the area of its box; default: annotation',
     )
 
 
@@ -31,20 +37,20 @@ def read_sized_ground_truth(
     args: argparse.Namespace,
     classes: Optional[Sequence[str]] = None,
 ) -> Tuple[GroundTruth, List[SizeBin]]:
-    """Read ground truth as :func:`add_size_options` say.
+    """Read ground truth with the options of :func:`add_size_options`.
 
     Args:
-        path (str or Path): The file.
-        args (argparse.Namespace): The options.
-        classes (Sequence[str], optional): Those to evaluate. Default: None,
-            all of the file's.
+        path (str or Path): Annotation file in COCO's format.
+        args (argparse.Namespace): Parsed options.
+        classes (Sequence[str], optional): Names of the classes to evaluate.
+            Default: None, all classes of the file.
 
     Returns:
         tuple[GroundTruth, list[SizeBin]]: Ground truth and size bins.
 
     Raises:
-        OSError or ValueError: As :func:`read_ground_truth` and
-            :func:`parse_size_bins`.
+        OSError or ValueError: In the same cases as :func:`read_ground_truth`
+            and :func:`parse_size_bins`.
     """
     bins = parse_size_bins(args.size_bins)
     ground_truth = read_ground_truth(path, classes)

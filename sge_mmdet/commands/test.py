@@ -1,6 +1,6 @@
 """Test a detector with MMDetection's own tool.
 
-SGE is registered, whether or not the config imports it; --help shows the
+SGE is registered even if the config does not import it. --help shows the
 options of MMDetection's tools/test.py.
 """
 

@@ -1,7 +1,7 @@
 """Draw what the SGE layers of a detector do to an image.
 
-For every SGE layer that is asked for it writes a sheet of its most telling
-groups, those whose gates vary most over the image, and a histogram of the
+For each chosen SGE layer two pictures are written: the gates and activations
+of the groups whose gates vary most over the image, and a histogram of the
 similarity before and after normalisation.
 """
 
@@ -18,31 +18,39 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Return the options."""
     parser = create_parser('visualize', __doc__, args)
     parser.add_argument('config', help='config of a detector with SGE')
-    parser.add_argument('checkpoint', help='its weights after training')
+    parser.add_argument('checkpoint', help='checkpoint after training')
     parser.add_argument('image', help='image file')
     parser.add_argument(
         '--before',
         metavar='CHECKPOINT',
-        help='weights before training, to draw beside; default: those that '
-        'the config starts from',
+        help='checkpoint before training, whose gates are drawn as well; '
+        'default: the initial weights of the config',
     )
     parser.add_argument(
         '--layers',
         nargs='+',
         metavar='NAME',
-        help='layers whose names hold one of these, such as layer4 or '
-        'layer2.0.sge; default: the last one of each stage',
+        help='parts of the names of the layers to draw, such as layer4 or '
+        'layer2.0.sge; default: the last SGE layer of each stage',
     )
     parser.add_argument(
-        '--groups', nargs='+', type=int, help='default: the most telling ones'
+        '--groups',
+        nargs='+',
+        type=int,
+        help='indices of the groups to draw; default: those whose gates vary '
+        'most over the image',
     )
     parser.add_argument(
         '--number',
         type=int,
         default=4,
-        help='how many groups where none is named; default: 4',
+        help='number of groups to draw without --groups; default: 4',
     )
-    parser.add_argument('--device', default='cpu', help='default: cpu')
+    parser.add_argument(
+        '--device',
+        default='cpu',
+        help='device that runs the detector; default: cpu',
+    )
     parser.add_argument(
         '--out-dir',
         type=Path,

@@ -1,4 +1,4 @@
-"""Adds SGE to existing configs and checkpoints."""
+"""Adding SGE to existing configs and checkpoints."""
 
 from ..utils import find_config
 from ..utils.moved import moved

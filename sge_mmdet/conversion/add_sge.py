@@ -1,4 +1,4 @@
-"""Adds SGE to the config of a detector whose backbone derives from ResNet."""
+"""Adding SGE to the config of a detector, in its backbone or its neck."""
 
 import math
 from copy import deepcopy
@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from ..models.backbones import PLUGIN_POSITIONS, SGEResNet, SGEResNeXt
-from ..models.layers import SpatialGroupEnhance
+from ..models.backbones import SGEResNet, SGEResNeXt
+from ..models.layers import PLUGIN_POSITIONS, SpatialGroupEnhance
 from ..models.necks import SGE_NECKS, SGEOutputs
 from ..ops import largest_groups
 from ..utils import build_part, get_model
@@ -100,7 +100,7 @@ def sge_changes(
     ):
         if value not in choices:
             raise ValueError(
-                f'{name} is one of {", ".join(choices)}, got {value!r}'
+                f'{name}: expected one of {", ".join(choices)}, got {value!r}'
             )
     largest_groups(1, groups)
     model = get_model(cfg)
@@ -150,7 +150,9 @@ def _change_parts(
         target[path[-1]] = changed
     if len(refused) == len(parts):
         raise NotApplicableError(
-            '\n'.join(refused) or f'The model has no part named {kind}'
+            '\n'.join(refused)
+            or f'The model has no part named {kind}; give the config of a '
+            'detector that has one'
         )
     for reason in refused:
         print_log(f'Left without SGE: {reason}', 'current')
@@ -180,49 +182,58 @@ def _backbone_change(
     cls = _get_class(backbone)
     if not (isinstance(cls, type) and issubclass(cls, ResNet)):
         raise NotApplicableError(
-            f'{_type_name(backbone)} is not a ResNet of MMDetection; SGE goes '
-            'into ResNet, ResNeXt, Res2Net, RegNet, ResNeSt, DetectoRS_ResNet,'
-            " DetectoRS_ResNeXt and TridentResNet. where='neck' puts it behind"
-            ' the outputs of the neck'
+            f'expected a ResNet of MMDetection (ResNet, ResNeXt, Res2Net, '
+            'RegNet, ResNeSt, DetectoRS_ResNet, DetectoRS_ResNeXt or '
+            f"TridentResNet), got {_type_name(backbone)}; where='neck' adds "
+            'SGE after the outputs of the neck instead'
         )
     plain = _build_without_weights(backbone)
     if _has_sge(plain):
         raise ValueError(
-            f'{_type_name(backbone)} has SGE already; change its '
-            'options instead'
+            f'{_type_name(backbone)} already has SGE; change its options '
+            'instead of adding it again'
         )
     layers = [getattr(plain, name) for name in plain.res_layers]
-    stages = tuple(bool(stage) for stage in stages)
-    if len(stages) < len(layers):
-        raise ValueError(
-            f'stages needs a value for each of the {len(layers)} '
-            f'stages, got {stages}'
-        )
-    stages = stages[: len(layers)]
-    if not any(stages):
-        raise ValueError(f'stages={stages} leaves no stage with SGE')
+    stages = _check_stages(stages, len(layers))
     channels = [_count_channels(layer[-1], position) for layer in layers]
     fitting = [largest_groups(count, groups) for count in channels]
-    by_type = position == 'after_conv3' and cls in SGE_BACKBONES
-    if by_type:
+    if position == 'after_conv3' and cls in SGE_BACKBONES:
         change = _change_by_type(cls, fitting, stages)
-    elif not hasattr(layers[0][0], 'conv3'):
+    elif hasattr(layers[0][0], 'conv3'):
+        change = _change_by_plugin(backbone, fitting, stages, position)
+    else:
         raise NotApplicableError(
             f'{cls.__name__} of depth {plain.depth} has blocks of two '
-            'convolutions, which take no plugins; SGE can stand at their end '
-            "alone, position='after_conv3' of a ResNet"
+            'convolutions, which take no plugins; use a ResNet with '
+            "position='after_conv3', which puts SGE at the end of its blocks"
         )
-    else:
-        change = _change_by_plugin(backbone, fitting, stages, position)
     # Raise here if the result cannot be built, not when training starts.
     _build_without_weights(_merged(backbone, change))
-    odd = [
+    adapted = [
         f'stage {i + 1}: {fitting[i]} groups for {channels[i]} channels'
         for i in range(len(layers))
         if stages[i] and fitting[i] != groups
     ]
-    note = f'{groups} groups do not fit; {", ".join(odd)}' if odd else ''
-    return change, note
+    note = f'{groups} groups do not fit; {", ".join(adapted)}'
+    return change, note if adapted else ''
+
+
+def _check_stages(
+    stages: Sequence[bool], num_stages: int
+) -> 'Tuple[bool, ...]':
+    """Return one value for each stage of a backbone; raise if none is true."""
+    stages = tuple(bool(stage) for stage in stages)
+    if len(stages) < num_stages:
+        raise ValueError(
+            f'stages: expected a value for each of the {num_stages} stages, '
+            f'got {stages}'
+        )
+    stages = stages[:num_stages]
+    if not any(stages):
+        raise ValueError(
+            f'stages={stages} selects no stage; set at least one to True'
+        )
+    return stages
 
 
 def _change_by_type(
@@ -279,18 +290,20 @@ def _neck_change(neck: Any, groups: int) -> Tuple[Any, str]:
                 parts[i] = _merged(part, change)
                 return parts, note
         raise NotApplicableError(
-            f'none of {", ".join(map(_type_name, neck))} is one of '
-            f'{_neck_names()}, behind which SGE can stand'
+            f'expected one of {_neck_names()} among the necks, got '
+            f'{", ".join(map(_type_name, neck))}; SGE is added after the '
+            'outputs of these'
         )
     cls = _get_class(neck)
     if isinstance(cls, type) and issubclass(cls, SGEOutputs):
         raise ValueError(
-            f'{cls.__name__} has SGE already; change its options instead'
+            f'{cls.__name__} already has SGE; change its options instead of '
+            'adding it again'
         )
     if cls not in SGE_NECKS:
         raise NotApplicableError(
-            f'{_type_name(neck)} is not one of {_neck_names()}, behind which '
-            'SGE can stand'
+            f'expected one of {_neck_names()}, got {_type_name(neck)}; SGE is '
+            'added after the outputs of these'
         )
     channels = _build_without_weights(
         dict(neck, type=SGE_NECKS[cls], sge=dict(groups=1))

@@ -1,15 +1,8 @@
-"""Checkpoint files converted for SGE models of MMDetection 3.x."""
+"""Conversion of checkpoint files for SGE models of MMDetection 3.x."""
 
 import re
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    List,
-    NamedTuple,
-    Optional,
-    Union,
-)
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -60,7 +53,6 @@ def convert_state_dict(
         ValueError: If the weights do not fit the model; the message names the
             keys.
     """
-    steps = []
     if not isinstance(state_dict, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor)
         for key, value in state_dict.items()
@@ -69,6 +61,35 @@ def convert_state_dict(
             'The weights are not a dict of names and tensors; give '
             'a checkpoint with a state_dict'
         )
+    state, steps = _with_current_names(state_dict)
+    is_backbone = any(key.startswith('layer1.') for key in state)
+    if is_backbone:
+        model = _find_backbone(model)
+    # The name of a plugin includes its postfix, as in "sge1".
+    has_sge = any(re.search(r'(^|\.)sge\w*\.', key) for key in state)
+    if not has_sge:
+        state, added = _with_new_sge(state, model)
+        steps += added
+    elif model is not None:
+        steps += _check_fit(state, model)
+    elif not is_backbone and not any(
+        key.startswith('backbone.layer1.') for key in state
+    ):
+        raise ValueError(
+            'Expected the weights of a ResNet-like backbone, or of a '
+            'detector with one, got the keys '
+            f'{printable_list(state)}; for another backbone name the config '
+            'of the model with SGE'
+        )
+    return Conversion(state, steps or ['nothing had to be changed'])
+
+
+def _with_current_names(state_dict: Dict[str, Tensor]) -> Conversion:
+    """Return weights with the names and layouts of MMDetection 3.x.
+
+    A classifier on a backbone is dropped.
+    """
+    steps = []
     state = strip_module(state_dict)
     if state.keys() != state_dict.keys():
         steps.append('dropped "module." from the keys')
@@ -83,46 +104,38 @@ def convert_state_dict(
             if key.startswith('backbone.')
         }
         steps.append("took the backbone out of MMPretrain's classifier")
-    is_backbone = any(key.startswith('layer1.') for key in state)
-    if is_backbone:
+    if any(key.startswith('layer1.') for key in state):
         dropped = [
             key for key in CLASSIFIER if state.pop(key, None) is not None
         ]
         if dropped:
             steps.append(f'dropped {" and ".join(dropped)}')
-        model = _find_backbone(model)
-    # The name of a plugin includes its postfix, as in "sge1".
-    has_sge = any(re.search(r'(^|\.)sge\w*\.', key) for key in state)
-    if not has_sge:
-        if model is None:
-            raise ValueError(
-                f'The weights have no SGE ({printable_list(state)}); name the '
-                'config of the model with SGE that they are for'
-            )
-        layers = sum(
-            isinstance(part, SpatialGroupEnhance) for part in model.modules()
-        )
-        if not layers:
-            raise ValueError(
-                'The model of the config has no SGE; '
-                'tools/add_sge.py writes one that has'
-            )
-        steps += _check_fit(state, model, without_sge=True)
-        state = with_function_preserving_sge(state, model)
-        steps.append(
-            f'added {layers} SGE layers and divided their gate out '
-            'of what stands before them'
-        )
-    elif model is not None:
-        steps += _check_fit(state, model)
-    elif not is_backbone and not any(
-        key.startswith('backbone.layer1.') for key in state
-    ):
+    return Conversion(state, steps)
+
+
+def _with_new_sge(
+    state: Dict[str, Tensor], model: Optional[nn.Module]
+) -> Conversion:
+    """Return weights with new SGE layers that preserve the function."""
+    if model is None:
         raise ValueError(
-            'These are not the weights of a ResNet-like backbone '
-            f'or of a detector with one: {printable_list(state)}'
+            f'The weights have no SGE ({printable_list(state)}); name the '
+            'config of the model with SGE that they are for (--config)'
         )
-    return Conversion(state, steps or ['nothing had to be changed'])
+    layers = sum(
+        isinstance(part, SpatialGroupEnhance) for part in model.modules()
+    )
+    if not layers:
+        raise ValueError(
+            'The model of the config has no SGE; '
+            'tools/add_sge.py writes one that has'
+        )
+    steps = _check_fit(state, model, without_sge=True)
+    steps.append(
+        f'added {layers} SGE layers and divided the parameters before '
+        'them by their gate'
+    )
+    return Conversion(with_function_preserving_sge(state, model), steps)
 
 
 def convert_checkpoint(
@@ -163,8 +176,8 @@ def convert_checkpoint(
     )
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f'{source} holds a {type(checkpoint).__name__}, not '
-            'the dict of a checkpoint'
+            f'{source}: expected the dict of a checkpoint, got a '
+            f'{type(checkpoint).__name__}'
         )
     weights: Any = checkpoint.get(
         'state_dict', checkpoint.get('model', checkpoint)
@@ -233,7 +246,8 @@ def _check_fit(
             f'The weights do not fit the {type(model).__name__} of the '
             f'config. {len(missing)} missing: '
             f'{printable_list(missing) or "-"}; {len(left)} without a place: '
-            f'{printable_list(left) or "-"}'
+            f'{printable_list(left) or "-"}. Name the config of the model '
+            'that they are from, with SGE'
         )
     return (
         [

@@ -1,4 +1,4 @@
-"""Writes short config files that inherit another config and add SGE."""
+"""Writing of short config files that inherit a config and add SGE."""
 
 import os.path as osp
 import re
@@ -42,18 +42,10 @@ def write_sge_config(
     path, source = Path(path), find_config(base)
     if path.suffix != '.py':
         raise ValueError(
-            f'A config that inherits is a Python file; name it '
-            f'{path.with_suffix(".py")} instead of {path}'
+            f'Expected a Python file as config to write, got {path}; name it '
+            f'{path.with_suffix(".py")}'
         )
-    try:
-        is_lazy = Config._is_lazy_import(str(source))
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f'{source} is not Python: {error}') from error
-    if is_lazy:
-        raise ValueError(
-            f'{source} is in the pure Python style of MMEngine, which a '
-            '_base_ cannot inherit; call sge_mmdet.add_sge on its Config'
-        )
+    _check_inheritable(source)
     cfg = load_config(source)
     writer = Writer(overwrite, _inherited_files(source))
     writer.check(path)
@@ -63,24 +55,46 @@ def write_sge_config(
         raise NotApplicableError(f'{source}: {error}') from error
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
-    lines = [
-        f'_base_ = {_inherited_name(source, path.parent)!r}\n',
-        *(f'{key} = {_to_source(value)}' for key, value in changes.items()),
-    ]
-    style = dict(based_on_style='pep8')
-    try:
-        text = FormatCode('\n'.join(lines), style_config=style)[0]
-    except Exception as error:
-        # yapf raises various errors.
-        raise ValueError(
-            f'{source} holds a value that no file can hold, such '
-            f'as a function: {error}'
-        ) from error
+    text = _derived_text(source, path.parent, changes)
     with writer.replacing(path) as file:
         file.write(text.encode())
         file.flush()
         load_config(file.name)
     return load_config(path)
+
+
+def _check_inheritable(source: Path) -> None:
+    """Raise unless a config is Python that ``_base_`` can inherit."""
+    try:
+        is_lazy = Config._is_lazy_import(str(source))
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f'{source}: expected a config in Python, which cannot be parsed: '
+            f'{error}'
+        ) from error
+    if is_lazy:
+        raise ValueError(
+            f'{source} is in the pure Python style of MMEngine, which a '
+            '_base_ cannot inherit; call sge_mmdet.add_sge on its Config'
+        )
+
+
+def _derived_text(source: Path, folder: Path, changes: dict) -> str:
+    """Return the text of a config in ``folder`` that inherits another one."""
+    lines = [
+        f'_base_ = {_inherited_name(source, folder)!r}\n',
+        *(f'{key} = {_to_source(value)}' for key, value in changes.items()),
+    ]
+    try:
+        return FormatCode(
+            '\n'.join(lines), style_config=dict(based_on_style='pep8')
+        )[0]
+    except Exception as error:
+        # yapf raises various errors.
+        raise ValueError(
+            f'{source} contains a value that cannot be written as text, such '
+            f'as a function; write it as a name or a number: {error}'
+        ) from error
 
 
 def _inherited_files(source: Path) -> List[Path]:

@@ -59,19 +59,24 @@ def with_function_preserving_sge(
         layer = source.layer
         if layer.weight_init != 0:
             raise ValueError(
-                f'{source.name} starts at weight_init={layer.weight_init}; '
-                'only with 0 it scales every position alike'
+                f'{source.name}: expected weight_init=0, with which all '
+                'positions are scaled alike, got '
+                f'weight_init={layer.weight_init}'
             )
         gate = 1 / (1 + math.exp(-layer.bias_init))
         if f'{source.name}.weight' in state:
-            raise ValueError(f'The checkpoint has {source.name} already')
+            raise ValueError(
+                f'The checkpoint already has {source.name}; load it without '
+                'conversion'
+            )
         missing = [
             key for key in (*source.scaled, *source.undone) if key not in state
         ]
         if missing:
             raise ValueError(
-                f'The checkpoint has no {", ".join(missing)}, '
-                f'which stands before {source.name}'
+                f'The checkpoint has no {", ".join(missing)}, which '
+                f'{source.name} follows; name a checkpoint of the same '
+                'backbone and neck'
             )
         for keys, factor in ((source.scaled, 1 / gate), (source.undone, gate)):
             for key in keys:
@@ -126,8 +131,8 @@ def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
         before = plugins[: plugins.index(child)]
         if before:
             raise ValueError(
-                f'{prefix}{child} stands behind {before[-1]}, '
-                'which does not pass a scale on'
+                f'{prefix}{child} follows {before[-1]}, through which a scale '
+                'does not pass unchanged; put SGE first'
             )
         norm = getattr(block, f'norm{i}_name', '')
         if hasattr(block, norm) and not (
@@ -135,10 +140,9 @@ def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
         ):
             return norm
     raise ValueError(
-        f'{prefix}{child} has no norm before it whose scale '
-        f'reaches it unchanged ({type(block).__name__}); '
-        'function-preserving weights exist for '
-        "position='after_conv3'"
+        f'{prefix}{child} in a {type(block).__name__} has no norm before it '
+        'whose scale reaches it unchanged; function-preserving weights exist '
+        "for position='after_conv3'"
     )
 
 
@@ -173,8 +177,9 @@ def _output_parameters(conv: ConvModule, prefix: str) -> Tuple[List[str], str]:
         getattr(conv, 'activate', None), (type(None), nn.ReLU)
     ):
         raise ValueError(
-            f'{prefix[:-1]} is not a plain convolution with at '
-            'most a ReLU; its output cannot be scaled'
+            f'{prefix[:-1]}: expected a plain convolution, with a ReLU at '
+            'most, whose output can be scaled; use a neck without other '
+            'convolutions and activations'
         )
     last = f'{prefix}{conv.norm_name}' if conv.with_norm else f'{prefix}conv'
     return [f'{last}.weight', f'{last}.bias'], f'{prefix}conv.weight'

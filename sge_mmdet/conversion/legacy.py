@@ -66,8 +66,8 @@ def upgrade_legacy_detector(
     )
     if rows is None:
         raise ValueError(
-            'A two-stage detector of MMDetection 0.6 has a '
-            'bbox_head.fc_cls.weight; there is none'
+            'Expected a bbox_head.fc_cls.weight, as in two-stage detectors of '
+            'MMDetection 0.6, got none; name a checkpoint of a whole detector'
         )
     upgraded = {}
     for key, value in state_dict.items():
@@ -103,6 +103,6 @@ def _upgrade_rows(key: str, value: Tensor, rows: int) -> Tensor:
 def _check_rows(key: str, held: int, expected: 'tuple[int, ...]') -> None:
     if held not in expected:
         raise ValueError(
-            f'{key} has {held} rows; a head of MMDetection 0.6 '
-            f'has {" or ".join(map(str, expected))} of them'
+            f'{key}: expected {" or ".join(map(str, expected))} rows, as in a '
+            f'head of MMDetection 0.6, got {held}'
         )

@@ -58,13 +58,16 @@ class DigitsOptions:
 
     def __post_init__(self) -> None:  # noqa: D105
         for name, value in asdict(self).items():
-            if value < (0 if name == 'seed' else 1):
-                raise ValueError(f'{name} must be positive, got {value}')
+            least = 0 if name == 'seed' else 1
+            if value < least:
+                raise ValueError(
+                    f'{name}: expected at least {least}, got {value}'
+                )
         if not self.min_digit <= self.max_digit <= self.image_size:
             raise ValueError(
-                'The smallest digit, the largest and the image must be in '
-                f'that order of size, got {self.min_digit}, {self.max_digit} '
-                f'and {self.image_size} pixels'
+                'Expected min_digit <= max_digit <= image_size, got '
+                f'{self.min_digit}, {self.max_digit} and {self.image_size} '
+                'pixels'
             )
 
 
@@ -95,9 +98,9 @@ def make_digits(
         return False
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise FileExistsError(
-            f'{out_dir} already holds other files or a data set of other '
-            'options, and nothing was written. Name another folder or remove '
-            'this one'
+            f'{out_dir} already contains other files or a data set with '
+            'other options, and nothing was written; name another folder or '
+            'remove this one'
         )
     scans, photos = _load_scans(options.seed), _load_photos()
     with new_folder(out_dir) as root:
@@ -167,22 +170,19 @@ def _load_photos() -> 'dict[str, list[np.ndarray]]':
 def _write_split(
     root: Path, split: str, scans: list, photos: list, options: DigitsOptions
 ) -> None:
+    """Write the images and the annotations of a split."""
     (root / split).mkdir(parents=True)
     (root / 'annotations').mkdir(exist_ok=True)
     rng = np.random.default_rng((options.seed, SPLITS.index(split)))
+    side = options.image_size
     images: List[dict] = []
     annotations: List[dict] = []
     count = getattr(options, f'{split}_images')
     for image_id in tqdm(range(1, count + 1), desc=f'{split} images'):
-        image = _random_background(photos, options.image_size, rng)
+        image = _random_background(photos, side, rng)
         name = f'{image_id:06d}.jpg'
         images.append(
-            dict(
-                id=image_id,
-                file_name=name,
-                width=options.image_size,
-                height=options.image_size,
-            )
+            dict(id=image_id, file_name=name, width=side, height=side)
         )
         for label, mask in _paste_digits(image, scans, options, rng):
             annotations.append(
@@ -191,14 +191,10 @@ def _write_split(
                     image_id=image_id,
                     category_id=label + 1,
                     iscrowd=0,
-                    **_describe(mask),
+                    **_mask_fields(mask),
                 )
             )
-        # cv2.imwrite does not report a full disk.
-        _, jpeg = cv2.imencode(
-            '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
-        )
-        (root / split / name).write_bytes(jpeg.tobytes())
+        _write_jpeg(root / split / name, image)
     categories = [
         dict(id=i + 1, name=str(i), supercategory='digit') for i in range(10)
     ]
@@ -209,6 +205,14 @@ def _write_split(
         categories=categories,
     )
     (root / 'annotations' / f'{split}.json').write_text(json.dumps(content))
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    # cv2.imwrite does not report a full disk.
+    _, jpeg = cv2.imencode(
+        '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
+    )
+    path.write_bytes(jpeg.tobytes())
 
 
 def _random_background(
@@ -277,7 +281,7 @@ def _resize(scan: np.ndarray, height: int) -> np.ndarray:
     return np.clip((ink / ink.max() - 0.2) / 0.6, 0, 1)
 
 
-def _describe(mask: np.ndarray) -> dict:
+def _mask_fields(mask: np.ndarray) -> dict:
     """Return the COCO fields of a mask: RLE, area and box."""
     rle = coco_mask.encode(np.asfortranarray(mask))
     return dict(

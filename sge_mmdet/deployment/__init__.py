@@ -1,4 +1,4 @@
-"""ONNX export of detectors with SGE, and checks of the files."""
+"""ONNX export of detectors with SGE, with checks and quantisation."""
 
 from ..utils.moved import moved
 from .check import (

@@ -35,10 +35,10 @@ class OutputCheck:
     Attributes:
         shape: Shape of the input, (N, 3, H, W).
         output: Name of the output.
-        values: Number of values, or of boxes.
-        difference: Largest difference relative to the largest value. That of
-            boxes is relative to the longer side of the image, and that of
-            scores is absolute.
+        values: Number of compared values, or of boxes.
+        difference: Largest difference, relative to the largest value. For
+            boxes it is relative to the longer side of the image, for scores
+            it is absolute.
     """
 
     shape: Sequence[int]
@@ -91,7 +91,7 @@ def check_onnx(
 def sizes_to_check(
     deployed: DeployedPart, size: Sequence[int]
 ) -> List[Tuple[int, int, int]]:
-    """Return numbers of images, heights and widths that were not traced.
+    """Return shapes of batches that differ from the traced one.
 
     If the input is not pixels, sizes are padded as in MMDetection, because
     networks such as HRNet accept no others.
@@ -99,6 +99,10 @@ def sizes_to_check(
     Args:
         deployed (DeployedPart): Exported part.
         size (Sequence[int]): Height and width of the traced image, in pixels.
+
+    Returns:
+        list[tuple[int, int, int]]: Number of images, height and width of each
+        batch.
     """
     steps = deployed.model.data_preprocessor
     divisor = 1 if deployed.pixels else steps.pad_size_divisor
@@ -271,14 +275,19 @@ def _image_files(
         if path.suffix.lower() in IMAGE_SUFFIXES
     )
     if not files:
-        raise FileNotFoundError(f'There is no image in {folder}')
+        raise FileNotFoundError(
+            f'There is no image in {folder}; name a folder of images '
+            f'({", ".join(IMAGE_SUFFIXES)})'
+        )
     return [files[i % len(files)] for i in range(first, first + number)]
 
 
 def _read_image(file: str, height: int, width: int) -> Tensor:
     image = mmcv.imread(file)
     if image is None:
-        raise ValueError(f'{file} is no image that can be read')
+        raise ValueError(
+            f'{file} cannot be read as an image; replace or remove it'
+        )
     return torch.from_numpy(mmcv.imresize(image, (width, height))).permute(
         2, 0, 1
     )
@@ -316,7 +325,7 @@ def _map_differences(
     size: Sequence[int],
 ) -> List[Tuple[str, int, float]]:
     """Return name, number of values and difference of each output."""
-    tiny = np.finfo(np.float32).tiny  # Avoids division by zero.
+    tiny = np.finfo(np.float32).tiny  # It avoids a division by zero.
     return [
         (
             name,

@@ -1,4 +1,4 @@
-"""Export of a detector whose file is checked before it gets its name."""
+"""Export of a detector to a file that is checked before it is published."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from .graph import DeployedPart
 from .packages import require_package
 from .quantization import agreement_table, quantize_onnx
 
-# Batches on which ranges are measured and both files are compared.
+# Number of batches for measuring ranges and for comparing both files.
 CALIBRATION_BATCHES = 32
 
 
@@ -30,14 +30,17 @@ class ExportOptions:
 
     Args:
         part: "backbone", "heads" or "detector"; see :class:`DeployedPart`.
-        pixels: Whether the input is uint8 pixels.
-        size: Height and width of the traced image, in pixels.
-        images: Folder of images to check with; None for smooth noise.
-        quantize: "dynamic" or "static" for a second file in 8 bits, or None.
-        overwrite: Whether to replace existing files.
+            Default: "detector".
+        pixels: Whether the input is uint8 pixels. Default: False.
+        size: Height and width of the traced image, in pixels. Default: (256,
+            320).
+        images: Folder of images for the check. Default: None, smooth noise.
+        quantize: "dynamic" or "static" for a second file in 8 bits. Default:
+            None, no second file.
+        overwrite: Whether to replace existing files. Default: False.
 
     Raises:
-        ValueError: If static ranges are to be measured and no images given.
+        ValueError: If ``quantize`` is "static" and there are no images.
     """
 
     part: str = 'detector'
@@ -50,18 +53,18 @@ class ExportOptions:
     def __post_init__(self) -> None:  # noqa: D105
         if self.quantize == 'static' and not self.images:
             raise ValueError(
-                '--quantize static measures ranges on images: name '
-                'a folder of them with --images'
+                'quantize="static" measures ranges on images; name a folder '
+                'of them with --images'
             )
 
 
 @dataclass(frozen=True)
 class CheckedExport:
-    """An exported file and how it compares with MMDetection.
+    """An exported file and its comparison with MMDetection.
 
     Attributes:
-        file: The file; where it differs, FILE.failed.onnx.
-        deployed: What was exported, as a PyTorch module.
+        file: Exported file; FILE.failed.onnx if it differs.
+        deployed: Exported part, as a PyTorch module.
         checks: One check for each output and input shape.
     """
 
@@ -71,12 +74,12 @@ class CheckedExport:
 
     @property
     def agrees(self) -> bool:
-        """bool: whether every difference is within the tolerance."""
+        """bool: Whether every difference is within the tolerance."""
         return all(check.difference <= TOLERANCE for check in self.checks)
 
     @property
     def is_compared(self) -> bool:
-        """bool: whether there was something to compare in every check."""
+        """bool: Whether every check had values to compare."""
         return all(check.values for check in self.checks)
 
 
@@ -88,23 +91,23 @@ def export_checked_onnx(
 ) -> CheckedExport:
     """Export a detector and compare the file with MMDetection.
 
-    The file gets its name only if it agrees, so that nothing that is there is
-    replaced by a file that fails its check. One that differs is kept as
+    A file that fails its check never replaces an existing file: it is kept as
     FILE.failed.onnx.
 
     Args:
         config (str or Path): Config of the detector.
-        checkpoint (str, optional): Its weights; None for random ones.
-        out_file (str or Path): The file; its folder is made.
-        options (ExportOptions): How it is exported and checked.
+        checkpoint (str, optional): File or URL of its weights; None for
+            random weights.
+        out_file (str or Path): File to write; its folder is created.
+        options (ExportOptions): Options of the export and of the check.
 
     Returns:
-        CheckedExport: The file and its checks.
+        CheckedExport: Exported file and its checks.
 
     Raises:
-        FileExistsError: If a file is there and not to be replaced.
-        FileNotFoundError: If the config, the checkpoint or images are not
-            there.
+        FileExistsError: If the file exists and must not be replaced.
+        FileNotFoundError: If the config, the checkpoint or the images do not
+            exist.
         ImportError: If onnx or onnxruntime is not installed.
         NotImplementedError: If the detector has something that is not
             exported.
@@ -138,27 +141,27 @@ def export_checked_onnx(
 
 
 def quantized_file(out_file: Path) -> Path:
-    """Return the name of the file in 8 bits beside one in float32."""
+    """Return the path of the quantised file for a file in float32."""
     return out_file.with_suffix('.int8.onnx')
 
 
 def quantize_export(export: CheckedExport, options: ExportOptions) -> Table:
-    """Write an exported file in 8 bits and compare both.
+    """Quantise an exported file and compare both files.
 
     Args:
-        export (CheckedExport): The export.
-        options (ExportOptions): Its options, with ``quantize``.
+        export (CheckedExport): Export in float32.
+        options (ExportOptions): Options of the export, with ``quantize``.
 
     Returns:
         Table: Result of :func:`agreement_table`.
 
     Raises:
-        FileExistsError: If the file is there and not to be replaced.
+        FileExistsError: If the file exists and must not be replaced.
         ImportError: If onnx or onnxruntime is not installed.
         OSError: If the file cannot be written.
-        ValueError: If there is no such mode.
+        ValueError: If ``quantize`` is unknown.
     """
-    batches = _batches(export.deployed, options.size, options.images)
+    batches = _make_batches(export.deployed, options.size, options.images)
     quantized = quantized_file(export.file)
     quantize_onnx(
         export.file,
@@ -170,7 +173,7 @@ def quantize_export(export: CheckedExport, options: ExportOptions) -> Table:
     return agreement_table(export.file, quantized, batches)
 
 
-def _batches(
+def _make_batches(
     deployed: DeployedPart, size: Sequence[int], images: Optional[Path]
 ) -> List[Tensor]:
     height, width = size

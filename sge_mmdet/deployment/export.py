@@ -4,13 +4,13 @@ import inspect
 import json
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmdet.utils import register_all_modules
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import load_checkpoint
-from torch import nn
+from torch import Tensor, nn
 
 from ..engine import check_model
 from ..utils import Writer, build_model, get_model, load_config, quiet_log
@@ -106,22 +106,21 @@ def export_onnx(
     writer.check(out_file)
     if len(size) != 2 or min(size) < 32:
         raise ValueError(
-            'size is a height and a width of at least 32 '
-            f'pixels, got {tuple(size)}'
+            'size: expected a height and a width of at least 32 pixels, '
+            f'got {tuple(size)}'
         )
     require_package('onnx')
     deployed = DeployedPart(detector, part, pixels).eval()
     image = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
     image = image if pixels else image / 64.0 - 2
-    with torch.no_grad():
-        names = deployed.output_names(deployed(image))
-    axes = {'image': {0: 'batch', 2: 'height', 3: 'width'}}
-    for name in names:
-        axes[name] = (
-            {0: 'detections'}
-            if part == 'detector'
-            else {0: 'batch', 2: f'{name}_height', 3: f'{name}_width'}
-        )
+    with writer.replacing(out_file) as file:
+        _trace(deployed, image, file.name)
+        _write_classes(file.name, detector)
+    return deployed
+
+
+def _trace(deployed: DeployedPart, image: Tensor, file: str) -> None:
+    """Trace a part at one image and write it as ONNX."""
     # With inlining, NMS would not be exported as one operator. Older versions
     # of PyTorch have neither option.
     known = inspect.signature(torch.onnx.export).parameters
@@ -130,23 +129,32 @@ def export_onnx(
         for name in ('dynamo', 'autograd_inlining')
         if name in known
     }
-    with warnings.catch_warnings(), torch.no_grad(), writer.replacing(
-        out_file
-    ) as file:
+    with torch.no_grad(), warnings.catch_warnings():
+        names = deployed.output_names(deployed(image))
         # Silence shape-tracing warnings; other sizes are checked later.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             deployed,
             (image,),
-            file.name,
+            file,
             opset_version=OPSET,
             input_names=['image'],
             output_names=names,
-            dynamic_axes=axes,
+            dynamic_axes=_dynamic_axes(deployed.part, names),
             **options,
         )
-        _write_classes(file.name, detector)
-    return deployed
+
+
+def _dynamic_axes(part: str, names: List[str]) -> Dict[str, Dict[int, str]]:
+    """Return names for the axes of input and outputs that may vary."""
+    axes = {'image': {0: 'batch', 2: 'height', 3: 'width'}}
+    for name in names:
+        axes[name] = (
+            {0: 'detections'}
+            if part == 'detector'
+            else {0: 'batch', 2: f'{name}_height', 3: f'{name}_width'}
+        )
+    return axes
 
 
 def _write_classes(file: str, detector: nn.Module) -> None:

@@ -51,14 +51,14 @@ class DeployedPart(nn.Module):
         super().__init__()
         if part not in PARTS:
             raise ValueError(
-                f'part is one of {", ".join(PARTS)}, got {part!r}'
+                f'part: expected one of {", ".join(PARTS)}, got {part!r}'
             )
         self.model: BaseDetector = model
         self.part, self.pixels = part, pixels
         if not isinstance(getattr(model, 'backbone', None), nn.Module):
             raise NotImplementedError(
                 f'A {type(model).__name__} has no backbone of its own; export '
-                'the detector inside it'
+                'the detector inside it, with a config of that detector'
             )
         if part != 'backbone':
             _check_detector(model, part)
@@ -146,8 +146,8 @@ def _check_detector(model: BaseDetector, part: str) -> None:
         or (part == 'heads' and owner is TwoStageDetector)
     ):
         raise NotImplementedError(
-            f'The part "{part}" of a {type(model).__name__} is not exported; '
-            'the part "backbone" is'
+            f'The part "{part}" of a {type(model).__name__} cannot be '
+            'exported; export the backbone (--part backbone)'
         )
     if part == 'detector' and owner is SingleStageDetector:
         check_dense_head(model.bbox_head)
@@ -162,6 +162,6 @@ def _check_operators(model: nn.Module) -> None:
         kind = type(module)
         if kind.__module__.startswith('mmcv.ops.') and kind is not RoIAlign:
             raise NotImplementedError(
-                f"{name} is mmcv's {kind.__name__}, which ONNX has no "
-                'operator for: such a part is not exported'
+                f"{name} is mmcv's {kind.__name__}, for which ONNX has no "
+                'operator; only parts without it can be exported'
             )

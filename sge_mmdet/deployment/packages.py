@@ -1,4 +1,4 @@
-"""Import of packages that only deployment needs."""
+"""Import of packages that only the deployment needs."""
 
 import importlib
 from types import ModuleType
@@ -11,13 +11,13 @@ def require_package(package: str) -> ModuleType:
         package (str): Name of the package or module.
 
     Raises:
-        ImportError: If it is not installed; the message says how to install
-            it.
+        ImportError: If the package is not installed; the message has the
+            command that installs it.
     """
     try:
         return importlib.import_module(package)
     except ImportError as error:
         raise ImportError(
-            f'{package.split(".")[0]} is not installed: pip install '
-            '-e .[deployment]'
+            f'{package.split(".")[0]} is not installed; in the folder of '
+            'sge_mmdet, "pip install -e .[deployment]" installs it'
         ) from error

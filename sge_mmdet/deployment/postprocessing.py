@@ -1,8 +1,8 @@
 """Post-processing from features to boxes, in operators that ONNX supports.
 
-It computes the same as MMDetection's ``predict``, but for a whole batch and
+The result is that of MMDetection's ``predict``, but for a whole batch and
 without branches on values, which a trace would fix. Boxes that MMDetection
-drops get the score 0 here. Detections of a batch are rows, sorted by image.
+drops get the score 0. The detections of a batch are rows, sorted by image.
 """
 
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -74,22 +74,23 @@ def check_dense_head(head: BaseDenseHead) -> None:
     ]
     if own:
         raise NotImplementedError(
-            f'{type(head).__name__} finds its boxes in a way of its own '
-            f'({", ".join(own)}), which is not exported; export its raw '
-            'outputs (part "heads" of a single-stage detector) or the '
-            'backbone, and do that step outside'
+            f'{type(head).__name__} computes its boxes in its own way '
+            f'({", ".join(own)}), which cannot be exported; export its raw '
+            'outputs (--part heads, for single-stage detectors) or the '
+            'backbone (--part backbone), and compute the boxes afterwards'
         )
     if not hasattr(head, 'loss_cls'):
         raise NotImplementedError(
-            f'{type(head).__name__} has no loss_cls, without which '
-            "MMDetection's own predict stops"
+            f'{type(head).__name__} has no loss_cls, which '
+            "MMDetection's own predict needs; export the backbone "
+            '(--part backbone)'
         )
     _check_coder(head)
     if head.test_cfg.max_per_img <= 0:
         raise NotImplementedError(
-            f'{type(head).__name__} without a limit of detections is not '
-            'exported: set test_cfg.max_per_img, got '
-            f'{head.test_cfg.max_per_img}'
+            f'{type(head).__name__} without a limit of detections cannot be '
+            f'exported, got max_per_img={head.test_cfg.max_per_img}; set '
+            'test_cfg.max_per_img to a positive number'
         )
 
 
@@ -104,8 +105,9 @@ def check_roi_head(head: StandardRoIHead) -> None:
     """
     if type(head) not in (StandardRoIHead, CascadeRoIHead):
         raise NotImplementedError(
-            f'{type(head).__name__} is not exported, StandardRoIHead and '
-            'CascadeRoIHead are; export the backbone (part "backbone")'
+            'Expected a StandardRoIHead or a CascadeRoIHead, got a '
+            f'{type(head).__name__}, which cannot be exported; export the '
+            'backbone (--part backbone)'
         )
     extractors = [*_stages(head.bbox_roi_extractor)]
     if head.with_mask:
@@ -113,20 +115,12 @@ def check_roi_head(head: StandardRoIHead) -> None:
         for mask_head in _stages(head.mask_head):
             if type(mask_head) is not FCNMaskHead:
                 raise NotImplementedError(
-                    f'{type(mask_head).__name__} is not exported, '
-                    'FCNMaskHead is'
+                    'Expected an FCNMaskHead, got a '
+                    f'{type(mask_head).__name__}, which cannot be exported; '
+                    'export the backbone (--part backbone)'
                 )
     for extractor in extractors:
-        layer = extractor.roi_layers[0]
-        if (
-            type(extractor) is not SingleRoIExtractor
-            or not isinstance(layer, MMCVRoIAlign)
-            or layer.pool_mode != 'avg'
-        ):
-            raise NotImplementedError(
-                f'{type(extractor).__name__} with {layer} is not exported, '
-                'SingleRoIExtractor with RoIAlign and its averages is'
-            )
+        _check_extractor(extractor)
     for bbox_head in _stages(head.bbox_head):
         if (
             type(bbox_head)._predict_by_feat_single
@@ -134,10 +128,25 @@ def check_roi_head(head: StandardRoIHead) -> None:
             or not bbox_head.with_reg
         ):
             raise NotImplementedError(
-                f'{type(bbox_head).__name__} finds its boxes in a way of its '
-                'own, which is not exported'
+                f'{type(bbox_head).__name__} computes its boxes in its own '
+                'way, which cannot be exported; export the backbone '
+                '(--part backbone)'
             )
         _check_coder(bbox_head)
+
+
+def _check_extractor(extractor: Any) -> None:
+    layer = extractor.roi_layers[0]
+    if (
+        type(extractor) is not SingleRoIExtractor
+        or not isinstance(layer, MMCVRoIAlign)
+        or layer.pool_mode != 'avg'
+    ):
+        raise NotImplementedError(
+            'Expected a SingleRoIExtractor with an average RoIAlign, got a '
+            f'{type(extractor).__name__} with {layer}, which cannot be '
+            'exported; export the backbone (--part backbone)'
+        )
 
 
 def detect_densely(
@@ -193,30 +202,18 @@ def detect_in_rois(
             pixels; shape (4,).
     """
     cfg = head.test_cfg
-    scores: Any = 0.0
+    logits: Any = 0.0
     extractors, heads = map(_stages, (head.bbox_roi_extractor, head.bbox_head))
     for extractor, bbox_head in zip(extractors, heads):
         pooled = _shared(head, _pool(extractor, features, rois))
-        found, deltas = bbox_head(pooled)
-        scores = scores + found
+        of_stage, deltas = bbox_head(pooled)
+        logits = logits + of_stage
         if bbox_head is not heads[-1]:
-            boxes = bbox_head.regress_by_class(
-                rois[:, 1:],
-                found[:, :-1].argmax(1),
-                deltas,
-                dict(img_shape=None),
-            )
-            boxes = _clip(boxes, border, bbox_head.bbox_coder)
-            rois = torch.cat([rois[:, :1], boxes], 1)
-    scores = (scores / len(heads)).softmax(-1)[:, :-1]
+            rois = _refine(bbox_head, rois, of_stage, deltas, border)
+    scores = (logits / len(heads)).softmax(-1)[:, :-1]
     scores = torch.where(scores > cfg.score_thr, scores, 0.0)
     classes = scores.shape[1]
-    each = 1 if bbox_head.reg_class_agnostic else classes
-    boxes = bbox_head.bbox_coder.decode(
-        rois[:, 1:].repeat_interleave(each, 0), deltas.reshape(-1, 4)
-    )
-    boxes = _clip(boxes, border, bbox_head.bbox_coder).reshape(-1, each, 4)
-    boxes = boxes.expand(-1, classes, -1).reshape(1, -1, 4)
+    boxes = _decode_classes(bbox_head, rois, deltas, border, classes)
     labels = torch.arange(classes, device=rois.device).expand_as(scores)
     # Each image gets all boxes; those of other images get the score 0.
     is_own = rois[:, :1].expand_as(scores).reshape(1, -1) == count[:, None]
@@ -227,6 +224,37 @@ def detect_in_rois(
         labels.reshape(1, -1).expand_as(scores),
         cfg,
     )
+
+
+def _refine(
+    bbox_head: Any,
+    rois: Tensor,
+    logits: Tensor,
+    deltas: Tensor,
+    border: Tensor,
+) -> Tensor:
+    """Return the RoIs of the next stage of a cascade."""
+    boxes = bbox_head.regress_by_class(
+        rois[:, 1:], logits[:, :-1].argmax(1), deltas, dict(img_shape=None)
+    )
+    boxes = _clip(boxes, border, bbox_head.bbox_coder)
+    return torch.cat([rois[:, :1], boxes], 1)
+
+
+def _decode_classes(
+    bbox_head: Any,
+    rois: Tensor,
+    deltas: Tensor,
+    border: Tensor,
+    classes: int,
+) -> Tensor:
+    """Return a box for each RoI and class, of shape (1, K * classes, 4)."""
+    each = 1 if bbox_head.reg_class_agnostic else classes
+    boxes = bbox_head.bbox_coder.decode(
+        rois[:, 1:].repeat_interleave(each, 0), deltas.reshape(-1, 4)
+    )
+    boxes = _clip(boxes, border, bbox_head.bbox_coder).reshape(-1, each, 4)
+    return boxes.expand(-1, classes, -1).reshape(1, -1, 4)
 
 
 def predict_masks(
@@ -307,8 +335,8 @@ def _suppress(
     options.pop('split_thr', None)
     if kind != 'nms' or iou_threshold is None or options:
         raise NotImplementedError(
-            f'Only type="nms" with iou_threshold is exported, the config '
-            f'has nms={dict(cfg.nms)}'
+            'Expected nms=dict(type="nms", iou_threshold=...), the only kind '
+            f'that can be exported, got nms={dict(cfg.nms)}'
         )
     apart = boxes
     if not is_agnostic:
@@ -378,10 +406,12 @@ def _check_coder(head: Any) -> None:
         DistancePointBBoxCoder,
     ):
         raise NotImplementedError(
-            f'Boxes of a {type(head.bbox_coder).__name__} are not exported, '
-            'those of DeltaXYWHBBoxCoder and DistancePointBBoxCoder are'
+            'Expected a DeltaXYWHBBoxCoder or a DistancePointBBoxCoder, got '
+            f'a {type(head.bbox_coder).__name__}, which cannot be exported; '
+            'export the backbone (--part backbone)'
         )
     if getattr(head.loss_cls, 'custom_cls_channels', False):
         raise NotImplementedError(
-            f'The scores of a {type(head.loss_cls).__name__} are not exported'
+            f'The scores of a {type(head.loss_cls).__name__} cannot be '
+            'exported; export the backbone (--part backbone)'
         )

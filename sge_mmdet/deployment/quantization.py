@@ -51,7 +51,7 @@ def quantize_onnx(
         ValueError: If the mode is unknown, or "static" has no batches.
     """
     if mode not in MODES:
-        raise ValueError(f'Quantisation is {" or ".join(MODES)}, got {mode!r}')
+        raise ValueError(f'mode: expected {" or ".join(MODES)}, got {mode!r}')
     writer = Writer(overwrite, [file])
     writer.check(out_file)
     require_package('onnx')
@@ -59,7 +59,8 @@ def quantize_onnx(
     batches = list(calibration)
     if mode == 'static' and not batches:
         raise ValueError(
-            'Static quantisation needs images to measure ranges on'
+            'Static quantisation needs images to measure ranges on; name a '
+            'folder of them with --images'
         )
     with tempfile.TemporaryDirectory() as folder, writer.replacing(
         out_file
@@ -69,24 +70,31 @@ def quantize_onnx(
         library.shape_inference.quant_pre_process(
             str(file), str(folded), skip_symbolic_shape=True
         )
-        if mode == 'dynamic':
-            library.quantize_dynamic(
-                folded,
-                draft.name,
-                op_types_to_quantize=OPERATORS,
-                # onnxruntime's ConvInteger does not support signed weights.
-                weight_type=library.QuantType.QUInt8,
-            )
-        else:
-            library.quantize_static(
-                folded,
-                draft.name,
-                _Batches(batches),
-                op_types_to_quantize=OPERATORS,
-                per_channel=True,
-                # Products of 8-bit values overflow on CPUs without VNNI.
-                reduce_range=True,
-            )
+        _quantize_folded(library, folded, draft.name, mode, batches)
+
+
+def _quantize_folded(
+    library: Any, folded: Path, target: str, mode: str, batches: List[Tensor]
+) -> None:
+    """Quantise a file whose norms are folded into its convolutions."""
+    if mode == 'dynamic':
+        library.quantize_dynamic(
+            folded,
+            target,
+            op_types_to_quantize=OPERATORS,
+            # onnxruntime's ConvInteger does not support signed weights.
+            weight_type=library.QuantType.QUInt8,
+        )
+        return
+    library.quantize_static(
+        folded,
+        target,
+        _Batches(batches),
+        op_types_to_quantize=OPERATORS,
+        per_channel=True,
+        # Products of 8-bit values overflow on CPUs without VNNI.
+        reduce_range=True,
+    )
 
 
 def agreement_table(
@@ -131,14 +139,14 @@ def disagreements(agreement: Table) -> List[str]:
     rows: Any = agreement.rows
     if agreement.header[0] == 'output':
         return [
-            f'{name} differs too much in 8 bits: cosine {cosine:.3f}, '
-            'expected at least 0.9'
+            f'{name} differs too much in 8 bits: expected a cosine of at '
+            f'least 0.9, got {cosine:.3f}'
             for name, cosine, _ in rows
             if not cosine >= 0.9
         ]
     return [
-        f'8 bits found {again} of {number} detections again, expected at '
-        'least half'
+        'Expected the file in 8 bits to find at least half of the '
+        f'detections again, got {again} of {number}'
         for number, again, _ in rows
         if again < number / 2
     ]

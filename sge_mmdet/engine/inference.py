@@ -1,4 +1,4 @@
-"""Runs a checkpoint on test data and writes its detections."""
+"""Inference of a checkpoint on the test data of a config."""
 
 import os.path as osp
 import re
@@ -21,7 +21,7 @@ from .preflight import check_config
 
 
 class DetectionFiles(NamedTuple):
-    """Files of a test.
+    """Files of a detector's test.
 
     Attributes:
         ground_truth (Path): Ground truth in COCO's format.
@@ -63,7 +63,9 @@ def detect(
     """
     cfg = load_config(config)
     if '://' not in checkpoint and not osp.isfile(checkpoint):
-        raise FileNotFoundError(f'There is no checkpoint {checkpoint}')
+        raise FileNotFoundError(
+            f'There is no checkpoint {checkpoint}; name a file or a URL'
+        )
     check_config(cfg, ['test'])
     files = DetectionFiles(
         *find_test_data(cfg), Path(out_dir, f'detections.{metric}.json')
@@ -103,7 +105,7 @@ def _test(
 
 
 def _check_weights(checkpoint: str, model: nn.Module) -> None:
-    """Raise if no weight fits; MMEngine would only warn."""
+    """Raise if no weight of a checkpoint fits; MMEngine would only warn."""
     held = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     held = {
         re.sub(r'^module\.', '', str(key))
@@ -112,7 +114,8 @@ def _check_weights(checkpoint: str, model: nn.Module) -> None:
     if held.isdisjoint(model.state_dict()):
         raise ValueError(
             f'{checkpoint} has no weight of the {type(model).__name__} of the '
-            f'config; it has {printable_list(sorted(held)) or "nothing"}'
+            f'config; it has {printable_list(sorted(held)) or "nothing"}. '
+            'Name the config that it was trained with'
         )
 
 

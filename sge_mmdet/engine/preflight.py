@@ -1,11 +1,11 @@
-"""Checks of config and data before a run starts."""
+"""Checks of a config and its data before a run starts."""
 
 import os.path as osp
 from typing import Any, Iterator, Sequence, Tuple
 
 from mmengine.config import Config
 
-from ..models.backbones import check_plugins
+from ..models.layers import check_plugins
 from ..utils import check_json_file
 
 
@@ -93,12 +93,14 @@ def _leaf_datasets(dataset: object, where: str) -> Iterator[Tuple[str, dict]]:
 def _check_dataset(where: str, dataset: dict) -> None:
     for key in 'data_root', 'ann_file':
         if not isinstance(dataset.get(key) or '', str):
-            raise ValueError(f'{where}.{key} is a path, got {dataset[key]!r}')
+            raise ValueError(
+                f'{where}.{key}: expected a path, got {dataset[key]!r}'
+            )
     root = dataset.get('data_root') or ''
     if dataset.get('backend_args') or '://' in root:
         return
     advice = (
-        f'{where} needs it; make or download the data, or set '
+        f'{where} needs it; download or generate the data, or set '
         f'{where}.data_root (now {root!r})'
     )
     prefixes = dataset.get('data_prefix') or {}
@@ -106,7 +108,7 @@ def _check_dataset(where: str, dataset: dict) -> None:
         prefixes = dict(img=prefixes)
     if not isinstance(prefixes, dict):
         raise ValueError(
-            f'{where}.data_prefix is a dict of paths, got {prefixes!r}'
+            f'{where}.data_prefix: expected a dict of paths, got {prefixes!r}'
         )
     folders = [
         root,

@@ -29,12 +29,15 @@ def run_upstream_tool(
 ) -> None:
     """Run a tool of MMDetection.
 
-    SGE is registered even if the config does not import it, so that
-    ``--cfg-options model.backbone.type=SGEResNet`` is enough; the data sets
-    and plugins are checked first; several processes need no GPUs; a config
-    may be named as ``sge_mmdet::...`` or ``mmdet::...``; and ``--resume``
-    passes over a checkpoint that was not written to its end. Other packages'
-    warnings about their own code are not shown.
+    These things are added to it:
+
+    - SGE is registered even if the config does not import it, so that
+      ``--cfg-options model.backbone.type=SGEResNet`` is enough.
+    - Data sets and plugins are checked before the run.
+    - Several processes can run without GPUs.
+    - A config may be named ``sge_mmdet::...`` or ``mmdet::...``.
+    - ``--resume`` skips checkpoints that are incomplete.
+    - Other packages' warnings about their own code are not shown.
 
     Args:
         name (str): "train.py" or "test.py".
@@ -64,13 +67,13 @@ def _config_path(argument: str) -> str:
 
 
 def _find_config_file(args: Sequence[str]) -> Optional[str]:
-    """Return the config among arguments of a tool, if there is one.
+    """Return the config among the arguments of a tool, if there is one.
 
-    The tool's other options are its own: the config is the first argument
-    that is a config file, wherever it stands.
+    The other options of the tool are not known here, so the config is the
+    first argument that names an existing config file.
 
     Raises:
-        FileNotFoundError: If there is none, and one is named.
+        FileNotFoundError: If an argument names a config that does not exist.
     """
     for argument in args:
         path = Path(argument)
@@ -78,7 +81,11 @@ def _find_config_file(args: Sequence[str]) -> Optional[str]:
             return argument
     for argument in args:
         if argument.endswith('.py') and '=' not in argument:
-            raise FileNotFoundError(f'There is no config {argument}')
+            raise FileNotFoundError(
+                f'There is no config {argument}; name a file, or a config of '
+                'a package such as '
+                'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+            )
     return None
 
 
@@ -118,13 +125,13 @@ def _run(tool: Path) -> None:
         cause = getattr(error, 'strerror', None) or str(error)
         sys.exit(
             f'error: Cannot write the checkpoint {place}: '
-            f'{printable(cause)}; make room, or name another --work-dir '
-            'and the last whole checkpoint with --resume'
+            f'{printable(cause)}; free some space and resume, or name another '
+            '--work-dir and the last whole checkpoint with --resume'
         )
 
 
 def _run_as_main(tool: Path) -> None:
-    """Run a script as ``runpy.run_path`` does, under the name in sys.argv."""
+    """Run a script as the main module, as ``runpy.run_path`` does."""
     before = sys.modules['__main__']
     module = ModuleType('__main__')
     module.__file__ = str(tool)
@@ -136,7 +143,7 @@ def _run_as_main(tool: Path) -> None:
 
 
 def _unwritten_checkpoint(error: Exception) -> Optional[str]:
-    """Return which checkpoint MMEngine was writing when an error occurred.
+    """Return the path of the checkpoint that could not be written, if any.
 
     The error of a full disk does not name the incomplete file.
     """
@@ -146,5 +153,5 @@ def _unwritten_checkpoint(error: Exception) -> Optional[str]:
         if frame.f_code.co_name == 'save_checkpoint'
         and 'filename' in frame.f_locals
     ]
-    is_of_disk = isinstance(error, OSError) or 'file write' in str(error)
-    return names[-1] if names and is_of_disk else None
+    is_disk_error = isinstance(error, OSError) or 'file write' in str(error)
+    return names[-1] if names and is_disk_error else None

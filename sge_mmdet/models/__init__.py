@@ -8,15 +8,18 @@ from .legacy import (
     LegacySingleRoIExtractor,
     StrictLegacyDeltaXYWHBBoxCoder,
 )
-from .necks import SGEFPN
+from .necks import SGEFPN, SGEHRFPN, SGEPAFPN, SGEChannelMapper
 
 __all__ = [
     'BAM',
     'CBAM',
     'SGEFPN',
+    'SGEHRFPN',
+    'SGEPAFPN',
     'BAMResNet',
     'LegacyFCNMaskHead',
     'LegacySingleRoIExtractor',
+    'SGEChannelMapper',
     'SGEResNeXt',
     'SGEResNet',
     'SKResNet',

@@ -1,4 +1,4 @@
-"""Studies: configs trained with several seeds, and one table of them."""
+"""Studies: several configs trained with several seeds and compared."""
 
 from .execution import FailedRun, run_study
 from .plan import StudyRun, plan_study

@@ -1,4 +1,4 @@
-"""Training and testing of a study's runs, one on each GPU at a time."""
+"""Training and testing of the runs of a study, one per GPU at a time."""
 
 import os
 import queue
@@ -23,7 +23,7 @@ from .plan import UNFINISHED, StudyRun
 TOOL = (
     'from sge_mmdet.engine import run_upstream_tool; run_upstream_tool({!r})'
 )
-# What a line of MMEngine's log says of how far a run is.
+# Progress of a run in a line of MMEngine's log.
 PROGRESS = re.compile(
     r'(?:Iter|Epoch)\((\w+)\)\s+((?:\[[\s\d/]+\])+)'
     r'(?:.*?(eta: (?:\d+ days?, )?[\d:]+))?'
@@ -35,9 +35,9 @@ class FailedRun:
     """A run that ended with an error.
 
     Attributes:
-        run: Which.
-        log: The file with all that it printed.
-        end: The last lines of that.
+        run: The run.
+        log: File with the output of the run.
+        end: Last lines of the output.
     """
 
     run: StudyRun
@@ -52,21 +52,21 @@ def run_study(
 ) -> List[FailedRun]:
     """Train and test the runs that have no result yet.
 
-    A run that was interrupted goes on from its last checkpoint. One that
-    fails does not keep the others from running.
+    An interrupted run continues from its last checkpoint. A run that fails
+    does not stop the others.
 
     Args:
         runs (Sequence[StudyRun]): Runs of :func:`plan_study`.
         work_dir (str or Path): Work directory of the study.
-        gpus (Sequence[str]): GPUs, each for one run at a time, by what
-            ``CUDA_VISIBLE_DEVICES`` calls them. Default: (), one run after
-            another on what PyTorch takes by itself.
+        gpus (Sequence[str]): GPUs by their names in ``CUDA_VISIBLE_DEVICES``;
+            each trains one run at a time. Default: (), all runs one after
+            another on the default device of PyTorch.
 
     Returns:
-        list[FailedRun]: Those that failed.
+        list[FailedRun]: Runs that failed.
 
     Raises:
-        RuntimeError: If another process works on this study.
+        RuntimeError: If another process is running this study.
     """
     failed = []
     with _lock(Path(work_dir)) as lock:
@@ -75,7 +75,7 @@ def run_study(
             futures = {
                 pool.submit(run): run for run in runs if not run.is_done
             }
-            # The bar is drawn more often than it moves: no smoothing.
+            # Smoothing would average over updates that add no run.
             with tqdm(
                 total=len(runs),
                 initial=len(runs) - len(futures),
@@ -104,7 +104,7 @@ def run_study(
 
 
 class _Pool:
-    """Runs in processes of their own, one at a time on each device."""
+    """Pool of devices; each runs one process at a time."""
 
     def __init__(self, devices: Sequence[Optional[str]], lock: int) -> None:
         self.devices: queue.Queue = queue.Queue()
@@ -113,8 +113,8 @@ class _Pool:
         self.lock = lock
         self.processes: Set[subprocess.Popen] = set()
         self.is_stopped = False
-        # Between a look at is_stopped and the start of a process no stop may
-        # come, or it would not see that process.
+        # Held from the check of is_stopped to the start of a process, so that
+        # a stop in between cannot miss the process.
         self.starting = threading.Lock()
         self.threads = ThreadPoolExecutor(len(devices))
 
@@ -122,7 +122,7 @@ class _Pool:
         return self.threads.submit(self.execute, run)
 
     def stop(self) -> None:
-        """End what still runs; it is resumed by the next study."""
+        """Terminate the running processes; the next study resumes them."""
         with self.starting:
             self.is_stopped = True
             for process in self.processes:
@@ -130,7 +130,7 @@ class _Pool:
         self.threads.shutdown()
 
     def execute(self, run: StudyRun) -> Optional[FailedRun]:
-        """Train and test; return what went wrong."""
+        """Train and test a run; return the failure, if there is one."""
         device = self.devices.get()
         try:
             return self.train_and_test(run, device)
@@ -146,8 +146,8 @@ class _Pool:
             run.work_dir.mkdir(parents=True, exist_ok=True)
         trained = run.work_dir / 'trained'
         if not trained.is_file():
-            # To resume from nothing, MMDetection would drop the weights that
-            # the config starts from (load_from).
+            # With --resume and no checkpoint, MMDetection would ignore the
+            # initial weights of the config (load_from).
             resume = ['--resume'] if any(run.work_dir.glob('*.pth')) else []
             if self.call(run, device, 'train.py', run.config, *resume):
                 return _failure(run)
@@ -162,7 +162,10 @@ class _Pool:
             )
         if not run.is_done:
             return FailedRun(
-                run, log_file(run), f'The test wrote no {run.detections.name}'
+                run,
+                log_file(run),
+                f'Expected the test to write {run.detections.name}, got no '
+                'such file; see the log',
             )
         return None
 
@@ -189,8 +192,8 @@ class _Pool:
             with self.starting:
                 if self.is_stopped:
                     return 1
-                # Whoever holds the lock works on the study, this process or,
-                # if it is killed, the training that it leaves behind.
+                # The training inherits the lock, so that the study stays
+                # locked if this process is killed and the training goes on.
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -207,7 +210,7 @@ class _Pool:
 
 
 def log_file(run: StudyRun) -> Path:
-    """Return the file with all that a run prints.
+    """Return the file with the output of a run.
 
     Args:
         run (StudyRun): The run.
@@ -216,7 +219,7 @@ def log_file(run: StudyRun) -> Path:
 
 
 def describe_progress(run: StudyRun) -> str:
-    """Return where a run stands, such as "SGE 0 train [120/400] eta: 0:02".
+    """Return the progress of a run: "SGE 0 train [120/400] eta: 0:02".
 
     Args:
         run (StudyRun): The run.
@@ -247,10 +250,10 @@ def _end(path: Path, size: int = 8192) -> str:
 
 
 @contextmanager
-def _lock(work_dir: Path, patience: float = 15) -> Iterator[int]:
-    """Hold a study's lock, for which the last one's workers may be waited."""
+def _lock(work_dir: Path, timeout: float = 15) -> Iterator[int]:
+    """Hold the lock of a study; wait for the last trainings of an old one."""
     with open_to_append(work_dir / 'lock') as file:
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while True:
             try:
                 lock(file, wait=False)
@@ -258,8 +261,8 @@ def _lock(work_dir: Path, patience: float = 15) -> Iterator[int]:
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise RuntimeError(
-                        'Another study, or a training that it left behind, '
-                        f'works in {work_dir}; wait for it or end it'
+                        'Another study, or a training that it started, is '
+                        f'running in {work_dir}; wait for it or stop it'
                     ) from error
             time.sleep(0.2)
         yield file.fileno()

@@ -1,4 +1,4 @@
-"""Report of a study, as files in its work directory."""
+"""The report of a study as files in its work directory."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ STUDY_FILES = (
 
 
 def describe_study(report: StudyReport, runs: Sequence[StudyRun]) -> str:
-    """Return the findings of a study, and how much of it is done.
+    """Return the findings of a study and the number of missing results.
 
     Args:
         report (StudyReport): The report.
@@ -44,8 +44,8 @@ def write_study(
         report (StudyReport): The report.
         runs (Sequence[StudyRun]): All runs of the study.
         work_dir (str or Path): Folder to write to.
-        writer (Writer): Decides what may be replaced. Default: files that
-            this package wrote.
+        writer (Writer): Writer of the files. Default: one that replaces only
+            files that this package wrote.
 
     Raises:
         OSError: If a file cannot be written.

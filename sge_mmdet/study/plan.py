@@ -20,10 +20,10 @@ from ..evaluation import read_ground_truth
 from ..utils import Writer, build_model, load_config, quiet_log
 
 METRICS = ('CocoMetric', 'SmallObjectMetric')
-# How the line of a run's config begins that says where its result goes, which
-# does not make it another config.
+# Start of the line in a run's config that names the file of its result.
+# Configs that differ only in this line count as the same.
 OUTPUT = 'test_evaluator.update('
-# What results are called until the test has written them to the end.
+# Name of a result while the test is still writing it.
 UNFINISHED = 'unfinished'
 
 
@@ -34,11 +34,11 @@ class StudyRun:
     Attributes:
         name: Name of the config in tables.
         seed: Seed of the run.
-        config: The config with the seed in it, as it is trained.
+        config: Config with the seed, as it is trained.
         work_dir: Work directory of the run.
         ground_truth: Ground truth of the test, in COCO's format.
         metric: Metric to compare, "bbox" or "segm".
-        classes: Those that are tested; None for all of the ground truth.
+        classes: Tested classes; None for all classes of the ground truth.
     """
 
     name: str
@@ -51,12 +51,12 @@ class StudyRun:
 
     @property
     def detections(self) -> Path:
-        """Path: result of the test. Where it exists, the run is done."""
+        """Path: Result of the test; a run that has it is done."""
         return self.work_dir / f'detections.{self.metric}.json'
 
     @property
     def is_done(self) -> bool:
-        """bool: whether it has its result."""
+        """bool: Whether the run has its result."""
         return self.detections.is_file()
 
 
@@ -69,111 +69,83 @@ def plan_study(
     metric: str = 'bbox',
     overwrite: bool = False,
 ) -> List[StudyRun]:
-    """Plan a study, and find out before it starts what could not run.
+    """Plan a study and check that every run can start.
 
     Every model is built once on the CPU, and the test's annotations are read.
-    The config of each run is written to ``<work_dir>/configs``; where a run
-    was begun, it must be the same as then, test annotations included, so that
-    no result of something else is taken for one of this.
+    The config of each run is written to ``<work_dir>/configs``. If a run has
+    been started before, its config and its test annotations must be the same
+    as then, so that an old result is never reported for a new config.
 
     Args:
         configs (Sequence[str or Path]): Configs with the same test data.
-        seeds (Sequence[int]): Seeds to train each of them with.
+        seeds (Sequence[int]): Seeds of the runs of each config.
         work_dir (str or Path): Work directory of the study.
         names (Sequence[str], optional): Names of the configs in tables.
             Default: None, their file names.
-        options (dict, optional): Put into every config, as
+        options (dict, optional): Values to set in every config, as with
             ``--cfg-options``. Default: None.
         metric (str): Metric to compare, "bbox" or "segm". Default: "bbox".
-        overwrite (bool): Whether a run's config may replace a file that is
-            of no run. Default: False.
+        overwrite (bool): Whether a run's config may replace a file that this
+            package did not write. Default: False.
 
     Returns:
-        list[StudyRun]: The runs, the first seed of every config first.
+        list[StudyRun]: Runs, sorted by seed and then in the order of configs.
 
     Raises:
-        FileNotFoundError: If a config or its data is not there.
+        FileNotFoundError: If a config or its data does not exist.
         OSError: If a run's config cannot be written.
         ValueError: If configs cannot be compared or built, or if the work
-            directory holds runs of other configs.
+            directory has runs of other configs.
     """
     paths = [Path(config) for config in configs]
     names = list(names or (path.stem for path in paths))
-    for what, values in (
-        ('configs', paths),
-        ('seeds', list(seeds)),
-        ('names', names),
-    ):
+    _check_distinct(paths, seeds, names)
+    work_dir = Path(work_dir).absolute()
+    register_all_modules()
+    texts: Dict[StudyRun, str] = {}
+    for path, name in zip(paths, names):
+        cfg = _prepare(path, options or {}, metric)
+        texts.update(_runs_of_config(cfg, path, name, seeds, work_dir, metric))
+    runs = list(texts)
+    _check_same_test(runs)
+    # All runs share the annotations, so they are read once.
+    digest = _read_annotations(runs[0], paths[0])
+    for run in runs:
+        texts[run] += f'# Test annotations: sha256 {digest}\n'
+        _check_begun(run, texts[run])
+    for run in runs:
+        # The config of a run that was begun has the same content.
+        replaces = overwrite or run.work_dir.is_dir()
+        Writer(replaces, paths, renews=True).write(run.config, texts[run])
+    return sorted(runs, key=lambda run: list(seeds).index(run.seed))
+
+
+def _check_distinct(
+    paths: Sequence[Path], seeds: Sequence[int], names: Sequence[str]
+) -> None:
+    """Raise unless configs, seeds and names tell the runs apart."""
+    named: Dict[str, Sequence[Any]] = dict(
+        configs=paths, seeds=seeds, names=names
+    )
+    for what, values in named.items():
         if not values or len(set(values)) < len(values):
             raise ValueError(
-                f'A study needs {what} that differ, got '
+                f'{what}: expected at least one, and each only once, got '
                 f'{", ".join(map(str, values)) or "none"}'
             )
     stems = [path.stem for path in paths]
     if len(names) != len(paths) or len(set(stems)) < len(stems):
         raise ValueError(
-            'A study needs one name a config, and configs whose file names '
-            f'differ; got the names {", ".join(names)} for '
+            'Expected one name for each config, and configs with different '
+            f'file names, got the names {", ".join(names)} for the configs '
             f'{", ".join(map(str, paths))}'
         )
-    work_dir = Path(work_dir).absolute()
-    register_all_modules()
-    runs, texts = [], []
-    for path, name in zip(paths, names):
-        cfg = _prepare(path, options or {}, metric)
-        ground_truth, classes = _tested(cfg, path)
-        randomness = cfg.pop('randomness', None) or {}
-        text = _as_text(cfg, path)
-        for seed in seeds:
-            run = StudyRun(
-                name,
-                seed,
-                work_dir / 'configs' / f'{path.stem}_{seed}.py',
-                work_dir / path.stem / f'seed_{seed}',
-                ground_truth,
-                metric,
-                classes,
-            )
-            runs.append(run)
-            texts.append(
-                f'{text}randomness = {dict(randomness, seed=seed)!r}\n'
-                f'{OUTPUT}outfile_prefix='
-                f'{str(run.work_dir / UNFINISHED)!r})\n'
-            )
-    _check_same_test(runs)
-    # Of all runs the same, so that they are read once.
-    digest = _read_annotations(runs[0], paths[0])
-    texts = [f'{text}# Test annotations: sha256 {digest}\n' for text in texts]
-    for run, text in zip(runs, texts):
-        _check_begun(run, text)
-    for run, text in zip(runs, texts):
-        # What is there of a run that was begun says the same.
-        replaces = overwrite or run.work_dir.is_dir()
-        Writer(replaces, paths, renews=True).write(run.config, text)
-    return sorted(runs, key=lambda run: list(seeds).index(run.seed))
 
 
 def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
-    """Return a config that is known to build and to be tested as a study."""
+    """Return a config that can be built and tested as a study needs it."""
     cfg = load_config(path, options)
-    evaluator = cfg.get('test_evaluator')
-    if isinstance(evaluator, (list, tuple)) and len(evaluator) == 1:
-        evaluator = evaluator[0]
-    kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
-    kind = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
-    if kind not in METRICS or not isinstance(evaluator.get('ann_file'), str):
-        raise ValueError(
-            f"{path}: a study tests with annotations in COCO's "
-            f'format, one test_evaluator of type '
-            f'{" or ".join(METRICS)} with ann_file; got '
-            f'{evaluator}'
-        )
-    found = evaluator.get('metric', 'bbox')
-    if metric not in (found if isinstance(found, (list, tuple)) else [found]):
-        raise ValueError(
-            f'{path}: test_evaluator.metric is {found}, without '
-            f'{metric}, which the study compares'
-        )
+    evaluator = _find_evaluator(cfg, path, metric)
     cfg.test_evaluator = dict(evaluator, type='SmallObjectMetric')
     imports = dict(cfg.get('custom_imports') or dict(imports=[]))
     modules = imports['imports']
@@ -183,7 +155,7 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     cfg.custom_imports = dict(imports, imports=modules)
     if not isinstance(cfg.get('randomness') or {}, dict):
         raise ValueError(
-            f'{path}: randomness is a dict such as dict(seed=0), '
+            f'{path}: expected randomness as a dict such as dict(seed=0), '
             f'got {cfg.randomness!r}'
         )
     check_config(cfg, ['train', 'val', 'test'])
@@ -193,8 +165,66 @@ def _prepare(path: Path, options: Dict[str, Any], metric: str) -> Config:
     return cfg
 
 
-def _tested(cfg: Config, path: Path) -> Tuple[Path, Optional[Tuple[str, ...]]]:
-    """Return the ground truth of a config's test, and the classes in it."""
+def _runs_of_config(
+    cfg: Config,
+    path: Path,
+    name: str,
+    seeds: Sequence[int],
+    work_dir: Path,
+    metric: str,
+) -> Dict[StudyRun, str]:
+    """Return a run for each seed, with the text of its config."""
+    ground_truth, classes = _read_test_data(cfg, path)
+    randomness = cfg.pop('randomness', None) or {}
+    text = _as_text(cfg, path)
+    texts = {}
+    for seed in seeds:
+        run = StudyRun(
+            name,
+            seed,
+            work_dir / 'configs' / f'{path.stem}_{seed}.py',
+            work_dir / path.stem / f'seed_{seed}',
+            ground_truth,
+            metric,
+            classes,
+        )
+        texts[run] = (
+            f'{text}randomness = {dict(randomness, seed=seed)!r}\n'
+            f'{OUTPUT}outfile_prefix={str(run.work_dir / UNFINISHED)!r})\n'
+        )
+    return texts
+
+
+def _find_evaluator(cfg: Config, path: Path, metric: str) -> dict:
+    """Return the config of the one evaluator of a config's test."""
+    evaluator = cfg.get('test_evaluator')
+    if isinstance(evaluator, (list, tuple)) and len(evaluator) == 1:
+        evaluator = evaluator[0]
+    kind = evaluator.get('type') if isinstance(evaluator, dict) else evaluator
+    kind = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+    if kind not in METRICS or not isinstance(evaluator.get('ann_file'), str):
+        raise ValueError(
+            f'{path}: expected one test_evaluator of type '
+            f'{" or ".join(METRICS)} whose ann_file names annotations in '
+            f"COCO's format, got {evaluator}"
+        )
+    metrics = evaluator.get('metric', 'bbox')
+    if not isinstance(metrics, (list, tuple)):
+        metrics = [metrics]
+    if metric not in metrics:
+        raise ValueError(
+            f'{path}: expected {metric} in test_evaluator.metric, since the '
+            f'study compares it, got {", ".join(map(str, metrics))}; set '
+            'test_evaluator.metric with --cfg-options, or name another '
+            '--metric'
+        )
+    return evaluator
+
+
+def _read_test_data(
+    cfg: Config, path: Path
+) -> Tuple[Path, Optional[Tuple[str, ...]]]:
+    """Return the ground truth of a config's test and the tested classes."""
     dataset = dict(
         copy.deepcopy(cfg.test_dataloader.dataset.to_dict()), lazy_init=True
     )
@@ -209,7 +239,7 @@ def _tested(cfg: Config, path: Path) -> Tuple[Path, Optional[Tuple[str, ...]]]:
 
 
 def _read_annotations(run: StudyRun, path: Path) -> str:
-    """Return what the test's annotations are known by, if they are right."""
+    """Return the SHA-256 hash of the test's annotations; raise if invalid."""
     try:
         read_ground_truth(run.ground_truth, run.classes)
     except (OSError, ValueError) as error:
@@ -220,34 +250,34 @@ def _read_annotations(run: StudyRun, path: Path) -> str:
 
 
 def _warn_of_batch_size(cfg: Config, path: Path) -> None:
-    """Warn where a learning rate is meant for several GPUs."""
+    """Warn if a learning rate is meant for another batch size."""
     scaling = cfg.get('auto_scale_lr') or {}
-    meant = scaling.get('base_batch_size')
+    base = scaling.get('base_batch_size')
     batch = (cfg.get('train_dataloader') or {}).get('batch_size')
-    if meant and batch and meant != batch and not scaling.get('enable'):
+    if base and batch and base != batch and not scaling.get('enable'):
         warnings.warn(
-            f'{path}: the learning rate is meant for batches of {meant}, and '
-            f'each run of the study has {batch}; --cfg-options '
-            'auto_scale_lr.enable=True scales it',
+            f'{path}: the learning rate is meant for batches of {base} '
+            f'images, and each run of the study has batches of {batch}; '
+            '--cfg-options auto_scale_lr.enable=True scales it',
             stacklevel=4,
         )
 
 
 def _as_text(cfg: Config, path: Path) -> str:
-    """Return a config as Python that says the same.
+    """Return an equal config as the text of a Python file.
 
     Raises:
-        ValueError: If it holds something that has no such text.
+        ValueError: If a value cannot be written as text.
     """
     try:
         text = _spell_floats(cfg.pretty_text)
     except Exception as error:
-        # Of whatever the formatter says of source that is no Python.
-        # MMEngine's error has the whole config below its first line.
-        said = str(error).partition('\n')[0]
+        # The formatter raises various errors. That of MMEngine has the whole
+        # config after its first line.
+        reason = str(error).partition('\n')[0]
         raise ValueError(
-            f'{path} holds a value that no file can hold, such '
-            f'as a function: {said}'
+            f'{path} contains a value that cannot be written as text, such as '
+            f'a function; write it as a name or a number: {reason}'
         ) from error
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder, 'config.py')
@@ -256,20 +286,20 @@ def _as_text(cfg: Config, path: Path) -> str:
             same = _spell_floats(Config.fromfile(copied).pretty_text) == text
         except Exception as error:
             raise ValueError(
-                f'{path}: as plain text, which a study keeps of '
-                f'it, the config is not valid: {error}'
+                f'{path}: a study writes the config as plain text, and this '
+                f'text cannot be loaded: {error}'
             ) from error
     if not same:
         raise ValueError(
-            f'{path}: as plain text, which a study keeps of it, '
-            'the config would say something else; write it '
-            'without objects and functions'
+            f'{path}: a study writes the config as plain text, and this text '
+            'differs from the config; write the config without objects and '
+            'functions'
         )
     return text
 
 
 def _spell_floats(text: str) -> str:
-    """Return Python in which infinity and NaN have names that it knows."""
+    """Replace ``inf`` and ``nan`` by calls of ``float``, as Python needs."""
     lines = text.splitlines(keepends=True)
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     for token in reversed(tokens):
@@ -286,8 +316,7 @@ def _check_same_test(runs: Sequence[StudyRun]) -> None:
     tests = {(run.ground_truth, run.classes): run for run in runs}
     if len(tests) > 1:
         raise ValueError(
-            'Only results of the same test data and classes can be compared; '
-            'got '
+            'Expected configs with the same test annotations and classes, got '
             + ', '.join(
                 f'{run.ground_truth} with {len(run.classes or ())} classes '
                 f'({run.name})'
@@ -297,7 +326,7 @@ def _check_same_test(runs: Sequence[StudyRun]) -> None:
 
 
 def _check_begun(run: StudyRun, text: str) -> None:
-    """Raise if a run was begun with another config, or nobody knows which."""
+    """Raise if a run was started with another config or an unknown one."""
     if not run.work_dir.is_dir():
         return
     previous = run.config.read_text() if run.config.is_file() else ''
@@ -308,9 +337,9 @@ def _check_begun(run: StudyRun, text: str) -> None:
     changes = [line for line in difflib.ndiff(then, now) if line[0] in '-+']
     if changes:
         raise ValueError(
-            f'{run.work_dir} holds a run of another config or of other test '
-            'annotations (-, then; +, now):\n'
+            f'{run.work_dir} has a run of another config or of other test '
+            'annotations (-: then, +: now):\n'
             + '\n'.join(changes[:8])
-            + f'\nTake another work directory, or remove {run.work_dir} to '
-            'train it again'
+            + f'\nName another --work-dir, or remove {run.work_dir} to train '
+            'it again'
         )

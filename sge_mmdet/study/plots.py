@@ -26,7 +26,7 @@ CURVES = {
 def draw_study(
     report: StudyReport, out_file: Union[str, Path], writer: Writer = RENEWING
 ) -> None:
-    """Draw each config's figures seed by seed, and the differences.
+    """Draw the figures of each config and seed, and the differences.
 
     Args:
         report (StudyReport): Results of the study.
@@ -46,9 +46,9 @@ def draw_study(
         _draw_differences(right, report, name)
         left.set_title(f'{name}, by config', fontsize=10)
         right.set_title(f'{name}, difference from {names[0]}', fontsize=10)
-    axes[-1, 0].set_xlabel('AP in points: a dot a seed, a bar their mean')
+    axes[-1, 0].set_xlabel('AP in points; dots: seeds, bars: means')
     axes[-1, 1].set_xlabel(
-        'points, with 95 % intervals; grey: could be chance'
+        'points, with 95 % intervals; grey: the interval contains 0'
     )
     save_figure(figure, out_file, writer)
 
@@ -99,10 +99,11 @@ def draw_study_curves(
 ) -> None:
     """Draw loss and AP over training: the mean and range over the seeds.
 
-    Runs without MMEngine's own log, ``scalars.json``, are left out.
+    Only runs that are done and have MMEngine's log, ``scalars.json``, are
+    drawn.
 
     Args:
-        runs (Sequence[StudyRun]): The runs, those that are done.
+        runs (Sequence[StudyRun]): All runs of the study.
         out_file (str or Path): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
@@ -116,13 +117,14 @@ def draw_study_curves(
                 )
     figure = Figure(figsize=(14, 4.4), layout='constrained')
     figure.suptitle(
-        'mean over the seeds; band: from the least to the most', fontsize=10
+        'mean over the seeds; band: from the minimum to the maximum',
+        fontsize=10,
     )
     for axis, (key, title) in zip(
         figure.subplots(1, len(CURVES)), CURVES.items()
     ):
         for name, of_seeds in logs.items():
-            steps, values = _common(of_seeds, key.format(runs[0].metric))
+            steps, values = _common_steps(of_seeds, key.format(runs[0].metric))
             if len(steps):
                 (line,) = axis.plot(
                     steps,
@@ -141,11 +143,11 @@ def draw_study_curves(
     save_figure(figure, out_file, writer)
 
 
-def _common(
+def _common_steps(
     of_seeds: Sequence[Dict[str, Dict[int, float]]], key: str
 ) -> 'tuple[list[int], np.ndarray]':
-    """Return the steps that all seeds logged, and a row of values each."""
-    # MMDetection logs -1 where there is no such object.
+    """Return the steps that all seeds logged, and a row of values per seed."""
+    # MMDetection logs -1 if there is no such object.
     series = [
         {
             step: value

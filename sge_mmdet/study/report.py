@@ -21,14 +21,13 @@ from .plan import StudyRun
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What a study found.
+    """Results of a study.
 
     Attributes:
-        values: For each config by name, for each seed, its figures (AP,
-            AP50, AP75, AP by size) in [0, 1]; NaN where there is no object.
+        values: Figures (AP, AP50, AP75, AP by size) in [0, 1], by name of
+            the config and seed; NaN if there is no object.
         comparisons: Comparisons of the first config with each other one.
-        small: Name of the figure of small objects, or of all where there is
-            none.
+        small: Name of the figure for small objects; "AP" if there are none.
     """
 
     values: Dict[str, Dict[int, Dict[str, float]]]
@@ -37,7 +36,7 @@ class StudyReport:
 
     @property
     def figures(self) -> List[str]:
-        """list[str]: names of the figures that have objects."""
+        """list[str]: Names of the figures that have objects."""
         of_first = next(iter(next(iter(self.values.values())).values()))
         return [
             name for name, value in of_first.items() if not np.isnan(value)
@@ -46,8 +45,8 @@ class StudyReport:
     def table(self) -> Table:
         """Return a row for each config, with intervals of the differences.
 
-        A figure is the mean over seeds and their standard deviation; a
-        difference is that from the first config, in points.
+        Figures are means over the seeds with standard deviations; differences
+        are from the first config, in points.
         """
         first = next(iter(self.values))
         compared = list(dict.fromkeys([self.small, 'AP']))
@@ -68,11 +67,11 @@ class StudyReport:
         return Table(header, rows)
 
     def text(self) -> str:
-        """Return what can be said, in sentences that can be quoted."""
+        """Return the findings as sentences that can be quoted."""
         if not self.comparisons:
             return 'There is nothing to compare with yet.'
-        # How the intervals came about is said once, or of each where one of
-        # them holds less than the others.
+        # The method of the intervals is described once, or for each
+        # comparison if the methods differ.
         methods = {comparison.method() for comparison in self.comparisons}
         sentences = [
             comparison.findings()
@@ -82,16 +81,16 @@ class StudyReport:
         ]
         if len(methods) == 1:
             sentences.append(methods.pop())
-        looked_at = len(self.comparisons) * len({self.small, 'AP'})
-        if looked_at > 2:
+        intervals = len(self.comparisons) * len({self.small, 'AP'})
+        if intervals > 2:
             sentences.append(
-                f'Of {looked_at} such intervals {0.05 * looked_at:.1f} would '
-                'leave out zero by chance alone.'
+                f'Of {intervals} such intervals, {0.05 * intervals:.1f} are '
+                'expected to exclude zero by chance alone.'
             )
         return '\n\n'.join(sentences)
 
     def csv(self) -> str:
-        """Return the figures of each run with all digits, one a line."""
+        """Return the figures of each run with all digits, one per line."""
         return Table(
             ('config', 'seed', 'figure', 'value'),
             [
@@ -130,10 +129,10 @@ def report_study(
     seed: int = 0,
     progress: bool = False,
 ) -> StudyReport:
-    """Compare the configs of a study, those of their runs that are done.
+    """Compare the configs of a study by the runs that are done.
 
     Args:
-        runs (Sequence[StudyRun]): The runs.
+        runs (Sequence[StudyRun]): All runs of the study.
         ground_truth (GroundTruth): Ground truth of the test.
         bins (Sequence[SizeBin]): Bins of object sizes.
         resamples (int): Number of resamples of the images. Default: 1000.
@@ -141,13 +140,17 @@ def report_study(
         progress (bool): Whether to show a progress bar. Default: False.
 
     Raises:
-        ValueError: If no run is done, or a result is not of the test data.
+        ValueError: If no run is done, or a result does not belong to the
+            test data.
     """
     done = [run for run in runs if run.is_done]
     if not done:
-        raise ValueError('No run of the study has a result yet')
+        raise ValueError(
+            'No run of the study has a result yet; train it without '
+            '--report-only first'
+        )
     figures: Dict[str, Dict[int, ResampledFigures]] = {
-        run.name: {} for run in runs if run in done
+        run.name: {} for run in done
     }
     for run in tqdm(done, desc='resampling', disable=not progress):
         figures[run.name][run.seed] = resample_figures(
@@ -158,16 +161,34 @@ def report_study(
             resamples,
             seed,
         )
-    # The baseline is the first that was asked for, whatever is done.
-    first = runs[0].name
-    comparisons = [
+    values = _point_estimates(figures)
+    small = figures[done[0].name][done[0].seed].small
+    if np.isnan(values[done[0].name][done[0].seed][small]):
+        small = 'AP'
+    # The first config is the baseline, even if none of its runs is done.
+    return StudyReport(values, _compare_with(runs[0].name, figures), small)
+
+
+def _compare_with(
+    baseline: str, figures: Dict[str, Dict[int, ResampledFigures]]
+) -> List[Comparison]:
+    """Compare the baseline with each other config, if it has results."""
+    return [
         compare_figures(
-            list(figures[first].values()), list(others.values()), (first, name)
+            list(figures[baseline].values()),
+            list(others.values()),
+            (baseline, name),
         )
         for name, others in figures.items()
-        if first in figures and name != first
+        if baseline in figures and name != baseline
     ]
-    values = {
+
+
+def _point_estimates(
+    figures: Dict[str, Dict[int, ResampledFigures]],
+) -> Dict[str, Dict[int, Dict[str, float]]]:
+    """Return the figures of the test data itself, without resampling."""
+    return {
         name: {
             seed: {
                 figure: float(drawn[0])
@@ -177,10 +198,6 @@ def report_study(
         }
         for name, seeds in figures.items()
     }
-    small = next(iter(figures[done[0].name].values())).small
-    if np.isnan(next(iter(values[done[0].name].values()))[small]):
-        small = 'AP'
-    return StudyReport(values, comparisons, small)
 
 
 def _mean(figure: str, seeds: Dict[int, Dict[str, float]]) -> str:
@@ -199,7 +216,7 @@ def _difference(
     if comparison is None:
         return '-'
     row = comparison[figure]
-    # As the text says, with one seed the interval is over images alone.
+    # With one seed, the interval covers only the choice of images.
     mark = '' if min(comparison.seeds) > 1 else ', images alone'
     return (
         f'{points(row.difference)} ({points(row.low)} to '

@@ -21,7 +21,8 @@ from .json_files import (
 )
 from .text import printable, printable_list
 
-# These need MMDetection, which a machine that only times the operator lacks.
+# Imported at their first use, because they need MMDetection; the operator can
+# be used and timed without it.
 _LAZY = dict(
     build_model='configs',
     build_part='configs',

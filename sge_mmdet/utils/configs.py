@@ -1,4 +1,4 @@
-"""Configs found, loaded and built, with errors that name them."""
+"""Finding, loading and building of configs, with errors that name them."""
 
 import copy
 import difflib
@@ -17,14 +17,15 @@ PACKAGES = {'mmdet': upstream_path, 'sge_mmdet': own_path}
 
 
 def find_config(name: Union[str, Path]) -> Path:
-    """Return the path of a config, also of one that a package ships.
+    """Return the path of a config file or of a config in a package.
 
     Args:
-        name (str or Path): A file, or "mmdet::" or "sge_mmdet::" and a path
-            below the ``configs`` of the installed package.
+        name (str or Path): File, or "mmdet::" or "sge_mmdet::" followed by a
+            path in the folder ``configs`` of the installed package.
 
     Raises:
-        FileNotFoundError: If there is no such config, with the nearest one.
+        FileNotFoundError: If the config does not exist; the message names the
+            nearest one.
     """
     package, _, below = str(name).rpartition('::')
     path = Path(name)
@@ -41,7 +42,7 @@ def find_config(name: Union[str, Path]) -> Path:
 
 
 def _nearest(package: str, below: str) -> str:
-    """Return the end of an error, with the config of the nearest name."""
+    """Return the end of an error message that names the nearest config."""
     folder = PACKAGES[package]('configs')
     names = [
         path.relative_to(folder).as_posix() for path in folder.rglob('*.py')
@@ -55,18 +56,19 @@ def load_config(
 ) -> Config:
     """Load a config, with errors that name it.
 
-    A config is a program in Python, and it is run: load none that you would
-    not run.
+    A config is a Python program, and loading runs it: load only configs that
+    you trust.
 
     Args:
-        path (str or Path): The file, or a name as :func:`find_config` takes.
-        options (dict, optional): Put into it, as ``--cfg-options``. Default:
-            None.
+        path (str or Path): File, or a name for :func:`find_config`.
+        options (dict, optional): Values to set in the config, as with
+            ``--cfg-options``. Default: None.
 
     Raises:
-        FileNotFoundError: If it is not there, or one that it inherits.
-        ValueError: If it cannot be loaded, for any reason, or does not take
-            the options.
+        FileNotFoundError: If the config or one that it inherits does not
+            exist.
+        ValueError: If the config cannot be loaded or does not accept the
+            options.
     """
     file = find_config(path) if '::' in str(path) else Path(path)
     if not file.is_file():
@@ -78,9 +80,9 @@ def load_config(
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path}: {error}') from error
     except Exception as error:
-        # As a program it can end in any error.
+        # A config is a program and can raise any error.
         raise ValueError(
-            f'{path} is no config that can be loaded: '
+            f'{path} cannot be loaded as a config: '
             f'{type(error).__name__}: {error}'
         ) from error
 
@@ -92,14 +94,13 @@ def get_model(cfg: Config) -> dict:
         cfg (Config): Config of a detector.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If the config has no model.
     """
     model = cfg.get('model')
     if not isinstance(model, dict):
         raise ValueError(
-            f'{cfg.filename or "The config"} has no model; give '
-            'the config of a detector, not one of its _base_ '
-            'parts'
+            f'{cfg.filename or "The config"} has no model; give the config '
+            'of a detector, not one of its _base_ files'
         )
     return model
 
@@ -108,12 +109,12 @@ def build_part(cfg: dict, scope: str = 'mmdet') -> nn.Module:
     """Build a part of a model as a runner does.
 
     Args:
-        cfg (dict): Config of the part. It is not changed.
-        scope (str): Default scope, in which mmcv looks for plugins. Default:
+        cfg (dict): Config of the part; it is not changed.
+        scope (str): Default scope, in which mmcv looks up plugins. Default:
             "mmdet".
     """
     with DefaultScope.overwrite_default_scope(scope):
-        # Constructors change what they are given.
+        # Constructors change their arguments.
         return MODELS.build(copy.deepcopy(cfg))
 
 
@@ -124,13 +125,13 @@ def build_model(cfg: Config) -> nn.Module:
         cfg (Config): Config of a detector.
 
     Raises:
-        ValueError: If it has none, or one that cannot be built.
+        ValueError: If the config has no model or the model cannot be built.
     """
     model = get_model(cfg)
     try:
         return build_part(model, cfg.get('default_scope') or 'mmdet')
     except Exception as error:
-        # A constructor answers bad options with any type of error.
+        # Constructors raise any type of error for bad options.
         raise ValueError(
             f'The model of {cfg.filename or "the config"} cannot '
             f'be built: {type(error).__name__}: {error}'

@@ -1,4 +1,4 @@
-"""Fresh files and folders that get their names when they are complete."""
+"""Temporary files and folders that are renamed when they are complete."""
 
 import contextlib
 import io
@@ -12,12 +12,12 @@ from typing import Any, Iterator, Optional
 
 from .locks import lock
 
-# Parts of the hidden names of drafts, by which stale ones are recognised.
+# Parts of the hidden names of drafts; stale drafts are recognised by them.
 PREFIX, MARK = '.sge_mmdet-', '.partial'
-# A file is locked at once after it was made, but not in the same moment.
+# A draft is locked shortly after it is created; younger ones are not stale.
 STALE_SECONDS = 60
-# Follows no link, and does not wait for the other end of a pipe.
-_AS_IT_IS = (
+# Follow no link, and do not wait for the other end of a pipe.
+_OPEN_FLAGS = (
     os.O_RDONLY | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0)
 )
 
@@ -39,16 +39,16 @@ class _Draft(io.FileIO):
 
 
 def open_draft(folder: Path, suffix: str = '') -> io.BufferedWriter:
-    """Make a fresh file, which no link and no other file can stand for.
+    """Create a new draft file, never through a link or an existing file.
 
-    It has the mode of any new file and is locked while it is open. Its
+    The file has the default mode and is locked while it is open. Its
     ``raw.failure`` is the first error of writing, or None.
 
     Args:
-        folder (Path): Where it is made. What processes that were killed have
-            left there goes.
-        suffix (str): What its name ends with, for programs that look.
-            Default: nothing.
+        folder (Path): Folder of the draft. Drafts that killed processes have
+            left in it are removed.
+        suffix (str): Suffix of the name, for programs that check it. Default:
+            "".
     """
     _remove_stale(folder)
     name = f'{PREFIX}{secrets.token_hex(8)}{MARK}{suffix[:8]}'
@@ -59,13 +59,13 @@ def open_draft(folder: Path, suffix: str = '') -> io.BufferedWriter:
 
 @contextlib.contextmanager
 def draft_folder(parent: Path) -> Iterator[Path]:
-    """Make a fresh folder, which goes with all that is left in it.
+    """Create a draft folder, which is removed with its content at the end.
 
     Args:
-        parent (Path): Where it is made.
+        parent (Path): Folder in which it is created.
 
     Yields:
-        Path: The folder.
+        Path: The draft folder.
     """
     _remove_stale(parent)
     with tempfile.TemporaryDirectory(
@@ -77,10 +77,10 @@ def draft_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which other programs of this package respect.
+    """Hold the lock of a folder, which all programs of this package respect.
 
     Args:
-        folder (Path): The folder.
+        folder (Path): Existing folder.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -91,10 +91,10 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or the names in a folder are on the disk.
+    """Wait until a file, or the list of names in a folder, is on the disk.
 
     Args:
-        path (Path): The file or folder.
+        path (Path): File or folder.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -104,18 +104,18 @@ def sync(path: Path) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    # Some file systems have no locks: there nothing counts as left behind.
+    # On a file system without locks, no draft counts as stale.
     with contextlib.suppress(OSError):
         lock(descriptor)
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove drafts that no process holds, if that is possible."""
+    """Remove drafts that no process has locked, if possible."""
     for path in folder.glob(f'{PREFIX}*{MARK}*'):
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime < STALE_SECONDS:
                 continue
-            descriptor = os.open(path, _AS_IT_IS)
+            descriptor = os.open(path, _OPEN_FLAGS)
             try:
                 lock(descriptor, wait=False)
                 if path.is_dir():

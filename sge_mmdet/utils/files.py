@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and over nothing that is not ours."""
+"""Atomic writing of files, which replaces only files of this package."""
 
 import contextlib
 import errno
@@ -15,29 +15,30 @@ PathLike = Union[str, Path]
 
 
 class WriteError(OSError):
-    """A file cannot be written; the message names it and the cause."""
+    """Raised if a file cannot be written; the message names file and cause."""
 
 
 class KeptFileError(WriteError, FileExistsError):
-    """A file is there that may not be replaced."""
+    """Raised if an existing file must not be replaced."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """How files are written, and what they may replace.
+    """Writer of files, with rules for which files it may replace.
 
-    A file is written under another name in its folder, and gets its own when
-    it is complete and on the disk. A file that is there is replaced, and keeps
-    its mode, only as said here. A link counts as a file: where it may be
-    replaced, it is the link that goes, and never what it leads to.
+    A file is written atomically: first under a temporary name in its folder,
+    and renamed when it is complete and on the disk. The mode of a replaced
+    file is kept. If a link is replaced, the file that it points to does not
+    change.
 
     Args:
-        overwrite: Whether any file may be replaced. Inputs may not.
-        inputs: Files that are read. They are recognised by what they are, not
-            by their names: links count. Addresses may be among them.
-        renews: Whether files may be replaced that this package wrote with
-            this set, and that nobody changed since. They are listed in
-            ``.sge_mmdet.json`` in their folder.
+        overwrite: Whether existing files may be replaced, other than inputs.
+            Default: False.
+        inputs: Files that are read and must never be replaced, also through
+            links. URLs are ignored. Default: ().
+        renews: Whether files may be replaced that a writer with ``renews``
+            wrote and that have not changed since. They are listed in
+            ``.sge_mmdet.json`` in their folder. Default: False.
     """
 
     overwrite: bool = False
@@ -45,14 +46,14 @@ class Writer:
     renews: bool = False
 
     def check(self, *paths: PathLike) -> None:
-        """Raise if files cannot or may not be written, before any work.
+        """Raise if files cannot be written; call it before long work.
 
         Args:
-            *paths (str or Path): The files.
+            *paths (str or Path): Files that will be written.
 
         Raises:
             KeptFileError: If a file exists and must not be replaced.
-            WriteError: If one cannot be written.
+            WriteError: If a file cannot be written.
         """
         for path in map(Path, paths):
             with named_errors(path):
@@ -61,20 +62,20 @@ class Writer:
 
     @contextlib.contextmanager
     def replacing(self, path: PathLike) -> Iterator[BinaryIO]:
-        """Give a fresh file that becomes ``path`` at the end of the block.
+        """Open a draft that is renamed to ``path`` at the end of the block.
 
-        After an error it is removed. In the block should be nothing but
-        writing: errors of the system there are taken for the file's own.
+        After an error the draft is removed. The block should only write to
+        it, because every OSError in it is reported as an error of this file.
 
         Args:
-            path (str or Path): The file to write; its folder is made.
+            path (str or Path): File to write; its folder is created.
 
         Yields:
-            BinaryIO: The file, whose ``name`` is the path of it until then.
+            BinaryIO: Draft, whose path is its ``name``.
 
         Raises:
-            KeptFileError: If it exists and must not be replaced.
-            WriteError: If it cannot be written.
+            KeptFileError: If the file exists and must not be replaced.
+            WriteError: If the file cannot be written.
         """
         path = Path(path)
         self.check(path)
@@ -86,7 +87,7 @@ class Writer:
                 file.flush()
                 self._publish(Path(file.name), path)
             except RuntimeError as error:
-                # As PyTorch reports it.
+                # PyTorch reports errors of writing without their cause.
                 failure = cast(Any, file.raw).failure
                 if failure:
                     raise failure from error
@@ -98,29 +99,29 @@ class Writer:
         """Write a file.
 
         Args:
-            path (str or Path): The file; its folder is made.
-            content (str or bytes): What it will hold; text in UTF-8.
+            path (str or Path): File to write; its folder is created.
+            content (str or bytes): Content; text is encoded in UTF-8.
 
         Raises:
-            KeptFileError: If it exists and must not be replaced.
-            WriteError: If it cannot be written.
+            KeptFileError: If the file exists and must not be replaced.
+            WriteError: If the file cannot be written.
         """
         if isinstance(content, str):
-            # Half of a pair in UTF-16 is no letter; JSON can hold one.
+            # JSON can contain lone surrogates, which UTF-8 cannot encode.
             content = content.encode(errors='backslashreplace')
         with self.replacing(path) as file:
             file.write(content)
 
     def publish(self, draft: PathLike, path: PathLike) -> None:
-        """Give a finished file its name.
+        """Rename a finished file.
 
         Args:
-            draft (str or Path): The file, in the same file system.
-            path (str or Path): Its name from now on.
+            draft (str or Path): Finished file, in the same file system.
+            path (str or Path): New name; its folder is created.
 
         Raises:
-            KeptFileError: If it exists and must not be replaced.
-            WriteError: If it cannot be written.
+            KeptFileError: If ``path`` exists and must not be replaced.
+            WriteError: If the file cannot be renamed.
         """
         path = Path(path)
         with named_errors(path):
@@ -130,31 +131,31 @@ class Writer:
     def _publish(self, draft: Path, path: Path) -> None:
         sync(draft)
         if not self.renews:
-            self._name(draft, path)
+            self._rename(draft, path)
             return
         with locked_folder(path.parent):
             self._replaces(path)
             written = path.parent / LIST
             Writer(overwrite=True).write(written, list_with(path, draft))
-            self._name(draft, path)
+            self._rename(draft, path)
 
-    def _name(self, draft: Path, path: Path) -> None:
-        """Rename a file, after a last look at what has its name."""
+    def _rename(self, draft: Path, path: Path) -> None:
+        """Rename a draft, after a last check of the file that it replaces."""
         if self._replaces(path) or self.overwrite:
             with contextlib.suppress(FileNotFoundError):
-                there = path.lstat()
-                if stat.S_ISREG(there.st_mode):
-                    draft.chmod(there.st_mode & 0o777)
+                mode = path.lstat().st_mode
+                if stat.S_ISREG(mode):
+                    draft.chmod(mode & 0o777)
             os.replace(draft, path)
         else:
             try:
-                _name_new(draft, path)
+                _rename_to_new(draft, path)
             except FileExistsError:
                 raise self._kept(path) from None
         _sync_names(path.parent)
 
     def _replaces(self, path: Path) -> bool:
-        """Return whether a file is there; raise if it may not be replaced."""
+        """Return whether a file exists; raise if it must not be replaced."""
         try:
             path.lstat()
         except FileNotFoundError:
@@ -170,41 +171,41 @@ class Writer:
 
     def _check_inputs(self, path: Path) -> None:
         for source in map(Path, self.inputs):
-            # A home folder as "~" is resolved by those who read.
+            # The loaders of MMEngine resolve "~" as well.
             if str(source).startswith('~'):
                 source = source.expanduser()
             if source.exists() and path.exists() and source.samefile(path):
                 raise KeptFileError(
                     f'{path} is an input, {source}, which is never replaced; '
-                    'write to another file or folder'
+                    'name another file or folder'
                 )
 
     def _kept(self, path: Path) -> KeptFileError:
-        how = (
+        detail = (
             ', not written by this program or changed since'
             if self.renews
             else ''
         )
-        where = 'folder' if self.renews else 'file'
+        kind = 'folder' if self.renews else 'file'
         return KeptFileError(
-            f'{path} is there already{how}; name another '
-            f'{where} or say --overwrite'
+            f'{path} is there already{detail}; name another {kind}, or '
+            'replace it with --overwrite'
         )
 
 
-# Of pictures and tables that are made again and again.
+# Writer of pictures and tables, which are often written again.
 RENEWING = Writer(renews=True)
 
 
 @contextlib.contextmanager
 def named_errors(path: PathLike) -> Iterator[None]:
-    """Turn errors of the system into a line with the file and the cause.
+    """Turn each OSError into a WriteError that names the file and the cause.
 
     Args:
-        path (str or Path): The file that is written.
+        path (str or Path): File that the block writes.
 
     Raises:
-        WriteError: For any other OSError.
+        WriteError: If the block raises an OSError.
     """
     try:
         yield
@@ -218,42 +219,43 @@ def named_errors(path: PathLike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def new_folder(path: PathLike) -> Iterator[Path]:
-    """Give a fresh folder that becomes ``path`` at the end of the block.
+    """Create a draft folder that is renamed at the end of the block.
 
     Args:
-        path (str or Path): The folder to make, or an empty one.
+        path (str or Path): Folder that does not exist yet or is empty.
 
     Yields:
-        Path: The folder to write to, which is removed after an error.
+        Path: Draft folder to write to, which is removed after an error.
 
     Raises:
-        WriteError: If it cannot be written, or is not empty by then.
+        WriteError: If the folder cannot be written, or is not empty at the
+            end.
     """
     path = Path(path)
     with folder_beside(path) as drafts, named_errors(path):
-        # Inside, since the mode of the other lets nobody else read it.
+        # A subfolder has the default mode; a temporary folder is private.
         folder = drafts / 'folder'
         folder.mkdir()
         yield folder
         for file in folder.rglob('*'):
             sync(file)
-        # Takes the place of nothing or of an empty folder, not of others.
+        # This fails if the folder exists and is not empty.
         os.rename(folder, path)
         _sync_names(path.parent)
 
 
 @contextlib.contextmanager
 def folder_beside(path: PathLike) -> Iterator[Path]:
-    """Give a fresh folder for drafts of a file, which goes afterwards.
+    """Create a draft folder beside a file, removed at the end of the block.
 
     Args:
-        path (str or Path): The file; the folder is made in its folder.
+        path (str or Path): File; the draft folder is created in its folder.
 
     Yields:
-        Path: The folder.
+        Path: Draft folder.
 
     Raises:
-        WriteError: If it cannot be made.
+        WriteError: If the draft folder cannot be created.
     """
     parent = Path(path).parent
     with contextlib.ExitStack() as stack:
@@ -265,13 +267,13 @@ def folder_beside(path: PathLike) -> Iterator[Path]:
 
 
 def open_to_append(path: PathLike) -> BinaryIO:
-    """Open a file that grows, such as a log, and follow no link to it.
+    """Open a file, such as a log, to append to it; follow no link.
 
     Args:
-        path (str or Path): The file; its folder is made.
+        path (str or Path): File; its folder is created.
 
     Raises:
-        WriteError: If it cannot be written.
+        WriteError: If the file cannot be opened.
     """
     path = Path(path)
     with named_errors(path):
@@ -286,7 +288,7 @@ def open_to_append(path: PathLike) -> BinaryIO:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise if no file can be made in a folder, which need not be there."""
+    """Raise if no file can be created in a folder, which may not exist yet."""
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
@@ -299,14 +301,14 @@ def _check_folder(folder: Path) -> None:
     raise OSError(cause, os.strerror(cause))
 
 
-def _name_new(draft: Path, path: Path) -> None:
-    """Give a file a name that nothing has."""
+def _rename_to_new(draft: Path, path: Path) -> None:
+    """Rename a draft; raise FileExistsError if the name is taken."""
     try:
         os.link(draft, path)
     except FileExistsError:
         raise
     except OSError:
-        # There are file systems without hard links.
+        # Some file systems have no hard links.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         os.replace(draft, path)
     else:
@@ -314,13 +316,13 @@ def _name_new(draft: Path, path: Path) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    # Some file systems cannot, and the file has its name already.
+    # Some file systems do not support this; the file is renamed already.
     with contextlib.suppress(OSError):
         sync(folder)
 
 
 def _discard(file: BinaryIO) -> None:
-    """Close a draft, and remove it unless it has got another name."""
+    """Close a draft, and remove it unless it has been renamed."""
     with contextlib.suppress(OSError):
         file.close()
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""JSON files read with errors that name the file."""
+"""Reading of JSON files, with errors that name the file."""
 
 import contextlib
 import gc
@@ -14,13 +14,13 @@ except ImportError:
     msgspec = None  # type: ignore[assignment]
 
 WHOLE_FILE_BYTES = 50_000_000
-# No text takes more than this times its size when parsed: not even "{},{},".
+# Upper bound of the parsed size relative to the text, that of "{},{},".
 MOST_GROWTH = 92
-# What CPython takes at most for a dict of a few keys, and for a list.
+# Upper bounds of the memory of CPython's dicts with few keys, and of lists.
 DICT_BYTES, LIST_BYTES = 216, 88
-# The dicts and lists of data sets and results, whose entries have 50 letters
-# or more, take six times the size of their file, and numbers and text in them
-# as much. More is refused, beyond what any file may take.
+# In data sets and results an entry has 50 characters or more, so that dicts
+# and lists take at most six times the size of the file. A file that exceeds
+# this limit and FREE_BYTES is refused.
 MOST_IN_CONTAINERS = 8
 FREE_BYTES = 100_000_000
 
@@ -29,12 +29,12 @@ def load_json(path: Union[str, Path]) -> Any:
     """Read a JSON file.
 
     Args:
-        path (str or Path): The file.
+        path (str or Path): JSON file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not JSON, with the place of the first error, or
-            too large for the memory.
+        ValueError: If the file is not JSON (the message has the position of
+            the first error) or too large for the memory.
     """
     text = read_json_text(path)
     with no_garbage_collection():
@@ -42,8 +42,8 @@ def load_json(path: Union[str, Path]) -> Any:
             return _parse(text)
         except RecursionError as error:
             raise ValueError(
-                f'{path} has lists in lists too deep to be '
-                'read; no such file does'
+                f'{path} has lists nested too deeply to be read, which no '
+                'data set and no result file needs'
             ) from error
         except ValueError as error:
             raise ValueError(
@@ -52,19 +52,19 @@ def load_json(path: Union[str, Path]) -> Any:
 
 
 def read_json_text(path: Union[str, Path]) -> bytes:
-    """Read a JSON file as it is, if what it holds fits into the memory.
+    """Read the text of a JSON file, if its parsed content fits in memory.
 
-    The system ends a process that takes more than there is, without a word.
-    A file that grows more than data sets do, such as one of empty lists
-    alone, is refused whatever there is.
+    The operating system kills a process that exceeds the memory without a
+    message. A file that grows more than data sets do, such as one with
+    nothing but empty lists, is always refused.
 
     Args:
-        path (str or Path): The file.
+        path (str or Path): JSON file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it would take more memory than there is, or than such
-            a file ever does.
+        ValueError: If the parsed file would take more memory than is free, or
+            much more than a data set or result of this size.
     """
     path = Path(path)
     if not path.is_file():
@@ -85,7 +85,7 @@ def read_json_text(path: Union[str, Path]) -> bytes:
                 f'results they take at most {MOST_IN_CONTAINERS} times its '
                 'size'
             )
-        # The text, decoded, its strings, and any other value.
+        # The text, its decoded copy, its strings, and all other values.
         needed = 3 * len(text) + containers + 48 * text.count(b',')
         if needed <= available:
             return text
@@ -97,9 +97,9 @@ def read_json_text(path: Union[str, Path]) -> bytes:
 
 
 def available_memory() -> int:
-    """Return the memory that a process can still take, in bytes.
+    """Return the memory that is free on the machine, in bytes.
 
-    That of the machine: limits of a container are not known here.
+    Limits of a container are not considered.
     """
     meminfo = Path('/proc/meminfo')
     if meminfo.is_file():
@@ -111,10 +111,10 @@ def available_memory() -> int:
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Do without it while millions of objects arise and all of them stay.
+    """Disable garbage collection while millions of lasting objects are made.
 
-    It would look at each of them again and again, which takes as long as
-    parsing.
+    The collector would visit each of them many times, which takes as long as
+    the parsing itself.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -127,8 +127,9 @@ def no_garbage_collection() -> Iterator[None]:
 
 def _parse(text: bytes) -> Any:
     if msgspec:
-        # A third of the time of the standard library's, which has the last
-        # word on NaN and huge numbers, and better ones on where the error is.
+        # It takes a third of the time of the standard library. If it fails,
+        # the standard library follows: it accepts NaN and huge numbers, and
+        # its messages locate errors better.
         with contextlib.suppress(msgspec.MsgspecError):
             return msgspec.json.decode(text)
     return json.loads(text)
@@ -137,16 +138,16 @@ def _parse(text: bytes) -> Any:
 def check_json_file(path: Union[str, Path]) -> None:
     """Raise if a file is not JSON or is truncated.
 
-    Of a file over 50 MB only the first and last characters are looked at:
-    COCO's training annotations take seconds to parse, and whoever uses them
-    parses them anyway.
+    In a file over 50 MB only the first and last characters are checked:
+    COCO's training annotations take seconds to parse, and the training parses
+    them anyway.
 
     Args:
-        path (str or Path): The file.
+        path (str or Path): JSON file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not JSON or is truncated.
+        ValueError: If the file is not JSON or is truncated.
     """
     path = Path(path)
     if not path.is_file() or path.stat().st_size <= WHOLE_FILE_BYTES:

@@ -1,25 +1,25 @@
-"""File locks between processes of one machine."""
+"""File locks between the processes of a machine."""
 
 from typing import IO, Union
 
 try:
     import fcntl
 except ImportError:
-    # Windows has none; there every lock is free.
+    # Windows has no fcntl; locking is a no-op there.
     fcntl = None  # type: ignore[assignment]
 
 
 def lock(file: Union[int, IO], wait: bool = True) -> None:
-    """Take the lock of an open file, which closing the file gives back.
+    """Lock an open file until it is closed.
 
     Args:
-        file (int or file object): The file or its descriptor.
-        wait (bool): Whether to wait until nobody else holds it. Default:
-            True.
+        file (int or file object): Open file or its descriptor.
+        wait (bool): Whether to wait while another process holds the lock.
+            Default: True.
 
     Raises:
-        OSError: If somebody holds it and ``wait`` is false, or the file
-            system has no locks.
+        OSError: If another process holds the lock and ``wait`` is false, or
+            if the file system has no locks.
     """
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,4 +1,4 @@
-"""Names that were elsewhere in an earlier version."""
+"""Deprecated names, which have moved to another module."""
 
 import importlib
 import warnings
@@ -6,13 +6,16 @@ from typing import Any, Callable, Mapping
 
 
 def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a module's ``__getattr__`` that still finds names under old ones.
+    """Return a ``__getattr__`` with which a module still has its old names.
 
     Each use gives a DeprecationWarning with the new name.
 
     Args:
-        module (str): The module's ``__name__``.
-        names (Mapping[str, str]): The new full name of each old name.
+        module (str): Full name of the module.
+        names (Mapping[str, str]): Full new names by old name.
+
+    Returns:
+        Callable: The function, to be assigned to ``__getattr__``.
     """
 
     def __getattr__(name: str) -> Any:
@@ -22,8 +25,8 @@ def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
             )
         place, new = names[name].rsplit('.', 1)
         warnings.warn(
-            f'{module}.{name} is now {place}.{new}, and will not be found '
-            'under its old name from version 0.3 on',
+            f'{module}.{name} is now {place}.{new}; the old name will be '
+            'removed in version 0.3',
             DeprecationWarning,
             stacklevel=2,
         )

@@ -1,10 +1,10 @@
-"""Pickles of plain data, read with a budget and without pickle's machine.
+"""A strict reader for pickles of plain data, with a memory budget.
 
-Python's own readers build what a file asks for: ten bytes can ask for 32 GB,
-and lists that hold each other twice can take for ever to hash or to print.
-This one knows the few instructions that plain data is written with (protocols
-2 to 5), counts what it builds against the size of the file, and calls nothing
-but the functions it is given.
+Python's own unpicklers allocate what a file requests: ten bytes can request
+32 GB, and lists that contain each other twice can take forever to hash or to
+print. This reader supports only the few opcodes that plain data needs
+(protocols 2 to 5), counts the memory of every object against the size of the
+file, and calls only the functions that it is given.
 """
 
 import pickle
@@ -19,43 +19,56 @@ from .text import printable
 BYTE, SHORT, UNSIGNED, INTEGER, LENGTH, DOUBLE = map(
     struct.Struct, ('<B', '<H', '<I', '<i', '<Q', '>d')
 )
-# What a reader may take is this many times the file, and some more. The file
-# itself and what Python does not count are left out, so that all together
-# stays below ten times the file's size and 100 MB.
-GROWTH = 8
-FREE_BYTES = 50_000_000
-# What no file needs: the pickler begins few containers before it ends one.
+# Largest number of open containers; no pickler of plain data needs more.
 MOST_MARKS = 100
-# Memory of an object that sys.getsizeof does not tell.
+# Memory of an object in addition to sys.getsizeof, in bytes.
 OVERHEAD = 16
-# Letters of a key. Longer ones could take long to compare.
+# Longest key, in characters; longer keys could take long to compare.
 LONGEST_KEY = 200
-# Whole numbers of a key are below this. Python gives larger ones the same hash
-# again and again, and a dict of such keys takes quadratic time.
+# Upper bound of integer keys. Any number of larger integers can have the same
+# hash, so that a dict of them takes quadratic time.
 LARGEST_KEY = 2**53
 
 
 class Budget:
     """Memory budget for reading a file.
 
+    A file of a few bytes can request gigabytes, so the size of each object is
+    subtracted from the budget. All memory together, with the file itself,
+    stays below ten times the size of the file plus 100 MB.
+
     Args:
         size (int): Size of the file, in bytes.
+
+    Attributes:
+        left (int): Memory that is left, in bytes.
     """
 
+    # The budget is FACTOR * size + FREE_BYTES. The file itself and memory that
+    # Python does not count are not part of it.
+    FACTOR = 8
+    FREE_BYTES = 50_000_000
+    # Raised if the budget is exhausted.
+    error = pickle.UnpicklingError
+
     def __init__(self, size: int) -> None:
-        self.left = GROWTH * size + FREE_BYTES
+        self.left = self.FACTOR * size + self.FREE_BYTES
 
     def spend(self, amount: int) -> None:
-        """Take an amount of memory, in bytes.
+        """Subtract memory from the budget.
+
+        Args:
+            amount (int): Size of the memory, in bytes.
 
         Raises:
-            pickle.UnpicklingError: If there is not so much left.
+            pickle.UnpicklingError: If the budget is exhausted.
         """
         self.left -= amount
         if self.left < 0:
-            raise pickle.UnpicklingError(
-                'it would take more than ten times its size in memory, since '
-                'parts of it are there many times'
+            raise self.error(
+                'it would take more than ten times its size in memory, '
+                'because parts of it are repeated or it requests more than '
+                'it contains'
             )
 
 
@@ -63,26 +76,26 @@ class Stateful:
     """Base class of objects whose state a pickle may set."""
 
     def set_state(self, state: Any) -> None:
-        """Take the state, as pickle's ``__setstate__`` does."""
+        """Set the state, as ``__setstate__`` does for pickle."""
         raise NotImplementedError
 
 
 class PlainPickle:
-    """Reads the pickles in a text of bytes, one after the other.
+    """Reader of consecutive pickles of plain data.
 
-    Dicts, lists, tuples, numbers, text and bytes are built; the keys of dicts
-    are text or whole numbers.
+    It builds dicts, lists, tuples, numbers, text and bytes. Keys of dicts are
+    text or integers.
 
     Args:
-        data (bytes): The pickles.
-        names (Mapping): What each name in them, module and attribute, stands
-            for. Of these the functions may be called.
-        budget (Budget): Of the file that they are in.
-        find_stored (Callable, optional): Gives what a persistent id stands
-            for. Default: None, there is none in them.
+        data (bytes): Pickles.
+        names (Mapping): Objects by the names in the pickles, a module and an
+            attribute; those that are functions may be called.
+        budget (Budget): Memory budget of the file.
+        find_stored (Callable, optional): Function that returns the object of a
+            persistent id. Default: None, persistent ids are refused.
 
     Attributes:
-        at (int): Position behind the last pickle that was read.
+        at (int): Position after the last pickle that was read, in bytes.
     """
 
     def __init__(
@@ -99,11 +112,11 @@ class PlainPickle:
         self.at = 0
 
     def load(self) -> Any:
-        """Return the next pickle.
+        """Return the content of the next pickle.
 
         Raises:
-            pickle.UnpicklingError: If it is damaged, holds anything else, or
-                would grow beyond the budget.
+            pickle.UnpicklingError: If the pickle is damaged, contains more
+                than plain data or exceeds the budget.
         """
         self.stack: List[Any] = []
         self.marks: List[int] = []
@@ -117,7 +130,8 @@ class PlainPickle:
                 READERS[code](self)
         except KeyError:
             raise pickle.UnpicklingError(
-                f'it holds {_instruction(code)}, which is not of plain data'
+                f'it holds {_opcode_name(code)}, which plain data does not '
+                'need'
             ) from None
         except (IndexError, UnicodeError, struct.error):
             raise pickle.UnpicklingError(
@@ -145,19 +159,19 @@ class PlainPickle:
         return self.take(end + 1 - self.at)[:-1].decode()
 
     def push(self, value: Any) -> None:
-        """Put a new object on the stack."""
+        """Push a new object and subtract its size from the budget."""
         self.budget.spend(sys.getsizeof(value) + OVERHEAD)
         self.stack.append(value)
 
     def since_mark(self) -> List[Any]:
-        """Take all that was pushed since the last mark."""
+        """Pop all objects that were pushed since the last mark."""
         begin = self.marks.pop()
         values = self.stack[begin:]
         del self.stack[begin:]
         return values
 
     def put(self, index: int) -> None:
-        """Note the last object by the next number."""
+        """Store the last object in the memo, under the next number."""
         if index != len(self.memo):
             raise IndexError
         self.budget.spend(8)
@@ -167,19 +181,19 @@ class PlainPickle:
         """Begin a container."""
         if len(self.marks) == MOST_MARKS:
             raise pickle.UnpicklingError(
-                f'it has more than {MOST_MARKS} containers in each other'
+                f'it has more than {MOST_MARKS} containers inside each other'
             )
         self.marks.append(len(self.stack))
 
     def extend(self, values: List[Any]) -> None:
-        """Put values into the list on the stack."""
+        """Append values to the list on the stack."""
         target = self.target(list)
         before = sys.getsizeof(target)
         target.extend(values)
         self.budget.spend(sys.getsizeof(target) - before)
 
     def update(self, keys_and_values: List[Any]) -> None:
-        """Put keys and values into the dict on the stack."""
+        """Add keys and values to the dict on the stack."""
         target = self.target(dict)
         before = sys.getsizeof(target)
         keys = keys_and_values[::2]
@@ -189,14 +203,14 @@ class PlainPickle:
             ):
                 raise pickle.UnpicklingError(
                     'a key of a dict is neither a whole number below '
-                    f'{LARGEST_KEY} nor a text of {LONGEST_KEY} letters at '
-                    f'most: {printable(key, 80)}'
+                    f'{LARGEST_KEY} nor a text of at most {LONGEST_KEY} '
+                    f'characters: {printable(key, 80)}'
                 )
         target.update(zip(keys, keys_and_values[1::2]))
         self.budget.spend(sys.getsizeof(target) - before)
 
     def target(self, kind: type) -> Any:
-        """Return the container on the stack."""
+        """Return the container on the stack, which must be of this type."""
         if type(self.stack[-1]) is not kind:
             raise pickle.UnpicklingError(
                 f'it puts items into a {type(self.stack[-1]).__name__}'
@@ -204,7 +218,7 @@ class PlainPickle:
         return self.stack[-1]
 
     def name(self, module: Any, attribute: Any) -> None:
-        """Push what a name stands for."""
+        """Push the object of a name; refuse names that are not given."""
         if (
             not type(module) is type(attribute) is str
             or (module, attribute) not in self.names
@@ -216,32 +230,34 @@ class PlainPickle:
         self.stack.append(self.names[module, attribute])
 
     def call(self) -> None:
-        """Call a function, one of the given names."""
+        """Call a function among the given names."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not callable(function) or type(arguments) is not tuple:
-            raise pickle.UnpicklingError('it calls what is no function')
+            raise pickle.UnpicklingError(
+                'it calls an object that is not a function'
+            )
         try:
             self.push(function(*arguments))
         except TypeError:
             raise pickle.UnpicklingError(
-                'it calls a function with other arguments than belong there'
+                'it calls a function with other arguments than it takes'
             ) from None
 
     def build(self) -> None:
-        """Give an object its state, if it is one of those that take one."""
+        """Set the state of a :class:`Stateful` object; refuse others."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], Stateful):
             raise KeyError
         self.stack[-1].set_state(state)
 
     def stored(self) -> None:
-        """Push what a persistent id stands for."""
+        """Push the object of a persistent id."""
         if self.find_stored is None:
             raise KeyError
         self.push(self.find_stored(self.stack.pop()))
 
 
-def _instruction(code: int) -> str:
+def _opcode_name(code: int) -> str:
     known = pickletools.code2op.get(  # type: ignore[attr-defined]
         chr(code)
     )
@@ -249,7 +265,7 @@ def _instruction(code: int) -> str:
 
 
 def _last(self: PlainPickle, number: int) -> List[Any]:
-    """Take the last objects of a stack."""
+    """Pop the last objects of the stack."""
     values = self.stack[-number:]
     if len(values) < number:
         raise IndexError
@@ -294,7 +310,7 @@ def _long(self: PlainPickle) -> None:
 
 
 def _frame(self: PlainPickle) -> None:
-    """Read how long a part is, which says nothing but whether it is there."""
+    """Check that the data contains a frame as long as its header says."""
     if self.number(LENGTH) > len(self.data) - self.at:
         raise IndexError
 
@@ -304,7 +320,7 @@ def _stack_global(self: PlainPickle) -> None:
     self.name(module, attribute)
 
 
-# What each instruction does.
+# Reader of each supported opcode.
 READERS: Dict[int, Callable[[PlainPickle], None]] = {
     code[0]: reader
     for code, reader in {

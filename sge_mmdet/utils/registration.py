@@ -1,4 +1,4 @@
-"""Registration of classes that leaves alone what others have registered."""
+"""Registration of classes without replacing those of other packages."""
 
 import warnings
 from typing import Callable, TypeVar
@@ -11,16 +11,17 @@ Class = TypeVar('Class', bound=type)
 def register(registry: Registry, *names: str) -> Callable[[Class], Class]:
     """Return a decorator that registers a class.
 
-    ``Registry.register_module`` raises if a name is taken, so that another
-    package with a class of that name could not be used together with this
-    one. Here the class that came first keeps the name, and a warning says so.
+    ``Registry.register_module`` raises if a name is taken, so that this
+    package could not be used together with another one that has a class of
+    the same name. This decorator warns instead, and the class that was
+    registered first keeps the name.
 
     Args:
         registry (Registry): Registry of MMEngine or MMDetection.
         *names (str): Names of the class in configs. Default: its own name.
 
     Returns:
-        Callable: The decorator, which returns the class as it is.
+        Callable: Decorator, which returns the class unchanged.
     """
 
     def decorate(cls: Class) -> Class:
@@ -30,10 +31,10 @@ def register(registry: Registry, *names: str) -> Callable[[Class], Class]:
                 registry.register_module(name=name, module=cls)
             elif holder is not cls:
                 warnings.warn(
-                    f'{name!r} in the registry {registry.name!r} is '
-                    f'{holder.__module__}.{holder.__qualname__} already and '
-                    f'stays so; sge_mmdet registers its {cls.__name__} '
-                    'not under this name',
+                    f'{name!r} in the registry {registry.name!r} is already '
+                    f'{holder.__module__}.{holder.__qualname__}, which keeps '
+                    f'the name; the {cls.__name__} of sge_mmdet is not '
+                    'registered under it',
                     stacklevel=2,
                 )
         return cls

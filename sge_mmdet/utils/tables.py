@@ -1,4 +1,4 @@
-"""Small tables that go to the terminal, to Markdown and to CSV."""
+"""Small tables as text, Markdown, CSV and JSON."""
 
 import contextlib
 import csv
@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Sequence, Union
 
 from .text import printable
 
-# More letters of a cell are not shown on the terminal and in Markdown.
+# Longest cell on the terminal and in Markdown, in characters.
 LONGEST_CELL = 1000
 Cell = Union[str, int, float, None]
 
@@ -44,9 +44,10 @@ class Table:
         return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
     def markdown(self) -> str:
-        """Return the table as Markdown, in which cells are shown as text.
+        """Return the table as Markdown.
 
-        A name of a category may hold HTML or a link.
+        Cells are escaped, because names of categories may contain HTML or
+        links.
         """
         header, *rows = self._shown()
         lines = [header, ['---'] * len(header), *rows]
@@ -57,10 +58,10 @@ class Table:
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
     def csv(self) -> str:
-        """Return the table as CSV, with all digits and n/a as nothing.
+        """Return the table as CSV, with all digits and empty cells for None.
 
-        Text that a spreadsheet would take for a formula, and compute or run,
-        begins with an apostrophe, which makes it show the text.
+        Text that a spreadsheet would run as a formula gets an apostrophe in
+        front, so that it is shown as text.
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator='\n')

@@ -9,14 +9,14 @@ from tqdm import tqdm
 
 @contextmanager
 def step_bar(names: Sequence[str]) -> Iterator[Callable[..., Any]]:
-    """Show a bar over named steps, if they take longer than a second.
+    """Show a progress bar over named steps that take longer than a second.
 
     Args:
         names (Sequence[str]): Names of the steps, in order.
 
     Yields:
-        Callable: Calls a function with arguments as the next step, and
-        returns what the function returns.
+        Callable: Function that runs the next step: it calls its first
+        argument with the other arguments and returns the result.
     """
     with tqdm(names, delay=1, leave=False) as bar:
         steps = iter(bar)
@@ -32,6 +32,6 @@ def print_note(text: str) -> None:
     """Print a remark on the result to stderr.
 
     Args:
-        text (str): The remark.
+        text (str): Remark.
     """
     print(f'note: {text}', file=sys.stderr)

@@ -1,22 +1,22 @@
-"""Text from files of others, made fit for a terminal or a log."""
+"""Untrusted text made safe for terminals and logs."""
 
 from typing import Any, Iterable
 
-# More letters of a name are not shown.
+# Longest name that is shown whole, in characters.
 LONGEST_NAME = 200
 
 
 def printable(text: Any, longest: int = LONGEST_NAME) -> str:
-    """Return text that a terminal shows and does not obey.
+    """Return text without characters that control a terminal.
 
-    Letters that cannot be printed, such as those of escape sequences, line
-    breaks and marks that turn the direction of writing, become ``?``.
+    Characters that cannot be printed become ``?``, such as those of escape
+    sequences, line breaks and marks of the writing direction.
 
     Args:
-        text: A name or a message; other types are shown as ``repr`` does only
-            where they are numbers, and by their type otherwise, since the
-            ``repr`` of nested containers can be endless.
-        longest (int): Letters to keep at most. Default: 200.
+        text (Any): Name or message. Numbers are converted to text; other
+            types are shown by the name of the type, because the ``repr`` of
+            nested containers can be endless.
+        longest (int): Largest number of characters to keep. Default: 200.
     """
     if not isinstance(text, (str, int, float, type(None))):
         text = f'<{type(text).__name__}>'
@@ -32,11 +32,11 @@ def printable(text: Any, longest: int = LONGEST_NAME) -> str:
 
 
 def printable_list(names: Iterable[Any], most: int = 4) -> str:
-    """Return the first few of many names, fit for a terminal.
+    """Return the first few names of a list as text, safe for a terminal.
 
     Args:
-        names (Iterable): The names.
-        most (int): How many to show. Default: 4.
+        names (Iterable): Names.
+        most (int): Largest number of names to show. Default: 4.
     """
     names = list(names)
     rest = f' and {len(names) - most} more' if len(names) > most else ''
@@ -44,17 +44,18 @@ def printable_list(names: Iterable[Any], most: int = 4) -> str:
 
 
 def printable_value(value: Any, longest: int = 80) -> str:
-    """Return a value of a file as Python writes it, fit for a terminal.
+    """Return a value from a file in Python's notation, safe for a terminal.
 
-    Of lists the first eight members are shown, and of lists in lists their
-    type alone, since to write them all can take for ever.
+    The first eight members of a list are shown, and a nested list only by its
+    type, because writing all of it can take forever.
 
     Args:
-        value: Text, a number, a list or a tuple; others are shown by type.
-        longest (int): Letters to keep at most. Default: 80.
+        value (Any): Text, number, list or tuple; other values are shown by
+            their type.
+        longest (int): Largest number of characters of a text. Default: 80.
     """
     if isinstance(value, str):
-        # Quotes tell "7" from 7.
+        # Quotes distinguish "7" from 7.
         shown = f"'{printable(value, longest)}'"
     elif isinstance(value, (list, tuple)):
         members = ', '.join(

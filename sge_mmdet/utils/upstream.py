@@ -1,7 +1,7 @@
-"""Configs and tools of the installed MMDetection, and those of this package.
+"""Paths of the configs and tools of MMDetection and of this package.
 
-Both ship them beside their modules: a wheel in the folder ``.mim`` of the
-package, a clone in the folder above it.
+A wheel has them in the folder ``.mim`` inside the package, a clone in the
+folder that contains the package.
 """
 
 from pathlib import Path
@@ -14,35 +14,35 @@ import sge_mmdet
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Register MMDetection's modules, as ``mmengine.hub.get_model`` asks.
+    """Register MMDetection's modules; ``mmengine.hub.get_model`` calls this.
 
     Args:
-        init_default_scope (bool): Not used, since the default scope is left
-            as it is. Default: True.
+        init_default_scope (bool): Unused; the default scope does not change.
+            Default: True.
     """
     utils.register_all_modules(init_default_scope=False)
 
 
 def upstream_path(*parts: str) -> Path:
-    """Return a path in what MMDetection ships besides its modules.
+    """Return the path of a config or tool of MMDetection.
 
     Args:
-        *parts (str): Path below its root, such as "tools", "train.py".
+        *parts (str): Parts of the path, such as "tools", "train.py".
 
     Raises:
-        FileNotFoundError: If this MMDetection came without it.
+        FileNotFoundError: If the installed MMDetection does not have it.
     """
     return _shipped_path(mmdet, 'MMDetection', *parts)
 
 
 def own_path(*parts: str) -> Path:
-    """Return a path in what this package ships besides its modules.
+    """Return the path of a config or tool of this package.
 
     Args:
-        *parts (str): Path below its root, such as "configs", "sge".
+        *parts (str): Parts of the path, such as "configs", "sge".
 
     Raises:
-        FileNotFoundError: If this package came without it.
+        FileNotFoundError: If the installed package does not have it.
     """
     return _shipped_path(sge_mmdet, 'sge_mmdet', *parts)
 

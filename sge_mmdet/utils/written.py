@@ -1,4 +1,4 @@
-"""List of the files in a folder that this package wrote, with their hashes."""
+"""A list, in each folder, of the files that this package wrote there."""
 
 import hashlib
 import json
@@ -7,36 +7,36 @@ from typing import Dict, List
 
 from .json_files import load_json
 
-# In each folder with files that may be renewed.
+# Name of the list and its only key, whose value maps files to their hashes.
 LIST = '.sge_mmdet.json'
 KEY = 'written by sge_mmdet (sha256)'
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a file is as this package wrote it.
+    """Return whether a file is unchanged since this package wrote it.
 
     Args:
-        path (Path): The file, which is there.
+        path (Path): Existing file.
 
     Raises:
-        ValueError: If the folder's list of written files is not one.
+        ValueError: If the list of the folder is not valid.
     """
     digests = _read(path.parent).get(path.name, [])
     return bool(digests) and not path.is_symlink() and digest(path) in digests
 
 
 def list_with(path: Path, draft: Path) -> bytes:
-    """Return the folder's list with what is about to be written.
+    """Return the list of a folder with an entry for a new file.
 
-    What is there stays known, if it is, so that nothing is forgotten if the
-    process ends before the new file has its name.
+    The hash of an existing file of that name stays in the list, so that the
+    list is right even if the process ends before the new file is renamed.
 
     Args:
-        path (Path): The name that the file will have.
-        draft (Path): The file as it is.
+        path (Path): Name of the new file.
+        draft (Path): Temporary file with its content.
 
     Raises:
-        ValueError: If the folder's list of written files is not one.
+        ValueError: If the list of the folder is not valid.
     """
     written = _read(path.parent)
     known = [digest(path)] if path.exists() and is_own(path) else []
@@ -50,11 +50,11 @@ def digest(path: Path) -> str:
     Args:
         path (Path): File to read.
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with path.open('rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):
-            found.update(block)
-    return found.hexdigest()
+            sha256.update(block)
+    return sha256.hexdigest()
 
 
 def _read(folder: Path) -> Dict[str, List[str]]:
@@ -67,7 +67,7 @@ def _read(folder: Path) -> Dict[str, List[str]]:
         isinstance(digests, list) for digests in written.values()
     ):
         raise ValueError(
-            f'{path} is not the list of written files that it '
-            'is called; remove it'
+            f'{path}: expected the list of files that sge_mmdet wrote, got '
+            'something else; remove it'
         )
     return written

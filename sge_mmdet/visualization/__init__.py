@@ -21,13 +21,15 @@ __all__ = [
     'similarity_figure',
 ]
 
-_DRAW = 'ap_by_size class_bars comparison detections errors missed'.split()
+_MOVED_PLOTS = (
+    'ap_by_size class_bars comparison detections errors missed'.split()
+)
 __getattr__ = moved(
     __name__,
     {
         **{
             f'draw_{name}': f'sge_mmdet.evaluation.plots.draw_{name}'
-            for name in (*_DRAW, 'precision_recall')
+            for name in (*_MOVED_PLOTS, 'precision_recall')
         },
         'draw_study': 'sge_mmdet.study.plots.draw_study',
         'draw_study_curves': 'sge_mmdet.study.plots.draw_study_curves',

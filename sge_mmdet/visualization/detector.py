@@ -1,8 +1,8 @@
-"""Pictures of a detector's SGE layers at one image, before and after training.
+"""Pictures of a detector's SGE layers for an image, before and after training.
 
-Each layer has two: a sheet of its most telling groups, those whose gates vary
-most over the image, and a histogram of the similarity before and after
-normalisation.
+There are two pictures for each layer: the gates and activations of the groups
+whose gates vary most over the image, and a histogram of the similarity before
+and after normalisation.
 """
 
 from dataclasses import dataclass
@@ -29,19 +29,20 @@ from .gates import (
 
 @dataclass(frozen=True)
 class GateDrawing:
-    """Maps of a detector for one image, to be drawn.
+    """Drawing of the SGE layers of a detector for one image.
 
     Args:
         config: Config of a detector with SGE.
-        checkpoint: Its weights after training.
+        checkpoint: File or URL of the weights after training.
         image: Image file.
-        before: Weights before training; None for those that the config starts
-            from.
-        layers: Parts of the names of the layers; None for the last layer of
-            each stage.
-        groups: Groups; None for the most telling ones.
-        number: How many of those.
-        device: Device of the detector.
+        before: File or URL of the weights before training. Default: None, the
+            initial weights of the config.
+        layers: Parts of the names of the layers. Default: None, the last
+            layer of each stage.
+        groups: Indices of groups. Default: None, the groups whose gates vary
+            most over the image.
+        number: Number of groups if ``groups`` is None. Default: 4.
+        device: Device of the detector. Default: "cpu".
     """
 
     config: Union[str, Path]
@@ -56,20 +57,20 @@ class GateDrawing:
     def draw(
         self, out_dir: Union[str, Path], writer: Writer = RENEWING
     ) -> Iterator[List[Path]]:
-        """Draw one layer after the other.
+        """Draw the layers one after the other.
 
         Args:
-            out_dir (str or Path): Folder of the pictures; it is made.
-            writer (Writer): Decides what may be replaced. Default: files that
-                this package wrote.
+            out_dir (str or Path): Folder of the pictures; it is created.
+            writer (Writer): Writer of the files. Default: one that replaces
+                only files that this package wrote.
 
         Yields:
             list[Path]: The two pictures of a layer.
 
         Raises:
-            OSError: If a file is not there or cannot be written.
+            OSError: If a file does not exist or cannot be written.
             RuntimeError: If the weights cannot be loaded.
-            ValueError: If there is no such layer or group, or the config
+            ValueError: If a layer or group does not exist, or the config
                 cannot be loaded.
         """
         config = find_config(self.config)
@@ -93,28 +94,28 @@ class GateDrawing:
             yield files
 
     def _record_before(self, config: Path) -> Dict[str, GateMaps]:
-        """Return the maps before training, or none if they are not known."""
+        """Return the maps before training, or none if they are unknown."""
         try:
             return self._record(config, self.before)[1]
         except Exception as error:
-            # Initial weights that a config names may not be on this machine.
+            # The initial weights of a config may be missing on this machine.
             if self.before:
                 raise
             print_note(
-                'drawn without the gates before training, since the '
-                f'weights that the config starts from cannot be loaded '
-                f'({error}); --before names others'
+                'drawn without the gates before training, because the '
+                f'initial weights of the config cannot be loaded ({error}); '
+                'name a checkpoint with --before'
             )
             return {}
 
     def _record(
         self, config: Path, checkpoint: Optional[str]
     ) -> Tuple[np.ndarray, Dict[str, GateMaps]]:
-        """Return the image and the maps of the layers with some weights."""
+        """Return the image and the maps of the layers for a checkpoint."""
         if not Path(self.image).is_file():
             raise FileNotFoundError(f'There is no image {self.image}')
         torch.manual_seed(0)
-        # Without a palette MMDetection would look for one in the data set.
+        # Without a palette MMDetection would load the data set to get one.
         start = load_config(config).get('load_from')
         model = init_detector(
             str(config),
@@ -134,10 +135,10 @@ def picture_files(folder: Union[str, Path], layer: str) -> List[Path]:
     """Return the names of a layer's two pictures.
 
     Args:
-        folder (str or Path): Their folder.
+        folder (str or Path): Folder of the pictures.
         layer (str): Name of the layer.
     """
-    # PyTorch lets names of modules hold anything but dots.
+    # Names of modules can contain any character but dots.
     name = layer.replace('/', '_')
     return [
         Path(folder, f'{name}.{kind}.png') for kind in ('gates', 'similarity')

@@ -65,9 +65,8 @@ class GateMaps:
             return np.argsort(-variance, kind='stable')[:number].tolist()
         if not 0 <= min(wanted) <= max(wanted) < len(self.gate):
             raise ValueError(
-                f'The layer has the groups 0 to '
-                f'{len(self.gate) - 1}, got '
-                f'{", ".join(map(str, wanted))}'
+                f'groups: expected indices from 0 to {len(self.gate) - 1}, '
+                f'got {", ".join(map(str, wanted))}'
             )
         return list(wanted)
 
@@ -92,10 +91,13 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
         if isinstance(module, SpatialGroupEnhance)
     }
     if not layers:
-        raise ValueError('The model has no SGE layer')
+        raise ValueError(
+            'The model has no SGE layer; give a config with SGE, such as one '
+            'that "sge-mmdet add-sge" writes'
+        )
     found: Dict[str, GateMaps] = {}
 
-    def watch(name: str) -> Any:
+    def make_hook(name: str) -> Any:
         def record(
             layer: SpatialGroupEnhance, inputs: Tuple[Tensor], output: Tensor
         ) -> None:
@@ -105,7 +107,7 @@ def recorded_gates(model: nn.Module) -> Iterator[Dict[str, GateMaps]]:
         return record
 
     handles = [
-        layer.register_forward_hook(watch(name))
+        layer.register_forward_hook(make_hook(name))
         for name, layer in layers.items()
     ]
     try:
@@ -172,8 +174,8 @@ def choose_layers(
     chosen = [name for name in names if any(part in name for part in wanted)]
     if not chosen:
         raise ValueError(
-            f'No name of an SGE layer contains {", ".join(wanted)}; '
-            f'there are {", ".join(names)}'
+            f'layers: expected parts of the names {", ".join(names)}, got '
+            f'{", ".join(wanted)}'
         )
     return chosen
 
@@ -190,9 +192,9 @@ def gates_figure(
     Args:
         image (np.ndarray): RGB image in [0, 255] of shape (H, W, 3).
         maps (Mapping[str, GateMaps]): Maps of one layer with different
-            weights by caption, such as "gate before training" and "gate after
-            training". The gates of all and the activations of the last are
-            drawn.
+            weights, by caption, such as "gate before training" and "gate
+            after training". All gates are drawn, and the activations of the
+            last.
         title (str): Title of the figure, such as the name of the layer.
         groups (Sequence[int], optional): Indices of groups, one per row.
             Default: None, the groups whose last gates vary most.
@@ -209,49 +211,49 @@ def gates_figure(
     )
     figure.suptitle(title)
     figure.supxlabel(
-        'gate: what a position of the group is multiplied by; '
+        "gate: factor of each position of the group's channels; "
         "activation: mean magnitude of the group's channels",
         fontsize=9,
     )
     axes = figure.subplots(len(groups), columns, squeeze=False)
     for group, row in zip(groups, axes):
-        for axis in row:
-            axis.set_xticks([])
-            axis.set_yticks([])
-        row = iter(row)
-        axis = next(row)
-        axis.imshow(image)
-        axis.set_ylabel(f'group {group}')
-        axis.set_title('image', fontsize=9)
-        # All gates share one scale, and so do both activations, so that the
-        # maps can be compared.
-        gates = {name: of.gate[group] for name, of in maps.items()}
-        limits = (
-            min(float(gate.min()) for gate in gates.values()),
-            max(float(gate.max()) for gate in gates.values()),
-        )
-        for name, gate in gates.items():
-            _draw_map(next(row), image, gate, last, name, limits, 'viridis')
-        limits = (0, max(float(last.before[group].max()), 1e-12))
-        _draw_map(
-            next(row),
-            image,
-            last.before[group],
-            last,
-            'activation before SGE',
-            limits,
-            'magma',
-        )
-        _draw_map(
-            next(row),
-            image,
-            last.after[group],
-            last,
-            'activation after SGE',
-            limits,
-            'magma',
-        )
+        _draw_group(row, image, maps, group)
     return figure
+
+
+def _draw_group(
+    axes: Sequence[Axes],
+    image: np.ndarray,
+    maps: Mapping[str, GateMaps],
+    group: int,
+) -> None:
+    """Draw the image, the gates and both activations of a group in a row."""
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    axes[0].imshow(image)
+    axes[0].set_ylabel(f'group {group}')
+    axes[0].set_title('image', fontsize=9)
+    last = list(maps.values())[-1]
+    gates = {name: of.gate[group] for name, of in maps.items()}
+    activations = {
+        'activation before SGE': last.before[group],
+        'activation after SGE': last.after[group],
+    }
+    # All gates share one scale, and so do both activations, so that the maps
+    # can be compared.
+    gate_limits = (
+        min(float(gate.min()) for gate in gates.values()),
+        max(float(gate.max()) for gate in gates.values()),
+    )
+    activation_limits = (0.0, max(float(last.before[group].max()), 1e-12))
+    rest = iter(axes[1:])
+    for drawn, limits, colours in (
+        (gates, gate_limits, 'viridis'),
+        (activations, activation_limits, 'magma'),
+    ):
+        for name, values in drawn.items():
+            _draw_map(next(rest), image, values, last, name, limits, colours)
 
 
 def similarity_figure(

@@ -1,4 +1,4 @@
-"""Reads images that annotations refer to, only from their own folder."""
+"""Reading of the images that annotations name, only from their folder."""
 
 import os.path as osp
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..utils import printable
 
-# Decorator that keeps "$" in names of classes and images from being a formula.
+# Decorator: draws "$" in names of classes and images as it is, not as formula.
 plain_text = rc_context({'text.parse_math': False})
 
 
@@ -34,12 +34,13 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
     path = Path(osp.abspath(osp.join(folder, name)))
     if Path(osp.abspath(folder)) not in path.parents:
         raise ValueError(
-            f'The file_name "{printable(name)}" leads out of the '
-            f'folder of images, {folder}'
+            f'The file_name "{printable(name)}" leads out of the folder of '
+            f'images, {folder}; annotations must name files in this folder'
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f'There is no image {printable(name)} in {folder}'
+            f'There is no image {printable(name)} in {folder}; name the '
+            'folder of the images that the annotations belong to'
         )
     try:
         # Pillow refuses images of absurd size here; matplotlib skips this
@@ -50,6 +51,6 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
     except Exception as error:
         # The decoders of many formats raise their own types of error.
         raise ValueError(
-            f'{printable(name)} is no image that can be read, in '
-            f'{folder}: {printable(str(error))}'
+            f'{printable(name)} in {folder} cannot be read as an image: '
+            f'{printable(str(error))}; replace it'
         ) from error

@@ -30,19 +30,20 @@ def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
     """Read the values that MMEngine logged in a work directory.
 
     Args:
-        work_dir (str or Path): Work directory of a training run. Where the
-            logs of a resumed run overlap, the later one counts.
+        work_dir (str or Path): Work directory of a training run. If the logs
+            of a resumed run overlap, the later values are used.
 
     Returns:
         dict[str, dict[int, float]]: Values of each key by step.
 
     Raises:
-        FileNotFoundError: If there is no log.
+        FileNotFoundError: If the work directory has no log.
     """
     files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not files:
         raise FileNotFoundError(
-            f'{work_dir} holds no log of MMEngine (*/vis_data/scalars.json)'
+            f'{work_dir} holds no log of MMEngine (*/vis_data/scalars.json); '
+            'name the work directory of a training run'
         )
     scalars: Dict[str, Dict[int, float]] = {}
     for file in files:
@@ -50,11 +51,11 @@ def read_scalars(work_dir: Union[str, Path]) -> Dict[str, Dict[int, float]]:
             try:
                 values = json.loads(line)
             except ValueError:
-                # The run was stopped while it wrote this line.
+                # The run was stopped while writing this line.
                 continue
             for key, value in values.items():
-                # A run that counts iterations logs every validation at step
-                # 0, unless log_metric_by_epoch=False.
+                # Training by iterations logs every validation at step 0,
+                # unless log_metric_by_epoch=False.
                 if 'step' in values and values['step'] > 0:
                     scalars.setdefault(key, {})[values['step']] = value
     return scalars

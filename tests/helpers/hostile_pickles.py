@@ -26,7 +26,7 @@ def hostile_pickles():
     )
     load = b'ctorch.storage\n_load_from_bytes\n'
     tensor = b'ctorch._utils\n_rebuild_tensor_v2\n'
-    many = 'parts of it are there many times'
+    many = 'parts of it are repeated'
     yield many, b'}' * 10**6
     yield many, b'](' + b']' * 10**6 + b'e'
     yield many, b'(' + b'](NNe' * 10**6 + b't'

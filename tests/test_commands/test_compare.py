@@ -73,7 +73,7 @@ def test_tool_takes_several_seeds(files, capsys):
     [
         (['none.json', 'b.json'], 'no file .*none.json'),
         (['a.json', 'truth.json'], 'truth.json is not a COCO result file'),
-        (['a.json'], 'give two results'),
+        (['a.json'], 'expected two result files'),
         (
             [
                 'a.json',

@@ -168,7 +168,7 @@ def test_own_outputs_are_renewed_and_edited_ones_are_kept(files, capsys):
     with pytest.raises(
         SystemExit,
         match=r'evaluation\.md is there already, .*'
-        'changed since; name another folder or say --overw',
+        'changed since; name another folder, or replace it with --ov',
     ):
         run(capsys, *args)
     assert contents(files / 'out') == edited

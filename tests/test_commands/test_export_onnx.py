@@ -101,7 +101,9 @@ def test_command_keeps_what_is_there_where_it_fails(config, tmp_path):
         '--images',
     )
     assert 'There is no image in' in run(*command, tmp_path)
-    assert '0.jpg is no image' in run(*command, tmp_path / 'images')
+    assert '0.jpg cannot be read as an image' in run(
+        *command, tmp_path / 'images'
+    )
     assert (tmp_path / 'model.onnx').read_text() == 'good'
 
 
@@ -121,6 +123,6 @@ def test_command_names_the_extra_of_a_missing_package(
     config, monkeypatch, package
 ):
     monkeypatch.setitem(sys.modules, package, None)
-    assert f'{package} is not installed: pip install -e .[deployment]' in run(
+    assert f'{package} is not installed; in the folder of sge_mmdet' in run(
         config, '--out', 'model.onnx'
     )

@@ -165,7 +165,8 @@ def test_backbones_that_cannot_have_sge_are_left_and_said(log):
     model = add_sge(cfg).model
     assert model.backbone.type == 'SGEResNet'
     assert model.reid.backbone == dict(type='SwinTransformer')
-    assert "model.reid.backbone: 'SwinTransformer' is not" in log.text
+    assert 'model.reid.backbone: expected a ResNet' in log.text
+    assert "got 'SwinTransformer'" in log.text
 
 
 FPN = dict(type='FPN', in_channels=[256, 512], out_channels=96, num_outs=3)
@@ -204,21 +205,26 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
         (
             config(),
             dict(position='after_conv4'),
-            'position is one of after_conv1, after_conv2, after_conv3, got '
+            'position: expected one of after_conv1, after_conv2, '
+            'after_conv3, got '
             "'after_conv4'",
         ),
-        (config(), dict(where='head'), "where is one of .*, got 'head'"),
+        (
+            config(),
+            dict(where='head'),
+            "where: expected one of .*, got 'head'",
+        ),
         (config(), dict(groups=0), 'positive integer, got 0'),
         (config(), dict(stages=(True,)), 'each of the 4 stages'),
-        (config(), dict(stages=(False,) * 4), 'leaves no stage'),
+        (config(), dict(stages=(False,) * 4), 'selects no stage'),
         (config(depth=18), dict(position='after_conv1'), 'two convolutions'),
         (
             config(type='SwinTransformer'),
             {},
-            "model.backbone: 'SwinTransformer' is not a ResNet of "
-            "MMDetection; SGE goes into ResNet, .*where='neck'",
+            'model.backbone: expected a ResNet of MMDetection .ResNet, '
+            ".*, got 'SwinTransformer'; where='neck'",
         ),
-        (config(type='NoSuchNet'), {}, "'NoSuchNet' is not a ResNet"),
+        (config(type='NoSuchNet'), {}, "expected a ResNet .*'NoSuchNet'"),
         (
             config(depth=49),
             {},
@@ -228,25 +234,26 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
         (
             Config(dict(model=dict(backbone=[dict(type='ResNet')]))),
             {},
-            'is not a ResNet',
+            'expected a ResNet',
         ),
-        (config(type='SGEResNet'), {}, "'SGEResNet' has SGE already"),
+        (config(type='SGEResNet'), {}, "'SGEResNet' already has SGE"),
         (
             config(
                 plugins=[dict(cfg=dict(type='SGE'), position='after_conv2')]
             ),
             {},
-            'has SGE already',
+            'already has SGE',
         ),
         (
             config(neck=dict(type='BFP')),
             dict(where='neck'),
-            "model.neck: 'BFP' is not one of FPN, PAFPN, HRFPN, ChannelMapper",
+            'model.neck: expected one of FPN, PAFPN, HRFPN, ChannelMapper, '
+            "got 'BFP'",
         ),
         (
             config(neck=dict(FPN, type='SGEFPN')),
             dict(where='neck'),
-            'SGEFPN has SGE already',
+            'SGEFPN already has SGE',
         ),
         (config(), dict(where='neck'), 'no part named neck'),
         (Config(dict(train_cfg=None)), {}, 'has no model'),

@@ -208,17 +208,17 @@ def test_source_is_never_replaced(tmp_path):
         (
             {'a.sge.weight': torch.zeros(1)},
             None,
-            'not the weights .*a.sge.weight',
+            'Expected the weights .*a.sge.weight',
         ),
         (
             MODELS.build(dict(PLAIN, depth=34)).state_dict(),
             WITH_SGE,
-            'holds a ResNet-34',
+            'got a ResNet-34',
         ),
         (MODELS.build(PLAIN).state_dict(), PLAIN, 'config has no SGE'),
         (dict(a=1), None, 'not a dict of names and tensors'),
-        ({1: torch.zeros(1)}, None, 'no dict of names and tensors'),
-        (None, None, '(not a|no) dict of names and tensors'),
+        ({1: torch.zeros(1)}, None, 'a dict of names and tensors'),
+        (None, None, 'a dict of names and tensors'),
     ],
     ids=[
         'strange',

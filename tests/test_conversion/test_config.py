@@ -69,8 +69,13 @@ def test_folder_names_that_mmengine_cannot_inherit_by_are_paths(tmp_path):
         ('own.py', 'own.py', FileExistsError, 'own.py is an input'),
         ('none.py', 'new.py', FileNotFoundError, 'no config .*none.py'),
         ('lazy.py', 'new.py', ValueError, 'pure Python style'),
-        ('own.py', 'new.json', ValueError, 'name it .*new.py instead of'),
-        ('wrong.py', 'new.py', ValueError, 'wrong.py is not Python'),
+        ('own.py', 'new.json', ValueError, 'got .*new.json; name it .*new.py'),
+        (
+            'wrong.py',
+            'new.py',
+            ValueError,
+            'wrong.py: expected a config in Python',
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(

@@ -130,7 +130,7 @@ def test_given_weights_are_not_changed():
                     )
                 ],
             ),
-            "layer1.0.sge has no norm before it .*Bottle2neck.*'after_conv3'",
+            "layer1.0.sge in a Bottle2neck has no norm .*'after_conv3'",
         ),
         (
             dict(
@@ -138,7 +138,7 @@ def test_given_weights_are_not_changed():
                 depth=50,
                 plugins=[dict(cfg=dict(type='SGE'), position='after_conv2')],
             ),
-            'layer1.0.sge has no norm',
+            'layer1.0.sge in a .* has no norm',
         ),
         (
             dict(
@@ -151,7 +151,7 @@ def test_given_weights_are_not_changed():
                     )
                 ],
             ),
-            'layer1.0.sge stands behind context_block',
+            'layer1.0.sge follows context_block',
         ),
     ],
     ids=lambda value: str(value)[:40],
@@ -169,7 +169,7 @@ def test_missing_norm_is_named():
     with pytest.raises(
         ValueError,
         match=r'no layer3.1.bn2.weight, which '
-        r'stands before layer3.1.sge',
+        r'layer3.1.sge follows',
     ):
         with_function_preserving_sge(state, model)
 

@@ -97,14 +97,16 @@ def test_sigmoid_scores_and_shared_layers_stay_as_they_are(kind):
 def test_head_with_other_rows_is_named():
     state = old_state_dict('faster-rcnn')
     state['bbox_head.fc_reg.weight'] = torch.zeros(320, 1024)
-    with pytest.raises(ValueError, match=r'fc_reg.* has 4 or 324'):
+    with pytest.raises(ValueError, match=r'fc_reg.*: expected 4 or 324'):
         upgrade_legacy_detector(state)
 
 
 def test_head_without_its_classes_is_named():
     with pytest.raises(ValueError, match=r'a bbox_head\.fc_cls\.weight'):
         upgrade_legacy_detector({'bbox_head.fc_reg.weight': torch.ones(4, 2)})
-    with pytest.raises(ValueError, match='weight has 0 rows'):
+    with pytest.raises(
+        ValueError, match=r'weight: expected .* rows, .* got 0'
+    ):
         upgrade_legacy_detector(
             {
                 'bbox_head.fc_cls.weight': torch.ones(2, 2),

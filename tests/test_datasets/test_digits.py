@@ -127,13 +127,15 @@ def test_other_files_are_never_touched(digits, tmp_path):
     (tmp_path / 'thesis.txt').write_text('precious')
     before = contents(tmp_path), contents(digits)
     for folder in (tmp_path, tmp_path / 'thesis.txt', digits):
-        with pytest.raises(FileExistsError, match='already holds other files'):
+        with pytest.raises(
+            FileExistsError, match='already contains other files'
+        ):
             make_digits(folder, DigitsOptions(train_images=1, val_images=1))
     assert (contents(tmp_path), contents(digits)) == before
 
 
 def test_interrupted_run_leaves_no_half_data_set(tmp_path, monkeypatch):
-    monkeypatch.setattr('sge_mmdet.datasets.digits._describe', None)
+    monkeypatch.setattr('sge_mmdet.datasets.digits._mask_fields', None)
     with pytest.raises(TypeError):
         make_digits(tmp_path / 'digits', OPTIONS)
     assert not (tmp_path / 'digits').exists()
@@ -145,7 +147,7 @@ def test_interrupted_run_leaves_no_half_data_set(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     'options, words',
     [
-        (dict(train_images=0), 'train_images must be positive, got 0'),
+        (dict(train_images=0), 'train_images: expected at least 1, got 0'),
         (dict(min_digit=50, max_digit=40), '50, 40 and 256'),
         (dict(image_size=100), '8, 110 and 100 pixels'),
     ],
@@ -172,4 +174,4 @@ def test_tool_says_what_it_did_or_what_is_wrong(tmp_path):
     code, output = run_script(*command, '--seed', '1')
     assert code == 1
     assert output.startswith('error: ')
-    assert 'already holds other files' in output
+    assert 'already contains other files' in output

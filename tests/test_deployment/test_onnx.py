@@ -212,17 +212,20 @@ def test_eight_bits_stay_close(backbone_file, mode, tmp_path):
                 ],
             ),
             [
-                'feature_1 differs too much in 8 bits: cosine 0.200, '
-                'expected at least 0.9',
-                'feature_2 differs too much in 8 bits: cosine nan, '
-                'expected at least 0.9',
+                'feature_1 differs too much in 8 bits: expected a cosine of '
+                'at least 0.9, got 0.200',
+                'feature_2 differs too much in 8 bits: expected a cosine of '
+                'at least 0.9, got nan',
             ],
         ),
         (
             Table(
                 ('detections', 'found again', 'change of score'), [(9, 4, 0.1)]
             ),
-            ['8 bits found 4 of 9 detections again, expected at least half'],
+            [
+                'Expected the file in 8 bits to find at least half of the '
+                'detections again, got 4 of 9'
+            ],
         ),
         (
             Table(
@@ -350,9 +353,15 @@ def test_detections_are_refused_before_any_image_is_read(
             config,
             'out.json',
             ValueError,
-            'detector.onnx is not a whole detector on pixels',
+            'detector.onnx: expected a whole detector that takes pixels',
         ),
-        (file, bare, 'out.json', ValueError, 'bare.py has no test data'),
+        (
+            file,
+            bare,
+            'out.json',
+            ValueError,
+            'bare.py has no test data: expected',
+        ),
         (file, joined, 'out.json', ValueError, 'a ConcatDataset, which'),
     ]:
         with pytest.raises(error, match=words):
@@ -379,12 +388,12 @@ def test_classes_that_the_data_lacks_are_refused(
         (
             'maskformer/maskformer_r50_ms-16xb1-75e_coco.py',
             'heads',
-            '"heads" of a MaskFormer is not exported',
+            '"heads" of a MaskFormer cannot be exported',
         ),
         (
             'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py',
             'detector',
-            'of a PanopticFPN is not exported; the part "backbone" is',
+            'of a PanopticFPN cannot be exported; .*--part backbone',
         ),
         (
             'soft_teacher/'
@@ -395,7 +404,7 @@ def test_classes_that_the_data_lacks_are_refused(
         (
             'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
             'detector',
-            'EmbeddingRPNHead finds.*or the backbone',
+            'EmbeddingRPNHead computes.*or the backbone',
         ),
         ('ssd/ssd300_coco.py', 'detector', 'SSDHead has no loss_cls'),
     ],
@@ -413,16 +422,16 @@ def test_detectors_of_other_kinds_are_refused_in_words(name, part, words):
 @pytest.mark.parametrize(
     'name, change, words',
     [
-        ('gfl', {}, r'GFLHead finds its boxes in a way of its own.*"heads"'),
+        ('gfl', {}, r'GFLHead computes its boxes in its own.*--part heads'),
         (
             'retinanet',
             dict(test_cfg=dict(nms=dict(type='soft_nms'))),
-            r'Only type="nms".*soft_nms',
+            r'Expected nms=dict.*soft_nms',
         ),
         (
             'retinanet',
             dict(test_cfg=dict(max_per_img=-1)),
-            r'without a limit of detections.*max_per_img, got -1',
+            r'without a limit of detections.*max_per_img=-1',
         ),
         (
             'retinanet',
@@ -472,7 +481,7 @@ def test_bad_options_are_refused(retinanet, tmp_path, options, error, words):
 @pytest.mark.parametrize(
     'text, words',
     [
-        ('model = dict(', 'bad.py is no config'),
+        ('model = dict(', 'bad.py cannot be loaded as a config'),
         (
             "model = dict(type='RetinaNat')",
             'model of .*bad.py cannot be built',

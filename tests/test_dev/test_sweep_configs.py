@@ -87,7 +87,7 @@ def test_config_of_the_resnet_family_loads_builds_and_runs_with_sge(
 def test_config_of_another_backbone_is_refused_in_words(sweep, name, tmp_path):
     outcome = sweep.try_config(name, tmp_path)
     assert outcome.status == sweep.NOT_APPLICABLE
-    assert 'is not a ResNet of MMDetection; SGE goes into' in outcome.reason
+    assert 'expected a ResNet of MMDetection (ResNet,' in outcome.reason
 
 
 @pytest.mark.parametrize('error', [RuntimeError, ValueError])

@@ -216,7 +216,7 @@ def test_gates_of_a_trained_detector_are_drawn(trained, tmp_path):
     code, output = run_script(*command, '--layers', 'layer9')
     assert code == 1
     assert (
-        'No name of an SGE layer contains layer9; there are backbone.layer1.0'
+        'layers: expected parts of the names backbone.layer1.0'
         in output.splitlines()[-1]
     )
 
@@ -413,17 +413,16 @@ def test_missing_data_ends_in_one_line(tmp_path, monkeypatch):
     assert output.splitlines()[-1] == (
         f'error: {DEMO}: There is no folder data/digits/: '
         'train_dataloader.dataset '
-        'needs it; make or download the data, or set '
+        'needs it; download or generate the data, or set '
         "train_dataloader.dataset.data_root (now 'data/digits/')"
     )
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_config_ends_in_one_line():
-    assert run_script('train.py', 'configs/nowhere.py') == (
-        1,
-        'error: There is no config configs/nowhere.py\n',
-    )
+    code, shown = run_script('train.py', 'configs/nowhere.py')
+    assert code == 1 and shown.count('\n') == 1
+    assert shown.startswith('error: There is no config configs/nowhere.py; ')
 
 
 def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
@@ -432,7 +431,7 @@ def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
     code, output = run_script('train.py', config)
     assert code == 1
     assert output.splitlines()[-1].startswith(
-        f'error: {config} is no config that can be loaded: '
+        f'error: {config} cannot be loaded as a config: '
         'ModuleNotFoundError: mmyolo is not installed'
     )
     assert 'Traceback' not in output

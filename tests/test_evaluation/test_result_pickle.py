@@ -192,7 +192,7 @@ def test_images_are_whole_numbers(tmp_path, ground_truth, image):
         (b'\xff', 'byte 255'),
         (b'\x80\x02)0.', 'instruction POP'),
         (b'\x80\x02(' * 200, 'more than 100 containers'),
-        (b'\x80\x02K\x01)R.', 'calls what is no function'),
+        (b'\x80\x02K\x01)R.', 'calls an object that is not a function'),
         (
             b'\x80\x02ccollections\nOrderedDict\n)\x85R.',
             'OrderedDict of items',
@@ -266,7 +266,7 @@ ARRAY = (
             'do not fit each other',
         ),
         (ARRAY + b'Nb.', 'not written as numpy'),
-        (b'cnumpy\nndarray\n(tR.', 'calls what is no function'),
+        (b'cnumpy\nndarray\n(tR.', 'calls an object that is not a function'),
         (b'cnumpy\ndtype\n(K\x01tR.', 'of another kind than numbers'),
         (DTYPE + b'(K\x03NNNNtb.', 'byte order is not one of'),
         (

@@ -131,5 +131,5 @@ def test_backbones_take_resnets_options_and_train(kind):
 
 
 def test_selective_kernels_need_bottlenecks():
-    with pytest.raises(ValueError, match=r'50, 101, 152, got depth=18'):
+    with pytest.raises(ValueError, match='50, 101 or 152, got depth=18'):
         SKResNet(18)

@@ -240,7 +240,7 @@ def test_copies_and_norm_conversions_keep_sge(depth, convert):
 @pytest.mark.parametrize(
     'options, words',
     [
-        (dict(depth=77), 'depths 18, 34, 50, 101, 152, got depth=77'),
+        (dict(depth=77), 'depth of 18, 34, 50, 101, 152, got depth=77'),
         (
             dict(depth=50, sge=dict(groups=48)),
             'groups=48 for 256 channels; nearest that work: 32 and 64',
@@ -256,7 +256,7 @@ def test_copies_and_norm_conversions_keep_sge(depth, convert):
                 depth=50,
                 plugins=[dict(cfg=dict(type='SGE'), position='after_conv4')],
             ),
-            'one of after_conv1, after_conv2, after_conv3, got '
+            'position of after_conv1, after_conv2, after_conv3, got '
             "position='after_conv4'",
         ),
         (
@@ -307,8 +307,8 @@ def test_checkpoint_of_another_depth_is_refused_and_nothing_is_loaded(
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(
         ValueError,
-        match=f'holds a ResNet-{held}, the model '
-        f'is an SGEResNet of depth={depth}',
+        match=f'checkpoint of depth={depth} for this SGEResNet, '
+        f'got a ResNet-{held}; nothing was loaded',
     ):
         load_checkpoint(model, str(tmp_path / 'model.pth'))
     for key, value in model.state_dict().items():
@@ -357,7 +357,7 @@ def test_checkpoint_that_nothing_would_be_loaded_of_is_refused(
     with pytest.raises(
         ValueError,
         match=(
-            rf'no weights of an SGEResNet: its keys are {prefix}conv1\.weight'
+            rf'weights of an SGEResNet, .*got the keys {prefix}conv1\.weight'
             r'.*nothing was loaded.*init_cfg\.prefix'
         ),
     ):

@@ -80,8 +80,8 @@ def test_weights_of_another_kind_of_resnet_are_refused():
     state = SGEResNet(depth=50).state_dict()
     with pytest.raises(
         ValueError,
-        match=r'layer1.0.conv2.weight in the '
-        r'checkpoint has the shape \(64, 64, 3, 3\)',
+        match=r'layer1.0.conv2.weight: expected the shape .*, '
+        r'got \(64, 64, 3, 3\) in the checkpoint',
     ):
         SGEResNeXt(**X50).load_state_dict(state, strict=False)
 
@@ -91,7 +91,7 @@ def test_weights_of_another_kind_of_resnet_are_refused():
     [
         (
             dict(depth=18),
-            'SGEResNeXt has the depths 50, 101, 152, got depth=18',
+            'SGEResNeXt: expected a depth of 50, 101, 152, got depth=18',
         ),
         (dict(sge=dict(groups=(64, 64))), 'one for each of the 4 stages'),
     ],

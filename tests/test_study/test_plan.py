@@ -191,19 +191,19 @@ def test_learning_rate_for_other_batches_is_warned_of(data, tmp_path):
         tmp_path / 'own.py',
         'auto_scale_lr = dict(enable=False, base_batch_size=16)',
     )
-    with pytest.warns(UserWarning, match='batches of 16, and each run .* 2;'):
+    with pytest.warns(UserWarning, match='batches of 16 images, and .* 2;'):
         plan_study([path], [0], tmp_path / 'study')
 
 
 @pytest.mark.parametrize(
     'change, words',
     [
-        (dict(configs=[]), 'configs that differ, got none'),
-        (dict(configs=[SGE, SGE]), 'configs that differ'),
-        (dict(seeds=[1, 1]), 'seeds that differ, got 1, 1'),
-        (dict(names=['a']), 'one name a config'),
-        (dict(names=['a', 'a']), 'names that differ'),
-        (dict(metric='segm'), r'metric is bbox, without segm'),
+        (dict(configs=[]), 'configs: expected .* each only once, got none'),
+        (dict(configs=[SGE, SGE]), 'configs: expected .* each only once'),
+        (dict(seeds=[1, 1]), 'seeds: expected .* each only once, got 1, 1'),
+        (dict(names=['a']), 'one name for each config'),
+        (dict(names=['a', 'a']), 'names: expected .* each only once'),
+        (dict(metric='segm'), 'expected segm in .*metric, .* got bbox; '),
         (dict(options={}), 'There is no folder data/digits'),
     ],
 )
@@ -221,7 +221,7 @@ def test_plan_that_cannot_run_is_refused(
     [
         ('model.backbone.sge.groups', 5, r'sge_fpn.*5'),
         ('test_evaluator.type', 'VOCMetric', "got .*'VOCMetric'"),
-        ('test_evaluator.ann_file', None, 'with ann_file'),
+        ('test_evaluator.ann_file', None, 'whose ann_file'),
         (
             'test_evaluator.ann_file',
             '/no/truth.json',
@@ -229,7 +229,7 @@ def test_plan_that_cannot_run_is_refused(
         ),
         ('val_dataloader.dataset.data_root', '/no/', 'no folder /no/'),
         # In one line, without the whole config.
-        ('default_hooks.timer.type', len, r'sge_fpn.* a function: [^\n]*\Z'),
+        ('default_hooks.timer.type', len, r'sge_fpn.* a function; [^\n]*\Z'),
     ],
 )
 def test_config_that_cannot_be_studied_is_named(
@@ -250,7 +250,7 @@ def test_configs_with_other_test_data_are_not_compared(data, tmp_path):
     one = write(data, tmp_path / 'one.py')
     other = tmp_path / 'other.py'
     other.write_text(one.read_text().replace('val.json', 'train.json'))
-    with pytest.raises(ValueError, match='same test data'):
+    with pytest.raises(ValueError, match='same test annotations'):
         plan_study([one, other], [0], tmp_path / 'study')
 
 

@@ -69,7 +69,7 @@ def test_every_config_is_compared_with_the_first(study):
     assert 'SGE is worse than none in AP' in report.text()
     text = report.text()
     assert 'spread over 3 seeds' in text and '3 and 2 seeds' in text
-    assert 'leave out zero by chance' in report.text()
+    assert 'exclude zero by chance' in report.text()
 
 
 def test_table_has_mean_spread_and_intervals(study):

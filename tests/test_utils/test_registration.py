@@ -28,7 +28,9 @@ def test_a_class_is_found_under_its_names(registry):
 
 def test_a_name_that_another_package_took_stays_its_own(registry):
     registry.register_module(name='a', module=Theirs)
-    with pytest.warns(UserWarning, match="'a' .*Theirs already"):
+    with pytest.warns(
+        UserWarning, match="'a' .* is already .*Theirs, which keeps"
+    ):
         register(registry, 'a', 'b')(Ours)
     assert registry.get('a') is Theirs
     assert registry.get('b') is Ours

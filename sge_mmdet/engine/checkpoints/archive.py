@@ -1,4 +1,4 @@
-"""Checks the layout of checkpoint files before they are unpacked.
+"""Checks of the layout of checkpoint files before they are unpacked.
 
 Readers of zip files disagree about malformed files: which end record counts,
 where the directory is, which of two equal names is meant. To make sure that
@@ -21,6 +21,8 @@ END64 = struct.Struct('<4sQ2H2L4Q')
 LOCATOR = struct.Struct('<4sLQL')
 ENTRY = struct.Struct('<4s6H3L5H2L')
 LOCAL = struct.Struct('<4s5H3L2H')
+# Encryption of a part (bits 0 and 6) or of the whole directory (bit 13).
+FORBIDDEN_FLAGS = 0x2041
 # PyTorch's longest name consists of a file's name, "/data/" and a number.
 LONGEST_NAME = 400
 COMPRESSED = (
@@ -172,49 +174,38 @@ def _read_directory(
     for _ in range(count):
         if place + ENTRY.size > len(data):
             raise Damaged('its directory is cut off')
-        (
-            mark,
-            _,
-            _,
-            flags,
-            method,
-            _,
-            _,
-            _,
-            packed,
-            size,
-            name,
-            extra,
-            comment,
-            disk,
-            _,
-            _,
-            offset,
-        ) = ENTRY.unpack_from(data, place)
-        place += ENTRY.size + name + extra + comment
-        if (
-            mark != b'PK\1\2'
-            or disk
-            or comment
-            or flags & 0x2041
-            or (place > len(data) or not 0 < name <= LONGEST_NAME)
-        ):
-            raise Damaged('an entry of its directory')
-        text = data[place - extra - name : place - extra]
-        if b'\0' in text:
-            raise Damaged('a name of its directory')
-        size, packed, offset = _wide(
-            data[place - extra : place], size, packed, offset
-        )
-        entries.append(
-            Entry(text, size, offset, not method and packed == size)
-        )
+        entry, place = _read_entry(data, place)
+        entries.append(entry)
     if place != len(data):
         raise Damaged('its directory is longer than its entries')
     return entries
 
 
-def _wide(extra: bytes, *numbers: int) -> List[int]:
+def _read_entry(data: bytes, place: int) -> Tuple[Entry, int]:
+    """Return the entry of a directory at a place, and where it ends."""
+    fields = ENTRY.unpack_from(data, place)
+    mark, _, _, flags, method, _, _, _, packed, size = fields[:10]
+    name, extra, comment, disk, _, _, offset = fields[10:]
+    end = place + ENTRY.size + name + extra + comment
+    if (
+        mark != b'PK\1\2'
+        or disk
+        or comment
+        or flags & FORBIDDEN_FLAGS
+        or end > len(data)
+        or not 0 < name <= LONGEST_NAME
+    ):
+        raise Damaged('an entry of its directory')
+    text = data[end - extra - name : end - extra]
+    if b'\0' in text:
+        raise Damaged('a name of its directory')
+    size, packed, offset = _full_numbers(
+        data[end - extra : end], size, packed, offset
+    )
+    return Entry(text, size, offset, not method and packed == size), end
+
+
+def _full_numbers(extra: bytes, *numbers: int) -> List[int]:
     """Return numbers of an entry; its extra part holds those over 32 bits."""
     wide, place = [], 0
     while place + 4 <= len(extra):

@@ -1,4 +1,4 @@
-"""Finds names in a config that MMEngine must not look up, import or evaluate.
+"""Names in a config that MMEngine must not look up, import or evaluate.
 
 MMEngine looks a ``type`` up in its registries and otherwise imports it by its
 path. MMCV and MMDetection pass a few values to ``eval``. So names must be

@@ -1,4 +1,4 @@
-"""Reads the config text in a checkpoint as data.
+"""Reading of the config text in a checkpoint as data.
 
 MMEngine writes its config into each checkpoint, as text. It executes that text
 when a run is resumed (``Runner.resume``) or a detector is built from only a

@@ -1,4 +1,4 @@
-"""Checks the contents of a checkpoint that MMEngine acts on.
+"""Checks of those contents of a checkpoint that MMEngine acts on.
 
 MMEngine executes the config text in a checkpoint, and it removes the file that
 the checkpoint names as the best one so far.
@@ -41,17 +41,18 @@ def check_content(filename: str, checkpoint: Any) -> None:
                 raise
             del holder[key]
             print_log(
-                f'{filename}: its meta.config is left out ({error}); '
-                'nobody resumes from a checkpoint without message_hub'
+                f'{filename}: its meta.config is left out ({error}), which '
+                'a checkpoint without message_hub does not need'
             )
             continue
         left_out.update(dict.fromkeys(left))
     if left_out:
         print_log(
-            f'{filename}: of the config in this checkpoint is left out '
-            f'what names code of others: {printable_list(left_out)}. '
-            'Only a detector that is made without a config of its own '
-            'needs it; import that code first'
+            f'{filename}: parts of the config in this checkpoint are left '
+            f'out, because they name unregistered code: '
+            f'{printable_list(left_out)}. They matter only for a detector '
+            'that is built from the checkpoint alone; import that code '
+            'before loading it'
         )
     _forget_files_of_others(filename, checkpoint)
 
@@ -70,8 +71,8 @@ def _check_weights(filename: str, checkpoint: Any) -> None:
             return
         found = f'has the key {printable(other)} ({type(other).__name__})'
     raise CheckpointError(
-        f'{filename} is no checkpoint: its {where} {found}, '
-        'and is no dict of names and tensors'
+        f'{filename} is no checkpoint: expected a dict of names and tensors, '
+        f'but its {where} {found}; name a file that torch.save wrote'
     )
 
 

@@ -1,4 +1,4 @@
-"""Loads MMEngine's checkpoints without running code in them.
+"""Loading of MMEngine's checkpoints without running code in them.
 
 MMEngine's own loaders call ``torch.load``. Up to torch 2.5 it runs code in the
 file, and from 2.6 on it refuses the logs in MMEngine's checkpoints.
@@ -192,8 +192,8 @@ def load_local_checkpoint(
     ):
         raise CheckpointError(
             f'Cannot read {filename} while TORCH_FORCE_WEIGHTS_ONLY_LOAD is '
-            'set, under which PyTorch takes no other reader of pickles; unset '
-            'it: the one here runs nothing either'
+            'set, because PyTorch then refuses other readers of pickles; '
+            'unset it: this reader runs no code either'
         )
     with open(filename, 'rb') as file:
         size = os.fstat(file.fileno()).st_size
@@ -231,5 +231,5 @@ def _read(file: BinaryIO, size: int, map_location: Any) -> Any:
         # torch.load raises many types of error for damaged files.
         raise CheckpointError(
             f'Cannot read {file.name} ({size} bytes): it is truncated, '
-            'damaged or no checkpoint. Copy or download it again'
+            'damaged or not a checkpoint. Copy or download it again'
         ) from error

@@ -1,4 +1,4 @@
-"""Checks that data from a file is plain and quick to traverse.
+"""Check that data from a file is plain and quick to traverse.
 
 A list that contains another list twice, which again contains one twice, and so
 on, is small in memory, but takes forever to traverse or print. The data must
@@ -115,4 +115,6 @@ def _leaf_steps(part: Any) -> int:
         part is function for function in FUNCTIONS
     ):
         return 1
-    raise Refused(f'it holds a {type(part).__name__}, which is no data')
+    raise Refused(
+        f'it holds a {type(part).__name__}, where plain data is expected'
+    )

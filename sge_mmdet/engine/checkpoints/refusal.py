@@ -2,6 +2,8 @@
 
 import pickle
 
+from ...utils import plain_pickle
+
 
 class CheckpointError(RuntimeError):
     """Raised if a checkpoint cannot be used; the message names the file."""
@@ -19,33 +21,14 @@ class Damaged(Exception):
     """Raised for a file that no program writes in this form."""
 
 
-class Budget:
-    """Memory budget for reading a file.
-
-    A file of a few bytes can request gigabytes. Before an object is built, an
-    upper estimate of its size is subtracted from the budget.
+class Budget(plain_pickle.Budget):
+    """Memory budget for reading a checkpoint.
 
     Args:
         size (int): Size of the file, in bytes.
     """
 
-    # Reading needs two or three copies of the file. All together the memory
-    # stays below ten times the size of the file plus 100 MB.
+    # Reading needs two or three copies of the file.
     FACTOR = 6
-    BASE = 80_000_000
-
-    def __init__(self, size: int) -> None:
-        self.left = self.FACTOR * size + self.BASE
-
-    def spend(self, number: int) -> None:
-        """Subtract memory from the budget.
-
-        Args:
-            number (int): Size of the memory, in bytes.
-
-        Raises:
-            Refused: If the budget is exhausted.
-        """
-        self.left -= number
-        if self.left < 0:
-            raise Refused('read, it would take more than ten times its size')
+    FREE_BYTES = 80_000_000
+    error = Refused

@@ -17,6 +17,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
 
+from ...utils.plain_pickle import LARGEST_KEY
 from ...utils.text import printable
 from . import pickled_numpy, pickled_tensors
 from .refusal import Budget, Damaged, Refused
@@ -28,9 +29,8 @@ METHODS = {
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
 # Hashes of numbers can be made to collide, which makes a dict slow; those of
-# text cannot. Any number of larger integers can have the same hash.
+# text cannot.
 MOST_NUMBER_KEYS = 50_000
-LARGEST_KEY = 2**53
 NEWEST_PROTOCOL = 4
 # Upper bounds of the memory of opcodes, in bytes; other opcodes are refused.
 PRICES = {
@@ -118,7 +118,9 @@ def new_bytearray(*args: Any) -> bytearray:
 def new_complex(real: Any, imaginary: Any) -> complex:
     """Stand in for ``complex``."""
     if not (type(real) is type(imaginary) is float):
-        raise Refused('it contains a complex number that is none')
+        raise Refused(
+            'it contains a complex number of other parts than floats'
+        )
     return complex(real, imaginary)
 
 
@@ -236,7 +238,7 @@ class CheckpointUnpickler(PythonUnpickler):
         """Add items to a set; refuse other objects."""
         items = self.pop_mark()
         if type(self.stack[-1]) is not set:
-            raise Refused('it adds members to what is no set')
+            raise Refused('it adds members to an object that is not a set')
         self.allowance.budget.spend(100 * len(items))
         for key in items:
             self.check_key(key)
@@ -256,7 +258,7 @@ class CheckpointUnpickler(PythonUnpickler):
         """Call a function in :data:`FUNCTIONS`."""
         args, function = self.stack.pop(), self.stack[-1]
         if id(function) not in CALLABLE or type(args) is not tuple:
-            raise Refused('it calls what is no function for it')
+            raise Refused('it calls an object that is no function for it')
         self.allowance.budget.spend(sum(map(_price, args)))
         if function is new_set:
             for key in (
@@ -283,7 +285,9 @@ class CheckpointUnpickler(PythonUnpickler):
         """Create a log buffer; refuse other classes."""
         args, cls = self.stack.pop(), self.stack[-1]
         if cls is not HistoryBuffer or type(args) is not tuple or args:
-            raise Refused('it makes an object of a class that is not for it')
+            raise Refused(
+                'it creates an object of a class that is not allowed'
+            )
         self.stack[-1] = cls.__new__(cls)
 
     def load_build(self) -> None:
@@ -323,7 +327,7 @@ class CheckpointUnpickler(PythonUnpickler):
     def extend(self, items: list) -> None:
         """Extend the list on the stack; refuse other objects."""
         if type(self.stack[-1]) is not list:
-            raise Refused('it appends to what is no list')
+            raise Refused('it appends to an object that is not a list')
         self.stack[-1].extend(items)
 
     def load_setitem(self) -> None:
@@ -339,7 +343,7 @@ class CheckpointUnpickler(PythonUnpickler):
         """Set items of the dict on the stack; refuse other objects."""
         target = self.stack[-1]
         if type(target) not in (dict, OrderedDict, Counter):
-            raise Refused('it sets items of what is no dictionary')
+            raise Refused('it sets items of an object that is not a dict')
         price = 100 if type(target) is dict else 250
         self.allowance.budget.spend(price * len(items))
         for key, value in zip(items[::2], items[1::2]):

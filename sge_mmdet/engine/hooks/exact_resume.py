@@ -58,23 +58,23 @@ class ExactResumeHook(Hook):
         """
         if runner._randomness_cfg.get('seed') is None:
             raise ValueError(
-                'ExactResumeHook needs a seed, for the order of the images; '
-                'set randomness=dict(seed=0), got seed=None'
+                'ExactResumeHook needs a seed for the order of the images, '
+                'got seed=None; set randomness=dict(seed=0)'
             )
         count = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if count > 1:
             raise ValueError(
-                'ExactResumeHook cannot make a training exact that sums '
-                'gradients over batches, of which a checkpoint has nothing; '
-                'set optim_wrapper.accumulative_counts=1, or remove the hook; '
-                f'got accumulative_counts={count}'
+                'ExactResumeHook expects accumulative_counts=1, got '
+                f'accumulative_counts={count}: a checkpoint does not contain '
+                'accumulated gradients; set '
+                'optim_wrapper.accumulative_counts=1, or remove the hook'
             )
         loop = runner.train_loop
         if hasattr(getattr(loop, 'dataloader_iterator', None), 'skip_iter'):
             raise ValueError(
-                'ExactResumeHook cannot make a training by iterations exact '
+                'ExactResumeHook does not support training by iterations '
                 'with this MMEngine (onedl-mmengine), which skips batches '
-                'without drawing them; remove the hook, or train by epochs'
+                'without drawing them; train by epochs, or remove the hook'
             )
         if hasattr(loop, 'dataloader_iterator'):
             loop.dataloader_iterator = _SeededBatches(
@@ -82,8 +82,9 @@ class ExactResumeHook(Hook):
             )
         elif loop.dataloader.persistent_workers:
             raise ValueError(
-                'ExactResumeHook needs new data-loader workers in each epoch; '
-                'set train_dataloader.persistent_workers=False, got True'
+                'ExactResumeHook needs new data-loader workers in each epoch, '
+                'got persistent_workers=True; set '
+                'train_dataloader.persistent_workers=False'
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -167,18 +168,18 @@ def find_whole_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     )
     if found:
         newest = found[-1][-1]
-        # Other processes of the run write the same at the same time.
+        # Other processes of the run write the same content at the same time.
         Writer(overwrite=True).write(pointer, str(newest))
         print_log(
-            f'No whole checkpoint is named by {pointer} ({named!r}); '
-            f'resuming from {newest}'
+            f'{pointer} names no complete checkpoint ({named!r}); resuming '
+            f'from {newest}'
         )
         return newest
     if pointer.is_file():
         raise FileNotFoundError(
-            f'No whole checkpoint is named by {pointer} ({named!r}), nor is '
-            f'one in {" or ".join(map(str, folders))}; remove {pointer} to '
-            'train from the start'
+            f'{pointer} names no complete checkpoint ({named!r}), and there '
+            f'is none in {" or ".join(map(str, folders))}; remove {pointer} '
+            'to train from the start'
         )
     return None
 

@@ -63,8 +63,8 @@ class SGEVisualizationHook(Hook):
         for name, value in (('interval', interval), ('number', number)):
             if not value > 0:
                 raise ValueError(
-                    f'SGEVisualizationHook needs a positive '
-                    f'{name}, got {value!r}'
+                    f'SGEVisualizationHook.{name}: expected a positive '
+                    f'number, got {value!r}'
                 )
         self.interval = interval
         self.layers = layers
@@ -83,20 +83,19 @@ class SGEVisualizationHook(Hook):
         """
         if not runner.visualizer._vis_backends:
             raise ValueError(
-                'SGEVisualizationHook has nothing to write to; add '
+                'SGEVisualizationHook needs a backend to write to; add '
                 "visualizer.vis_backends=[dict(type='LocalVisBackend')]"
             )
         if runner.val_loop is None:
             raise ValueError(
-                'SGEVisualizationHook draws over an image of the '
-                'validation; the config has no val_dataloader'
+                'SGEVisualizationHook draws over an image of the validation '
+                'set; add a val_dataloader to the config'
             )
         images = runner.val_loop.dataloader.dataset
         if not 0 <= self.index < len(images):
             raise ValueError(
-                f'SGEVisualizationHook.index is one of the '
-                f'{len(images)} validation images, got '
-                f'{self.index}'
+                'SGEVisualizationHook.index: expected an index of the '
+                f'{len(images)} validation images, got {self.index}'
             )
         self.sample = images[self.index]
         _, maps = record_gates(_unwrapped(runner.model), self.sample)
@@ -127,10 +126,12 @@ class SGEVisualizationHook(Hook):
         image, maps = record_gates(_unwrapped(runner.model), self.sample)
         history = {**self.first, f'gate at iteration {step}': maps}
         for name in choose_layers(maps, self.layers):
-            of_layer = {when: of[name] for when, of in history.items()}
+            layer_maps = {
+                when: layers[name] for when, layers in history.items()
+            }
             groups = maps[name].choose_groups(self.groups, self.number)
             for kind, figure in (
-                ('sge', gates_figure(image, of_layer, name, groups)),
+                ('sge', gates_figure(image, layer_maps, name, groups)),
                 (
                     'sge_similarity',
                     similarity_figure(maps[name], name, groups),

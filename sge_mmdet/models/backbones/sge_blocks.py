@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Type, cast
 
-import torch.utils.checkpoint as cp
 from mmdet.models.backbones import resnet, resnext
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...ops import FixedNorm
+from ..checkpointed_block import CheckpointedBlock
 from ..layers import SpatialGroupEnhance
 
 
@@ -26,23 +26,6 @@ class Branch(NamedTuple):
     conv: nn.Module
     norm: nn.Module
     plugins: List[nn.Module]
-
-
-class CheckpointedBlock:
-    """Mixin for gradient checkpointing; subclasses implement ``run``."""
-
-    if TYPE_CHECKING:  # TorchScript would read annotations of the class.
-        with_cp: bool
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block, within a gradient checkpoint if it is ``with_cp``."""
-        if self.with_cp and x.requires_grad:
-            return cp.checkpoint(self.run, x, use_reentrant=True)
-        return self.run(x)
-
-    def run(self, x: Tensor) -> Tensor:
-        """Run the whole block on a feature map of shape (N, C, H, W)."""
-        raise NotImplementedError
 
 
 class _SGEBlock(CheckpointedBlock):

@@ -10,10 +10,9 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ...utils.registration import register
-from ..layers import SpatialGroupEnhance
+from ..layers import SpatialGroupEnhance, check_plugins
 from .sge_blocks import SGEBasicBlock, SGEBottleneck
 
-PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 SGE_OPTIONS = tuple(
     name
     for name in inspect.signature(SpatialGroupEnhance).parameters
@@ -72,7 +71,7 @@ class SGEResNet(ResNet):
         plugins: Optional[Sequence[dict]] = None,
         **kwargs: Any,
     ) -> None:
-        # ResNet.__init__ calls make_res_layer, which reads both.
+        # ResNet.__init__ calls make_res_layer, which reads these two.
         self.sge = dict(sge or {})
         self.sge_stages = tuple(sge_stages)
         self._check_options(
@@ -90,36 +89,36 @@ class SGEResNet(ResNet):
         """Raise a ValueError where ResNet would fail late or silently."""
         if depth not in self.arch_settings:
             raise ValueError(
-                f'{type(self).__name__} has the depths '
+                f'{type(self).__name__}: expected a depth of '
                 f'{", ".join(map(str, self.arch_settings))}, got '
                 f'depth={depth!r}'
             )
         unknown = sorted(set(self.sge) - set(SGE_OPTIONS))
         if unknown:
             raise ValueError(
-                f'sge takes the options {", ".join(SGE_OPTIONS)},'
-                f' got {", ".join(unknown)}'
+                f'sge: expected options among {", ".join(SGE_OPTIONS)}, '
+                f'got {", ".join(unknown)}'
             )
         if len(self.sge_stages) < num_stages:
             raise ValueError(
-                f'sge_stages needs a value for each of the '
+                'sge_stages: expected a value for each of the '
                 f'{num_stages} stages, got {self.sge_stages}'
             )
         groups = self.sge.get('groups')
         if isinstance(groups, (list, tuple)) and len(groups) < num_stages:
             raise ValueError(
-                f'sge.groups is one number or one for each of the'
-                f' {num_stages} stages, got {groups}'
+                'sge.groups: expected one number, or one for each of the '
+                f'{num_stages} stages, got {groups}'
             )
         check_plugins(plugins or ())
         if self.arch_settings[depth][0] is BasicBlock:
             for name, value in (('plugins', plugins), ('dcn', dcn)):
                 if value is not None:
                     raise ValueError(
-                        f'{name} needs the Bottleneck blocks of '
-                        f'depth 50, 101 or 152; depth={depth} '
-                        f'has BasicBlocks (MMDetection has no '
-                        f'{name} in those)'
+                        f'{name} needs the Bottleneck blocks of depth 50, '
+                        f'101 or 152, got depth={depth}, whose BasicBlocks '
+                        f'take no {name} in MMDetection; use a greater depth '
+                        f'or leave out {name}'
                     )
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
@@ -147,40 +146,7 @@ class SGEResNet(ResNet):
         """
         if not prefix:
             self._strip_backbone_prefix(state_dict)
-        found = _count_blocks(state_dict, prefix)
-        expected = {
-            stage: count
-            for stage, count in enumerate(self.stage_blocks, start=1)
-        }
-        is_bottleneck = any(
-            f'{prefix}layer{stage}.0.conv3.weight' in state_dict
-            for stage in found
-        )
-        if found and (
-            is_bottleneck != issubclass(self.block, Bottleneck)
-            or any(
-                found.get(stage, count) != count
-                for stage, count in expected.items()
-            )
-        ):
-            depths = [
-                depth
-                for depth, (block, counts) in self.arch_settings.items()
-                if is_bottleneck == issubclass(block, Bottleneck)
-                and tuple(found.get(i + 1) for i in range(len(counts)))
-                == counts
-            ]
-            held = (
-                f'a ResNet-{depths[0]}'
-                if depths
-                else (f'{sorted(found.items())} (stage, blocks)')
-            )
-            raise ValueError(
-                f'The checkpoint holds {held}, the model is an '
-                f'{type(self).__name__} of depth={self.depth}; nothing was '
-                'loaded. Set the depth of the checkpoint or load one of the '
-                'same depth'
-            )
+        self._check_depth(state_dict, prefix)
         self._check_width(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -200,12 +166,48 @@ class SGEResNet(ResNet):
         }
         if not own & held.keys():
             raise ValueError(
-                f'The checkpoint has no weights of an {type(self).__name__}: '
-                f'its keys are {", ".join(keys[:4])}, ...; nothing was loaded.'
-                ' Load one that has "layer1.0.conv1.weight", or name what '
-                'stands before that in its keys by init_cfg.prefix'
+                f'Expected the weights of an {type(self).__name__}, with '
+                'keys such as "layer1.0.conv1.weight", got the keys '
+                f'{", ".join(keys[:4])}, ...; nothing was loaded. If its keys '
+                'have a prefix before "layer1", set init_cfg.prefix to it; '
+                'otherwise load another checkpoint'
             )
         state_dict.update(held)
+
+    def _check_depth(
+        self, state_dict: 'dict[str, Tensor]', prefix: str
+    ) -> None:
+        """Raise if the state dict has other blocks, or another number."""
+        found = _count_blocks(state_dict, prefix)
+        is_bottleneck = any(
+            f'{prefix}layer{stage}.0.conv3.weight' in state_dict
+            for stage in found
+        )
+        if not found or (
+            is_bottleneck == issubclass(self.block, Bottleneck)
+            and all(
+                found.get(stage, count) == count
+                for stage, count in enumerate(self.stage_blocks, start=1)
+            )
+        ):
+            return
+        depths = [
+            depth
+            for depth, (block, counts) in self.arch_settings.items()
+            if is_bottleneck == issubclass(block, Bottleneck)
+            and tuple(found.get(i + 1) for i in range(len(counts))) == counts
+        ]
+        held = (
+            f'a ResNet-{depths[0]}'
+            if depths
+            else f'{sorted(found.items())} (stage, blocks)'
+        )
+        raise ValueError(
+            f'Expected a checkpoint of depth={self.depth} for this '
+            f'{type(self).__name__}, got {held}; nothing was loaded. Set the '
+            'depth of the checkpoint in the config, or load a checkpoint of '
+            'the same depth'
+        )
 
     def _check_width(
         self, state_dict: 'dict[str, Tensor]', prefix: str
@@ -218,33 +220,10 @@ class SGEResNet(ResNet):
             return
         if held.shape != built.shape:
             raise ValueError(
-                f'{prefix}{name} in the checkpoint has the shape '
-                f'{tuple(held.shape)}, the {type(self).__name__} '
-                f'{tuple(built.shape)}; nothing was loaded. Load a checkpoint '
-                'of the same kind of ResNet, groups and width'
-            )
-
-
-def check_plugins(plugins: Sequence[dict]) -> None:
-    """Raise if a plugin has a position that does not exist.
-
-    Args:
-        plugins (Sequence[dict]): The ``plugins`` of a ResNet-like backbone.
-
-    Raises:
-        ValueError: If a plugin is not a dict or has an unknown position.
-    """
-    for plugin in plugins:
-        if not isinstance(plugin, dict):
-            raise ValueError(
-                'A plugin is a dict(cfg=dict(...), position=...)'
-                f', got {plugin!r}'
-            )
-        if plugin.get('position') not in PLUGIN_POSITIONS:
-            raise ValueError(
-                f'A plugin stands at one of '
-                f'{", ".join(PLUGIN_POSITIONS)}, got '
-                f'position={plugin.get("position")!r}'
+                f'{prefix}{name}: expected the shape {tuple(built.shape)} of '
+                f'this {type(self).__name__}, got {tuple(held.shape)} in the '
+                'checkpoint; nothing was loaded. Load a checkpoint of a '
+                'ResNet of the same kind, groups and width'
             )
 
 

@@ -12,7 +12,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ...utils.registration import register
-from ..backbones.sge_blocks import CheckpointedBlock
+from ..checkpointed_block import CheckpointedBlock
 from .bam import BAM
 from .selective_kernel import SelectiveKernel
 
@@ -30,7 +30,7 @@ class BAMResNet(ResNet):
     """
 
     def __init__(self, bam: Optional[dict] = None, **kwargs: Any) -> None:
-        # ResNet.__init__ calls make_res_layer, which reads it.
+        # ResNet.__init__ calls make_res_layer, which reads self.bam.
         self.bam = dict(bam or {})
         super().__init__(**kwargs)
 
@@ -111,9 +111,10 @@ class SKResNet(ResNet):
     ) -> None:
         if self.arch_settings.get(depth, (Bottleneck,))[0] is not Bottleneck:
             raise ValueError(
-                f'SKResNet has the depths 50, 101, 152, got depth={depth!r}'
+                'SKResNet: expected a depth of 50, 101 or 152, got '
+                f'depth={depth!r}'
             )
-        # ResNet.__init__ calls make_res_layer, which reads it.
+        # ResNet.__init__ calls make_res_layer, which reads self.sk.
         self.sk = dict(sk or {})
         super().__init__(depth=depth, **kwargs)
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ..layers.plugin import register_plugin
+from ..layers.plugins import register_plugin
 
 
 @register_plugin()

@@ -4,7 +4,7 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from ..layers.plugin import register_plugin
+from ..layers.plugins import register_plugin
 
 
 @register_plugin()

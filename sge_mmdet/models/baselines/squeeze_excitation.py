@@ -4,7 +4,7 @@ from typing import Any
 
 from mmdet.models.layers import SELayer
 
-from ..layers.plugin import register_plugin
+from ..layers.plugins import register_plugin
 
 
 @register_plugin('SqueezeExcitation')

@@ -1,9 +1,10 @@
-"""The SGE layer, registered as a plugin."""
+"""The SGE layer, registered as a plugin, and checks of plugins."""
 
 from ...utils.moved import moved
+from .plugins import PLUGIN_POSITIONS, check_plugins
 from .spatial_group_enhance import SpatialGroupEnhance
 
-__all__ = ['SpatialGroupEnhance']
+__all__ = ['PLUGIN_POSITIONS', 'SpatialGroupEnhance', 'check_plugins']
 
 __getattr__ = moved(
     __name__,

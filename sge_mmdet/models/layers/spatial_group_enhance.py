@@ -1,7 +1,7 @@
 """The SGE layer, as a plugin for the backbones of MMDetection."""
 
 from ...ops import SpatialGroupEnhance
-from .plugin import register_plugin
+from .plugins import register_plugin
 
 register_plugin('SpatialGroupEnhance', 'SGE')(SpatialGroupEnhance)
 

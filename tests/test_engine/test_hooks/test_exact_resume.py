@@ -246,12 +246,12 @@ def test_without_the_hook_a_resumed_training_differs(tmp_path):
         (
             'iter',
             dict(seed=None),
-            r'set randomness=dict\(seed=0\), got seed=None',
+            r'got seed=None; set randomness=dict\(seed=0\)',
         ),
         (
             'epoch',
             dict(workers=1, persistent=True),
-            'set train_dataloader.persistent_workers=False, got True',
+            'got persistent_workers=True; set train_dataloader.persistent',
         ),
         ('iter', dict(batches=2), 'got accumulative_counts=2'),
     ],

@@ -125,16 +125,20 @@ def test_maps_are_over_the_image_as_the_model_gets_it(detector):
 @pytest.mark.parametrize(
     'options, runner_options, words',
     [
-        (dict(interval=0), {}, 'positive interval, got 0'),
-        (dict(number=-1), {}, 'positive number, got -1'),
-        (dict(layers=['layer9']), {}, 'contains layer9'),
-        (dict(groups=[64]), {}, 'groups 0 to 63, got 64'),
-        (dict(index=1), {}, 'one of the 1 validation images, got 1'),
-        ({}, dict(val_loop=None), 'no val_dataloader'),
+        (dict(interval=0), {}, r'interval: expected a positive number, got 0'),
+        (dict(number=-1), {}, r'number: expected a positive number, got -1'),
+        (dict(layers=['layer9']), {}, 'got layer9'),
+        (
+            dict(groups=[64]),
+            {},
+            'groups: expected indices from 0 to 63, got 64',
+        ),
+        (dict(index=1), {}, 'of the 1 validation images, got 1'),
+        ({}, dict(val_loop=None), 'add a val_dataloader'),
         (
             {},
             dict(visualizer=SimpleNamespace(_vis_backends={})),
-            'nothing to write to',
+            'needs a backend to write to',
         ),
     ],
 )

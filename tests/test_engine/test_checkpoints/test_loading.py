@@ -181,7 +181,7 @@ def test_truncated_checkpoint_is_named_with_its_size(
 
 def test_file_of_another_kind_is_named(tmp_path):
     (tmp_path / 'page.pth').write_text('<html>404 not found</html>')
-    with pytest.raises(RuntimeError, match=r'page\.pth.*no checkpoint'):
+    with pytest.raises(RuntimeError, match=r'page\.pth.*not a checkpoint'):
         load(tmp_path / 'page.pth')
 
 
@@ -194,7 +194,9 @@ def test_file_of_another_kind_is_named(tmp_path):
 )
 def test_file_without_weights_is_named(tmp_path, content, words):
     torch.save(content, tmp_path / 'a.pth')
-    with pytest.raises(RuntimeError, match=f'pth is no checkpoint: {words}'):
+    with pytest.raises(
+        RuntimeError, match=f'pth is no checkpoint: .* {words}'
+    ):
         load(tmp_path / 'a.pth')
 
 

@@ -1,6 +1,6 @@
-"""Registration of layers that backbones take as plugins."""
+"""Plugins: layers that ResNet-like backbones take by their config."""
 
-from typing import Any, Callable, TypeVar, cast
+from typing import Any, Callable, Sequence, TypeVar, cast
 
 from mmdet.registry import MODELS
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -8,6 +8,8 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from ...utils.registration import register
 
 Layer = TypeVar('Layer', bound=type)
+# Positions in a residual block at which MMDetection runs plugins.
+PLUGIN_POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
 
 
 def register_plugin(*root_names: str) -> Callable[[Layer], Layer]:
@@ -33,3 +35,26 @@ def register_plugin(*root_names: str) -> Callable[[Layer], Layer]:
         return layer
 
     return decorate
+
+
+def check_plugins(plugins: Sequence[dict]) -> None:
+    """Raise if a plugin has a position that does not exist.
+
+    Args:
+        plugins (Sequence[dict]): The ``plugins`` of a ResNet-like backbone.
+
+    Raises:
+        ValueError: If a plugin is not a dict or has an unknown position.
+    """
+    for plugin in plugins:
+        if not isinstance(plugin, dict):
+            raise ValueError(
+                'plugins: expected dict(cfg=dict(...), position=...), got '
+                f'{plugin!r}'
+            )
+        if plugin.get('position') not in PLUGIN_POSITIONS:
+            raise ValueError(
+                f'plugins: expected a position of '
+                f'{", ".join(PLUGIN_POSITIONS)}, got '
+                f'position={plugin.get("position")!r}'
+            )
