@@ -203,20 +203,13 @@ class _EnhanceBackward(torch.autograd.Function):
         )
         # Whether somebody will differentiate once more.
         again = torch.is_grad_enabled()
-
-        def leaf(tensor: MaybeTensor) -> MaybeTensor:
-            if tensor is None:
-                return tensor
-            if again and tensor.requires_grad:
-                return tensor.view_as(tensor)
-            return tensor.detach().requires_grad_()
-
         with torch.enable_grad():
             leaves = [
-                leaf(tensor) for tensor in (x, weight, bias, scale, shift)
+                _leaf(tensor, again)
+                for tensor in (x, weight, bias, scale, shift)
             ]
             given = [tensor for tensor in leaves if tensor is not None]
-            grad_y = leaf(grad_y)
+            grad_y = _leaf(grad_y, again)
             x, weight, bias, norm, _, groups, eps, normalize = (
                 Inputs.unflatten((*leaves, mean, variance, None), ctx.options)
             )
@@ -245,6 +238,21 @@ class _EnhanceBackward(torch.autograd.Function):
         grad_grad_y = next(second)
         of_x, *rest = [None if one is None else next(second) for one in leaves]
         return (grad_grad_y, of_x, None, None, None, *rest, *[None] * 4)
+
+
+def _leaf(tensor: MaybeTensor, again: bool) -> MaybeTensor:
+    """Return a tensor to differentiate by.
+
+    Args:
+        tensor (Tensor, optional): The saved tensor.
+        again (bool): Whether what comes of it is differentiated once more, so
+            that it has to stay in the graph.
+    """
+    if tensor is None:
+        return tensor
+    if again and tensor.requires_grad:
+        return tensor.view_as(tensor)
+    return tensor.detach().requires_grad_()
 
 
 def _differentiable(

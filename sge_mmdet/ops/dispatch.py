@@ -81,6 +81,12 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
         ):
             return 'triton'
         return 'torch'
+    _check_able(name, x, groups)
+    return name
+
+
+def _check_able(name: str, x: Tensor, groups: int) -> None:
+    """Raise, with the reason, if what was asked for cannot run."""
     if name == 'native' and not native.is_able(x):
         raise RuntimeError(
             f'The native kernels take {", ".join(map(str, native.DTYPES))} on '
@@ -110,7 +116,6 @@ def backend_for(x: Tensor, groups: int = 1) -> str:
                 f'{tuple(x.shape)}. Choose more groups, or another backend: '
                 'use_backend("torch")'
             )
-    return name
 
 
 @contextmanager

@@ -61,9 +61,7 @@ def spatial_group_enhance(
         >>> bool((y == x * torch.sigmoid(torch.tensor(1.0))).all())
         True
     """
-    return _enhance(
-        Inputs(x, weight, bias, None, None, groups, eps, normalize)
-    )
+    return enhance(Inputs(x, weight, bias, None, None, groups, eps, normalize))
 
 
 def spatial_group_enhance_residual(
@@ -75,7 +73,6 @@ def spatial_group_enhance_residual(
     eps: float = 1e-5,
     normalize: bool = True,
     norm: Optional[FixedNorm] = None,
-    may_overwrite: bool = False,
 ) -> Tensor:
     """Compute the end of a residual block, in one pass over its maps.
 
@@ -92,9 +89,6 @@ def spatial_group_enhance_residual(
         normalize: Whether to normalise the similarity. Default: True.
         norm: The norm before SGE. Its scale and shift get gradients, its
             statistics none. Default: None.
-        may_overwrite: Whether the result may be written over ``x``, where no
-            gradient is wanted and the kernels can; for callers who do not
-            need ``x`` any more. Default: False.
 
     Returns:
         The result, with the shape, type and layout of ``x``.
@@ -113,14 +107,24 @@ def spatial_group_enhance_residual(
         >>> bool(y.min() >= 0)
         True
     """
-    return _enhance(
-        Inputs(x, weight, bias, norm, identity, groups, eps, normalize),
-        may_overwrite,
+    return enhance(
+        Inputs(x, weight, bias, norm, identity, groups, eps, normalize)
     )
 
 
-def _enhance(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
-    """Run the operator, or the formula step by step."""
+def enhance(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
+    """Run the operator, or the formula step by step.
+
+    Args:
+        inputs: What the result is computed from.
+        may_overwrite: Whether the result may be written over x, where no
+            gradient is wanted and the kernels can; for callers that do not
+            need x any more. Default: False.
+
+    Raises:
+        TypeError: As the functions above.
+        ValueError: As the functions above.
+    """
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     # A number of groups of another type would end in PyTorch's dispatcher.
     if isinstance(groups, int) and not _takes_reference():

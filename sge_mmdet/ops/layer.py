@@ -5,8 +5,8 @@ from typing import Any, Optional
 from torch import Tensor, full, nn
 
 from .checks import check_eps, check_groups
-from .functional import spatial_group_enhance, spatial_group_enhance_residual
-from .passes import FixedNorm
+from .functional import enhance, spatial_group_enhance
+from .passes import FixedNorm, Inputs
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -100,15 +100,17 @@ class SpatialGroupEnhance(nn.Module):
             may_overwrite (bool): Whether the result may be written over
                 ``x`` where no gradient is wanted. Default: False.
         """
-        return spatial_group_enhance_residual(
-            x,
-            identity,
-            self.weight,
-            self.bias,
-            self.groups,
-            self.eps,
-            self.normalize,
-            norm,
+        return enhance(
+            Inputs(
+                x,
+                self.weight,
+                self.bias,
+                norm,
+                identity,
+                self.groups,
+                self.eps,
+                self.normalize,
+            ),
             may_overwrite,
         )
 

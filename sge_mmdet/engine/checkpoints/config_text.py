@@ -92,7 +92,7 @@ def check_text(text: str) -> Iterator[Tuple[ast.Assign, Any]]:
             and node.lineno > end
         ):
             raise Refused(
-                f'line {node.lineno} of its config is no assignment of data'
+                f'line {node.lineno} of its config does not assign data'
             )
         end = _last_line(node)
         yield node, _value(node.value)

@@ -71,8 +71,8 @@ def _check_weights(filename: str, checkpoint: Any) -> None:
             return
         found = f'has the key {printable(other)} ({type(other).__name__})'
     raise CheckpointError(
-        f'{filename} is no checkpoint: expected a dict of names and tensors, '
-        f'but its {where} {found}; name a file that torch.save wrote'
+        f'{filename} is not a checkpoint: expected a dict of names and '
+        f'tensors, but its {where} {found}; name a file that torch.save wrote'
     )
 
 

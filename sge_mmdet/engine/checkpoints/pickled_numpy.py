@@ -23,7 +23,7 @@ class PickledDtype:
         self, code: str, align: Any = False, copy: Any = False
     ) -> None:
         if not (isinstance(code, str) and NUMBER_CODE.fullmatch(code)):
-            raise Refused('it contains numpy.dtype of what is no number')
+            raise Refused('it contains a numpy.dtype that is not of numbers')
         self.value = np.dtype(code)
 
     def __setstate__(self, state: Tuple) -> None:
@@ -65,7 +65,9 @@ def new_scalar(dtype: PickledDtype, data: bytes) -> np.generic:
         and isinstance(data, bytes)
         and len(data) == dtype.value.itemsize
     ):
-        raise Refused('it contains a number of numpy that is none')
+        raise Refused(
+            'it contains a NumPy number whose type and bytes do not fit'
+        )
     return np.frombuffer(data, dtype.value)[0]
 
 

@@ -21,12 +21,14 @@ def _check_view(numbers: int, offset: Any, size: Any, stride: Any) -> None:
     """Raise unless a tensor lies within a storage of ``numbers`` elements."""
     for values in size, stride:
         if not isinstance(values, tuple) or len(values) > MOST_DIMENSIONS:
-            raise Refused('it has a tensor whose size is no tuple of numbers')
+            raise Refused(
+                'it has a tensor whose size is not a tuple of integers'
+            )
     whole = (offset, *size, *stride)
     if any(
         type(value) is not int or not 0 <= value < 2**62 for value in whole
     ) or len(size) != len(stride):
-        raise Refused('it has a tensor whose size is no tuple of numbers')
+        raise Refused('it has a tensor whose size is not a tuple of integers')
     last = offset + sum((n - 1) * step for n, step in zip(size, stride))
     if last >= numbers if all(size) else max(offset, *size) > numbers:
         raise Refused('it has a tensor larger than the numbers it is made of')
@@ -121,7 +123,7 @@ def new_size(numbers: Any = ()) -> torch.Size:
     if not isinstance(numbers, tuple) or any(
         type(number) is not int for number in numbers
     ):
-        raise Refused('it has a size that is no tuple of numbers')
+        raise Refused('it has a size that is not a tuple of integers')
     return torch.Size(numbers)
 
 

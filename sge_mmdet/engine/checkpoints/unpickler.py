@@ -258,7 +258,7 @@ class CheckpointUnpickler(PythonUnpickler):
         """Call a function in :data:`FUNCTIONS`."""
         args, function = self.stack.pop(), self.stack[-1]
         if id(function) not in CALLABLE or type(args) is not tuple:
-            raise Refused('it calls an object that is no function for it')
+            raise Refused('it calls an object that checkpoints do not call')
         self.allowance.budget.spend(sum(map(_price, args)))
         if function is new_set:
             for key in (
@@ -299,7 +299,7 @@ class CheckpointUnpickler(PythonUnpickler):
         ):
             if type(state) is not tuple:
                 raise Refused(
-                    'it has an array or a type of numbers that is none'
+                    'the state of an array or of its type is not a tuple'
                 )
             self.allowance.budget.spend(sum(map(_price, state)))
             made.__setstate__(state)
@@ -457,7 +457,7 @@ def _history_state(state: Any) -> dict:
         '_count_history',
         'statistics_methods',
     }:
-        raise Refused('it has a log that is none')
+        raise Refused('it has a log buffer of an unknown form')
     methods = state.get('statistics_methods', {})
     arrays = [state.get('_log_history'), state.get('_count_history')]
     if not (
@@ -473,5 +473,5 @@ def _history_state(state: Any) -> dict:
             for array in arrays
         )
     ):
-        raise Refused('it has a log that is none')
+        raise Refused('it has a log buffer of an unknown form')
     return dict(state)

@@ -195,7 +195,7 @@ def test_file_of_another_kind_is_named(tmp_path):
 def test_file_without_weights_is_named(tmp_path, content, words):
     torch.save(content, tmp_path / 'a.pth')
     with pytest.raises(
-        RuntimeError, match=f'pth is no checkpoint: .* {words}'
+        RuntimeError, match=f'pth is not a checkpoint: .* {words}'
     ):
         load(tmp_path / 'a.pth')
 

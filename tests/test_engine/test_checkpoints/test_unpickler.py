@@ -329,7 +329,7 @@ def test_keys_that_are_no_names_are_shown_with_the_file(tmp_path):
     torch.save(dict(state_dict={7: torch.ones(1)}), tmp_path / 'a.pth')
     with pytest.raises(
         RuntimeError,
-        match=r'a\.pth is no checkpoint: .* its '
+        match=r'a\.pth is not a checkpoint: .* its '
         r'state_dict has the key 7 \(int\)',
     ):
         load_local_checkpoint(tmp_path / 'a.pth')
