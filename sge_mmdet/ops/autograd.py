@@ -71,7 +71,7 @@ def run_operator(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
         check_forward(inputs)
         return _call_forward(*tensors, *options)[0]
     if _want_gradients(tensors):
-        return _Enhance.apply(*tensors, options, True)[0]
+        return _Enhance.apply(*tensors, options, inputs)[0]
     check_forward(inputs)
     # A mode may have kept x.
     may_overwrite &= torch._C._len_torch_function_stack() == 0
@@ -137,14 +137,16 @@ class _Enhance(torch.autograd.Function):
         """Run the operator and keep what the backward pass needs.
 
         The last two arguments are the options, as one tuple, since PyTorch
-        looks at each argument; and whether all tensors are plain.
+        looks at each argument; and the same arguments as ``Inputs`` if the
+        call may go past the dispatcher, or None.
         """
-        *tensors, options, is_plain = arguments
-        if is_plain:
-            results = _enhance(*tensors, *options)
-        else:
+        *tensors, options, inputs = arguments
+        if inputs is None:
             with torch._C._AutoDispatchBelowAutograd():
                 results = _raw_forward(*tensors, *options)
+        else:
+            check_forward(inputs)
+            results = cast(_Tensors, run_forward(inputs))
         y, mean, spread = results
         x, *parameters, identity = tensors
         # Without this PyTorch would fill gradients of theirs with zeros.
@@ -268,7 +270,7 @@ def _differentiable(
     def call(*arguments: Any) -> Any:
         tensors = arguments[:-_OPTION_COUNT]
         if _want_gradients(tensors):
-            return rule.apply(*tensors, arguments[-_OPTION_COUNT:], False)
+            return rule.apply(*tensors, arguments[-_OPTION_COUNT:], None)
         with torch._C._AutoDispatchBelowAutograd():
             return operator(*arguments)
 

@@ -57,12 +57,15 @@ def run_backward(
     """
     x = inputs.x
     # Sums are made in their own type and rounded once.
-    gradients = new_gradients(inputs, outputs, sum_dtype(x.dtype))
+    kind = sum_dtype(x.dtype)
+    gradients = new_gradients(inputs, outputs, kind)
     if x.numel():
         layout = _layout(x)
         y, mean, spread = outputs
+        if not x.is_contiguous(memory_format=layout):
+            inputs = inputs._replace(x=_dense(x, layout))
         load_backend(backend_for(x, inputs.groups)).backward(
-            inputs._replace(x=_dense(x, layout)),
+            inputs,
             Outputs(_dense(y, layout), mean.contiguous(), spread.contiguous()),
             _dense(grad_y, layout),
             gradients,
@@ -130,7 +133,11 @@ def new_gradients(
 
 def _like(gradient: MaybeTensor, parameter: Optional[Tensor]) -> MaybeTensor:
     """Return the gradient of a parameter in the parameter's type."""
-    if gradient is None or parameter is None:
+    if (
+        gradient is None
+        or parameter is None
+        or gradient.dtype == parameter.dtype
+    ):
         return gradient
     return gradient.to(parameter.dtype)
 
