@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from pycocotools import coco
 
 from ..utils.registration import register
 
@@ -27,8 +28,9 @@ class BriefRunner(Runner):
 
     The environment, the config, the list of hooks and MMEngine's warnings
     about its own code are written to the log file and are not shown on the
-    terminal. All other messages are shown too. A config asks for it with
-    ``runner_type = 'BriefRunner'``.
+    terminal. pycocotools, which prints four lines for each file of
+    annotations, prints nothing in such a process. All other messages are
+    shown too. A config asks for it with ``runner_type = 'BriefRunner'``.
     """
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
@@ -42,7 +44,13 @@ class BriefRunner(Runner):
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(_is_shown)
+        # It has no option for this.
+        vars(coco)['print'] = _print_nothing
         return logger
+
+
+def _print_nothing(*args: Any, **kwargs: Any) -> None:
+    """Stand in for ``print`` in pycocotools."""
 
 
 def _is_shown(record: logging.LogRecord) -> bool:

@@ -139,6 +139,12 @@ def test_terminal_shows_progress_one_table_and_the_users_warnings(resumed):
         '"FileClient" will be deprecated',
     ):
         assert words in log and words not in output
+    for words in (
+        'loading annotations',
+        'creating index',
+        '_checkpoint backend',
+    ):
+        assert words not in output
 
 
 def test_upstream_test_evaluates_and_the_run_is_drawn(trained):

@@ -50,11 +50,11 @@ def allow_mmengine_checkpoints() -> None:
     :func:`torch.load` and its list of allowed functions do not change.
     """
     CheckpointLoader.register_scheme(
-        prefixes='', loader=load_local_checkpoint, force=True
+        prefixes='', loader=load_from_local, force=True
     )
     CheckpointLoader.register_scheme(
         prefixes=('http://', 'https://'),
-        loader=load_http_checkpoint,
+        loader=load_from_http,
         force=True,
     )
     CheckpointLoader.register_scheme(
@@ -69,7 +69,7 @@ def allow_mmengine_checkpoints() -> None:
     )
 
 
-def load_http_checkpoint(url: str, map_location: Optional[Any] = None) -> dict:
+def load_from_http(url: str, map_location: Optional[Any] = None) -> dict:
     """Download a checkpoint, once, and load it as a local file.
 
     It replaces MMEngine's loader for URLs, which lets a checkpoint run code.
@@ -150,7 +150,7 @@ def load_from_nickname(name: str, map_location: Optional[Any] = None) -> dict:
         )
     place = known[model]
     if place.startswith(('http://', 'https://')):
-        checkpoint = load_http_checkpoint(place, map_location)
+        checkpoint = load_from_http(place, map_location)
     else:
         checkpoint = load_local_checkpoint(
             osp.join(upstream._get_mmengine_home(), place), map_location
@@ -158,6 +158,22 @@ def load_from_nickname(name: str, map_location: Optional[Any] = None) -> dict:
     if scheme == 'mmcls':
         checkpoint = upstream._process_mmcls_checkpoint(checkpoint)
     return checkpoint
+
+
+def load_from_local(filename: str, map_location: Optional[Any] = None) -> dict:
+    """Load a checkpoint file as :func:`load_local_checkpoint` does.
+
+    MMEngine shows the name of a loader from its tenth letter on: "local".
+
+    Args:
+        filename (str): Path of the file.
+        map_location (optional): Device, as in :func:`torch.load`. Default:
+            None.
+
+    Returns:
+        dict: The checkpoint.
+    """
+    return load_local_checkpoint(filename, map_location)
 
 
 def load_local_checkpoint(
