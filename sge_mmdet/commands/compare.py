@@ -14,7 +14,11 @@ from ..evaluation import compare_figures, read_detections, resample_results
 from ..evaluation.report import COMPARISON_FILES, write_comparison
 from ..utils import Writer
 from .common import add_overwrite_option, create_parser, reported_errors
-from .size_options import add_size_options, read_sized_ground_truth
+from .size_options import (
+    add_class_option,
+    add_size_options,
+    read_sized_ground_truth,
+)
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -48,6 +52,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='names of the two detectors in tables; default: A B',
     )
     add_size_options(parser)
+    add_class_option(parser)
     _add_report_options(parser)
     add_overwrite_option(parser, renews=True)
     options = parser.parse_args(args)
@@ -105,6 +110,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         options.resamples,
         options.seed,
         progress=True,
+        max_dets=options.max_dets,
     )
     seeds = len(options.a)
     comparison = compare_figures(

@@ -21,7 +21,11 @@ from ..evaluation.report import PICTURES, TABLES, report_evaluation
 from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import add_overwrite_option, create_parser, reported_errors
-from .size_options import add_size_options, read_sized_ground_truth
+from .size_options import (
+    add_class_option,
+    add_size_options,
+    read_sized_ground_truth,
+)
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -38,6 +42,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='result file, or checkpoint of the detector',
     )
     add_size_options(parser)
+    add_class_option(parser)
     parser.add_argument(
         '--engine',
         choices=('hotcoco', 'pycocotools'),
@@ -83,22 +88,30 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     files = _find_files(options, writer)
     with step_bar(['ground truth', 'results', 'evaluation']) as step:
         ground_truth, bins = step(
-            read_sized_ground_truth, files.ground_truth, options
+            read_sized_ground_truth,
+            files.ground_truth,
+            options,
+            files.classes,
         )
         detections = step(
             read_detections, files.results, ground_truth, options.metric
         )
         evaluated = ground_truth, detections
         result = step(
-            evaluate, *evaluated, bins, options.metric, engine=options.engine
+            evaluate,
+            *evaluated,
+            bins,
+            options.metric,
+            max_dets=(options.max_dets,),
+            engine=options.engine,
         )
     print(size_table(result).text())
     if options.classwise:
         print(f'\n{class_table(result).text()}')
     print(
         f'\n{len(detections.image)} detections in '
-        f'{len(ground_truth.image_ids)} images, at most 100 an image '
-        'and class counted; areas of '
+        f'{len(ground_truth.image_ids)} images, at most '
+        f'{options.max_dets} an image and class counted; areas of '
         f'{"boxes" if options.area == "box" else "annotations, as COCO"}; '
         'an object on the limit of two sizes is in both'
     )

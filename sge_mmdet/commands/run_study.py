@@ -137,7 +137,12 @@ def _report(
         runs[0].ground_truth, options, runs[0].classes
     )
     report = report_study(
-        runs, ground_truth, bins, options.resamples, progress=True
+        runs,
+        ground_truth,
+        bins,
+        options.resamples,
+        progress=True,
+        max_dets=options.max_dets,
     )
     print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
     write_study(report, runs, options.work_dir, writer)

@@ -113,7 +113,8 @@ def check_categories(
     # In numpy: Python takes quadratic time for a set of numbers that have
     # the same hash, as multiples of 2^61 - 1 have.
     column = id_column('category_id', ids)
-    unknown = np.unique(column[find_ids(ground_truth.label_ids, column) < 0])
+    known = np.concatenate([ground_truth.label_ids, ground_truth.other_ids])
+    unknown = np.unique(column[find_ids(known, column) < 0])
     if len(unknown):
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(

@@ -20,7 +20,8 @@ def read_detections(
             ``outfile_prefix`` writes it, or a pickle of ``tools/test.py
             --out``. Nothing in a pickle is executed.
         ground_truth (GroundTruth): Ground truth of the same images. Labels in
-            a pickle are positions in its ``label_ids``.
+            a pickle are positions in its ``label_ids``. Detections of the
+            file's other categories are left out.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
 
     Returns:
@@ -29,7 +30,9 @@ def read_detections(
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is damaged, of another format, or does not belong to
-            the ground truth.
+            the ground truth; or if it is a pickle with fewer labels than the
+            ground truth has categories, and the detector's classes were not
+            given to :func:`read_ground_truth`.
     """
     path = Path(path)
     read = (

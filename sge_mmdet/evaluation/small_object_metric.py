@@ -14,10 +14,11 @@ from mmengine.logging import MMLogger
 from ..utils.registration import register
 from .annotation_files import read_ground_truth
 from .bins import size_bins as make_size_bins
+from .bins import with_all_sizes
 from .checked_detections import corners_to_sizes, make_detections
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
-from .settings import check_choice
+from .settings import check_choice, check_max_dets
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
@@ -50,10 +51,11 @@ class SmallObjectMetric(CocoMetric):
     It logs all that ``CocoMetric`` logs, under the same keys with the same
     values. For each size it also logs ``bbox_mAP_<size>``,
     ``bbox_mAP_50_<size>``, ``bbox_AR_<size>`` and the number of objects
-    ``bbox_num_<size>``, at COCO's 100 detections per image; for the metrics
-    "segm" and "proposal" they begin with ``segm_`` and ``proposal_``. With
-    ``classwise`` they are logged for each class as well. A size without
-    objects has only the number.
+    ``bbox_num_<size>``, at ``max_dets`` detections per image and class; for
+    the metrics "segm" and "proposal" they begin with ``segm_`` and
+    ``proposal_``. With ``classwise`` they are logged for each class as well.
+    A size without objects has only the number. With another ``max_dets`` than
+    100, the same figures are logged for the size "all".
 
     MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
     detections per image. With at most 100 detections both are the same.
@@ -66,6 +68,8 @@ class SmallObjectMetric(CocoMetric):
             "annotation".
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
+        max_dets (int): Largest number of detections per image and class in
+            the figures by size. Default: 100, as in COCO.
         **kwargs: Arguments of ``CocoMetric``.
 
     Raises:
@@ -82,6 +86,7 @@ class SmallObjectMetric(CocoMetric):
         size_bins: Union[str, Sequence[float]] = 'coco',
         area: str = 'annotation',
         engine: Optional[str] = None,
+        max_dets: int = 100,
         **kwargs: Any,
     ) -> None:
         self.bins = make_size_bins(size_bins)
@@ -90,6 +95,7 @@ class SmallObjectMetric(CocoMetric):
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
+        self.max_dets = check_max_dets(max_dets)
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
@@ -241,7 +247,8 @@ class SmallObjectMetric(CocoMetric):
             self.bins,
             metric,
             self.iou_thrs,
-            engine=self.engine,
+            (self.max_dets,),
+            self.engine,
         )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
         figures = self._sizes_of_class(result, metric)
@@ -268,7 +275,9 @@ class SmallObjectMetric(CocoMetric):
                 classes together.
         """
         figures: Dict[str, float] = OrderedDict()
-        for bin in self.bins:
+        # At 100 detections, the figures of all sizes are CocoMetric's.
+        bins = self.bins if self.max_dets == 100 else with_all_sizes(self.bins)
+        for bin in bins:
             size = bin.name
             ap50 = None
             if 0.5 in self.iou_thrs:

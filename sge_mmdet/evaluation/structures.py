@@ -4,7 +4,7 @@ Entry i of each array belongs to object or detection i. Images and categories
 are indices: positions in ``image_ids`` and ``category_ids``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import List, Optional
 
@@ -25,8 +25,9 @@ class GroundTruth:
         category_ids: Ids of the evaluated categories, of shape (K,),
             ascending.
         category_names: Names of these categories.
-        label_ids: The same ids in the order of the file, of shape (K,).
-            MMDetection's labels are positions in it.
+        label_ids: The same ids in the order of the detector's labels, of
+            shape (K,). A label is a position in it. It is the order of the
+            file, unless the classes were named in another one.
         image: Index of each object's image, of shape (n,).
         category: Index of each object's category, of shape (n,).
         box: Boxes (x, y, width, height) in pixels, of shape (n, 4).
@@ -37,6 +38,11 @@ class GroundTruth:
             none.
         file_names: File names of the images.
         name: Name of the annotation file, for messages.
+        other_ids: Ids of the file's other categories, which are not
+            evaluated.
+        has_known_labels: Whether the detector's classes were named. Without
+            them, the labels of a result pickle may mean some of the
+            categories only.
     """
 
     image_ids: np.ndarray
@@ -52,6 +58,8 @@ class GroundTruth:
     segmentation: Optional[list]
     file_names: List[str]
     name: str = 'The ground truth'
+    other_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    has_known_labels: bool = False
 
     @cached_property
     def masks(self) -> list:
