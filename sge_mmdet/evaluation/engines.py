@@ -74,8 +74,16 @@ def evaluate(
         # Masks are checked once, before an engine reads them.
         ground_truth = replace(ground_truth, segmentation=ground_truth.masks)
     run = run_hotcoco if engine == 'hotcoco' else run_pycocotools
-    precision, curves, recall = _in_parts(
-        run, ground_truth, detections, settings
+    # hotcoco does not tell bins of the same areas apart, such as "0-inf" and
+    # "all".
+    areas = list(dict.fromkeys(bin.area for bin in bins))
+    place = [areas.index(bin.area) for bin in bins]
+    distinct = settings._replace(
+        bins=[bins[place.index(i)] for i in range(len(areas))]
+    )
+    precision, curves, recall = (
+        figures[..., place, :]
+        for figures in _in_parts(run, ground_truth, detections, distinct)
     )
     return EvaluationResult(
         precision,

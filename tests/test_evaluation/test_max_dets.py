@@ -155,7 +155,7 @@ def test_the_metric_counts_them(tmp_path):
     assert more['coco/bbox_mAP_small'] == more['coco/bbox_mAP_all'] == 1
     # CocoMetric's own figures are what they were.
     assert more['coco/bbox_mAP'] == coco['coco/bbox_mAP']
-    with pytest.raises(ValueError, match='max_dets.*got 0'):
+    with pytest.raises(ValueError, match=r'max_dets.*got 0'):
         run_metric(*given, ann_file=str(path), max_dets=0)
 
 
@@ -172,7 +172,7 @@ def test_tools_count_them(tmp_path, capsys):
         assert '1.000  ' not in capsys.readouterr().out.split('95 %')[0]
         main([*args, '--max-dets', '300'])
         assert '1.000' in capsys.readouterr().out
-        with pytest.raises(SystemExit, match='max_dets.*got 0'):
+        with pytest.raises(SystemExit, match=r'max_dets.*got 0'):
             main([*args, '--max-dets', '0'])
     out = tmp_path / 'out'
     evaluate.main([*one, '--max-dets', '300', '--out-dir', str(out)])
