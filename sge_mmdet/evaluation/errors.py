@@ -24,7 +24,8 @@ class ErrorBreakdown:
 
     An object that is not hit has one of three kinds. "localisation": a
     detection of its class overlaps it by 0.1 to 0.5. "class": a detection of
-    another class overlaps it by 0.5 or more. "missed": neither.
+    another class overlaps it by 0.5 or more. "missed": neither. A detection
+    that hit another object, of any size, or a crowd explains no miss.
 
     A false detection has one of four kinds. "duplicate": it overlaps an object
     of its class that another detection hit. "localisation": it overlaps an
@@ -157,8 +158,13 @@ def _kinds(
     same = detections.category[det] == ground_truth.category[obj]
     on = overlap >= HIT_OVERLAP
     real = ~ground_truth.crowd[obj]
+    is_unmatched = np.zeros(len(detections.image), bool)
+    is_unmatched[matches.index] = matches.status[:, 0, 0] == MISSED
+    unmatched = is_unmatched[det]
     miss_kind = _first_kind(
-        len(ground_truth.image), MISS_KINDS, [obj[same], obj[~same & on]]
+        len(ground_truth.image),
+        MISS_KINDS,
+        [obj[same & unmatched], obj[~same & on & unmatched]],
     )
     false_kind = _first_kind(
         len(detections.image),
