@@ -17,6 +17,7 @@ from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
     add_class_option,
     add_size_options,
+    find_max_dets,
     read_sized_ground_truth,
 )
 
@@ -98,6 +99,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
+    max_dets = find_max_dets(options)
     ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
     figures = resample_results(
         ground_truth,
@@ -110,7 +112,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         options.resamples,
         options.seed,
         progress=True,
-        max_dets=options.max_dets,
+        max_dets=max_dets,
     )
     seeds = len(options.a)
     comparison = compare_figures(

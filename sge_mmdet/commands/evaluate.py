@@ -17,6 +17,7 @@ from ..evaluation import (
     read_detections,
     size_table,
 )
+from ..evaluation.bins import find_protocol
 from ..evaluation.report import PICTURES, TABLES, report_evaluation
 from ..utils import Writer
 from ..utils.terminal import step_bar
@@ -24,6 +25,7 @@ from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
     add_class_option,
     add_size_options,
+    find_max_dets,
     read_sized_ground_truth,
 )
 
@@ -85,6 +87,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in TABLES + PICTURES))
+    max_dets = find_max_dets(options)
     files = _find_files(options, writer)
     with step_bar(['ground truth', 'results', 'evaluation']) as step:
         ground_truth, bins = step(
@@ -102,8 +105,9 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             *evaluated,
             bins,
             options.metric,
-            max_dets=(options.max_dets,),
+            max_dets=(max_dets,),
             engine=options.engine,
+            extra_thresholds=find_protocol(options.size_bins).extra_thresholds,
         )
     print(size_table(result).text())
     if options.classwise:
@@ -111,7 +115,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     print(
         f'\n{len(detections.image)} detections in '
         f'{len(ground_truth.image_ids)} images, at most '
-        f'{options.max_dets} an image and class counted; areas of '
+        f'{max_dets} an image and class counted; areas of '
         f'{"boxes" if options.area == "box" else "annotations, as COCO"}; '
         'an object on the limit of two sizes is in both'
     )

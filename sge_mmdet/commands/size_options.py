@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 
 from ..engine import read_classes
 from ..evaluation import GroundTruth, read_ground_truth
-from ..evaluation.bins import SizeBin, parse_size_bins
+from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
 from ..evaluation.settings import check_max_dets
 
 
@@ -28,9 +28,8 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--max-dets',
         type=int,
-        default=100,
         help='largest number of detections that count in an image, for each '
-        'class; default: 100, as in COCO',
+        'class; default: 100 as in COCO, or 1500 with --size-bins aitod',
     )
     parser.add_argument(
         '--area',
@@ -39,6 +38,20 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
         help='area that gives the size of an object: the annotated area, as '
         'in COCO, or the area of its box; default: annotation',
     )
+
+
+def find_max_dets(args: argparse.Namespace) -> int:
+    """Return the largest number of detections per image and class.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        ValueError: If it is not 1 or more.
+    """
+    if args.max_dets is None:
+        return find_protocol(args.size_bins).max_dets
+    return check_max_dets(args.max_dets)
 
 
 def add_class_option(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +90,6 @@ def read_sized_ground_truth(
             :func:`parse_size_bins`.
     """
     bins = parse_size_bins(args.size_bins)
-    check_max_dets(args.max_dets)
     words = getattr(args, 'classes', None)
     if words == ['all']:
         ground_truth = read_ground_truth(path, 'all')

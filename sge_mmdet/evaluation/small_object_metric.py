@@ -13,8 +13,8 @@ from mmengine.logging import MMLogger
 
 from ..utils.registration import register
 from .annotation_files import read_ground_truth
+from .bins import find_protocol, with_all_sizes
 from .bins import size_bins as make_size_bins
-from .bins import with_all_sizes
 from .checked_detections import corners_to_sizes, make_detections
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
@@ -55,7 +55,8 @@ class SmallObjectMetric(CocoMetric):
     the metrics "segm" and "proposal" they begin with ``segm_`` and
     ``proposal_``. With ``classwise`` they are logged for each class as well.
     A size without objects has only the number. With another ``max_dets`` than
-    100, the same figures are logged for the size "all".
+    100, the same figures are logged for the size "all". AI-TOD's protocol
+    (``size_bins='aitod'``) adds ``bbox_mAP_25_<size>``.
 
     MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
     detections per image. With at most 100 detections both are the same.
@@ -68,8 +69,9 @@ class SmallObjectMetric(CocoMetric):
             "annotation".
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
-        max_dets (int): Largest number of detections per image and class in
-            the figures by size. Default: 100, as in COCO.
+        max_dets (int, optional): Largest number of detections per image and
+            class in the figures by size. Default: None, 100 as in COCO, or
+            1500 with "aitod".
         **kwargs: Arguments of ``CocoMetric``.
 
     Raises:
@@ -86,7 +88,7 @@ class SmallObjectMetric(CocoMetric):
         size_bins: Union[str, Sequence[float]] = 'coco',
         area: str = 'annotation',
         engine: Optional[str] = None,
-        max_dets: int = 100,
+        max_dets: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
         self.bins = make_size_bins(size_bins)
@@ -95,7 +97,10 @@ class SmallObjectMetric(CocoMetric):
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
-        self.max_dets = check_max_dets(max_dets)
+        self.protocol = find_protocol(size_bins)
+        self.max_dets = check_max_dets(
+            self.protocol.max_dets if max_dets is None else max_dets
+        )
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
@@ -249,6 +254,7 @@ class SmallObjectMetric(CocoMetric):
             self.iou_thrs,
             (self.max_dets,),
             self.engine,
+            self.protocol.extra_thresholds,
         )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
         figures = self._sizes_of_class(result, metric)
@@ -284,6 +290,12 @@ class SmallObjectMetric(CocoMetric):
                 ap50 = result.ap(0.5, size, category)
             values = {
                 f'{prefix}_mAP_{size}': result.ap(None, size, category),
+                **{
+                    f'{prefix}_mAP_{100 * iou:.0f}_{size}': result.ap(
+                        iou, size, category
+                    )
+                    for iou in result.extra_thresholds
+                },
                 f'{prefix}_mAP_50_{size}': ap50,
                 f'{prefix}_AR_{size}': result.ar(size, category),
             }

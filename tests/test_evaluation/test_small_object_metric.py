@@ -108,6 +108,17 @@ def test_each_size_has_its_figures_and_empty_ones_their_number(tmp_path):
     assert 'coco/bbox_mAP_900-1000' not in far
 
 
+def test_ai_tod_s_protocol_adds_ap_at_an_iou_of_a_quarter(tmp_path):
+    given = write(tmp_path, 3)
+    figures = run('SmallObjectMetric', *given, size_bins='aitod')
+    for size in 'all', 'tiny':
+        assert (
+            figures[f'coco/bbox_mAP_25_{size}']
+            >= (figures[f'coco/bbox_mAP_50_{size}'])
+        )
+    assert figures['coco/bbox_mAP_all'] == figures['coco/bbox_mAP']
+
+
 def test_box_area_counts_boxes(tmp_path):
     given = write(tmp_path, 3)
     bins = dict(size_bins=[0, 10, math.inf])
