@@ -114,6 +114,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         print(f'\n{class_table(result).text()}')
     print(
         f'\n{len(detections.image)} detections in '
+        f'{len(set(detections.image.tolist()))} of '
         f'{len(ground_truth.image_ids)} images, at most '
         f'{max_dets} an image and class counted; areas of '
         f'{"boxes" if options.area == "box" else "annotations, as COCO"}; '

@@ -96,6 +96,25 @@ def corners_to_sizes(boxes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
 
 
+def warn_of_missing_images(
+    ground_truth: GroundTruth, images: int, name: str
+) -> None:
+    """Warn if a result does not have all images of the ground truth.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        images (int): Number of images that have a result.
+        name (str): Name of the result, for the message.
+    """
+    total = len(ground_truth.image_ids)
+    if images < total:
+        warnings.warn(
+            f'{name} has results of {images} of {total} images; the others '
+            'count as images without detections',
+            stacklevel=3,
+        )
+
+
 def check_categories(
     ground_truth: GroundTruth, ids: Sequence[int], name: str
 ) -> None:

@@ -17,7 +17,11 @@ import numpy as np
 
 from ..utils import no_garbage_collection, printable
 from ..utils.plain_pickle import Budget, PlainPickle
-from .checked_detections import corners_to_sizes, make_detections
+from .checked_detections import (
+    corners_to_sizes,
+    make_detections,
+    warn_of_missing_images,
+)
 from .entries import LARGEST_ID
 from .result_arrays import pickled_array_names
 from .result_tensors import pickled_tensor_names
@@ -92,6 +96,8 @@ def detections_from_pickle(
             f'--out, or does not belong to this ground truth: {error}'
         ) from error
     _check_classes(labels, ground_truth, name)
+    has_result = np.isin(ground_truth.image_ids, np.array(images, int))
+    warn_of_missing_images(ground_truth, int(has_result.sum()), name)
     image = np.repeat(np.array(images, int), [len(x) for x in score])
     return make_detections(
         ground_truth,

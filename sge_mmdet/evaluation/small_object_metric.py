@@ -1,6 +1,7 @@
 """MMDetection's CocoMetric with figures by object size, and faster."""
 
 import tempfile
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
@@ -12,10 +13,14 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
 from ..utils.registration import register
-from .annotation_files import read_ground_truth
+from .annotation_files import number_images, read_ground_truth
 from .bins import find_protocol, with_all_sizes
 from .bins import size_bins as make_size_bins
-from .checked_detections import corners_to_sizes, make_detections
+from .checked_detections import (
+    corners_to_sizes,
+    make_detections,
+    warn_of_missing_images,
+)
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
 from .settings import check_choice, check_max_dets
@@ -54,7 +59,7 @@ class SmallObjectMetric(CocoMetric):
     ``bbox_num_<size>``, at ``max_dets`` detections per image and class; for
     the metrics "segm" and "proposal" they begin with ``segm_`` and
     ``proposal_``. With ``classwise`` they are logged for each class as well.
-    A size without objects has only the number. With another ``max_dets`` than
+    Figures of a size without objects are -1. With another ``max_dets`` than
     100, the same figures are logged for the size "all". AI-TOD's protocol
     (``size_bins='aitod'``) adds ``bbox_mAP_25_<size>``.
 
@@ -128,10 +133,12 @@ class SmallObjectMetric(CocoMetric):
                 f'results are saved in {Path(self.outfile_prefix).parent}'
             )
             return figures
-        ground_truth = read_ground_truth(
-            {'annotations': [], **self._coco_api.dataset},
-            self.dataset_meta['classes'],
+        data, numbers = number_images(
+            {'annotations': [], **self._coco_api.dataset}
         )
+        ground_truth = read_ground_truth(data, self.dataset_meta['classes'])
+        images = [numbers.get(x, x) for x in (p['img_id'] for p in preds)]
+        warn_of_missing_images(ground_truth, len({*images}), 'The test')
         for metric in self.metrics:
             logger.info(f'Evaluating {metric}...')
             if metric == 'proposal_fast':
@@ -143,7 +150,9 @@ class SmallObjectMetric(CocoMetric):
                     for number, recall in zip(self.proposal_nums, recalls)
                 )
                 continue
-            detections = self._make_detections(preds, ground_truth, metric)
+            detections = self._make_detections(
+                preds, images, ground_truth, metric
+            )
             figures.update(
                 self._upstream_figures(metric, ground_truth, detections)
             )
@@ -169,9 +178,20 @@ class SmallObjectMetric(CocoMetric):
             self.img_ids = self._coco_api.get_img_ids()
 
     def _make_detections(
-        self, preds: Sequence[dict], ground_truth: GroundTruth, metric: str
+        self,
+        preds: Sequence[dict],
+        images: Sequence[int],
+        ground_truth: GroundTruth,
+        metric: str,
     ) -> Detections:
-        """Return the detections of all images, without those not finite."""
+        """Return the detections of all images, without those not finite.
+
+        Args:
+            preds (Sequence[dict]): Predictions, one per image.
+            images (Sequence[int]): Ids of their images in ``ground_truth``.
+            ground_truth (GroundTruth): The ground truth.
+            metric (str): Metric to evaluate.
+        """
         scores, masks = 'scores', None
         if metric == 'segm':
             masks = [mask for pred in preds for mask in pred['masks']]
@@ -180,10 +200,7 @@ class SmallObjectMetric(CocoMetric):
         labels = np.concatenate([pred['labels'] for pred in preds])
         return make_detections(
             ground_truth,
-            np.repeat(
-                [pred['img_id'] for pred in preds],
-                [len(pred['labels']) for pred in preds],
-            ),
+            np.repeat(images, [len(pred['labels']) for pred in preds]),
             np.array(self.cat_ids)[labels.astype(int)],
             corners_to_sizes([pred['bboxes'] for pred in preds]),
             np.concatenate([pred[scores] for pred in preds]),
@@ -257,6 +274,7 @@ class SmallObjectMetric(CocoMetric):
             self.protocol.extra_thresholds,
         )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
+        self._warn_of_empty_sizes(result, metric)
         figures = self._sizes_of_class(result, metric)
         if self.classwise and metric != 'proposal':
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
@@ -265,6 +283,19 @@ class SmallObjectMetric(CocoMetric):
                     self._sizes_of_class(result, f'{metric}_{name}', k)
                 )
         return figures
+
+    def _warn_of_empty_sizes(
+        self, result: EvaluationResult, metric: str
+    ) -> None:
+        """Warn of sizes without objects, whose figures mean nothing."""
+        empty = [bin.name for bin in self.bins if not result.count(bin.name)]
+        if empty:
+            warnings.warn(
+                f'The ground truth has no objects of the size '
+                f'{" or ".join(empty)}; figures such as '
+                f'{metric}_mAP_{empty[0]} are -1',
+                stacklevel=2,
+            )
 
     def _sizes_of_class(
         self,
@@ -285,24 +316,16 @@ class SmallObjectMetric(CocoMetric):
         bins = self.bins if self.max_dets == 100 else with_all_sizes(self.bins)
         for bin in bins:
             size = bin.name
-            ap50 = None
-            if 0.5 in self.iou_thrs:
-                ap50 = result.ap(0.5, size, category)
-            values = {
-                f'{prefix}_mAP_{size}': result.ap(None, size, category),
-                **{
-                    f'{prefix}_mAP_{100 * iou:.0f}_{size}': result.ap(
+            values = {f'{prefix}_mAP_{size}': result.ap(None, size, category)}
+            for iou in (*result.extra_thresholds, 0.5):
+                if iou in result.thresholds:
+                    values[f'{prefix}_mAP_{100 * iou:.0f}_{size}'] = result.ap(
                         iou, size, category
                     )
-                    for iou in result.extra_thresholds
-                },
-                f'{prefix}_mAP_50_{size}': ap50,
-                f'{prefix}_AR_{size}': result.ar(size, category),
-            }
+            values[f'{prefix}_AR_{size}'] = result.ar(size, category)
             figures.update(
-                (key, round(value, 3))
+                (key, -1.0 if value is None else round(value, 3))
                 for key, value in values.items()
-                if value is not None
             )
             figures[f'{prefix}_num_{size}'] = result.count(size, category)
         return figures
