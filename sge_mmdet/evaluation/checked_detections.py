@@ -15,7 +15,7 @@ from .entries import (
     id_column,
     number_table,
 )
-from .masks import rle_areas
+from .masks import own_sizes, rle_areas
 from .structures import Detections, GroundTruth
 
 
@@ -27,7 +27,7 @@ def make_detections(
     score: Any,
     segmentation: Optional[list] = None,
     name: str = 'The result',
-    drop_bad: bool = False,
+    lenient: bool = False,
 ) -> Detections:
     """Return detections, with ids replaced by indices of the ground truth.
 
@@ -41,8 +41,10 @@ def make_detections(
         segmentation (list, optional): RLE of each detection, whose areas then
             count. Default: None, boxes are evaluated.
         name (str): Name of the result, for messages. Default: "The result".
-        drop_bad (bool): Whether to leave out detections that are not finite,
-            with a warning; a model that diverged makes such. Default: False.
+        lenient (bool): Whether to take what CocoMetric takes: detections that
+            are not finite, which a model that diverged makes, are left out
+            with a warning, and masks may have another size than their image.
+            Default: False, as for files from elsewhere.
 
     Returns:
         Detections: The detections.
@@ -65,10 +67,12 @@ def make_detections(
         ) from error
     _check_lengths(image_ids, category, box, score, segmentation, name=name)
     image = _find_images(ground_truth, image_ids, name)
-    keep = _are_good(box, score, name, drop_bad) & (category >= 0)
+    keep = _are_good(box, score, name, lenient) & (category >= 0)
     area = box[:, 2] * box[:, 3]
     if segmentation is not None:
         sizes = ground_truth.image_sizes[image]
+        if lenient:
+            sizes = own_sizes(segmentation, sizes)
         area = rle_areas(
             segmentation, sizes, f'{name}, of {ground_truth.name}'
         )
@@ -169,12 +173,12 @@ def _find_images(
 
 
 def _are_good(
-    box: np.ndarray, score: np.ndarray, name: str, drop_bad: bool
+    box: np.ndarray, score: np.ndarray, name: str, lenient: bool
 ) -> np.ndarray:
     """Return which detections are finite, of shape (n,).
 
     Raises:
-        ValueError: If some are not and ``drop_bad`` is false.
+        ValueError: If some are not and ``lenient`` is false.
     """
     good = np.isfinite(score) & are_boxes(box)
     if not good.all():
@@ -185,7 +189,7 @@ def _are_good(
             f'or a negative size; the first is number {first}: '
             f'bbox {box[first].tolist()}, score {score[first]}'
         )
-        if not drop_bad:
+        if not lenient:
             raise ValueError(text)
         warnings.warn(f'{text}. They are left out', stacklevel=3)
     return good

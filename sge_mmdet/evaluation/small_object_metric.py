@@ -3,6 +3,7 @@
 import tempfile
 import warnings
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -136,7 +137,9 @@ class SmallObjectMetric(CocoMetric):
         data, numbers = number_images(
             {'annotations': [], **self._coco_api.dataset}
         )
-        ground_truth = read_ground_truth(data, self.dataset_meta['classes'])
+        ground_truth = replace(
+            read_ground_truth(data, self.dataset_meta['classes']), lenient=True
+        )
         images = [numbers.get(x, x) for x in (p['img_id'] for p in preds)]
         warn_of_missing_images(ground_truth, len({*images}), 'The test')
         for metric in self.metrics:
@@ -206,7 +209,7 @@ class SmallObjectMetric(CocoMetric):
             np.concatenate([pred[scores] for pred in preds]),
             masks,
             name=f'The {metric} result',
-            drop_bad=True,
+            lenient=True,
         )
 
     def _upstream_figures(

@@ -11,7 +11,7 @@ from typing import List, Optional
 import numpy as np
 
 from ..utils.moved import moved
-from .masks import check_annotated_masks
+from .masks import check_annotated_masks, own_sizes
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class GroundTruth:
         has_known_labels: Whether the detector's classes were named. Without
             them, the labels of a result pickle may mean some of the
             categories only.
+        lenient: Whether masks may have another size than their image, as in
+            CocoMetric.
     """
 
     image_ids: np.ndarray
@@ -60,6 +62,7 @@ class GroundTruth:
     name: str = 'The ground truth'
     other_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     has_known_labels: bool = False
+    lenient: bool = False
 
     @cached_property
     def masks(self) -> list:
@@ -75,7 +78,10 @@ class GroundTruth:
                 'evaluate metric="bbox"'
             )
         masks = self.segmentation or []
-        check_annotated_masks(masks, self.image_sizes[self.image], self.name)
+        sizes = self.image_sizes[self.image]
+        if self.lenient:
+            sizes = own_sizes(masks, sizes)
+        check_annotated_masks(masks, sizes, self.name)
         return masks
 
     def with_box_areas(self) -> 'GroundTruth':
