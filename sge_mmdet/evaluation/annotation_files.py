@@ -98,6 +98,31 @@ def read_ground_truth(
     )
 
 
+def used_annotations(data: dict) -> dict:
+    """Return ground truth without annotations that CocoMetric does not see.
+
+    They are of images or categories that are not listed. In a file from
+    elsewhere they are a fault.
+
+    Args:
+        data (dict): Content of an annotation file in COCO's format, with or
+            without annotations.
+    """
+    images, categories = (
+        {entry['id'] for entry in data[key]}
+        for key in ('images', 'categories')
+    )
+    return dict(
+        data,
+        annotations=[
+            entry
+            for entry in data.get('annotations', [])
+            if entry['image_id'] in images
+            and entry['category_id'] in categories
+        ],
+    )
+
+
 def number_images(data: dict) -> Tuple[dict, Dict[Any, int]]:
     """Return ground truth whose image ids are numbers instead of text.
 
@@ -106,7 +131,8 @@ def number_images(data: dict) -> Tuple[dict, Dict[Any, int]]:
     scores.
 
     Args:
-        data (dict): Content of an annotation file in COCO's format.
+        data (dict): Content of an annotation file in COCO's format, whose
+            annotations are all of its images.
 
     Returns:
         tuple[dict, dict]: The content, and the number of each text; {} where
@@ -122,7 +148,7 @@ def number_images(data: dict) -> Tuple[dict, Dict[Any, int]]:
             dict(image, id=numbers[image['id']]) for image in data['images']
         ],
         annotations=[
-            dict(entry, image_id=numbers.get(entry['image_id'], 0))
+            dict(entry, image_id=numbers[entry['image_id']])
             for entry in data['annotations']
         ],
     ), numbers

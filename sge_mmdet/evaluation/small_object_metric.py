@@ -14,7 +14,11 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
 from ..utils.registration import register
-from .annotation_files import number_images, read_ground_truth
+from .annotation_files import (
+    number_images,
+    read_ground_truth,
+    used_annotations,
+)
 from .bins import find_protocol, with_all_sizes
 from .bins import size_bins as make_size_bins
 from .checked_detections import (
@@ -134,9 +138,7 @@ class SmallObjectMetric(CocoMetric):
                 f'results are saved in {Path(self.outfile_prefix).parent}'
             )
             return figures
-        data, numbers = number_images(
-            {'annotations': [], **self._coco_api.dataset}
-        )
+        data, numbers = number_images(used_annotations(self._coco_api.dataset))
         ground_truth = replace(
             read_ground_truth(data, self.dataset_meta['classes']), lenient=True
         )

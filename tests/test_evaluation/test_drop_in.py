@@ -177,6 +177,47 @@ def test_ground_truth_of_the_images_has_such_masks_too():
     assert_alike(*both([one], metric=['bbox', 'segm']))
 
 
+def test_annotations_of_images_and_categories_not_listed_are_not_seen(
+    tmp_path,
+):
+    path = write(tmp_path)
+    data = json.loads(path.read_text())
+    extra = [
+        dict(data['annotations'][0], id=8, image_id=7),
+        dict(data['annotations'][0], id=9, category_id=7),
+    ]
+    data['annotations'] += extra
+    path.write_text(json.dumps(data))
+    assert_alike(*both([sample()], ann_file=str(path), classwise=True))
+
+
+def test_where_coco_metric_errs_the_figures_are_right(tmp_path):
+    """Of categories that are not sorted, and annotations with the id 0."""
+    path = write(tmp_path)
+    data = json.loads(path.read_text())
+    cars = [a for a in data['annotations'] if a['category_id'] == 0]
+    data.update(annotations=cars, categories=data['categories'][::-1])
+    path.write_text(json.dumps(data))
+    names = [category['name'] for category in data['categories']]
+    cars_only = sample(labels=torch.ones(4, dtype=torch.long))
+    figures = []
+    for kind in KINDS:
+        metric = kind(ann_file=str(path), classwise=True)
+        metric.dataset_meta = dict(classes=names)
+        metric.process({}, [cars_only])
+        figures.append(metric.evaluate(size=1))
+    theirs, ours = figures
+    assert np.isnan(theirs['coco/car_precision'])
+    assert ours['coco/car_precision'] > 0.5
+    assert np.isnan(ours['coco/bicycle_precision'])
+    path = write(tmp_path)
+    data = json.loads(path.read_text())
+    data['annotations'][0]['id'] = 0
+    path.write_text(json.dumps(data))
+    theirs, ours = both([sample()], ann_file=str(path))
+    assert theirs['coco/bbox_mAP'] < ours['coco/bbox_mAP'] == 1
+
+
 def test_no_detections_raise_nothing(tmp_path):
     empty = sample(
         bboxes=torch.zeros(0, 4),
