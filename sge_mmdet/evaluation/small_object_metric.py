@@ -247,13 +247,18 @@ class SmallObjectMetric(CocoMetric):
     def _upstream_figure(self, result: EvaluationResult, item: str) -> float:
         """Return one of CocoMetric's figures; -1 if it does not exist."""
         numbers = self.proposal_nums
+        value = None
         if item in AR_ITEMS:
             size, index = AR_ITEMS[item]
-            value = result.ar(size, max_dets=numbers[index])
+            if index < len(numbers):
+                value = result.ar(size, max_dets=numbers[index])
         else:
             iou, size, position = AP_ITEMS[item]
-            number = 100 if position is None else numbers[position]
-            value = None
+            last = len(numbers) - 1
+            # With use_mp_eval, CocoMetric's figures are at the last number.
+            if self.use_mp_eval:
+                position = last
+            number = 100 if position is None else numbers[min(position, last)]
             if number in numbers and (iou is None or iou in self.iou_thrs):
                 value = result.ap(iou, size, max_dets=number)
         return np.float64(-1 if value is None else value)

@@ -127,6 +127,8 @@ def assert_alike(theirs, ours):
         dict(metric='proposal', proposal_nums=[1, 2, 4]),
         dict(metric=['proposal_fast'], proposal_nums=(1, 2, 4)),
         dict(metric='segm', prefix='masks'),
+        dict(use_mp_eval=True, proposal_nums=(1, 2, 3)),
+        dict(use_mp_eval=True, proposal_nums=[2]),
     ],
     ids=str,
 )
