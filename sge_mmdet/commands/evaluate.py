@@ -12,6 +12,8 @@ from typing import Optional, Sequence
 
 from ..engine import DetectionFiles, detect
 from ..evaluation import (
+    Detections,
+    GroundTruth,
     class_table,
     evaluate,
     read_detections,
@@ -112,20 +114,27 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     print(size_table(result).text())
     if options.classwise:
         print(f'\n{class_table(result).text()}')
-    print(
-        f'\n{len(detections.image)} detections in '
-        f'{len(set(detections.image.tolist()))} of '
-        f'{len(ground_truth.image_ids)} images, at most '
-        f'{max_dets} an image and class counted; areas of '
-        f'{"boxes" if options.area == "box" else "annotations, as COCO"}; '
-        'an object on the limit of two sizes is in both'
-    )
+    print(f'\n{_describe(*evaluated, max_dets, options.area)}')
     if options.out_dir:
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
         report_evaluation(
             *evaluated, result, options.metric, options.score, options.engine
         ).write(options.out_dir, files.images, writer)
         print(f'written to {options.out_dir}')
+
+
+def _describe(
+    ground_truth: GroundTruth, detections: Detections, max_dets: int, area: str
+) -> str:
+    """Return what was evaluated and how, in a sentence."""
+    return (
+        f'{len(detections.image)} detections in '
+        f'{len(set(detections.image.tolist()))} of '
+        f'{len(ground_truth.image_ids)} images, at most {max_dets} an image '
+        'and class counted; areas of '
+        f'{"boxes" if area == "box" else "annotations, as COCO"}; '
+        'an object on the limit of two sizes is in both'
+    )
 
 
 def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:

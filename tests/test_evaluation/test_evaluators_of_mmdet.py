@@ -1,4 +1,4 @@
-"""SmallObjectMetric in the place of each evaluator of MMDetection's configs."""
+"""SmallObjectMetric in the place of the evaluators in MMDetection's configs."""
 
 from pathlib import Path
 
