@@ -1,4 +1,4 @@
-"""SmallObjectMetric in the place of the evaluators in MMDetection's configs."""
+"""SmallObjectMetric in place of the evaluators in MMDetection's configs."""
 
 from pathlib import Path
 
