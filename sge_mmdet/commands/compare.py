@@ -14,7 +14,12 @@ from ..evaluation import compare_figures, read_detections, resample_results
 from ..evaluation.report import COMPARISON_FILES, write_comparison
 from ..utils import Writer
 from .common import add_overwrite_option, create_parser, reported_errors
-from .size_options import add_size_options, read_sized_ground_truth
+from .size_options import (
+    add_class_option,
+    add_size_options,
+    find_max_dets,
+    read_sized_ground_truth,
+)
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -48,6 +53,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='names of the two detectors in tables; default: A B',
     )
     add_size_options(parser)
+    add_class_option(parser)
     _add_report_options(parser)
     add_overwrite_option(parser, renews=True)
     options = parser.parse_args(args)
@@ -93,6 +99,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
+    max_dets = find_max_dets(options)
     ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
     figures = resample_results(
         ground_truth,
@@ -105,6 +112,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         options.resamples,
         options.seed,
         progress=True,
+        max_dets=max_dets,
     )
     seeds = len(options.a)
     comparison = compare_figures(

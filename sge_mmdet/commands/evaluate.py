@@ -12,16 +12,24 @@ from typing import Optional, Sequence
 
 from ..engine import DetectionFiles, detect
 from ..evaluation import (
+    Detections,
+    GroundTruth,
     class_table,
     evaluate,
     read_detections,
     size_table,
 )
+from ..evaluation.bins import find_protocol
 from ..evaluation.report import PICTURES, TABLES, report_evaluation
 from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import add_overwrite_option, create_parser, reported_errors
-from .size_options import add_size_options, read_sized_ground_truth
+from .size_options import (
+    add_class_option,
+    add_size_options,
+    find_max_dets,
+    read_sized_ground_truth,
+)
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -38,6 +46,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='result file, or checkpoint of the detector',
     )
     add_size_options(parser)
+    add_class_option(parser)
     parser.add_argument(
         '--engine',
         choices=('hotcoco', 'pycocotools'),
@@ -80,34 +89,52 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in TABLES + PICTURES))
+    max_dets = find_max_dets(options)
     files = _find_files(options, writer)
     with step_bar(['ground truth', 'results', 'evaluation']) as step:
         ground_truth, bins = step(
-            read_sized_ground_truth, files.ground_truth, options
+            read_sized_ground_truth,
+            files.ground_truth,
+            options,
+            files.classes,
         )
         detections = step(
             read_detections, files.results, ground_truth, options.metric
         )
         evaluated = ground_truth, detections
         result = step(
-            evaluate, *evaluated, bins, options.metric, engine=options.engine
+            evaluate,
+            *evaluated,
+            bins,
+            options.metric,
+            max_dets=(max_dets,),
+            engine=options.engine,
+            extra_thresholds=find_protocol(options.size_bins).extra_thresholds,
         )
     print(size_table(result).text())
     if options.classwise:
         print(f'\n{class_table(result).text()}')
-    print(
-        f'\n{len(detections.image)} detections in '
-        f'{len(ground_truth.image_ids)} images, at most 100 an image '
-        'and class counted; areas of '
-        f'{"boxes" if options.area == "box" else "annotations, as COCO"}; '
-        'an object on the limit of two sizes is in both'
-    )
+    print(f'\n{_describe(*evaluated, max_dets, options.area)}')
     if options.out_dir:
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
         report_evaluation(
             *evaluated, result, options.metric, options.score, options.engine
         ).write(options.out_dir, files.images, writer)
         print(f'written to {options.out_dir}')
+
+
+def _describe(
+    ground_truth: GroundTruth, detections: Detections, max_dets: int, area: str
+) -> str:
+    """Return what was evaluated and how, in a sentence."""
+    return (
+        f'{len(detections.image)} detections in '
+        f'{len(set(detections.image.tolist()))} of '
+        f'{len(ground_truth.image_ids)} images, at most {max_dets} an image '
+        'and class counted; areas of '
+        f'{"boxes" if area == "box" else "annotations, as COCO"}; '
+        'an object on the limit of two sizes is in both'
+    )
 
 
 def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:

@@ -22,7 +22,11 @@ from .common import (
     exit_at_failures,
     reported_errors,
 )
-from .size_options import add_size_options, read_sized_ground_truth
+from .size_options import (
+    add_size_options,
+    find_max_dets,
+    read_sized_ground_truth,
+)
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -108,6 +112,7 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
     """Run the study and report on it; return the runs that failed."""
     writer = Writer(options.overwrite, options.configs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))
+    find_max_dets(options)  # A mistake is told before the trainings.
     runs = plan_study(
         options.configs,
         options.seeds,
@@ -137,7 +142,12 @@ def _report(
         runs[0].ground_truth, options, runs[0].classes
     )
     report = report_study(
-        runs, ground_truth, bins, options.resamples, progress=True
+        runs,
+        ground_truth,
+        bins,
+        options.resamples,
+        progress=True,
+        max_dets=find_max_dets(options),
     )
     print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
     write_study(report, runs, options.work_dir, writer)

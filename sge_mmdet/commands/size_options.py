@@ -4,12 +4,14 @@ import argparse
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
+from ..engine import read_classes
 from ..evaluation import GroundTruth, read_ground_truth
-from ..evaluation.bins import SizeBin, parse_size_bins
+from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
+from ..evaluation.settings import check_max_dets
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--metric``, ``--size-bins`` and ``--area`` to a parser."""
+    """Add the options of sizes, metric and detections to a parser."""
     parser.add_argument(
         '--metric',
         default='bbox',
@@ -24,6 +26,12 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
         'pixels such as 0 8 16 32 inf; default: coco',
     )
     parser.add_argument(
+        '--max-dets',
+        type=int,
+        help='largest number of detections that count in an image, for each '
+        'class; default: 100 as in COCO, or 1500 with --size-bins aitod',
+    )
+    parser.add_argument(
         '--area',
         default='annotation',
         choices=('annotation', 'box'),
@@ -32,28 +40,66 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def find_max_dets(args: argparse.Namespace) -> int:
+    """Return the largest number of detections per image and class.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        ValueError: If it is not 1 or more.
+    """
+    if args.max_dets is None:
+        return find_protocol(args.size_bins).max_dets
+    return check_max_dets(args.max_dets)
+
+
+def add_class_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--classes`` to a parser."""
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME|CONFIG|CHECKPOINT',
+        help='classes of the detector: their names in the order of its '
+        'labels, or a config or checkpoint that names them, or all for all '
+        'categories of the ground truth; categories that are not among them '
+        'are not evaluated; default: all categories, or the classes of CONFIG',
+    )
+
+
 def read_sized_ground_truth(
     path: Union[str, Path],
     args: argparse.Namespace,
     classes: Optional[Sequence[str]] = None,
 ) -> Tuple[GroundTruth, List[SizeBin]]:
-    """Read ground truth with the options of :func:`add_size_options`.
+    """Read ground truth with the options of this module.
 
     Args:
         path (str or Path): Annotation file in COCO's format.
         args (argparse.Namespace): Parsed options.
-        classes (Sequence[str], optional): Names of the classes to evaluate.
-            Default: None, all classes of the file.
+        classes (Sequence[str], optional): Names of the classes to evaluate
+            unless ``--classes`` names them. Default: None, all classes of the
+            file.
 
     Returns:
         tuple[GroundTruth, list[SizeBin]]: Ground truth and size bins.
 
     Raises:
-        OSError or ValueError: In the same cases as :func:`read_ground_truth`
-            and :func:`parse_size_bins`.
+        OSError, RuntimeError or ValueError: In the same cases as
+            :func:`read_ground_truth`, :func:`read_classes` and
+            :func:`parse_size_bins`.
     """
     bins = parse_size_bins(args.size_bins)
-    ground_truth = read_ground_truth(path, classes)
+    words = getattr(args, 'classes', None)
+    if words == ['all']:
+        ground_truth = read_ground_truth(path, 'all')
+    elif words:
+        named = read_classes(words[0]) if len(words) == 1 else None
+        # The labels of CocoDataset follow the file, whatever the order in
+        # the config.
+        ground_truth = read_ground_truth(path, named or words, not named)
+    else:
+        ground_truth = read_ground_truth(path, classes)
     return (
         ground_truth.with_box_areas() if args.area == 'box' else ground_truth,
         bins,

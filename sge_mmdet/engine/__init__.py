@@ -2,6 +2,7 @@
 
 from .brief_runner import BriefRunner
 from .checkpoints import allow_mmengine_checkpoints, load_local_checkpoint
+from .class_names import read_classes
 from .config_names import allow_config_names
 from .inference import DetectionFiles, detect, find_test_data
 from .optim_wrappers import BFloat16OptimWrapper
@@ -20,5 +21,6 @@ __all__ = [
     'detect',
     'find_test_data',
     'load_local_checkpoint',
+    'read_classes',
     'run_upstream_tool',
 ]

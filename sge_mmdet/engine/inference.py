@@ -2,14 +2,16 @@
 
 import os.path as osp
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import List, NamedTuple, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
+from ..evaluation import read_ground_truth
 from ..utils import (
     RENEWING,
     Writer,
@@ -17,6 +19,7 @@ from ..utils import (
     load_config,
     printable_list,
 )
+from .class_names import checkpoint_classes, config_classes
 from .preflight import check_config
 
 
@@ -27,11 +30,14 @@ class DetectionFiles(NamedTuple):
         ground_truth (Path): Ground truth in COCO's format.
         images (Path): Folder of the images.
         results (Path): Detections in COCO's result format.
+        classes (tuple[str, ...], optional): Names of the tested classes.
+            Default: None, all categories of the ground truth.
     """
 
     ground_truth: Path
     images: Path
     results: Path
+    classes: Optional[Tuple[str, ...]] = None
 
 
 def detect(
@@ -58,8 +64,8 @@ def detect(
         FileNotFoundError: If the checkpoint or the data does not exist.
         OSError: If the results cannot be written.
         RuntimeError: If the checkpoint cannot be loaded.
-        ValueError: If the config cannot be loaded, or the checkpoint has no
-            weight of its detector.
+        ValueError: If the config cannot be loaded, its classes are not in the
+            ground truth, or the checkpoint has no weight of its detector.
     """
     cfg = load_config(config)
     if '://' not in checkpoint and not osp.isfile(checkpoint):
@@ -68,8 +74,12 @@ def detect(
         )
     check_config(cfg, ['test'])
     files = DetectionFiles(
-        *find_test_data(cfg), Path(out_dir, f'detections.{metric}.json')
+        *find_test_data(cfg),
+        Path(out_dir, f'detections.{metric}.json'),
+        config_classes(cfg),
     )
+    # Before the detector runs, which can take hours.
+    read_ground_truth(files.ground_truth, files.classes)
     writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
     writer.check(files.results)
     # MMEngine writes a config and logs next to the results and would replace
@@ -100,16 +110,30 @@ def _test(
     )
     cfg.experiment_name = folder.name
     runner = Runner.from_cfg(cfg)
-    _check_weights(checkpoint, runner.model)
+    _check_checkpoint(checkpoint, runner.model, config_classes(cfg))
     runner.test()
 
 
-def _check_weights(checkpoint: str, model: nn.Module) -> None:
-    """Raise if no weight of a checkpoint fits; MMEngine would only warn."""
-    held = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+def _check_checkpoint(
+    checkpoint: str, model: nn.Module, classes: Optional[Tuple[str, ...]]
+) -> None:
+    """Raise if no weight of a checkpoint fits; MMEngine would only warn.
+
+    Warn if it was trained on other classes than ``classes``.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    trained = checkpoint_classes(content)
+    if trained and classes and {*trained} != {*classes}:
+        warnings.warn(
+            f'{checkpoint} was trained on {len(trained)} classes, '
+            f'{printable_list(trained)}, and the config tests {len(classes)}, '
+            f'{printable_list(classes)}. If its labels do not mean these, '
+            'name the config that it was trained with',
+            stacklevel=2,
+        )
     held = {
         re.sub(r'^module\.', '', str(key))
-        for key in held.get('state_dict', held)
+        for key in content.get('state_dict', content)
     }
     if held.isdisjoint(model.state_dict()):
         raise ValueError(

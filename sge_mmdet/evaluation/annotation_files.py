@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -30,14 +30,22 @@ MOST_CATEGORIES = 50_000
 
 
 def read_ground_truth(
-    source: Union[str, Path, dict], categories: Optional[Sequence[str]] = None
+    source: Union[str, Path, dict],
+    categories: Optional[Union[str, Sequence[str]]] = None,
+    in_label_order: bool = False,
 ) -> GroundTruth:
     """Read ground truth in COCO's annotation format.
 
     Args:
         source (str, Path or dict): Annotation file in JSON, or its content.
-        categories (Sequence[str], optional): Names of the categories to
-            evaluate. Default: None, all categories.
+        categories (str or Sequence[str], optional): Names of the categories
+            to evaluate, which are the detector's classes, or "all". Default:
+            None, all categories, but a result pickle whose labels may mean
+            only some of them is refused.
+        in_label_order (bool): Whether the labels of a result pickle are
+            positions in ``categories``. Default: False, positions among these
+            categories in the file's order, as in MMDetection's
+            ``CocoDataset``.
 
     Returns:
         GroundTruth: The ground truth.
@@ -45,7 +53,7 @@ def read_ground_truth(
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not COCO ground truth, with the first entry
-            that is wrong.
+            that is wrong; or if it lacks a chosen category.
     """
     name = 'The ground truth' if isinstance(source, dict) else str(source)
     data = source if isinstance(source, dict) else load_json(source)
@@ -54,7 +62,9 @@ def read_ground_truth(
         image_ids = unique_ids(name, 'images', data['images'])
         unique_ids(name, 'annotations', data['annotations'])
         all_names = _category_names(data['categories'], name)
-        chosen = _choose_categories(all_names, categories, name)
+        chosen = _choose_categories(
+            all_names, categories, in_label_order, name
+        )
         sizes = _image_sizes(data['images'])
         objects = _Objects(data['annotations'], image_ids)
     except (AttributeError, KeyError, TypeError) as error:
@@ -64,6 +74,7 @@ def read_ground_truth(
         ) from error
     _check_sizes(sizes, image_ids, name)
     objects.check(list(all_names), name)
+    _warn_of_federated_labels(data, name)
     area = objects.areas(name)
     category_ids = np.array(sorted(chosen), int)
     keep = np.flatnonzero(np.isin(objects.category_id, category_ids))
@@ -82,7 +93,78 @@ def read_ground_truth(
         segmentation=segmentation if all(segmentation) else None,
         file_names=[file_name(image) for image in data['images']],
         name=name,
+        other_ids=np.setdiff1d(np.array([*all_names], int), category_ids),
+        has_known_labels=categories is not None,
     )
+
+
+def used_annotations(data: dict) -> dict:
+    """Return ground truth without annotations that CocoMetric does not see.
+
+    They are of images or categories that are not listed. In a file from
+    elsewhere they are a fault.
+
+    Args:
+        data (dict): Content of an annotation file in COCO's format, with or
+            without annotations.
+    """
+    images, categories = (
+        {entry['id'] for entry in data[key]}
+        for key in ('images', 'categories')
+    )
+    return dict(
+        data,
+        annotations=[
+            entry
+            for entry in data.get('annotations', [])
+            if entry['image_id'] in images
+            and entry['category_id'] in categories
+        ],
+    )
+
+
+def number_images(data: dict) -> Tuple[dict, Dict[Any, int]]:
+    """Return ground truth whose image ids are numbers instead of text.
+
+    Data sets such as VOC, CrowdHuman and Open Images have text. The numbers
+    have its order, which decides which detection comes first among equal
+    scores.
+
+    Args:
+        data (dict): Content of an annotation file in COCO's format, whose
+            annotations are all of its images.
+
+    Returns:
+        tuple[dict, dict]: The content, and the number of each text; {} where
+        no id is text.
+    """
+    ids = [image['id'] for image in data['images']]
+    if not any(isinstance(key, str) for key in ids):
+        return data, {}
+    numbers = {key: i for i, key in enumerate(sorted({*ids}, key=str), 1)}
+    return dict(
+        data,
+        images=[
+            dict(image, id=numbers[image['id']]) for image in data['images']
+        ],
+        annotations=[
+            dict(entry, image_id=numbers[entry['image_id']])
+            for entry in data['annotations']
+        ],
+    ), numbers
+
+
+def _warn_of_federated_labels(data: dict, name: str) -> None:
+    """Warn if only some classes were looked for in each image, as in LVIS."""
+    if any('neg_category_ids' in image for image in data['images']):
+        warnings.warn(
+            f'{name} has the labels of LVIS: in each image, only some classes '
+            'were looked for. COCO counts detections of all other classes as '
+            'errors, so that AP is lower than by the protocol of LVIS, for '
+            'which LVISMetric is; compare it only with figures that were '
+            'computed in the same way',
+            stacklevel=3,
+        )
 
 
 class _Objects:
@@ -200,21 +282,28 @@ def _category_names(entries: Sequence[dict], name: str) -> Dict[int, str]:
 
 
 def _choose_categories(
-    names: Dict[int, str], chosen: Optional[Sequence[str]], name: str
+    names: Dict[int, str],
+    chosen: Optional[Union[str, Sequence[str]]],
+    in_label_order: bool,
+    name: str,
 ) -> List[int]:
-    """Return the ids of the categories to evaluate, in the file's order.
+    """Return the ids of the categories to evaluate, in the order of labels.
 
     Args:
         names (dict[int, str]): Names of all categories by id.
-        chosen (Sequence[str], optional): Names of the categories to evaluate;
-            None for all.
+        chosen (str or Sequence[str], optional): Names of the categories to
+            evaluate; None or "all" for all.
+        in_label_order (bool): Whether the order is that of ``chosen``,
+            otherwise that of the file.
         name (str): Name of the file, for messages.
 
     Raises:
-        ValueError: If a chosen category is not in the file.
+        ValueError: If a chosen category is not in the file, or its name does
+            not tell which one it is.
     """
-    if chosen is None:
+    if chosen is None or chosen == 'all':
         return list(names)
+    chosen = [chosen] if isinstance(chosen, str) else list(chosen)
     wanted = {*chosen}
     lacking = sorted(wanted - {*names.values()})
     if lacking:
@@ -222,7 +311,17 @@ def _choose_categories(
             f'{name} has no category {printable_list(lacking, 8)}; it '
             f'has {printable_list(names.values(), 8)}'
         )
-    return [key for key, text in names.items() if text in wanted]
+    keys = [key for key, text in names.items() if text in wanted]
+    if not in_label_order:
+        return keys
+    if len(keys) > len(wanted) or len(chosen) > len(wanted):
+        raise ValueError(
+            f'{name}: expected classes whose names occur once, in the list '
+            f'and in the file, got {printable_list(chosen, 8)}; remove what '
+            'is repeated'
+        )
+    place = {text: i for i, text in enumerate(chosen)}
+    return sorted(keys, key=lambda key: place[names[key]])
 
 
 def _image_sizes(images: Sequence[dict]) -> np.ndarray:

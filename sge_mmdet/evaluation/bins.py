@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple, Union
+from typing import List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -11,10 +11,10 @@ UNBOUNDED_AREA = 1e5**2
 NAMED_BINS = {
     'coco': (('small', 0, 32), ('medium', 32, 96), ('large', 96, math.inf)),
     'aitod': (
-        ('very_tiny', 2, 8),
+        ('very_tiny', 0, 8),
         ('tiny', 8, 16),
         ('small', 16, 32),
-        ('medium', 32, 64),
+        ('medium', 32, math.inf),
     ),
 }
 
@@ -66,6 +66,35 @@ class SizeBin:
         )
 
 
+class Protocol(NamedTuple):
+    """What a data set's own evaluation has besides size bins.
+
+    Attributes:
+        max_dets: Largest number of detections per image and class.
+        extra_thresholds: IoU thresholds with an AP of their own, besides
+            COCO's.
+    """
+
+    max_dets: int = 100
+    extra_thresholds: Tuple[float, ...] = ()
+
+
+# Protocols of the names in NAMED_BINS. Limits in pixels have COCO's.
+PROTOCOLS = {'coco': Protocol(), 'aitod': Protocol(1500, (0.25,))}
+
+
+def find_protocol(spec: Union[str, Sequence[Union[float, str]]]) -> Protocol:
+    """Return the protocol that belongs to the bins of object sizes.
+
+    Args:
+        spec (str or Sequence): Argument of :func:`size_bins` or of
+            :func:`parse_size_bins`.
+    """
+    if not isinstance(spec, str) and len(spec) == 1:
+        spec = str(spec[0])
+    return PROTOCOLS.get(spec if isinstance(spec, str) else '', Protocol())
+
+
 ALL_SIZES = SizeBin('all', 0, math.inf)
 
 
@@ -81,9 +110,9 @@ def size_bins(
 
     Args:
         spec (str or Sequence[float]): Name or limits: "coco" (small below
-            32^2, medium, large from 96^2), "aitod" (very tiny 2 to 8, tiny 8
-            to 16, small 16 to 32, medium 32 to 64 pixels), or the ascending
-            limits of the bins' sides in pixels, such as
+            32^2, medium, large from 96^2), "aitod" (very tiny below 8^2, tiny
+            below 16^2, small below 32^2, medium), or the ascending limits of
+            the bins' sides in pixels, such as
             ``[0, 8, 16, 24, 32, 96, inf]``.
 
     Raises:

@@ -15,7 +15,7 @@ from .entries import (
     id_column,
     number_table,
 )
-from .masks import rle_areas
+from .masks import own_sizes, rle_areas
 from .structures import Detections, GroundTruth
 
 
@@ -27,7 +27,7 @@ def make_detections(
     score: Any,
     segmentation: Optional[list] = None,
     name: str = 'The result',
-    drop_bad: bool = False,
+    lenient: bool = False,
 ) -> Detections:
     """Return detections, with ids replaced by indices of the ground truth.
 
@@ -41,8 +41,10 @@ def make_detections(
         segmentation (list, optional): RLE of each detection, whose areas then
             count. Default: None, boxes are evaluated.
         name (str): Name of the result, for messages. Default: "The result".
-        drop_bad (bool): Whether to leave out detections that are not finite,
-            with a warning; a model that diverged makes such. Default: False.
+        lenient (bool): Whether to take what CocoMetric takes: detections that
+            are not finite, which a model that diverged makes, are left out
+            with a warning, and masks may have another size than their image.
+            Default: False, as for files from elsewhere.
 
     Returns:
         Detections: The detections.
@@ -65,10 +67,12 @@ def make_detections(
         ) from error
     _check_lengths(image_ids, category, box, score, segmentation, name=name)
     image = _find_images(ground_truth, image_ids, name)
-    keep = _are_good(box, score, name, drop_bad) & (category >= 0)
+    keep = _are_good(box, score, name, lenient) & (category >= 0)
     area = box[:, 2] * box[:, 3]
     if segmentation is not None:
         sizes = ground_truth.image_sizes[image]
+        if lenient:
+            sizes = own_sizes(segmentation, sizes)
         area = rle_areas(
             segmentation, sizes, f'{name}, of {ground_truth.name}'
         )
@@ -96,6 +100,25 @@ def corners_to_sizes(boxes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
 
 
+def warn_of_missing_images(
+    ground_truth: GroundTruth, images: int, name: str
+) -> None:
+    """Warn if a result does not have all images of the ground truth.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        images (int): Number of images that have a result.
+        name (str): Name of the result, for the message.
+    """
+    total = len(ground_truth.image_ids)
+    if images < total:
+        warnings.warn(
+            f'{name} has results of {images} of {total} images; the others '
+            'count as images without detections',
+            stacklevel=3,
+        )
+
+
 def check_categories(
     ground_truth: GroundTruth, ids: Sequence[int], name: str
 ) -> None:
@@ -113,7 +136,8 @@ def check_categories(
     # In numpy: Python takes quadratic time for a set of numbers that have
     # the same hash, as multiples of 2^61 - 1 have.
     column = id_column('category_id', ids)
-    unknown = np.unique(column[find_ids(ground_truth.label_ids, column) < 0])
+    known = np.concatenate([ground_truth.label_ids, ground_truth.other_ids])
+    unknown = np.unique(column[find_ids(known, column) < 0])
     if len(unknown):
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(
@@ -149,12 +173,12 @@ def _find_images(
 
 
 def _are_good(
-    box: np.ndarray, score: np.ndarray, name: str, drop_bad: bool
+    box: np.ndarray, score: np.ndarray, name: str, lenient: bool
 ) -> np.ndarray:
     """Return which detections are finite, of shape (n,).
 
     Raises:
-        ValueError: If some are not and ``drop_bad`` is false.
+        ValueError: If some are not and ``lenient`` is false.
     """
     good = np.isfinite(score) & are_boxes(box)
     if not good.all():
@@ -165,7 +189,7 @@ def _are_good(
             f'or a negative size; the first is number {first}: '
             f'bbox {box[first].tolist()}, score {score[first]}'
         )
-        if not drop_bad:
+        if not lenient:
             raise ValueError(text)
         warnings.warn(f'{text}. They are left out', stacklevel=3)
     return good

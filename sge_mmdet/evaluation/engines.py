@@ -42,6 +42,7 @@ def evaluate(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_dets: Sequence[int] = (100,),
     engine: Optional[str] = None,
+    extra_thresholds: Sequence[float] = (),
 ) -> EvaluationResult:
     """Evaluate detections as COCO does, for objects of several sizes.
 
@@ -57,6 +58,8 @@ def evaluate(
             but AR@1 and AR@10.
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
+        extra_thresholds (Sequence[float]): IoU thresholds besides
+            ``thresholds``, which no mean contains. Default: none.
 
     Returns:
         EvaluationResult: Precision and recall.
@@ -69,23 +72,34 @@ def evaluate(
     check_choice('engine', engine, ENGINES)
     check_choice('metric', metric, METRICS)
     bins = with_all_sizes(bins)
+    extra = tuple(t for t in extra_thresholds if t not in thresholds)
+    thresholds = (*extra, *thresholds)
     settings = Settings(bins, metric, thresholds, max_dets)
     if settings.has_masks:
         # Masks are checked once, before an engine reads them.
         ground_truth = replace(ground_truth, segmentation=ground_truth.masks)
     run = run_hotcoco if engine == 'hotcoco' else run_pycocotools
-    precision, curves, recall = _in_parts(
-        run, ground_truth, detections, settings
+    # hotcoco does not tell bins of the same areas apart, such as "0-inf" and
+    # "all".
+    areas = list(dict.fromkeys(bin.area for bin in bins))
+    place = [areas.index(bin.area) for bin in bins]
+    distinct = settings._replace(
+        bins=[bins[place.index(i)] for i in range(len(areas))]
+    )
+    precision, curves, recall = (
+        figures[..., place, :]
+        for figures in _in_parts(run, ground_truth, detections, distinct)
     )
     return EvaluationResult(
         precision,
         curves,
         recall,
-        tuple(thresholds),
+        thresholds,
         bins,
         tuple(max_dets),
         _count_objects(ground_truth, settings),
         ground_truth.category_names if settings.by_category else ['object'],
+        extra,
     )
 
 

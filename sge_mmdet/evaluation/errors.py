@@ -6,7 +6,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from .bins import SizeBin
-from .matching import HIT, MISSED, match
+from .matching import HIT, MISSED, Matches, match
 from .overlaps import overlapping_pairs
 from .structures import Detections, GroundTruth
 
@@ -24,7 +24,8 @@ class ErrorBreakdown:
 
     An object that is not hit has one of three kinds. "localisation": a
     detection of its class overlaps it by 0.1 to 0.5. "class": a detection of
-    another class overlaps it by 0.5 or more. "missed": neither.
+    another class overlaps it by 0.5 or more. "missed": neither. A detection
+    that hit another object, of any size, or a crowd explains no miss.
 
     A false detection has one of four kinds. "duplicate": it overlaps an object
     of its class that another detection hit. "localisation": it overlaps an
@@ -57,6 +58,7 @@ def break_down_errors(
     bin: SizeBin,
     metric: str = 'bbox',
     score_threshold: float = 0.3,
+    max_dets: int = 100,
 ) -> ErrorBreakdown:
     """Sort the errors on objects of a size by kind.
 
@@ -67,17 +69,22 @@ def break_down_errors(
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
         score_threshold (float): Lowest score of the detections that count.
             Default: 0.3.
+        max_dets (int): Largest number of detections per image and class; the
+            others do not exist. Default: 100.
 
     Returns:
         ErrorBreakdown: Numbers of errors by kind.
     """
     inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
+    matches = match(
+        ground_truth, detections, [bin], metric, [HIT_OVERLAP], max_dets
+    )
     is_hit, is_false = _hits_and_false(
-        ground_truth, detections, bin, metric, score_threshold
+        ground_truth, detections, matches, score_threshold
     )
     is_lost = inside & ~is_hit
     miss_kind, false_kind = _kinds(
-        ground_truth, detections, metric, score_threshold
+        ground_truth, detections, metric, matches, score_threshold
     )
     missed = np.flatnonzero(is_lost & (miss_kind == 'missed'))
     return ErrorBreakdown(
@@ -94,19 +101,21 @@ def break_down_errors(
 def _hits_and_false(
     ground_truth: GroundTruth,
     detections: Detections,
-    bin: SizeBin,
-    metric: str,
+    matches: Matches,
     score_threshold: float,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Return which objects were hit and which detections are false.
 
-    Takes the arguments of :func:`break_down_errors`.
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        matches (Matches): Matches for one bin and one threshold.
+        score_threshold (float): Lowest score of the detections that count.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Booleans of shape (objects,) and of
         shape (detections,).
     """
-    matches = match(ground_truth, detections, [bin], metric, [HIT_OVERLAP])
     is_confident = matches.score >= score_threshold
     status = matches.status[:, 0, 0]
     is_hit = np.zeros(len(ground_truth.image), bool)
@@ -122,11 +131,17 @@ def _kinds(
     ground_truth: GroundTruth,
     detections: Detections,
     metric: str,
+    matches: Matches,
     score_threshold: float,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Return the kind of error that each object and detection would be.
 
-    Takes the arguments of :func:`break_down_errors`.
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        metric (str): Metric, "bbox" or "segm".
+        matches (Matches): Matches for one bin and one threshold.
+        score_threshold (float): Lowest score of the detections that count.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Kinds of shape (objects,) and of shape
@@ -136,15 +151,20 @@ def _kinds(
     det, obj, overlap = overlapping_pairs(
         ground_truth,
         detections,
-        np.flatnonzero(detections.score >= score_threshold),
+        np.sort(matches.index[matches.score >= score_threshold]),
         LOWEST_OVERLAP,
         metric,
     )
     same = detections.category[det] == ground_truth.category[obj]
     on = overlap >= HIT_OVERLAP
     real = ~ground_truth.crowd[obj]
+    is_unmatched = np.zeros(len(detections.image), bool)
+    is_unmatched[matches.index] = matches.status[:, 0, 0] == MISSED
+    unmatched = is_unmatched[det]
     miss_kind = _first_kind(
-        len(ground_truth.image), MISS_KINDS, [obj[same], obj[~same & on]]
+        len(ground_truth.image),
+        MISS_KINDS,
+        [obj[same & unmatched], obj[~same & on & unmatched]],
     )
     false_kind = _first_kind(
         len(detections.image),

@@ -18,12 +18,14 @@ class EvaluationResult:
         curves: Precision at each recall, averaged over the categories that
             have objects; shape (thresholds, 101, bins, max_dets).
         recall: Largest recall, of the same shape as ``precision``.
-        thresholds: IoU thresholds.
+        thresholds: IoU thresholds; the extra ones come first.
         bins: Bins of object sizes; the first contains all sizes.
         max_dets: Largest numbers of detections per image and category.
         objects: Number of objects by category and bin, without crowds; shape
             (categories, bins).
         category_names: Names of the categories.
+        extra_thresholds: IoU thresholds that no mean over the thresholds
+            contains.
     """
 
     precision: np.ndarray
@@ -34,6 +36,7 @@ class EvaluationResult:
     max_dets: Tuple[int, ...]
     objects: np.ndarray
     category_names: List[str]
+    extra_thresholds: Tuple[float, ...] = ()
 
     def ap(
         self,
@@ -46,7 +49,7 @@ class EvaluationResult:
 
         Args:
             iou (float, optional): IoU threshold. Default: None, the mean over
-                all thresholds.
+                all thresholds but the extra ones.
             size (str): Name of a bin. Default: "all".
             category (int, optional): Index of a category. Default: None, the
                 mean over all categories with such objects.
@@ -67,9 +70,9 @@ class EvaluationResult:
         max_dets: Optional[int] = None,
     ) -> Optional[float]:
         """Return an average recall; arguments are those of :meth:`ap`."""
-        _, a, m = self._indices(None, size, max_dets)
+        thresholds, a, m = self._indices(None, size, max_dets)
         k = slice(None) if category is None else [category]
-        return _mean(self.recall[..., a, m][:, k])
+        return _mean(self.recall[..., a, m][thresholds][:, k])
 
     def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
         """Return the mean precision at 101 recalls; None without objects.
@@ -101,7 +104,9 @@ class EvaluationResult:
     ) -> Tuple[Union[slice, np.ndarray], int, int]:
         """Return the indices of thresholds, bin and max_dets."""
         thresholds = (
-            slice(None) if iou is None else np.isclose(self.thresholds, iou)
+            slice(len(self.extra_thresholds), None)
+            if iou is None
+            else np.isclose(self.thresholds, iou)
         )
         m = -1 if max_dets is None else self.max_dets.index(max_dets)
         return thresholds, self._names().index(size), m

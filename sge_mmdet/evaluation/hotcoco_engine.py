@@ -1,5 +1,6 @@
 """Evaluation by hotcoco, which gives COCO's figures many times faster."""
 
+from dataclasses import replace
 from typing import Any, Tuple
 
 import numpy as np
@@ -41,6 +42,7 @@ def hotcoco_evaluation(
     """
     import hotcoco
 
+    ground_truth = _with_small_ids(ground_truth)
     objects = _load_objects(ground_truth, settings)
     run = hotcoco.COCOeval(
         objects,
@@ -56,6 +58,20 @@ def hotcoco_evaluation(
     run.params.area_rng_lbl = [bin.name for bin in settings.bins]
     run.evaluate()
     return run
+
+
+def _with_small_ids(ground_truth: GroundTruth) -> GroundTruth:
+    """Return the same ground truth with ids from 1 on, in the same order.
+
+    hotcoco's ids of images and categories cannot be negative. Their order
+    decides which detection comes first among equal scores.
+    """
+    ranks = np.argsort(np.argsort(ground_truth.image_ids))
+    return replace(
+        ground_truth,
+        image_ids=1 + ranks,
+        category_ids=np.arange(1, 1 + len(ground_truth.category_ids)),
+    )
 
 
 def _load_objects(ground_truth: GroundTruth, settings: Settings) -> Any:

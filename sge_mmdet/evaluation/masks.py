@@ -71,6 +71,40 @@ def rle_areas(
     return np.concatenate(parts)
 
 
+def own_sizes(masks: Sequence[Any], sizes: np.ndarray) -> np.ndarray:
+    """Return the sizes that masks state, which may not be their images'.
+
+    CocoMetric takes such masks. They overlap masks of the same size only.
+
+    Args:
+        masks (Sequence): Polygons or RLE of each object.
+        sizes (np.ndarray): Height and width of each object's image in pixels,
+            of shape (n, 2).
+
+    Returns:
+        np.ndarray: Heights and widths of shape (n, 2): those of the images
+        where a mask states none that is possible.
+    """
+    stated = [
+        mask.get('size') if isinstance(mask, dict) else None for mask in masks
+    ]
+    return np.array(
+        [
+            own
+            if isinstance(own, (list, tuple))
+            and len(own) == 2
+            and all(
+                isinstance(x, (int, np.integer)) and 0 <= x < MOST_PIXELS
+                for x in own
+            )
+            and int(own[0]) * int(own[1]) < MOST_PIXELS
+            else size
+            for own, size in zip(stated, sizes.tolist())
+        ],
+        int,
+    ).reshape(-1, 2)
+
+
 def _shown(text: bytes) -> str:
     return printable_value(text[:100].decode('ascii', 'replace'))
 

@@ -172,6 +172,7 @@ def report_evaluation(
             _pictured_size(result.bins),
             metric,
             score,
+            result.max_dets[-1],
         )
         curve = step(
             evaluate,
@@ -179,6 +180,7 @@ def report_evaluation(
             detections,
             size_bins(CURVE),
             metric,
+            max_dets=result.max_dets[-1:],
             engine=engine,
         )
     return EvaluationReport(ground_truth, detections, result, curve, errors)

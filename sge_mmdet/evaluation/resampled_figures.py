@@ -41,6 +41,7 @@ def resample_results(
     resamples: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    max_dets: int = 100,
 ) -> List[ResampledFigures]:
     """Compute the figures of several results on the same resamples.
 
@@ -52,6 +53,8 @@ def resample_results(
         resamples (int): Number of resamples. Default: 1000.
         seed (int): Seed of the resampling. Default: 0.
         progress (bool): Whether to show a progress bar. Default: False.
+        max_dets (int): Largest number of detections per image and class.
+            Default: 100.
 
     Returns:
         list[ResampledFigures]: Figures of each result.
@@ -63,7 +66,14 @@ def resample_results(
     check_memory(ground_truth, bins, resamples, len(results))
     return [
         resample_figures(
-            ground_truth, detections, bins, metric, resamples, seed, progress
+            ground_truth,
+            detections,
+            bins,
+            metric,
+            resamples,
+            seed,
+            progress,
+            max_dets,
         )
         for detections in results
     ]
@@ -77,6 +87,7 @@ def resample_figures(
     resamples: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    max_dets: int = 100,
 ) -> ResampledFigures:
     """Compute the figures of one result on resamples of the images.
 
@@ -88,6 +99,8 @@ def resample_figures(
         resamples (int): Number of resamples. Default: 1000.
         seed (int): Seed of the resampling. Default: 0.
         progress (bool): Whether to show a progress bar. Default: False.
+        max_dets (int): Largest number of detections per image and class.
+            Default: 100.
 
     Returns:
         ResampledFigures: Figures for :func:`compare_figures`.
@@ -104,7 +117,9 @@ def resample_figures(
     bins = with_all_sizes(bins)
     images = len(ground_truth.image_ids)
     ap = weighted_ap(
-        match(ground_truth, detections, bins, metric),
+        match(
+            ground_truth, detections, bins, metric, COCO_THRESHOLDS, max_dets
+        ),
         np.concatenate(
             [
                 np.ones((1, images), int),

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Union
 
+import numpy as np
+
+from .checked_detections import warn_of_missing_images
 from .result_json import detections_from_json
 from .result_pickle import detections_from_pickle
 from .structures import Detections, GroundTruth
@@ -20,21 +23,27 @@ def read_detections(
             ``outfile_prefix`` writes it, or a pickle of ``tools/test.py
             --out``. Nothing in a pickle is executed.
         ground_truth (GroundTruth): Ground truth of the same images. Labels in
-            a pickle are positions in its ``label_ids``.
+            a pickle are positions in its ``label_ids``. Detections of the
+            file's other categories are left out.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
 
     Returns:
-        Detections: The detections.
+        Detections: The detections. There is a warning if a pickle lacks
+        images of the ground truth, or JSON has none in most of them.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is damaged, of another format, or does not belong to
-            the ground truth.
+            the ground truth; or if it is a pickle with fewer labels than the
+            ground truth has categories, and the detector's classes were not
+            given to :func:`read_ground_truth`.
     """
     path = Path(path)
-    read = (
-        detections_from_pickle
-        if path.suffix in PICKLES
-        else detections_from_json
-    )
-    return read(path, ground_truth, metric == 'segm')
+    if path.suffix in PICKLES:
+        return detections_from_pickle(path, ground_truth, metric == 'segm')
+    detections = detections_from_json(path, ground_truth, metric == 'segm')
+    # A file does not tell images without detections from missing ones.
+    images = len(np.unique(detections.image))
+    if 2 * images < len(ground_truth.image_ids):
+        warn_of_missing_images(ground_truth, images, str(path))
+    return detections

@@ -17,7 +17,11 @@ import numpy as np
 
 from ..utils import no_garbage_collection, printable
 from ..utils.plain_pickle import Budget, PlainPickle
-from .checked_detections import corners_to_sizes, make_detections
+from .checked_detections import (
+    corners_to_sizes,
+    make_detections,
+    warn_of_missing_images,
+)
 from .entries import LARGEST_ID
 from .result_arrays import pickled_array_names
 from .result_tensors import pickled_tensor_names
@@ -84,12 +88,16 @@ def detections_from_pickle(
         box, score, label = (
             [row[i] for row in columns] for i in range(len(TENSORS))
         )
-        category = _categories(_joined(label, int), ground_truth)
+        labels = _joined(label, int)
+        category = _categories(labels, ground_truth)
     except ValueError as error:
         raise ValueError(
             f'{name} is not a result file of tools/test.py '
             f'--out, or does not belong to this ground truth: {error}'
         ) from error
+    _check_classes(labels, ground_truth, name)
+    has_result = np.isin(ground_truth.image_ids, np.array(images, int))
+    warn_of_missing_images(ground_truth, int(has_result.sum()), name)
     image = np.repeat(np.array(images, int), [len(x) for x in score])
     return make_detections(
         ground_truth,
@@ -225,6 +233,35 @@ def _categories(label: np.ndarray, ground_truth: GroundTruth) -> np.ndarray:
             'detector was tested on'
         )
     return ground_truth.label_ids[label]
+
+
+def _check_classes(
+    label: np.ndarray, ground_truth: GroundTruth, name: str
+) -> None:
+    """Raise if labels may mean other categories than the file's first ones.
+
+    A detector of some of the categories numbers them from 0 as well.
+
+    Args:
+        label (np.ndarray): Labels of all detections.
+        ground_truth (GroundTruth): Ground truth of the same images.
+        name (str): Name of the result file, for the message.
+    """
+    known = len(ground_truth.label_ids)
+    if (
+        not ground_truth.has_known_labels
+        and len(label)
+        and label.max() + 1 < known
+    ):
+        raise ValueError(
+            f'{name} has labels up to {label.max()}, but {ground_truth.name} '
+            f'has {known} categories, so that a label may mean another one '
+            'than its number says. Name the classes of the detector: '
+            '--classes with their names in the order of its labels, with its '
+            'config or with its checkpoint; --classes all if they are all '
+            'categories of the file (in Python: the argument categories of '
+            'read_ground_truth)'
+        )
 
 
 def _joined(

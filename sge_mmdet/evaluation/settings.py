@@ -31,6 +31,23 @@ def check_choice(
         )
 
 
+def check_max_dets(value: int) -> int:
+    """Return a number of detections per image and class, checked.
+
+    Args:
+        value (int): Largest number of detections.
+
+    Raises:
+        ValueError: If it is not a whole number of 1 or more.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            'expected max_dets, the largest number of detections per image '
+            f'and class, to be a whole number of 1 or more, got {value!r}'
+        )
+    return value
+
+
 class Settings(NamedTuple):
     """Settings of an evaluation.
 

@@ -1,7 +1,9 @@
 """MMDetection's CocoMetric with figures by object size, and faster."""
 
 import tempfile
+import warnings
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -12,12 +14,21 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
 from ..utils.registration import register
-from .annotation_files import read_ground_truth
+from .annotation_files import (
+    number_images,
+    read_ground_truth,
+    used_annotations,
+)
+from .bins import find_protocol, with_all_sizes
 from .bins import size_bins as make_size_bins
-from .checked_detections import corners_to_sizes, make_detections
+from .checked_detections import (
+    corners_to_sizes,
+    make_detections,
+    warn_of_missing_images,
+)
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
-from .settings import check_choice
+from .settings import check_choice, check_max_dets
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
@@ -50,10 +61,12 @@ class SmallObjectMetric(CocoMetric):
     It logs all that ``CocoMetric`` logs, under the same keys with the same
     values. For each size it also logs ``bbox_mAP_<size>``,
     ``bbox_mAP_50_<size>``, ``bbox_AR_<size>`` and the number of objects
-    ``bbox_num_<size>``, at COCO's 100 detections per image; for the metrics
-    "segm" and "proposal" they begin with ``segm_`` and ``proposal_``. With
-    ``classwise`` they are logged for each class as well. A size without
-    objects has only the number.
+    ``bbox_num_<size>``, at ``max_dets`` detections per image and class; for
+    the metrics "segm" and "proposal" they begin with ``segm_`` and
+    ``proposal_``. With ``classwise`` they are logged for each class as well.
+    Figures of a size without objects are -1. With another ``max_dets`` than
+    100, the same figures are logged for the size "all". AI-TOD's protocol
+    (``size_bins='aitod'``) adds ``bbox_mAP_25_<size>``.
 
     MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
     detections per image. With at most 100 detections both are the same.
@@ -66,6 +79,9 @@ class SmallObjectMetric(CocoMetric):
             "annotation".
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
+        max_dets (int, optional): Largest number of detections per image and
+            class in the figures by size. Default: None, 100 as in COCO, or
+            1500 with "aitod".
         **kwargs: Arguments of ``CocoMetric``.
 
     Raises:
@@ -82,6 +98,7 @@ class SmallObjectMetric(CocoMetric):
         size_bins: Union[str, Sequence[float]] = 'coco',
         area: str = 'annotation',
         engine: Optional[str] = None,
+        max_dets: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
         self.bins = make_size_bins(size_bins)
@@ -90,6 +107,10 @@ class SmallObjectMetric(CocoMetric):
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
+        self.protocol = find_protocol(size_bins)
+        self.max_dets = check_max_dets(
+            self.protocol.max_dets if max_dets is None else max_dets
+        )
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
@@ -117,10 +138,12 @@ class SmallObjectMetric(CocoMetric):
                 f'results are saved in {Path(self.outfile_prefix).parent}'
             )
             return figures
-        ground_truth = read_ground_truth(
-            {'annotations': [], **self._coco_api.dataset},
-            self.dataset_meta['classes'],
+        data, numbers = number_images(used_annotations(self._coco_api.dataset))
+        ground_truth = replace(
+            read_ground_truth(data, self.dataset_meta['classes']), lenient=True
         )
+        images = [numbers.get(x, x) for x in (p['img_id'] for p in preds)]
+        warn_of_missing_images(ground_truth, len({*images}), 'The test')
         for metric in self.metrics:
             logger.info(f'Evaluating {metric}...')
             if metric == 'proposal_fast':
@@ -132,7 +155,9 @@ class SmallObjectMetric(CocoMetric):
                     for number, recall in zip(self.proposal_nums, recalls)
                 )
                 continue
-            detections = self._make_detections(preds, ground_truth, metric)
+            detections = self._make_detections(
+                preds, images, ground_truth, metric
+            )
             figures.update(
                 self._upstream_figures(metric, ground_truth, detections)
             )
@@ -158,9 +183,20 @@ class SmallObjectMetric(CocoMetric):
             self.img_ids = self._coco_api.get_img_ids()
 
     def _make_detections(
-        self, preds: Sequence[dict], ground_truth: GroundTruth, metric: str
+        self,
+        preds: Sequence[dict],
+        images: Sequence[int],
+        ground_truth: GroundTruth,
+        metric: str,
     ) -> Detections:
-        """Return the detections of all images, without those not finite."""
+        """Return the detections of all images, without those not finite.
+
+        Args:
+            preds (Sequence[dict]): Predictions, one per image.
+            images (Sequence[int]): Ids of their images in ``ground_truth``.
+            ground_truth (GroundTruth): The ground truth.
+            metric (str): Metric to evaluate.
+        """
         scores, masks = 'scores', None
         if metric == 'segm':
             masks = [mask for pred in preds for mask in pred['masks']]
@@ -169,16 +205,13 @@ class SmallObjectMetric(CocoMetric):
         labels = np.concatenate([pred['labels'] for pred in preds])
         return make_detections(
             ground_truth,
-            np.repeat(
-                [pred['img_id'] for pred in preds],
-                [len(pred['labels']) for pred in preds],
-            ),
+            np.repeat(images, [len(pred['labels']) for pred in preds]),
             np.array(self.cat_ids)[labels.astype(int)],
             corners_to_sizes([pred['bboxes'] for pred in preds]),
             np.concatenate([pred[scores] for pred in preds]),
             masks,
             name=f'The {metric} result',
-            drop_bad=True,
+            lenient=True,
         )
 
     def _upstream_figures(
@@ -214,13 +247,18 @@ class SmallObjectMetric(CocoMetric):
     def _upstream_figure(self, result: EvaluationResult, item: str) -> float:
         """Return one of CocoMetric's figures; -1 if it does not exist."""
         numbers = self.proposal_nums
+        value = None
         if item in AR_ITEMS:
             size, index = AR_ITEMS[item]
-            value = result.ar(size, max_dets=numbers[index])
+            if index < len(numbers):
+                value = result.ar(size, max_dets=numbers[index])
         else:
             iou, size, position = AP_ITEMS[item]
-            number = 100 if position is None else numbers[position]
-            value = None
+            last = len(numbers) - 1
+            # With use_mp_eval, CocoMetric's figures are at the last number.
+            if self.use_mp_eval:
+                position = last
+            number = 100 if position is None else numbers[min(position, last)]
             if number in numbers and (iou is None or iou in self.iou_thrs):
                 value = result.ap(iou, size, max_dets=number)
         return np.float64(-1 if value is None else value)
@@ -241,9 +279,12 @@ class SmallObjectMetric(CocoMetric):
             self.bins,
             metric,
             self.iou_thrs,
-            engine=self.engine,
+            (self.max_dets,),
+            self.engine,
+            self.protocol.extra_thresholds,
         )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
+        self._warn_of_empty_sizes(result, metric)
         figures = self._sizes_of_class(result, metric)
         if self.classwise and metric != 'proposal':
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
@@ -252,6 +293,19 @@ class SmallObjectMetric(CocoMetric):
                     self._sizes_of_class(result, f'{metric}_{name}', k)
                 )
         return figures
+
+    def _warn_of_empty_sizes(
+        self, result: EvaluationResult, metric: str
+    ) -> None:
+        """Warn of sizes without objects, whose figures mean nothing."""
+        empty = [bin.name for bin in self.bins if not result.count(bin.name)]
+        if empty:
+            warnings.warn(
+                f'The ground truth has no objects of the size '
+                f'{" or ".join(empty)}; figures such as '
+                f'{metric}_mAP_{empty[0]} are -1',
+                stacklevel=2,
+            )
 
     def _sizes_of_class(
         self,
@@ -268,20 +322,20 @@ class SmallObjectMetric(CocoMetric):
                 classes together.
         """
         figures: Dict[str, float] = OrderedDict()
-        for bin in self.bins:
+        # At 100 detections, the figures of all sizes are CocoMetric's.
+        bins = self.bins if self.max_dets == 100 else with_all_sizes(self.bins)
+        for bin in bins:
             size = bin.name
-            ap50 = None
-            if 0.5 in self.iou_thrs:
-                ap50 = result.ap(0.5, size, category)
-            values = {
-                f'{prefix}_mAP_{size}': result.ap(None, size, category),
-                f'{prefix}_mAP_50_{size}': ap50,
-                f'{prefix}_AR_{size}': result.ar(size, category),
-            }
+            values = {f'{prefix}_mAP_{size}': result.ap(None, size, category)}
+            for iou in (*result.extra_thresholds, 0.5):
+                if iou in result.thresholds:
+                    values[f'{prefix}_mAP_{100 * iou:.0f}_{size}'] = result.ap(
+                        iou, size, category
+                    )
+            values[f'{prefix}_AR_{size}'] = result.ar(size, category)
             figures.update(
-                (key, round(value, 3))
+                (key, -1.0 if value is None else round(value, 3))
                 for key, value in values.items()
-                if value is not None
             )
             figures[f'{prefix}_num_{size}'] = result.count(size, category)
         return figures

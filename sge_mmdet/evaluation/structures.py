@@ -4,14 +4,14 @@ Entry i of each array belongs to object or detection i. Images and categories
 are indices: positions in ``image_ids`` and ``category_ids``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import List, Optional
 
 import numpy as np
 
 from ..utils.moved import moved
-from .masks import check_annotated_masks
+from .masks import check_annotated_masks, own_sizes
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class GroundTruth:
         category_ids: Ids of the evaluated categories, of shape (K,),
             ascending.
         category_names: Names of these categories.
-        label_ids: The same ids in the order of the file, of shape (K,).
-            MMDetection's labels are positions in it.
+        label_ids: The same ids in the order of the detector's labels, of
+            shape (K,). A label is a position in it. It is the order of the
+            file, unless the classes were named in another one.
         image: Index of each object's image, of shape (n,).
         category: Index of each object's category, of shape (n,).
         box: Boxes (x, y, width, height) in pixels, of shape (n, 4).
@@ -37,6 +38,13 @@ class GroundTruth:
             none.
         file_names: File names of the images.
         name: Name of the annotation file, for messages.
+        other_ids: Ids of the file's other categories, which are not
+            evaluated.
+        has_known_labels: Whether the detector's classes were named. Without
+            them, the labels of a result pickle may mean some of the
+            categories only.
+        lenient: Whether masks may have another size than their image, as in
+            CocoMetric.
     """
 
     image_ids: np.ndarray
@@ -52,6 +60,9 @@ class GroundTruth:
     segmentation: Optional[list]
     file_names: List[str]
     name: str = 'The ground truth'
+    other_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    has_known_labels: bool = False
+    lenient: bool = False
 
     @cached_property
     def masks(self) -> list:
@@ -67,7 +78,10 @@ class GroundTruth:
                 'evaluate metric="bbox"'
             )
         masks = self.segmentation or []
-        check_annotated_masks(masks, self.image_sizes[self.image], self.name)
+        sizes = self.image_sizes[self.image]
+        if self.lenient:
+            sizes = own_sizes(masks, sizes)
+        check_annotated_masks(masks, sizes, self.name)
         return masks
 
     def with_box_areas(self) -> 'GroundTruth':

@@ -13,18 +13,19 @@ def size_table(result: EvaluationResult) -> Table:
         result (EvaluationResult): The evaluation.
 
     Returns:
-        Table: One row per bin.
+        Table: One row per bin. Extra thresholds have columns of their own.
     """
+    ious = (*result.extra_thresholds, 0.5, 0.75)
+    columns = [f'AP{100 * iou:.0f}' for iou in ious]
     return Table(
-        ('size', 'area', 'objects', 'AP', 'AP50', 'AP75', 'AR'),
+        ('size', 'area', 'objects', 'AP', *columns, 'AR'),
         [
             (
                 bin.name,
                 bin.text,
                 result.count(bin.name),
                 result.ap(size=bin.name),
-                result.ap(0.5, bin.name),
-                result.ap(0.75, bin.name),
+                *(result.ap(iou, bin.name) for iou in ious),
                 result.ar(bin.name),
             )
             for bin in result.bins

@@ -1,6 +1,5 @@
 """Plan of a study: one run for each config and seed."""
 
-import copy
 import difflib
 import hashlib
 import io
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from ..engine import check_config
+from ..engine.class_names import config_classes
 from ..evaluation import read_ground_truth
 from ..utils import Writer, build_model, load_config, quiet_log
 
@@ -225,17 +224,8 @@ def _read_test_data(
     cfg: Config, path: Path
 ) -> Tuple[Path, Optional[Tuple[str, ...]]]:
     """Return the ground truth of a config's test and the tested classes."""
-    dataset = dict(
-        copy.deepcopy(cfg.test_dataloader.dataset.to_dict()), lazy_init=True
-    )
-    try:
-        classes = DATASETS.build(dataset).metainfo.get('classes')
-    except Exception as error:
-        raise ValueError(
-            f'{path}: test_dataloader.dataset: {error}'
-        ) from error
     ground_truth = Path(cfg.test_evaluator.ann_file).absolute()
-    return ground_truth, tuple(classes) if classes else None
+    return ground_truth, config_classes(cfg)
 
 
 def _read_annotations(run: StudyRun, path: Path) -> str:

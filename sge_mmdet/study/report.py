@@ -128,6 +128,7 @@ def report_study(
     resamples: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    max_dets: int = 100,
 ) -> StudyReport:
     """Compare the configs of a study by the runs that are done.
 
@@ -138,6 +139,8 @@ def report_study(
         resamples (int): Number of resamples of the images. Default: 1000.
         seed (int): Seed of the resampling. Default: 0.
         progress (bool): Whether to show a progress bar. Default: False.
+        max_dets (int): Largest number of detections per image and class.
+            Default: 100.
 
     Raises:
         ValueError: If no run is done, or a result does not belong to the
@@ -160,6 +163,7 @@ def report_study(
             run.metric,
             resamples,
             seed,
+            max_dets=max_dets,
         )
     values = _point_estimates(figures)
     small = figures[done[0].name][done[0].seed].small

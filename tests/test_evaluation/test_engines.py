@@ -155,3 +155,82 @@ def test_what_cannot_be_evaluated_is_said(options, words):
     ground_truth, detections = structures(3)
     with pytest.raises(ValueError, match=words):
         evaluate(ground_truth, detections, size_bins('coco'), **options)
+
+
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('metric', METRICS)
+def test_a_bin_of_all_sizes_has_the_figures_of_all_sizes(engine, metric):
+    for seed in range(3, 9):
+        result = evaluate(
+            *structures(seed, metric),
+            [
+                *size_bins([0, float('inf')]),
+                *size_bins([0, 16, 1e5]),
+                *size_bins([0, 16]),
+            ],
+            metric,
+            engine=engine,
+        )
+        for name in 'precision', 'curves', 'recall':
+            whole, same, low, _, again = np.moveaxis(
+                getattr(result, name), -2, 0
+            )
+            np.testing.assert_array_equal(whole, same)
+            np.testing.assert_array_equal(low, again)
+        assert result.ap(size='0-inf') == result.ap()
+        assert result.count('0-inf') == result.count()
+
+
+def with_other_ids(ground_truth, results, image_id, category_id):
+    """Return a data set in which functions of the ids are the ids."""
+
+    def changed(entries):
+        return [
+            dict(
+                entry,
+                image_id=image_id(entry['image_id']),
+                category_id=category_id(entry['category_id']),
+            )
+            for entry in entries
+        ]
+
+    return dict(
+        ground_truth,
+        images=[
+            dict(image, id=image_id(image['id']))
+            for image in ground_truth['images']
+        ],
+        categories=[
+            dict(category, id=category_id(category['id']))
+            for category in ground_truth['categories']
+        ],
+        annotations=[
+            # An id of 0 means "not matched" to pycocotools' own matching.
+            dict(entry, id=-i)
+            for i, entry in enumerate(changed(ground_truth['annotations']))
+        ],
+    ), changed(results)
+
+
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize(
+    'change', [lambda key: key - 9, lambda key: key + 2**52], ids=['-', '+']
+)
+def test_negative_and_huge_ids_change_no_figure(engine, change):
+    for seed in range(12):
+        data = random_coco(seed, ties=True)
+        figures = []
+        for ground_truth, results in (
+            data,
+            with_other_ids(*data, change, change),
+        ):
+            ground_truth = read_ground_truth(ground_truth)
+            result = evaluate(
+                ground_truth,
+                detections_from_coco(results, ground_truth, 'r'),
+                size_bins('coco'),
+                engine=engine,
+            )
+            figures.append((result.precision, result.curves, result.recall))
+        for ours, theirs in zip(*figures):
+            np.testing.assert_array_equal(ours, theirs)

@@ -87,6 +87,42 @@ def test_objects_of_other_sizes_are_neither_hits_nor_misses():
     assert errors.objects == errors.hits == sum(errors.misses.values()) == 0
 
 
+@pytest.mark.parametrize(
+    'neighbour', [(1, [20, 10, 20, 20]), (1, [14, 6, 40, 40])], ids=str
+)
+def test_an_object_that_no_detection_tried_is_missed(neighbour):
+    kind, box = neighbour
+    objects = [(1, [10, 10, 20, 20]), neighbour]
+    data = structures(objects, [(kind, box, 0.9)])
+    errors = break_down_errors(*data, SMALL)
+    assert errors.misses == {'localisation': 0, 'class': 0, 'missed': 1}
+    np.testing.assert_array_equal(errors.missed, [0])
+    # A detection that hit nothing may have been meant for it.
+    tried = structures(objects, [(kind, box, 0.9), (1, [4, 10, 20, 20], 0.8)])[
+        1
+    ]
+    assert break_down_errors(data[0], tried, SMALL).hits == sum(
+        box[2] < 32 for _, box in objects
+    )
+    tried = structures(objects, [(kind, box, 0.9), (1, [2, 2, 20, 20], 0.8)])[
+        1
+    ]
+    errors = break_down_errors(data[0], tried, SMALL)
+    assert errors.misses == {'localisation': 1, 'class': 0, 'missed': 0}
+
+
+def test_a_hit_of_another_class_explains_no_miss():
+    objects = [(1, [10, 10, 20, 20]), (2, [12, 10, 20, 20])]
+    errors = break_down_errors(
+        *structures(objects, [(2, [12, 10, 20, 20], 0.9)]), SMALL
+    )
+    assert errors.misses == {'localisation': 0, 'class': 0, 'missed': 1}
+    errors = break_down_errors(
+        *structures(objects[:1], [(2, [12, 10, 20, 20], 0.9)]), SMALL
+    )
+    assert errors.misses == {'localisation': 0, 'class': 1, 'missed': 0}
+
+
 def test_missed_objects_come_largest_first():
     errors = break_down_errors(
         *structures(

@@ -108,6 +108,21 @@ def test_faults_in_json_are_named_whichever_way_it_is_read(
             read_detections(tmp_path / 'r.json', read_ground_truth(data[0]))
 
 
+def test_results_of_some_images_are_told(tmp_path, data):
+    ground_truth, results = data
+    whole = read_ground_truth(ground_truth, 'all')
+    dump(
+        tmp_path / 'r.pkl',
+        dict(ground_truth, images=ground_truth['images'][:3]),
+        results,
+    )
+    with pytest.warns(UserWarning, match='results of 3 of 4 images'):
+        read_detections(tmp_path / 'r.pkl', whole)
+    (tmp_path / 'r.json').write_text(json.dumps(results[:1]))
+    with pytest.warns(UserWarning, match='results of 1 of 4 images'):
+        read_detections(tmp_path / 'r.json', whole)
+
+
 def test_labels_follow_the_order_of_the_file(tmp_path, data):
     ground_truth, results = data
     ground_truth['categories'].reverse()

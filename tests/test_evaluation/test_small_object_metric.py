@@ -88,7 +88,7 @@ def test_everything_that_coco_metric_logs_is_logged_alike(
             ), key
 
 
-def test_each_size_has_its_figures_and_empty_ones_their_number(tmp_path):
+def test_each_size_has_its_figures_and_empty_ones_minus_one(tmp_path):
     given = write(tmp_path, 3)
     figures = run(
         'SmallObjectMetric',
@@ -100,12 +100,25 @@ def test_each_size_has_its_figures_and_empty_ones_their_number(tmp_path):
         assert figures[f'coco/bbox_num_{name}'] >= 0
         has_objects = figures[f'coco/bbox_num_{name}'] > 0
         for kind in 'mAP', 'mAP_50', 'AR':
-            assert (f'coco/bbox_{kind}_{name}' in figures) == has_objects
-            assert figures.get(f'coco/bbox_{kind}_{name}', 0) >= 0
+            value = figures[f'coco/bbox_{kind}_{name}']
+            assert value >= 0 if has_objects else value == -1
     assert 'coco/bbox_class 0_num_0-8' in figures
-    far = run('SmallObjectMetric', *given, size_bins=[900, 1000])
+    with pytest.warns(UserWarning, match='no objects of the size 900-1000'):
+        far = run('SmallObjectMetric', *given, size_bins=[900, 1000])
     assert far['coco/bbox_num_900-1000'] == 0
-    assert 'coco/bbox_mAP_900-1000' not in far
+    # So that save_best can name it.
+    assert far['coco/bbox_mAP_900-1000'] == -1
+
+
+def test_ai_tod_s_protocol_adds_ap_at_an_iou_of_a_quarter(tmp_path):
+    given = write(tmp_path, 3)
+    figures = run('SmallObjectMetric', *given, size_bins='aitod')
+    for size in 'all', 'tiny':
+        assert (
+            figures[f'coco/bbox_mAP_25_{size}']
+            >= (figures[f'coco/bbox_mAP_50_{size}'])
+        )
+    assert figures['coco/bbox_mAP_all'] == figures['coco/bbox_mAP']
 
 
 def test_box_area_counts_boxes(tmp_path):
@@ -181,6 +194,65 @@ def test_ground_truth_that_comes_with_the_images_is_used(tmp_path):
     metric.process({}, samples)
     figures = metric.evaluate(size=len(samples))
     assert figures['coco/bbox_mAP'] > 0
+
+
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+def test_ids_that_are_text_give_the_figures_of_coco_metric(tmp_path, engine):
+    """As in VOC, CrowdHuman and Open Images."""
+    for seed in (3, 8):
+        path, samples, meta = write(tmp_path, seed)
+        whole = run('SmallObjectMetric', path, samples, meta)
+        data = json.loads(path.read_text())
+        for entry in data['images']:
+            entry['id'] = f'image {entry["id"]}'
+        for entry in data['annotations']:
+            entry['image_id'] = f'image {entry["image_id"]}'
+        path.write_text(json.dumps(data))
+        for sample in samples:
+            sample['img_id'] = f'image {sample["img_id"]}'
+        given = path, samples, meta
+        ours = run('SmallObjectMetric', *given, engine=engine)
+        theirs = run('CocoMetric', *given)
+        assert theirs == {key: ours[key] for key in theirs}
+        # The order of the ids is the same as well.
+        assert ours == whole
+
+
+def test_text_ids_of_ground_truth_that_comes_with_the_images(tmp_path):
+    _, samples, meta = write(tmp_path, 3, masks=False)
+    for sample in samples:
+        detections = sample['pred_instances']
+        sample['img_id'] = f'2007_{sample["img_id"]:06}'
+        sample['instances'] = [
+            dict(bbox=box.tolist(), bbox_label=int(label), ignore_flag=0)
+            for box, label in zip(detections['bboxes'], detections['labels'])
+        ]
+    figures = []
+    for kind in 'CocoMetric', 'SmallObjectMetric':
+        metric = METRICS.build(dict(type=kind))
+        metric.dataset_meta = meta
+        metric.process({}, samples)
+        figures.append(metric.evaluate(size=len(samples)))
+    assert figures[0] == {key: figures[1][key] for key in figures[0]}
+    assert figures[1]['coco/bbox_mAP_small'] > 0
+
+
+def test_results_of_some_images_are_told(tmp_path):
+    path, samples, meta = write(tmp_path, 3)
+    with pytest.warns(UserWarning, match='results of 2 of 6 images'):
+        some = run('SmallObjectMetric', path, samples[:2], meta)
+    theirs = run('CocoMetric', path, samples[:2], meta)
+    assert theirs == {key: some[key] for key in theirs}
+
+
+def test_labels_of_lvis_are_told(tmp_path):
+    path, samples, meta = write(tmp_path, 3)
+    data = json.loads(path.read_text())
+    for image in data['images']:
+        image.update(neg_category_ids=[5], not_exhaustive_category_ids=[])
+    path.write_text(json.dumps(data))
+    with pytest.warns(UserWarning, match='labels of LVIS.*LVISMetric'):
+        run('SmallObjectMetric', path, samples, meta)
 
 
 @pytest.mark.parametrize(

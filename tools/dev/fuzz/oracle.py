@@ -38,10 +38,10 @@ ENOUGH = 1e-9
 BINS = {
     ('coco',): dict(small=(0, 1024), medium=(1024, 9216), large=(9216, 1e10)),
     ('aitod',): dict(
-        very_tiny=(4, 64),
+        very_tiny=(0, 64),
         tiny=(64, 256),
         small=(256, 1024),
-        medium=(1024, 4096),
+        medium=(1024, 1e10),
     ),
     ('0', '12', '40', 'inf'): {
         '0-12': (0, 144),
@@ -102,7 +102,7 @@ def reported_figures(case: Case) -> Figures:
     Args:
         case (Case): The files.
     """
-    ground_truth = read_ground_truth(case.ground_truth)
+    ground_truth = read_ground_truth(case.ground_truth, 'all')
     detections = read_detections(case.results, ground_truth, case.metric)
     result = evaluate(
         ground_truth,
@@ -130,7 +130,7 @@ def compared_figures(case: Case) -> Figures:
     Args:
         case (Case): The files.
     """
-    ground_truth = read_ground_truth(case.ground_truth)
+    ground_truth = read_ground_truth(case.ground_truth, 'all')
     if not len(ground_truth.image):
         return {}
     detections = read_detections(case.results, ground_truth, case.metric)
