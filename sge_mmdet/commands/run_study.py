@@ -22,7 +22,11 @@ from .common import (
     exit_at_failures,
     reported_errors,
 )
-from .size_options import add_size_options, read_sized_ground_truth
+from .size_options import (
+    add_group_option,
+    add_size_options,
+    read_sized_ground_truth,
+)
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -53,6 +57,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     _add_run_options(parser)
     add_size_options(parser)
+    add_group_option(parser)
     add_overwrite_option(parser, renews=True)
     return parser.parse_args(args)
 

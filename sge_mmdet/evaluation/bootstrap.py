@@ -63,20 +63,30 @@ def check_memory(
         )
 
 
-def resample_weights(images: int, resamples: int, seed: int) -> np.ndarray:
+def resample_weights(
+    images: int,
+    resamples: int,
+    seed: int,
+    groups: Optional[np.ndarray] = None,
+) -> np.ndarray:
     """Draw how often each image is in each resample.
 
     Args:
         images (int): Number of images.
         resamples (int): Number of resamples.
         seed (int): Seed of the draw.
+        groups (np.ndarray, optional): Index of each image's group, of shape
+            (images,). Groups are drawn as wholes. Default: None, every image
+            is drawn for itself.
 
     Returns:
-        np.ndarray: Whole numbers of shape (resamples, images). Each row sums
-        to ``images``.
+        np.ndarray: Whole numbers of shape (resamples, images). Without groups,
+        each row sums to ``images``.
     """
     random = np.random.default_rng(seed)
-    return random.multinomial(images, np.full(images, 1 / images), resamples)
+    units = images if groups is None else int(groups.max()) + 1
+    drawn = random.multinomial(units, np.full(units, 1 / units), resamples)
+    return drawn if groups is None else drawn[:, groups]
 
 
 def weighted_ap(

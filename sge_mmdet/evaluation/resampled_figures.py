@@ -1,16 +1,49 @@
 """Figures of a result on resamples of the images."""
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from .bins import SizeBin, with_all_sizes
 from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
-from .matching import match
+from .image_groups import warn_of_sources
+from .matching import Matches, match
 from .settings import COCO_THRESHOLDS
 from .structures import Detections, GroundTruth
 from .subsets import of_categories
+
+# Fewest images (or groups of images) with such objects for an interval, and
+# fewest of a class, on average over the classes of a mean. With fewer,
+# intervals do not hold the true difference often enough
+# (tools/dev/simulate_coverage.py).
+FEWEST_UNITS = 6
+FEWEST_OF_A_CLASS = 3
+
+
+@dataclass(frozen=True)
+class Support:
+    """How many images hold objects of a figure.
+
+    Attributes:
+        images: Number of images with such objects.
+        units: Number of groups of images with such objects; that of images
+            without groups.
+        of_a_class: Number of these units for a class, as a mean over the
+            classes that have such objects.
+    """
+
+    images: int
+    units: int
+    of_a_class: float
+
+    @property
+    def is_enough(self) -> bool:
+        """bool: Whether an interval can be given."""
+        return (
+            self.units >= FEWEST_UNITS and self.of_a_class >= FEWEST_OF_A_CLASS
+        )
 
 
 @dataclass(frozen=True)
@@ -25,12 +58,17 @@ class ResampledFigures:
         classes: AP by class, for all sizes and then for each size, by name.
         images: Number of images.
         small: Name of the figure of small objects.
+        support: How many images hold objects of each figure, by name.
+        groups: Number of groups of images; None if the images are resampled
+            one by one.
     """
 
     sizes: Dict[str, np.ndarray]
     classes: Dict[str, np.ndarray]
     images: int
     small: str
+    support: Dict[str, Support]
+    groups: Optional[int] = None
 
 
 def resample_results(
@@ -61,6 +99,7 @@ def resample_results(
             if the resamples of all results need too much memory.
     """
     check_memory(ground_truth, bins, resamples, len(results))
+    warn_of_sources(ground_truth)
     return [
         resample_figures(
             ground_truth, detections, bins, metric, resamples, seed, progress
@@ -79,6 +118,8 @@ def resample_figures(
     progress: bool = False,
 ) -> ResampledFigures:
     """Compute the figures of one result on resamples of the images.
+
+    If the ground truth has groups of images, groups are resampled as wholes.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
@@ -103,12 +144,14 @@ def resample_figures(
     )
     bins = with_all_sizes(bins)
     images = len(ground_truth.image_ids)
+    groups = ground_truth.groups
+    matches = match(ground_truth, detections, bins, metric)
     ap = weighted_ap(
-        match(ground_truth, detections, bins, metric),
+        matches,
         np.concatenate(
             [
                 np.ones((1, images), int),
-                resample_weights(images, resamples, seed),
+                resample_weights(images, resamples, seed, groups),
             ]
         ),
         progress=progress,
@@ -119,7 +162,46 @@ def resample_figures(
         dict(_by_class(ap, names, ground_truth.category_names)),
         images,
         _small_figure(names),
+        _support(matches, names, ground_truth.category_names, groups),
+        None if groups is None else len(np.unique(groups)),
     )
+
+
+def _support(
+    matches: Matches,
+    sizes: Sequence[str],
+    categories: Sequence[str],
+    groups: Optional[np.ndarray],
+) -> Dict[str, Support]:
+    """Return how many images hold objects of each figure.
+
+    Args:
+        matches (Matches): Matches of any detections.
+        sizes (Sequence[str]): Names of the bins but the first.
+        categories (Sequence[str]): Names of the categories.
+        groups (np.ndarray, optional): Index of each image's group.
+    """
+    by_image = matches.objects
+    images = by_image.shape[1]
+    by_unit = by_image
+    if groups is not None:
+        one = np.ones(images, np.float32)
+        by_unit = by_image @ csr_matrix((one, (np.arange(images), groups)))
+    bins = len(sizes) + 1
+    support = {}
+    for a, size in enumerate(['', *(f'_{size}' for size in sizes)]):
+        of_image, of_unit = by_image[a::bins], by_unit[a::bins]
+        units = of_unit.getnnz(1)
+        support[f'AP{size}'] = Support(
+            int((of_image.getnnz(0) > 0).sum()),
+            int((of_unit.getnnz(0) > 0).sum()),
+            float(units[units > 0].mean()) if units.any() else 0.0,
+        )
+        for k, name in enumerate(categories):
+            support[f'AP{size} of {name}'] = Support(
+                int(of_image.getnnz(1)[k]), int(units[k]), float(units[k])
+            )
+    return dict(support, AP50=support['AP'], AP75=support['AP'])
 
 
 def _check_resamples(

@@ -37,6 +37,8 @@ class GroundTruth:
             none.
         file_names: File names of the images.
         name: Name of the annotation file, for messages.
+        groups: Index of each image's group, of shape (I,), which is resampled
+            as a whole; None if each image stands for itself.
     """
 
     image_ids: np.ndarray
@@ -52,6 +54,7 @@ class GroundTruth:
     segmentation: Optional[list]
     file_names: List[str]
     name: str = 'The ground truth'
+    groups: Optional[np.ndarray] = None
 
     @cached_property
     def masks(self) -> list:

@@ -11,7 +11,6 @@ from sge_mmdet.evaluation import (
     read_ground_truth,
     size_bins,
 )
-from sge_mmdet.evaluation.comparison import seeded_interval
 from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco
 
@@ -58,7 +57,7 @@ def test_clear_difference_is_found_and_said():
     ]
     row = result['AP']
     assert row.b < row.a and row.low < row.difference < row.high < 0
-    assert row.p == pytest.approx(2 / 201)
+    assert 0 < row.p < row.p_adjusted < 0.05
     assert 'plain is worse than SGE in AP:' in result.verdict()
     assert '200 paired bootstrap resamples of 40 images' in result.verdict()
     text = result.table().text()
@@ -125,43 +124,6 @@ def test_several_seeds_of_both_widen_the_interval():
     assert 'would change' in alone.method()
     assert 'spread over 2 seeds' in spread.method()
     assert 'these images and seeds' in spread.findings()
-
-
-@pytest.mark.parametrize(
-    'of_images, of_seeds, seeds',
-    [(1, 0, 3), (1, 1, 3), (0.2, 1, 3), (0.2, 1, 2), (1, 1, 8)],
-)
-def test_interval_over_images_and_seeds_contains_the_true_difference(
-    of_images, of_seeds, seeds
-):
-    """Figures with known spread: 95 % of the intervals contain it."""
-    random = np.random.default_rng(0)
-    held = []
-    for _ in range(1000):
-        a, b = random.normal(0, of_seeds, (2, seeds)) + 1e-9 * np.arange(seeds)
-        # What this sample of images adds to the difference, and the spread
-        # of that which the bootstrap sees.
-        shift = random.normal(0, of_images)
-        drawn = random.normal(0, of_images, 200)
-        low, high, p = seeded_interval(
-            b.mean() - a.mean() + shift, drawn, a, b
-        )
-        held.append(low <= 0 <= high)
-        assert (p < 0.05) != held[-1]
-    assert 0.93 <= np.mean(held) <= 0.995
-
-
-def test_equal_seeds_without_spread_differ_in_nothing():
-    assert seeded_interval(0.0, np.zeros(9), [1.0, 1.0], [1.0, 1.0]) == (
-        0,
-        0,
-        1,
-    )
-    assert seeded_interval(0.5, np.zeros(9), [1.0, 1.0], [1.0, 1.0]) == (
-        0.5,
-        0.5,
-        0,
-    )
 
 
 def test_sizes_without_objects_are_left_out():
