@@ -92,7 +92,7 @@ def resample_weights(
 def weighted_ap(
     matches: Matches,
     weights: np.ndarray,
-    chunk: int = 128,
+    chunk: Optional[int] = None,
     progress: bool = False,
 ) -> np.ndarray:
     """Compute average precision with weighted images.
@@ -104,8 +104,9 @@ def weighted_ap(
         matches (Matches): Matches of the detections.
         weights (np.ndarray): Weight of each image, of shape (resamples,
             images).
-        chunk (int): Number of resamples that are computed together, which
-            bounds the memory. Default: 128.
+        chunk (int, optional): Number of resamples that are computed together,
+            which bounds the memory. Default: None, 128 to 1024, the fewer the
+            more images there are.
         progress (bool): Whether to show a progress bar. Default: False.
 
     Returns:
@@ -120,6 +121,8 @@ def weighted_ap(
         np.float32 if len(weights) > 1 else float,
     )
     rankings = list(_rankings(matches))
+    # Small data sets spend their time in calls, not in arithmetic.
+    chunk = chunk or min(1024, max(128, 2**18 // max(1, weights.shape[1])))
     for begin in tqdm(
         range(0, len(weights), chunk), desc='resampling', disable=not progress
     ):

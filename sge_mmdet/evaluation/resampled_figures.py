@@ -144,25 +144,48 @@ def resample_figures(
     )
     bins = with_all_sizes(bins)
     images = len(ground_truth.image_ids)
-    groups = ground_truth.groups
-    matches = match(ground_truth, detections, bins, metric)
-    ap = weighted_ap(
-        matches,
-        np.concatenate(
-            [
-                np.ones((1, images), int),
-                resample_weights(images, resamples, seed, groups),
-            ]
-        ),
-        progress=progress,
+    drawn = resample_weights(images, resamples, seed, ground_truth.groups)
+    return figures_of_matches(
+        match(ground_truth, detections, bins, metric),
+        np.concatenate([np.ones((1, images), int), drawn]),
+        [bin.name for bin in bins[1:]],
+        ground_truth.category_names,
+        ground_truth.groups,
+        progress,
     )
-    names = [bin.name for bin in bins[1:]]
+
+
+def figures_of_matches(
+    matches: Matches,
+    weights: np.ndarray,
+    sizes: Sequence[str],
+    categories: Sequence[str],
+    groups: Optional[np.ndarray] = None,
+    progress: bool = False,
+) -> ResampledFigures:
+    """Compute the figures of matched detections with weighted images.
+
+    Args:
+        matches (Matches): Matches of a result in the bin of all sizes and the
+            other bins.
+        weights (np.ndarray): Ones for all images, then how often each image
+            is in each resample, of shape (1 + resamples, images).
+        sizes (Sequence[str]): Names of the bins but the first.
+        categories (Sequence[str]): Names of the categories.
+        groups (np.ndarray, optional): Index of each image's group, of shape
+            (images,). Default: None, without groups.
+        progress (bool): Whether to show a progress bar. Default: False.
+
+    Returns:
+        ResampledFigures: Figures for :func:`compare_figures`.
+    """
+    ap = weighted_ap(matches, weights, progress=progress)
     return ResampledFigures(
-        dict(_by_size(ap, names)),
-        dict(_by_class(ap, names, ground_truth.category_names)),
-        images,
-        _small_figure(names),
-        _support(matches, names, ground_truth.category_names, groups),
+        dict(_by_size(ap, sizes)),
+        dict(_by_class(ap, sizes, categories)),
+        weights.shape[1],
+        _small_figure(sizes),
+        _support(matches, sizes, categories, groups),
         None if groups is None else len(np.unique(groups)),
     )
 
