@@ -9,8 +9,10 @@ What is in which module:
   ``evaluation_result`` is shown in ``tables``;
 - ``matching``, ``errors``: which detection hit which object, and kinds of
   errors;
-- ``bootstrap``, ``resampled_figures``, ``comparison``: differences between two
-  detectors, with intervals;
+- ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:
+  differences between two detectors, with intervals;
+- ``image_groups``: videos, scenes or source images that are resampled as
+  wholes;
 - ``report``, ``plots``: files and pictures of an evaluation or a comparison;
 - ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.
 """

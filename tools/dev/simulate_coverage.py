@@ -439,6 +439,13 @@ def result_of(options: argparse.Namespace) -> dict:
     )
 
 
+def as_text(result: dict) -> str:
+    """Return a result as JSON with one line for each row."""
+    rows = ',\n'.join(f'  {json.dumps(row)}' for row in result['rows'])
+    text = json.dumps(dict(result, rows=[]), indent=1)
+    return text.replace('"rows": []', f'"rows": [\n{rows}\n ]') + '\n'
+
+
 def parse_options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -474,7 +481,7 @@ def main() -> None:
     for row in (result['columns'], *result['rows']):
         print('  '.join(cell.ljust(16) for cell in row))
     if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + '\n')
+        options.out.write_text(as_text(result))
 
 
 if __name__ == '__main__':
