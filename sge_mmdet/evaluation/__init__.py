@@ -25,6 +25,7 @@ from .comparison_result import Comparison, Difference
 from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .evaluation_result import EvaluationResult
+from .image_groups import with_groups
 from .legacy_coco_metric import LegacyCocoMetric
 from .resampled_figures import (
     ResampledFigures,
@@ -59,6 +60,7 @@ __all__ = [
     'resample_results',
     'size_bins',
     'size_table',
+    'with_groups',
 ]
 
 __getattr__ = moved(

@@ -35,7 +35,7 @@ from sge_mmdet.evaluation import (
 )
 from sge_mmdet.evaluation.bins import with_all_sizes
 from sge_mmdet.evaluation.bootstrap import resample_weights
-from sge_mmdet.evaluation.intervals import crossed_interval
+from sge_mmdet.evaluation.intervals import Interval, crossed_interval
 from sge_mmdet.evaluation.matching import Matches, match
 from sge_mmdet.evaluation.resampled_figures import figures_of_matches
 from sge_mmdet.evaluation.synthetic import (
@@ -69,6 +69,7 @@ PLAN = {
 BY_SCENE, BY_IMAGE = 'scenes, resampled as wholes', 'scenes, image by image'
 SCENES = (20, 40)
 SEEDS = (2, 3, 5, 20)
+SEEDS_IMAGES = 100
 COLUMNS = (
     'setting',
     'images',
@@ -339,41 +340,50 @@ def simulate_scenes(
 def simulate_seeds(samples: int, resamples: int, seed: int) -> List[List[str]]:
     """Return the rows of several training seeds of two equal detectors."""
     random = np.random.default_rng(seed)
-    images, rows = 100, []
-    scale = images**0.5
+    rows = []
     for paired in (True, False):
         for seeds in SEEDS:
-            held, widths, found = [], [], []
-            for _ in range(samples):
-                figures = (
-                    random.normal(0, 1, (2, seeds, 1))
-                    + random.normal(0, scale, (2, 1, images))
-                    + random.normal(0, scale, (2, seeds, images))
-                    # An effect of the seed that both detectors share.
-                    + (random.normal(0, 2, (seeds, 1)) if paired else 0)
-                )
-                weights = weights_of(images, resamples, len(held)) / images
-                a, b = figures @ weights.T
-                low, high, p = crossed_interval(a, b, images, paired)
-                held.append(low <= 0 <= high)
-                widths.append(high - low)
-                found.append(p < 0.05)
+            drawn = [
+                seeds_interval(random, seeds, paired, resamples)
+                for _ in range(samples)
+            ]
+            width = np.mean([one.high - one.low for one in drawn])
             ideal = 2 * 1.96 * (2 * (1 + 2 / seeds)) ** 0.5
-            kind = 'paired' if paired else 'not paired'
             rows.append(
                 [
-                    f'{seeds} seeds, {kind}',
-                    str(images),
-                    f'width: {np.mean(widths) / ideal:.2f} times the true one',
+                    f'{seeds} seeds, {"paired" if paired else "not paired"}',
+                    str(SEEDS_IMAGES),
+                    f'width: {width / ideal:.2f} times the true one',
                     '+0.0',
                     '100 %',
-                    percent(held),
+                    percent([one.low <= 0 <= one.high for one in drawn]),
                     '-',
-                    percent(found),
+                    percent([one.p < 0.05 for one in drawn]),
                     '-',
                 ]
             )
     return rows
+
+
+def seeds_interval(
+    random: np.random.Generator, seeds: int, paired: bool, resamples: int
+) -> Interval:
+    """Return the interval of figures with known effects, and no difference.
+
+    The effects of a seed and of the images on a detector's figure, and the
+    interaction of both, have a variance of 1. Paired detectors share another
+    effect of the seed.
+    """
+    scale = SEEDS_IMAGES**0.5
+    figures = (
+        random.normal(0, 1, (2, seeds, 1))
+        + random.normal(0, scale, (2, 1, SEEDS_IMAGES))
+        + random.normal(0, scale, (2, seeds, SEEDS_IMAGES))
+        + (random.normal(0, 2, (seeds, 1)) if paired else 0)
+    )
+    weights = weights_of(SEEDS_IMAGES, resamples, int(random.integers(2**31)))
+    a, b = figures @ weights.T / SEEDS_IMAGES
+    return crossed_interval(a, b, SEEDS_IMAGES, paired)
 
 
 def percent(flags: List[bool]) -> str:
