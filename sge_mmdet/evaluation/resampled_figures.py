@@ -205,16 +205,15 @@ def _support(
         groups (np.ndarray, optional): Index of each image's group.
     """
     by_image = matches.objects
-    images = by_image.shape[1]
     by_unit = by_image
     if groups is not None:
-        one = np.ones(images, np.float32)
-        by_unit = by_image @ csr_matrix((one, (np.arange(images), groups)))
+        rows, ones = np.arange(len(groups)), np.ones(len(groups), np.float32)
+        by_unit = by_image @ csr_matrix((ones, (rows, groups)))
     bins = len(sizes) + 1
     support = {}
     for a, size in enumerate(['', *(f'_{size}' for size in sizes)]):
         of_image, of_unit = by_image[a::bins], by_unit[a::bins]
-        units = of_unit.getnnz(1)
+        images, units = of_image.getnnz(1), of_unit.getnnz(1)
         support[f'AP{size}'] = Support(
             int((of_image.getnnz(0) > 0).sum()),
             int((of_unit.getnnz(0) > 0).sum()),
@@ -222,7 +221,7 @@ def _support(
         )
         for k, name in enumerate(categories):
             support[f'AP{size} of {name}'] = Support(
-                int(of_image.getnnz(1)[k]), int(units[k]), float(units[k])
+                int(images[k]), int(units[k]), float(units[k])
             )
     return dict(support, AP50=support['AP'], AP75=support['AP'])
 
