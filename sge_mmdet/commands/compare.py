@@ -23,6 +23,7 @@ from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
     add_group_option,
     add_size_options,
+    group_files,
     read_sized_ground_truth,
 )
 
@@ -110,7 +111,12 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     options = parse_args(args)
     writer = Writer(
         options.overwrite,
-        [options.ground_truth, *options.a, *options.b],
+        [
+            options.ground_truth,
+            *options.a,
+            *options.b,
+            *group_files(options),
+        ],
         renews=True,
     )
     if options.out_dir:

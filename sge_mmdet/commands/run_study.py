@@ -25,6 +25,7 @@ from .common import (
 from .size_options import (
     add_group_option,
     add_size_options,
+    group_files,
     read_sized_ground_truth,
 )
 
@@ -111,7 +112,8 @@ def main(args: Optional[Sequence[str]] = None) -> None:
 
 def _run(options: argparse.Namespace) -> List[FailedRun]:
     """Run the study and report on it; return the runs that failed."""
-    writer = Writer(options.overwrite, options.configs, renews=True)
+    inputs = [*options.configs, *group_files(options)]
+    writer = Writer(options.overwrite, inputs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))
     runs = plan_study(
         options.configs,

@@ -46,6 +46,16 @@ def add_group_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def group_files(args: argparse.Namespace) -> List[str]:
+    """Return the file that ``--group-by`` names, which is an input.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+    """
+    is_file = bool(args.group_by) and args.group_by.endswith('.json')
+    return [args.group_by] if is_file else []
+
+
 def read_sized_ground_truth(
     path: Union[str, Path],
     args: argparse.Namespace,

@@ -19,7 +19,7 @@ from .subsets import of_categories
 # intervals do not hold the true difference often enough
 # (tools/dev/simulate_coverage.py).
 FEWEST_UNITS = 6
-FEWEST_OF_A_CLASS = 3
+FEWEST_OF_A_CLASS = 4
 
 
 @dataclass(frozen=True)

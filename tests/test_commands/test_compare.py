@@ -163,3 +163,21 @@ def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
         )
     assert (files / 'comparison.json').read_text() == before
     assert not (files / 'comparison.md').exists()
+
+
+def test_tool_keeps_the_file_of_groups(files, capsys):
+    groups = files / 'comparison.json'
+    groups.write_text(json.dumps({f'{i}.png': i // 2 for i in range(20)}))
+    with pytest.raises(SystemExit, match=r'comparison\.json is an input'):
+        run(
+            capsys,
+            files / 'a.json',
+            files / 'b.json',
+            '--ground-truth',
+            files / 'truth.json',
+            '--group-by',
+            groups,
+            '--out-dir',
+            files,
+            '--overwrite',
+        )

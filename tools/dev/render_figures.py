@@ -300,8 +300,9 @@ def coverage() -> str:
     for row in coverage_rows(result, False):
         given = row['intervals given']
         held = row['held']
-        if held == '-':
-            held = 'none given'
+        # Of so few samples, the share that held would say nothing.
+        if int(given.split()[0]) * result['samples'] < 30 * 100:
+            held = f'- ({given} given)'
         elif given != '100 %':
             held += f' ({given} given)'
         cells = settings.setdefault((row['setting'], row['images']), {})
