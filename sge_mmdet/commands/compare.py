@@ -8,16 +8,24 @@ tools/test.py --out. Positive differences mean that B is better.
 
 import argparse
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
-from ..evaluation import compare_figures, read_detections, resample_results
+from ..evaluation import (
+    Comparison,
+    ResampledFigures,
+    compare_figures,
+    read_detections,
+    resample_results,
+)
 from ..evaluation.report import COMPARISON_FILES, write_comparison
 from ..utils import Writer
 from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
     add_class_option,
+    add_group_option,
     add_size_options,
     find_max_dets,
+    group_files,
     read_sized_ground_truth,
 )
 
@@ -41,6 +49,12 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='result files of B, one for each seed',
     )
     parser.add_argument(
+        '--paired-seeds',
+        action='store_true',
+        help='the results of --a and --b were trained with the same seeds, in '
+        'the same order; they are paired, which makes the intervals narrower',
+    )
+    parser.add_argument(
         '--ground-truth',
         '--truth',
         required=True,
@@ -54,6 +68,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add_size_options(parser)
     add_class_option(parser)
+    add_group_option(parser)
     _add_report_options(parser)
     add_overwrite_option(parser, renews=True)
     options = parser.parse_args(args)
@@ -64,6 +79,11 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
                 f'{" ".join(options.results)}'
             )
         options.a, options.b = options.results[:1], options.results[1:]
+    if options.paired_seeds and len(options.a) != len(options.b):
+        parser.error(
+            'expected as many results of --a as of --b with --paired-seeds, '
+            f'got {len(options.a)} and {len(options.b)}'
+        )
     return options
 
 
@@ -94,7 +114,12 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     options = parse_args(args)
     writer = Writer(
         options.overwrite,
-        [options.ground_truth, *options.a, *options.b],
+        [
+            options.ground_truth,
+            *options.a,
+            *options.b,
+            *group_files(options),
+        ],
         renews=True,
     )
     if options.out_dir:
@@ -114,11 +139,19 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         progress=True,
         max_dets=max_dets,
     )
-    seeds = len(options.a)
-    comparison = compare_figures(
-        figures[:seeds], figures[seeds:], tuple(options.names)
-    )
+    comparison = _compare(figures, options)
     print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
     if options.out_dir:
         write_comparison(comparison, options.out_dir, writer)
         print(f'written to {options.out_dir}')
+
+
+def _compare(
+    figures: List[ResampledFigures], options: argparse.Namespace
+) -> Comparison:
+    """Return the comparison of the figures of A, then those of B."""
+    seeds, names = len(options.a), tuple(options.names)
+    a, b = figures[:seeds], figures[seeds:]
+    if options.paired_seeds:
+        return compare_figures(dict(enumerate(a)), dict(enumerate(b)), names)
+    return compare_figures(a, b, names)

@@ -23,8 +23,10 @@ from .common import (
     reported_errors,
 )
 from .size_options import (
+    add_group_option,
     add_size_options,
     find_max_dets,
+    group_files,
     read_sized_ground_truth,
 )
 
@@ -57,6 +59,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     _add_run_options(parser)
     add_size_options(parser)
+    add_group_option(parser)
     add_overwrite_option(parser, renews=True)
     return parser.parse_args(args)
 
@@ -110,7 +113,8 @@ def main(args: Optional[Sequence[str]] = None) -> None:
 
 def _run(options: argparse.Namespace) -> List[FailedRun]:
     """Run the study and report on it; return the runs that failed."""
-    writer = Writer(options.overwrite, options.configs, renews=True)
+    inputs = [*options.configs, *group_files(options)]
+    writer = Writer(options.overwrite, inputs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))
     find_max_dets(options)  # A mistake is told before the trainings.
     runs = plan_study(

@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 from ..engine import read_classes
 from ..evaluation import GroundTruth, read_ground_truth
 from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
+from ..evaluation.image_groups import with_groups
 from ..evaluation.settings import check_max_dets
 
 
@@ -67,6 +68,29 @@ def add_class_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_group_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--group-by`` to a parser."""
+    parser.add_argument(
+        '--group-by',
+        metavar='KEY, PATTERN or FILE',
+        help='groups of images that are resampled as wholes, such as videos, '
+        'scenes or source images: a key of the entries of "images"; a regular '
+        "expression on file names such as '(.*)_[0-9]+[.]jpg', whose part in "
+        'parentheses is the group; or a JSON file that maps file names or '
+        'image ids to groups; default: each image stands for itself',
+    )
+
+
+def group_files(args: argparse.Namespace) -> List[str]:
+    """Return the file that ``--group-by`` names, which is an input.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+    """
+    is_file = bool(args.group_by) and args.group_by.endswith('.json')
+    return [args.group_by] if is_file else []
+
+
 def read_sized_ground_truth(
     path: Union[str, Path],
     args: argparse.Namespace,
@@ -86,8 +110,8 @@ def read_sized_ground_truth(
 
     Raises:
         OSError, RuntimeError or ValueError: In the same cases as
-            :func:`read_ground_truth`, :func:`read_classes` and
-            :func:`parse_size_bins`.
+            :func:`read_ground_truth`, :func:`read_classes`,
+            :func:`parse_size_bins` and :func:`with_groups`.
     """
     bins = parse_size_bins(args.size_bins)
     words = getattr(args, 'classes', None)
@@ -100,6 +124,8 @@ def read_sized_ground_truth(
         ground_truth = read_ground_truth(path, named or words, not named)
     else:
         ground_truth = read_ground_truth(path, classes)
+    if getattr(args, 'group_by', None):
+        ground_truth = with_groups(ground_truth, args.group_by, path)
     return (
         ground_truth.with_box_areas() if args.area == 'box' else ground_truth,
         bins,

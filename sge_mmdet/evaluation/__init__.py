@@ -9,8 +9,10 @@ What is in which module:
   ``evaluation_result`` is shown in ``tables``;
 - ``matching``, ``errors``: which detection hit which object, and kinds of
   errors;
-- ``bootstrap``, ``resampled_figures``, ``comparison``: differences between two
-  detectors, with intervals;
+- ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:
+  differences between two detectors, with intervals;
+- ``image_groups``: videos, scenes or source images that are resampled as
+  wholes;
 - ``report``, ``plots``: files and pictures of an evaluation or a comparison;
 - ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.
 """
@@ -23,6 +25,7 @@ from .comparison_result import Comparison, Difference
 from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .evaluation_result import EvaluationResult
+from .image_groups import with_groups
 from .legacy_coco_metric import LegacyCocoMetric
 from .resampled_figures import (
     ResampledFigures,
@@ -57,6 +60,7 @@ __all__ = [
     'resample_results',
     'size_bins',
     'size_table',
+    'with_groups',
 ]
 
 __getattr__ = moved(

@@ -63,26 +63,36 @@ def check_memory(
         )
 
 
-def resample_weights(images: int, resamples: int, seed: int) -> np.ndarray:
+def resample_weights(
+    images: int,
+    resamples: int,
+    seed: int,
+    groups: Optional[np.ndarray] = None,
+) -> np.ndarray:
     """Draw how often each image is in each resample.
 
     Args:
         images (int): Number of images.
         resamples (int): Number of resamples.
         seed (int): Seed of the draw.
+        groups (np.ndarray, optional): Index of each image's group, of shape
+            (images,). Groups are drawn as wholes. Default: None, every image
+            is drawn for itself.
 
     Returns:
-        np.ndarray: Whole numbers of shape (resamples, images). Each row sums
-        to ``images``.
+        np.ndarray: Whole numbers of shape (resamples, images). Without groups,
+        each row sums to ``images``.
     """
     random = np.random.default_rng(seed)
-    return random.multinomial(images, np.full(images, 1 / images), resamples)
+    units = images if groups is None else int(groups.max()) + 1
+    drawn = random.multinomial(units, np.full(units, 1 / units), resamples)
+    return drawn if groups is None else drawn[:, groups]
 
 
 def weighted_ap(
     matches: Matches,
     weights: np.ndarray,
-    chunk: int = 128,
+    chunk: Optional[int] = None,
     progress: bool = False,
 ) -> np.ndarray:
     """Compute average precision with weighted images.
@@ -94,8 +104,9 @@ def weighted_ap(
         matches (Matches): Matches of the detections.
         weights (np.ndarray): Weight of each image, of shape (resamples,
             images).
-        chunk (int): Number of resamples that are computed together, which
-            bounds the memory. Default: 128.
+        chunk (int, optional): Number of resamples that are computed together,
+            which bounds the memory. Default: None, 128 to 1024, the fewer the
+            more images there are.
         progress (bool): Whether to show a progress bar. Default: False.
 
     Returns:
@@ -110,6 +121,8 @@ def weighted_ap(
         np.float32 if len(weights) > 1 else float,
     )
     rankings = list(_rankings(matches))
+    # Small data sets spend their time in calls, not in arithmetic.
+    chunk = chunk or min(1024, max(128, 2**18 // max(1, weights.shape[1])))
     for begin in tqdm(
         range(0, len(weights), chunk), desc='resampling', disable=not progress
     ):

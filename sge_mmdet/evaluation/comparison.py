@@ -1,21 +1,43 @@
 """Comparison of two detectors by a paired bootstrap."""
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from dataclasses import replace
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from ..utils import printable
 from .bins import SizeBin
 from .comparison_result import Comparison, Difference
-from .resampled_figures import ResampledFigures, resample_results
+from .intervals import (
+    Interval,
+    benjamini_hochberg,
+    crossed_interval,
+    expanded_interval,
+    holm,
+)
+from .resampled_figures import ResampledFigures, Support, resample_results
 from .structures import Detections, GroundTruth
+
+Result = TypeVar('Result')
+# Results of one detector, in any order or by their training seeds.
+BySeed = Union[Sequence[Result], Mapping[Any, Result]]
 
 
 def compare_detections(
     ground_truth: GroundTruth,
-    a: Sequence[Detections],
-    b: Sequence[Detections],
+    a: BySeed[Detections],
+    b: BySeed[Detections],
     bins: Sequence[SizeBin],
     names: Tuple[str, str] = ('A', 'B'),
     metric: str = 'bbox',
@@ -25,13 +47,16 @@ def compare_detections(
     """Compare two detectors by a paired bootstrap over images.
 
     Every resample draws images with replacement, the same for both detectors;
-    an image that is drawn twice counts twice. If a detector has several
+    an image that is drawn twice counts twice. If the ground truth has groups
+    of images, groups are drawn in their place. If a detector has several
     results, one per seed, their mean is compared.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        a (Sequence[Detections]): Results of the first detector, one or more.
-        b (Sequence[Detections]): Results of the second detector.
+        a (Sequence[Detections] or dict[int, Detections]): Results of the
+            first detector, one or more; a dict has them by training seed.
+        b (Sequence[Detections] or dict[int, Detections]): Results of the
+            second detector. Dicts with the same seeds are paired by seed.
         bins (Sequence[SizeBin]): Bins of object sizes.
         names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
@@ -45,23 +70,37 @@ def compare_detections(
         ValueError: If there is nothing to compare, or the resamples need more
             memory than is available.
     """
+    first, second = _by_seed(a), _by_seed(b)
     figures = resample_results(
-        ground_truth, [*a, *b], bins, metric, resamples, seed
+        ground_truth,
+        [*first.values(), *second.values()],
+        bins,
+        metric,
+        resamples,
+        seed,
     )
-    return compare_figures(figures[: len(a)], figures[len(a) :], names)
+    return compare_figures(
+        dict(zip(first, figures)),
+        dict(zip(second, figures[len(first) :])),
+        names,
+    )
 
 
 def compare_figures(
-    a: Sequence[ResampledFigures],
-    b: Sequence[ResampledFigures],
+    a: BySeed[ResampledFigures],
+    b: BySeed[ResampledFigures],
     names: Tuple[str, str] = ('A', 'B'),
 ) -> Comparison:
     """Compare precomputed bootstrap figures of two detectors.
 
     Args:
-        a (Sequence[ResampledFigures]): Figures of the first detector, one or
-            more, all with the same data, bins, resamples and seed.
-        b (Sequence[ResampledFigures]): Figures of the second detector.
+        a (Sequence[ResampledFigures] or dict[int, ResampledFigures]): Figures
+            of the first detector, one or more, all with the same data, bins,
+            resamples and seed of resampling; a dict has them by training
+            seed.
+        b (Sequence[ResampledFigures] or dict[int, ResampledFigures]): Figures
+            of the second detector. Dicts with the same seeds are paired by
+            seed.
         names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
 
     Returns:
@@ -75,117 +114,117 @@ def compare_figures(
             'expected one result or more of each detector, '
             f'got {len(a)} and {len(b)}'
         )
-    sizes, classes = (
-        _differences(
-            [getattr(run, group) for run in a],
-            [getattr(run, group) for run in b],
-        )
-        for group in ('sizes', 'classes')
-    )
-    first, second = map(printable, names)
+    first, second = _by_seed(a), _by_seed(b)
+    paired = len(first) > 1 and {*first} == {*second}
+    if paired:
+        second = {seed: second[seed] for seed in first}
+    sides = [*first.values()], [*second.values()]
+    sizes = _differences(sides, 'sizes', paired, holm)
+    classes = _differences(sides, 'classes', paired, benjamini_hochberg)
+    one = sides[0][0]
     return Comparison(
         sizes,
         classes,
-        (first, second),
-        a[0].images,
-        len(a[0].sizes['AP']) - 1,
-        (len(a), len(b)),
-        a[0].small if a[0].small in {row.name for row in sizes} else 'AP',
+        (printable(names[0]), printable(names[1])),
+        one.images,
+        len(one.sizes['AP']) - 1,
+        (len(first), len(second)),
+        one.small if one.small in {row.name for row in sizes} else 'AP',
+        one.groups,
+        paired,
     )
 
 
+def _by_seed(results: BySeed[Result]) -> Dict[Any, Result]:
+    """Return results by training seed.
+
+    Without seeds, the keys are objects that equal no other key.
+    """
+    if isinstance(results, Mapping):
+        return dict(results)
+    return {object(): result for result in results}
+
+
 def _differences(
-    a: Sequence[Dict[str, np.ndarray]], b: Sequence[Dict[str, np.ndarray]]
+    sides: Tuple[List[ResampledFigures], List[ResampledFigures]],
+    group: str,
+    paired: bool,
+    adjust: Callable[[List[Optional[float]]], List[Optional[float]]],
 ) -> List[Difference]:
     """Return the differences of all figures that have objects.
 
     Args:
-        a (Sequence[dict[str, np.ndarray]]): Figures of the first detector by
-            name, for each of its results.
-        b (Sequence[dict[str, np.ndarray]]): Figures of the second detector.
+        sides (tuple): Figures of both detectors, for each of their results.
+        group (str): Figures to compare, "sizes" or "classes".
+        paired (bool): Whether results are paired by training seed.
+        adjust (Callable): Adjustment of the p-values for their number.
     """
-    rows = (
-        _difference(name, [run[name] for run in a], [run[name] for run in b])
-        for name in a[0]
-    )
-    return [row for row in rows if row]
+    rows = []
+    one = sides[0][0]
+    for name in getattr(one, group):
+        a, b = (
+            np.array([getattr(run, group)[name] for run in side])
+            for side in sides
+        )
+        if not np.isnan(a[0, 0]):
+            rows.append(_difference(name, a, b, one.support[name], paired))
+    adjusted = adjust([row.p for row in rows])
+    return [replace(row, p_adjusted=p) for row, p in zip(rows, adjusted)]
 
 
 def _difference(
-    name: str, a: Sequence[np.ndarray], b: Sequence[np.ndarray]
-) -> Optional[Difference]:
-    """Return the difference of a figure, or None without objects.
+    name: str, a: np.ndarray, b: np.ndarray, support: Support, paired: bool
+) -> Difference:
+    """Return the difference of a figure.
 
     Args:
         name (str): Name of the figure.
-        a (Sequence[np.ndarray]): Figure of the first detector, of shape (1 +
-            resamples,), for each of its results.
-        b (Sequence[np.ndarray]): Figure of the second detector.
+        a (np.ndarray): Figure of the first detector, of shape (seeds, 1 +
+            resamples).
+        b (np.ndarray): Figure of the second detector, in the same form.
+        support (Support): How many images hold such objects.
+        paired (bool): Whether results are paired by training seed.
     """
-    mean_a, mean_b = np.mean(a, 0), np.mean(b, 0)
-    difference = float(mean_b[0] - mean_a[0])
-    drawn = (mean_b - mean_a)[1:]
-    drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(difference) or not len(drawn):
-        return None
-    seeds = [[run[0] for run in side] for side in (a, b)]
-    if min(map(len, seeds)) > 1:
-        low, high, p = seeded_interval(difference, drawn, *seeds)
-    else:
-        low, high = np.percentile(drawn, [2.5, 97.5])
-        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-        p = min(1, 2 * (tail + 1) / (len(drawn) + 1))
-    spreads = (
-        float(np.std(side, ddof=1)) if len(side) > 1 else None
-        for side in seeds
-    )
+    interval = None
+    if support.is_enough:
+        interval = _interval(a, b, support.units, paired)
+    spreads = [
+        float(np.std(side[:, 0], ddof=1)) if len(side) > 1 else None
+        for side in (a, b)
+    ]
+    mean_a, mean_b = float(a[:, 0].mean()), float(b[:, 0].mean())
     return Difference(
         name,
-        float(mean_a[0]),
-        float(mean_b[0]),
-        difference,
-        float(low),
-        float(high),
-        float(p),
+        mean_a,
+        mean_b,
+        mean_b - mean_a,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        interval.p if interval else None,
+        None,
+        support.images,
+        support.units,
         *spreads,
     )
 
 
-def seeded_interval(
-    difference: float,
-    drawn: np.ndarray,
-    a: Sequence[float],
-    b: Sequence[float],
-) -> Tuple[float, float, float]:
-    """Return the 95 % interval of a difference over images and seeds.
-
-    Images and seeds are drawn independently, so the variances of their means
-    add up. The variances over seeds come from few values; Student's t, with
-    the degrees of freedom of Welch and Satterthwaite, accounts for that.
+def _interval(
+    a: np.ndarray, b: np.ndarray, units: int, paired: bool
+) -> Optional[Interval]:
+    """Return the interval of a difference; None without any resample.
 
     Args:
-        difference (float): Difference of the means over seeds.
-        drawn (np.ndarray): Differences in resamples of the images, of shape
-            (resamples,).
-        a (Sequence[float]): Figures of the first detector's seeds, at least
-            two.
-        b (Sequence[float]): Figures of the second detector's seeds.
-
-    Returns:
-        tuple[float, float, float]: Lower bound, upper bound, and the two-sided
-        p-value of the hypothesis of no difference.
+        a (np.ndarray): Figure of the first detector, of shape (seeds, 1 +
+            resamples).
+        b (np.ndarray): Figure of the second detector, in the same form.
+        units (int): Number of images or groups with such objects.
+        paired (bool): Whether results are paired by training seed.
     """
-    over_seeds = [np.var(side, ddof=1) / len(side) for side in (a, b)]
-    error = np.sqrt(np.var(drawn, ddof=1) + sum(over_seeds))
-    if not error > 0:
-        return difference, difference, float(difference == 0)
-    uncertain = sum(
-        part**2 / (len(side) - 1) for part, side in zip(over_seeds, (a, b))
-    )
-    freedom = error**4 / uncertain if uncertain else np.inf
-    reach = error * student_t.ppf(0.975, freedom)
-    return (
-        difference - reach,
-        difference + reach,
-        2 * student_t.sf(abs(difference) / error, freedom),
-    )
+    # At most one resample in 400 has none of so many images.
+    drawn = ~np.isnan(a[0])
+    if drawn.sum() < 3:
+        return None
+    a, b = a[:, drawn], b[:, drawn]
+    if min(len(a), len(b)) > 1:
+        return crossed_interval(a, b, units, paired)
+    return expanded_interval(b.mean(0) - a.mean(0), units)

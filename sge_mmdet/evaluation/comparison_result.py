@@ -5,6 +5,8 @@ from typing import List, Optional, Tuple
 
 from ..utils.tables import Table, points
 
+TOO_FEW = 'too few images to tell'
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -16,9 +18,15 @@ class Difference:
         b: Mean figure of the second detector over its seeds, in [0, 1].
         difference: Difference b - a.
         low: Lower bound of the 95 % interval of the difference, over images
-            and, if both detectors have several seeds, over seeds.
+            and, if both detectors have several seeds, over seeds; None if
+            there are too few images to tell.
         high: Upper bound of this interval.
         p: Two-sided p-value of the hypothesis of no difference.
+        p_adjusted: P-value adjusted for the number of figures: those of sizes
+            by Holm, those of classes by Benjamini and Hochberg.
+        images: Number of images that hold objects of the figure.
+        units: Number of groups of images that hold them; that of images
+            without groups.
         spread_a: Standard deviation over the seeds of the first detector;
             None for one seed.
         spread_b: Standard deviation over the seeds of the second detector.
@@ -28,11 +36,31 @@ class Difference:
     a: float
     b: float
     difference: float
-    low: float
-    high: float
-    p: float
+    low: Optional[float]
+    high: Optional[float]
+    p: Optional[float]
+    p_adjusted: Optional[float]
+    images: int
+    units: int
     spread_a: Optional[float] = None
     spread_b: Optional[float] = None
+
+    @property
+    def is_told(self) -> bool:
+        """bool: Whether there are enough images for an interval."""
+        return self.p is not None
+
+    @property
+    def is_clear(self) -> bool:
+        """bool: Whether the adjusted p-value is below 0.05."""
+        return self.p_adjusted is not None and self.p_adjusted < 0.05
+
+    @property
+    def interval(self) -> str:
+        """str: The interval in points, or why there is none."""
+        if not self.is_told:
+            return TOO_FEW
+        return f'{points(self.low)} to {points(self.high)}'
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,9 @@ class Comparison:
         resamples: Number of resamples of the images.
         seeds: Number of results of each detector.
         small: Name of the main figure of the verdict.
+        groups: Number of groups of images that were resampled as wholes; None
+            if the images were resampled one by one.
+        paired: Whether the results were paired by training seed.
     """
 
     sizes: List[Difference]
@@ -56,6 +87,8 @@ class Comparison:
     resamples: int
     seeds: Tuple[int, int]
     small: str
+    groups: Optional[int] = None
+    paired: bool = False
 
     def __getitem__(self, name: str) -> Difference:
         """Return the difference of the figure with this name."""
@@ -71,20 +104,32 @@ class Comparison:
 
     def method(self) -> str:
         """Return a description of the intervals."""
+        drawn = f'{self.images} images'
+        if self.groups is not None:
+            drawn = f'{self.groups} groups of {drawn}'
         text = (
             f'Intervals are of {self.resamples} paired bootstrap '
-            f'resamples of {self.images} images'
+            f'resamples of {drawn}'
+        )
+        adjusted = (
+            'Adjusted p-values account for the number of figures (sizes by '
+            'Holm, classes by Benjamini and Hochberg).'
         )
         if min(self.seeds) > 1:
             a, b = self.seeds
             seeds = a if a == b else f'{a} and {b}'
-            return f'{text} and of the spread over {seeds} seeds.'
-        return f'{text} and do not hold what another training would change.'
+            kind = 'paired ' if self.paired else ''
+            text = f'{text} and of the spread over {seeds} {kind}seeds'
+        else:
+            text = f'{text} and do not hold what another training would change'
+        return f'{text}. {adjusted}'
 
     def table(self, classes: bool = False) -> Table:
         """Return the differences by size, or by class, as a table."""
         has_spread = max(self.seeds) > 1
+        has_groups = self.groups is not None
         header = ['figure', *self.names, 'difference', '95 % interval', 'p']
+        header += ['adjusted p', 'images', *(['groups'] if has_groups else [])]
         if has_spread:
             header += [f'sd of {name}' for name in self.names]
         return Table(
@@ -95,8 +140,11 @@ class Comparison:
                     row.a,
                     row.b,
                     points(row.difference),
-                    f'{points(row.low)} to {points(row.high)}',
+                    row.interval,
                     row.p,
+                    row.p_adjusted,
+                    row.images,
+                    *((row.units,) if has_groups else ()),
                     *((row.spread_a, row.spread_b) if has_spread else ()),
                 )
                 for row in (self.classes if classes else self.sizes)
@@ -122,11 +170,17 @@ class Comparison:
         """Return the finding for a figure."""
         row = self[name]
         first, second = self.names
+        if not row.is_told:
+            return (
+                f'There are too few images to tell whether {second} differs '
+                f'from {first} in {name}: {row.images} of {self.images} '
+                f'images hold such objects.'
+            )
         interval = (
-            f'95 % interval {points(row.low)} to {points(row.high)}, '
-            f'p = {row.p:.3g}'
+            f'95 % interval {row.interval}, p = {row.p:.3g}, '
+            f'adjusted {row.p_adjusted:.3g}'
         )
-        if row.low <= 0 <= row.high:
+        if not row.is_clear:
             seeds = ' and seeds' if min(self.seeds) > 1 else ''
             return (
                 f'Whether {second} differs from {first} in {name} cannot '

@@ -1,16 +1,49 @@
 """Figures of a result on resamples of the images."""
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from .bins import SizeBin, with_all_sizes
 from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
-from .matching import match
+from .image_groups import warn_of_sources
+from .matching import Matches, match
 from .settings import COCO_THRESHOLDS
 from .structures import Detections, GroundTruth
 from .subsets import of_categories
+
+# Fewest images (or groups of images) with such objects for an interval, and
+# fewest of a class, on average over the classes of a mean. With fewer,
+# intervals do not hold the true difference often enough
+# (tools/dev/simulate_coverage.py).
+FEWEST_UNITS = 6
+FEWEST_OF_A_CLASS = 4
+
+
+@dataclass(frozen=True)
+class Support:
+    """How many images hold objects of a figure.
+
+    Attributes:
+        images: Number of images with such objects.
+        units: Number of groups of images with such objects; that of images
+            without groups.
+        of_a_class: Number of these units for a class, as a mean over the
+            classes that have such objects.
+    """
+
+    images: int
+    units: int
+    of_a_class: float
+
+    @property
+    def is_enough(self) -> bool:
+        """bool: Whether an interval can be given."""
+        return (
+            self.units >= FEWEST_UNITS and self.of_a_class >= FEWEST_OF_A_CLASS
+        )
 
 
 @dataclass(frozen=True)
@@ -25,12 +58,17 @@ class ResampledFigures:
         classes: AP by class, for all sizes and then for each size, by name.
         images: Number of images.
         small: Name of the figure of small objects.
+        support: How many images hold objects of each figure, by name.
+        groups: Number of groups of images; None if the images are resampled
+            one by one.
     """
 
     sizes: Dict[str, np.ndarray]
     classes: Dict[str, np.ndarray]
     images: int
     small: str
+    support: Dict[str, Support]
+    groups: Optional[int] = None
 
 
 def resample_results(
@@ -64,6 +102,7 @@ def resample_results(
             if the resamples of all results need too much memory.
     """
     check_memory(ground_truth, bins, resamples, len(results))
+    warn_of_sources(ground_truth)
     return [
         resample_figures(
             ground_truth,
@@ -91,6 +130,8 @@ def resample_figures(
 ) -> ResampledFigures:
     """Compute the figures of one result on resamples of the images.
 
+    If the ground truth has groups of images, groups are resampled as wholes.
+
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
@@ -116,25 +157,88 @@ def resample_figures(
     )
     bins = with_all_sizes(bins)
     images = len(ground_truth.image_ids)
-    ap = weighted_ap(
+    drawn = resample_weights(images, resamples, seed, ground_truth.groups)
+    return figures_of_matches(
         match(
             ground_truth, detections, bins, metric, COCO_THRESHOLDS, max_dets
         ),
-        np.concatenate(
-            [
-                np.ones((1, images), int),
-                resample_weights(images, resamples, seed),
-            ]
-        ),
-        progress=progress,
+        np.concatenate([np.ones((1, images), int), drawn]),
+        [bin.name for bin in bins[1:]],
+        ground_truth.category_names,
+        ground_truth.groups,
+        progress,
     )
-    names = [bin.name for bin in bins[1:]]
+
+
+def figures_of_matches(
+    matches: Matches,
+    weights: np.ndarray,
+    sizes: Sequence[str],
+    categories: Sequence[str],
+    groups: Optional[np.ndarray] = None,
+    progress: bool = False,
+) -> ResampledFigures:
+    """Compute the figures of matched detections with weighted images.
+
+    Args:
+        matches (Matches): Matches of a result in the bin of all sizes and the
+            other bins.
+        weights (np.ndarray): Ones for all images, then how often each image
+            is in each resample, of shape (1 + resamples, images).
+        sizes (Sequence[str]): Names of the bins but the first.
+        categories (Sequence[str]): Names of the categories.
+        groups (np.ndarray, optional): Index of each image's group, of shape
+            (images,). Default: None, without groups.
+        progress (bool): Whether to show a progress bar. Default: False.
+
+    Returns:
+        ResampledFigures: Figures for :func:`compare_figures`.
+    """
+    ap = weighted_ap(matches, weights, progress=progress)
     return ResampledFigures(
-        dict(_by_size(ap, names)),
-        dict(_by_class(ap, names, ground_truth.category_names)),
-        images,
-        _small_figure(names),
+        dict(_by_size(ap, sizes)),
+        dict(_by_class(ap, sizes, categories)),
+        weights.shape[1],
+        _small_figure(sizes),
+        _support(matches, sizes, categories, groups),
+        None if groups is None else len(np.unique(groups)),
     )
+
+
+def _support(
+    matches: Matches,
+    sizes: Sequence[str],
+    categories: Sequence[str],
+    groups: Optional[np.ndarray],
+) -> Dict[str, Support]:
+    """Return how many images hold objects of each figure.
+
+    Args:
+        matches (Matches): Matches of any detections.
+        sizes (Sequence[str]): Names of the bins but the first.
+        categories (Sequence[str]): Names of the categories.
+        groups (np.ndarray, optional): Index of each image's group.
+    """
+    by_image = matches.objects
+    by_unit = by_image
+    if groups is not None:
+        rows, ones = np.arange(len(groups)), np.ones(len(groups), np.float32)
+        by_unit = by_image @ csr_matrix((ones, (rows, groups)))
+    bins = len(sizes) + 1
+    support = {}
+    for a, size in enumerate(['', *(f'_{size}' for size in sizes)]):
+        of_image, of_unit = by_image[a::bins], by_unit[a::bins]
+        images, units = of_image.getnnz(1), of_unit.getnnz(1)
+        support[f'AP{size}'] = Support(
+            int((of_image.getnnz(0) > 0).sum()),
+            int((of_unit.getnnz(0) > 0).sum()),
+            float(units[units > 0].mean()) if units.any() else 0.0,
+        )
+        for k, name in enumerate(categories):
+            support[f'AP{size} of {name}'] = Support(
+                int(images[k]), int(units[k]), float(units[k])
+            )
+    return dict(support, AP50=support['AP'], AP75=support['AP'])
 
 
 def _check_resamples(

@@ -45,6 +45,8 @@ class GroundTruth:
             categories only.
         lenient: Whether masks may have another size than their image, as in
             CocoMetric.
+        groups: Index of each image's group, of shape (I,), which is resampled
+            as a whole; None if each image stands for itself.
     """
 
     image_ids: np.ndarray
@@ -63,6 +65,7 @@ class GroundTruth:
     other_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     has_known_labels: bool = False
     lenient: bool = False
+    groups: Optional[np.ndarray] = None
 
     @cached_property
     def masks(self) -> list:

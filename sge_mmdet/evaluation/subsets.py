@@ -65,6 +65,9 @@ def of_used_images(
         image_ids=ground_truth.image_ids[used],
         image_sizes=ground_truth.image_sizes[used],
         file_names=[ground_truth.file_names[i] for i in used],
+        groups=(
+            None if ground_truth.groups is None else ground_truth.groups[used]
+        ),
     ), replace(detections, image=np.searchsorted(used, detections.image))
 
 

@@ -95,7 +95,7 @@ def new_outputs(inputs: Inputs, y: Optional[Tensor] = None) -> Outputs:
     if y is None:
         y = torch.empty_like(x, memory_format=_layout(x))
     mean = x.new_empty(x.shape[:2], dtype=sum_dtype(x.dtype))
-    return Outputs(y, mean, mean.new_empty((len(x), inputs.groups, 2)))
+    return Outputs(y, mean, mean.new_empty((x.shape[0], inputs.groups, 2)))
 
 
 def new_gradients(

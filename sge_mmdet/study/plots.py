@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..evaluation.plots import draw_difference
 from ..utils import RENEWING, Writer
 from ..utils.figures import save_figure
 from ..visualization.images import plain_text
@@ -48,7 +49,7 @@ def draw_study(
         right.set_title(f'{name}, difference from {names[0]}', fontsize=10)
     axes[-1, 0].set_xlabel('AP in points; dots: seeds, bars: means')
     axes[-1, 1].set_xlabel(
-        'points, with 95 % intervals; grey: the interval contains 0'
+        'points, with 95 % intervals; grey: could be chance'
     )
     save_figure(figure, out_file, writer)
 
@@ -74,14 +75,7 @@ def _draw_differences(axis: Axes, report: StudyReport, figure: str) -> None:
     axis.axvline(0, color='0.6', linewidth=1)
     for comparison in report.comparisons:
         row, i = comparison[figure], names.index(comparison.names[1])
-        is_clear = not row.low <= 0 <= row.high
-        colour = (
-            '0.45'
-            if not is_clear
-            else ('tab:green' if row.difference > 0 else 'tab:red')
-        )
-        axis.plot([100 * row.low, 100 * row.high], [-i, -i], color=colour)
-        axis.plot(100 * row.difference, -i, 'o', color=colour)
+        draw_difference(axis, row, -i)
     _name_rows(axis, names)
 
 

@@ -15,6 +15,7 @@ from ..evaluation import (
     read_detections,
     resample_figures,
 )
+from ..evaluation.image_groups import warn_of_sources
 from ..utils.tables import Cell, Table, points
 from .plan import StudyRun
 
@@ -134,7 +135,8 @@ def report_study(
 
     Args:
         runs (Sequence[StudyRun]): All runs of the study.
-        ground_truth (GroundTruth): Ground truth of the test.
+        ground_truth (GroundTruth): Ground truth of the test. Its groups of
+            images, if it has any, are resampled as wholes.
         bins (Sequence[SizeBin]): Bins of object sizes.
         resamples (int): Number of resamples of the images. Default: 1000.
         seed (int): Seed of the resampling. Default: 0.
@@ -152,6 +154,7 @@ def report_study(
             'No run of the study has a result yet; train it without '
             '--report-only first'
         )
+    warn_of_sources(ground_truth)
     figures: Dict[str, Dict[int, ResampledFigures]] = {
         run.name: {} for run in done
     }
@@ -179,8 +182,8 @@ def _compare_with(
     """Compare the baseline with each other config, if it has results."""
     return [
         compare_figures(
-            list(figures[baseline].values()),
-            list(others.values()),
+            figures[baseline],
+            others,
             (baseline, name),
         )
         for name, others in figures.items()
@@ -221,8 +224,6 @@ def _difference(
         return '-'
     row = comparison[figure]
     # With one seed, the interval covers only the choice of images.
-    mark = '' if min(comparison.seeds) > 1 else ', images alone'
-    return (
-        f'{points(row.difference)} ({points(row.low)} to '
-        f'{points(row.high)}{mark})'
-    )
+    is_partial = row.is_told and min(comparison.seeds) == 1
+    mark = ', images alone' if is_partial else ''
+    return f'{points(row.difference)} ({row.interval}{mark})'

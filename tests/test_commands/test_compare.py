@@ -51,6 +51,27 @@ def test_tool_prints_the_differences_and_writes_them(files, capsys):
     assert imread(files / 'out' / 'comparison.png').std() > 0
 
 
+def test_tool_takes_groups_and_pairs_seeds(files, capsys):
+    shown = run(
+        capsys,
+        '--a',
+        files / 'a.json',
+        files / 'b.json',
+        '--b',
+        files / 'b.json',
+        files / 'b.json',
+        '--paired-seeds',
+        '--ground-truth',
+        files / 'truth.json',
+        '--group-by',
+        r'(\d)[.]png$',
+        '--resamples',
+        20,
+    )
+    assert 'of 10 groups of 20 images' in shown
+    assert 'over 2 paired seeds' in shown
+
+
 def test_tool_takes_several_seeds(files, capsys):
     shown = run(
         capsys,
@@ -86,6 +107,11 @@ def test_tool_takes_several_seeds(files, capsys):
             'cannot write .*truth.json/comparison.json: Not a directory',
         ),
         (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
+        (['a.json', 'b.json', '--group-by', 'video'], 'no group for 20 of 20'),
+        (
+            ['--paired-seeds', '--a', 'a.json', 'b.json', '--b', 'b.json'],
+            'as many results of --a as of --b',
+        ),
     ],
 )
 def test_tool_says_what_is_wrong(files, capsys, args, words):
@@ -137,3 +163,21 @@ def test_tool_keeps_inputs_that_have_the_names_of_its_outputs(
         )
     assert (files / 'comparison.json').read_text() == before
     assert not (files / 'comparison.md').exists()
+
+
+def test_tool_keeps_the_file_of_groups(files, capsys):
+    groups = files / 'comparison.json'
+    groups.write_text(json.dumps({f'{i}.png': i // 2 for i in range(20)}))
+    with pytest.raises(SystemExit, match=r'comparison\.json is an input'):
+        run(
+            capsys,
+            files / 'a.json',
+            files / 'b.json',
+            '--ground-truth',
+            files / 'truth.json',
+            '--group-by',
+            groups,
+            '--out-dir',
+            files,
+            '--overwrite',
+        )

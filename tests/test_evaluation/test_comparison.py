@@ -1,6 +1,7 @@
 import json
 import re
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sge_mmdet.evaluation import (
     read_ground_truth,
     size_bins,
 )
-from sge_mmdet.evaluation.comparison import seeded_interval
+from sge_mmdet.evaluation.resampled_figures import Support
 from sge_mmdet.evaluation.result_json import detections_from_coco
 from tests.helpers.random_coco import random_coco
 
@@ -58,7 +59,7 @@ def test_clear_difference_is_found_and_said():
     ]
     row = result['AP']
     assert row.b < row.a and row.low < row.difference < row.high < 0
-    assert row.p == pytest.approx(2 / 201)
+    assert 0 < row.p < row.p_adjusted < 0.05
     assert 'plain is worse than SGE in AP:' in result.verdict()
     assert '200 paired bootstrap resamples of 40 images' in result.verdict()
     text = result.table().text()
@@ -127,41 +128,64 @@ def test_several_seeds_of_both_widen_the_interval():
     assert 'these images and seeds' in spread.findings()
 
 
-@pytest.mark.parametrize(
-    'of_images, of_seeds, seeds',
-    [(1, 0, 3), (1, 1, 3), (0.2, 1, 3), (0.2, 1, 2), (1, 1, 8)],
-)
-def test_interval_over_images_and_seeds_contains_the_true_difference(
-    of_images, of_seeds, seeds
-):
-    """Figures with known spread: 95 % of the intervals contain it."""
-    random = np.random.default_rng(0)
-    held = []
-    for _ in range(1000):
-        a, b = random.normal(0, of_seeds, (2, seeds)) + 1e-9 * np.arange(seeds)
-        # What this sample of images adds to the difference, and the spread
-        # of that which the bootstrap sees.
-        shift = random.normal(0, of_images)
-        drawn = random.normal(0, of_images, 200)
-        low, high, p = seeded_interval(
-            b.mean() - a.mean() + shift, drawn, a, b
+def test_few_images_have_no_interval_and_no_verdict():
+    """One small object in 20 images, which only B detects."""
+    ground_truth, results = random_coco(1, images=20)
+    ground_truth['annotations'] = [
+        dict(one, area=400, iscrowd=0) for one in ground_truth['annotations']
+    ]
+    ground_truth['annotations'][0]['area'] = 25
+    ground_truth = read_ground_truth(ground_truth)
+    found = detections_from_coco(results, ground_truth, 'b')
+    none = detections_from_coco(results[:1], ground_truth, 'a')
+    result = compare_detections(
+        ground_truth, [none], [found], BINS, resamples=100
+    )
+    row = result['AP_0-10']
+    assert (row.low, row.high, row.p, row.p_adjusted) == (None,) * 4
+    assert row.images == 1 and not row.is_clear
+    assert 'too few images to tell' in result.table().text()
+    assert (
+        'too few images to tell whether B differs from A in AP_0-10: 1 of 20 '
+        'images hold' in result.verdict()
+    )
+    assert result['AP'].is_told and result['AP'].images > 10
+
+
+def test_mean_over_classes_needs_images_of_each_class():
+    """Six images with small objects are enough of one class, not of six."""
+    enough = Support(images=6, units=6, of_a_class=6)
+    assert enough.is_enough
+    assert not replace(enough, of_a_class=1).is_enough
+    assert not replace(enough, units=5).is_enough
+
+
+def test_adjusted_p_values_are_shown_and_decide():
+    ground_truth, a, b = sides(worse=0.12)
+    result = compare_detections(ground_truth, [a], [b], BINS, resamples=200)
+    for rows in result.sizes, result.classes:
+        assert all(row.p <= row.p_adjusted for row in rows if row.is_told)
+    assert result.table().header[5:8] == ['p', 'adjusted p', 'images']
+    assert 'adjusted' in result.findings()
+    assert 'by Holm' in result.method()
+
+
+def test_results_by_the_same_seeds_are_paired():
+    ground_truth, a, b = sides()
+    by_seed, mixed, listed = (
+        compare_detections(ground_truth, x, y, BINS, resamples=60)
+        for x, y in (
+            ({0: a, 1: b}, {1: b, 0: a}),
+            ({0: a, 1: b}, {0: a, 2: b}),
+            ([a, b], [a, b]),
         )
-        held.append(low <= 0 <= high)
-        assert (p < 0.05) != held[-1]
-    assert 0.93 <= np.mean(held) <= 0.995
-
-
-def test_equal_seeds_without_spread_differ_in_nothing():
-    assert seeded_interval(0.0, np.zeros(9), [1.0, 1.0], [1.0, 1.0]) == (
-        0,
-        0,
-        1,
     )
-    assert seeded_interval(0.5, np.zeros(9), [1.0, 1.0], [1.0, 1.0]) == (
-        0.5,
-        0.5,
-        0,
-    )
+    assert by_seed.paired and not (mixed.paired or listed.paired)
+    row = by_seed['AP']
+    assert (row.difference, row.low, row.high) == (0, 0, 0)
+    assert listed['AP'].low < 0 < listed['AP'].high
+    assert '2 paired seeds' in by_seed.method()
+    assert mixed['AP'] == listed['AP']
 
 
 def test_sizes_without_objects_are_left_out():

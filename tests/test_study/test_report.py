@@ -68,7 +68,7 @@ def test_every_config_is_compared_with_the_first(study):
     assert report.small == 'AP_0-10'
     assert 'SGE is worse than none in AP' in report.text()
     text = report.text()
-    assert 'spread over 3 seeds' in text and '3 and 2 seeds' in text
+    assert 'spread over 3 paired seeds' in text and '3 and 2 seeds' in text
     assert 'exclude zero by chance' in report.text()
 
 

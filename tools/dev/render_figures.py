@@ -15,6 +15,7 @@ the views in this script. What stands between the comments is replaced.
 import argparse
 import csv
 import json
+import operator
 import re
 import sys
 from pathlib import Path
@@ -248,7 +249,6 @@ def exactness() -> List[List[str]]:
     costs, coverage = read_result('paper_costs'), read_result('coverage')
     conversions, onnx = read_result('conversions'), read_result('onnx_checks')
     same = sum(row[-1] == 'same' for row in costs['rows'])
-    held = [float(row[2].split()[0]) for row in coverage['rows']]
     return [
         [
             "[Costs](docs/repeat_the_paper.md) equal to the paper's",
@@ -267,10 +267,85 @@ def exactness() -> List[List[str]]:
         ],
         [
             '[95 % intervals](docs/compare.md) that held the truth',
-            f'{min(held)} to {max(held)} %',
+            mean_coverage(coverage),
             coverage['date'],
         ],
     ]
+
+
+def coverage_rows(result: dict, is_of_seeds: bool) -> List[Dict[str, str]]:
+    """Return the rows on training seeds, or all other rows."""
+    rows = [dict(zip(result['columns'], row)) for row in result['rows']]
+    return [row for row in rows if ('seeds' in row['setting']) == is_of_seeds]
+
+
+def mean_coverage(result: dict) -> str:
+    """Return how often the intervals held the truth, over all settings."""
+    rows = [
+        row
+        for row in coverage_rows(result, False)
+        if row['held'] != '-' and 'image by image' not in row['setting']
+    ]
+    held = [float(row['held'].split()[0]) for row in rows]
+    given = [float(row['intervals given'].split()[0]) for row in rows]
+    mean = sum(map(operator.mul, held, given)) / sum(given)
+    settings = {(row['setting'], row['images']) for row in rows}
+    return f'{mean:.1f} %, mean of {len(settings)} settings'
+
+
+def coverage() -> str:
+    """Return how often the intervals held the truth, a row per setting."""
+    result = read_result('coverage')
+    settings: Dict[tuple, Dict[str, str]] = {}
+    for row in coverage_rows(result, False):
+        given = row['intervals given']
+        held = row['held']
+        # Of so few samples, the share that held would say nothing.
+        if int(given.split()[0]) * result['samples'] < 30 * 100:
+            held = f'- ({given} given)'
+        elif given != '100 %':
+            held += f' ({given} given)'
+        cells = settings.setdefault((row['setting'], row['images']), {})
+        cells[row['figure']] = held
+    figures = list(next(iter(settings.values())))
+    return '\n\n'.join(
+        [
+            table(
+                ['setting', 'images', *figures],
+                [
+                    [*setting, *(cells[figure] for figure in figures)]
+                    for setting, cells in settings.items()
+                ],
+            ),
+            source(result),
+        ]
+    )
+
+
+def coverage_seeds() -> str:
+    """Return how often the intervals over seeds held, and their width."""
+    columns = ('setting', 'held', 'figure')
+    return table(
+        ['seeds of each detector', 'held', 'mean width'],
+        [
+            [row[column].replace('width: ', '') for column in columns]
+            for row in coverage_rows(read_result('coverage'), True)
+        ],
+    )
+
+
+def false_alarms() -> str:
+    """Return the share of figures of equal detectors that seem to differ."""
+    columns = ('images', 'figure', 'p < 0.05', 'adjusted p < 0.05')
+    return table(
+        columns,
+        [
+            [row[column] for column in columns]
+            for row in coverage_rows(read_result('coverage'), False)
+            if row['setting'] == 'equal detectors'
+            and row['figure'] in ('AP', 'AP_small', 'each class')
+        ],
+    )
 
 
 def speed() -> List[List[str]]:
@@ -338,6 +413,9 @@ def sources() -> str:
 # Tables that pages may name besides the results files.
 VIEWS: Dict[str, Callable[[], str]] = {
     'block-end-cpu': lambda: ops_cpu('block_end'),
+    'coverage': coverage,
+    'coverage-seeds': coverage_seeds,
+    'false-alarms': false_alarms,
     'demo-verdict': demo_verdict,
     'finding': finding,
     'network-cpu': network_cpu,

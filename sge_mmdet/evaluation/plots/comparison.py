@@ -29,13 +29,13 @@ def draw_comparison(
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
-    classes = sorted(comparison.classes, key=lambda row: row.p)[:most]
-    # One of twenty intervals excludes zero by chance alone.
-    by_chance = 0.05 * len(comparison.classes)
+    told = [row for row in comparison.classes if row.is_told]
+    classes = sorted(told, key=lambda row: row.p or 0)[:most]
+    untold = len(comparison.classes) - len(told)
     groups = {
         'by size': comparison.sizes,
-        f'by class; without any difference {by_chance:.1f} of '
-        f'{len(comparison.classes)} would be coloured': classes,
+        f'by class; {untold} of {len(comparison.classes)} have too few '
+        'images to tell': classes,
     }
     heights = [max(1, len(rows)) for rows in groups.values()]
     figure = Figure(
@@ -48,7 +48,8 @@ def draw_comparison(
     first, second = comparison.names
     axes[-1].set_xlabel(
         f'AP of {second} minus AP of {first}, in points, with '
-        '95 % intervals over images; grey: could be chance'
+        '95 % intervals;\ngrey: could be chance (adjusted p of 0.05 or more), '
+        'hollow: too few images to tell'
     )
     save_figure(figure, out_file, writer)
 
@@ -57,9 +58,7 @@ def _draw_intervals(axis: Axes, rows: Sequence[Difference]) -> None:
     """Draw differences below each other, the first one at the top."""
     axis.axvline(0, color='0.6', linewidth=1)
     for i, row in enumerate(reversed(rows)):
-        colour = _colour(row)
-        axis.plot([100 * row.low, 100 * row.high], [i, i], color=colour)
-        axis.plot(100 * row.difference, i, 'o', color=colour, markersize=5)
+        draw_difference(axis, row, i)
     axis.set_yticks(
         range(len(rows)), [row.name for row in reversed(rows)], fontsize=8
     )
@@ -67,8 +66,28 @@ def _draw_intervals(axis: Axes, rows: Sequence[Difference]) -> None:
     axis.grid(axis='x', alpha=0.3)
 
 
-def _colour(row: Difference) -> str:
-    """Return grey if the interval contains 0, otherwise green or red."""
-    if row.low <= 0 <= row.high:
-        return '0.45'
-    return 'tab:green' if row.difference > 0 else 'tab:red'
+def draw_difference(axis: Axes, row: Difference, height: float) -> None:
+    """Draw a difference and its 95 % interval, if it has one, in points.
+
+    It is green or red if it is clear, grey if it could be chance, and hollow
+    without an interval.
+
+    Args:
+        axis (Axes): Axes to draw on.
+        row (Difference): The difference.
+        height (float): Vertical position.
+    """
+    colour = '0.45'
+    if row.is_clear:
+        colour = 'tab:green' if row.difference > 0 else 'tab:red'
+    if row.low is not None and row.high is not None:
+        bounds = [100 * row.low, 100 * row.high]
+        axis.plot(bounds, [height, height], color=colour)
+    axis.plot(
+        100 * row.difference,
+        height,
+        'o',
+        color=colour,
+        markersize=5,
+        fillstyle='full' if row.is_told else 'none',
+    )
