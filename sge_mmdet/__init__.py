@@ -20,8 +20,11 @@ from .version import __version__
 # Public names by the module that defines them, imported at their first use.
 _EXPORTS = {
     # The operator and the layer.
-    'ops': ('spatial_group_enhance', 'spatial_group_enhance_residual'),
-    'models.layers': ('SpatialGroupEnhance',),
+    'ops': (
+        'SpatialGroupEnhance',
+        'spatial_group_enhance',
+        'spatial_group_enhance_residual',
+    ),
     # Backbones and necks.
     'models.backbones': ('SGEResNet', 'SGEResNeXt'),
     'models.necks': ('SGEFPN', 'SGEPAFPN', 'SGEHRFPN', 'SGEChannelMapper'),

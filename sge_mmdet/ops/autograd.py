@@ -55,8 +55,8 @@ def run_operator(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
 
     Args:
         inputs (Inputs): What it is computed from.
-        may_overwrite (bool): Whether y may be written over x where nobody
-            wants a gradient. Default: False.
+        may_overwrite (bool): Whether y may be written over x if no
+            gradient is needed. Default: False.
 
     Raises:
         TypeError: If a tensor is of a wrong type.
@@ -67,7 +67,7 @@ def run_operator(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
     if is_compiling():
         return _call_forward(*tensors, *options)[0]
     if not _are_plain(tensors):
-        # The dispatcher's own messages name neither value nor mend.
+        # PyTorch's own messages do not say how to correct the value.
         check_forward(inputs)
         return _call_forward(*tensors, *options)[0]
     if _want_gradients(tensors):
@@ -167,7 +167,7 @@ class _Enhance(torch.autograd.Function):
         arguments = *tensors, *ctx.options
         inputs, outputs = _backward_arguments(arguments)[:2]
         gradients: Sequence[Optional[Tensor]]
-        # With gradients enabled, somebody will differentiate once more.
+        # With gradients enabled, a second derivative is needed.
         if torch.is_grad_enabled() or not _are_plain(tensors):
             gradients = _call_backward(*arguments)
         else:
@@ -203,7 +203,7 @@ class _EnhanceBackward(torch.autograd.Function):
         grad_y, x, y, _, _, weight, bias, scale, shift, mean, variance = (
             ctx.saved_tensors
         )
-        # Whether somebody will differentiate once more.
+        # Whether a third derivative is needed.
         again = torch.is_grad_enabled()
         with torch.enable_grad():
             leaves = [

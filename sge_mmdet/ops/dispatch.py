@@ -151,7 +151,7 @@ def _has_triton() -> bool:
     return importlib.util.find_spec('triton') is not None
 
 
-# What trying Triton on a GPU has shown.
+# Whether Triton works, by the index of the GPU.
 _tried: Dict[int, bool] = {}
 
 

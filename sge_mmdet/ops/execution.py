@@ -32,8 +32,17 @@ def run_forward(inputs: Inputs, may_overwrite: bool = False) -> Outputs:
     backend = load_backend(name)
     is_dense = x.is_contiguous(memory_format=layout)
     y = None
-    if may_overwrite and is_dense and name == 'native':
+    if (
+        may_overwrite
+        and is_dense
+        and name == 'native'
+        and hasattr(torch.autograd.graph, 'increment_version')
+    ):
         y = x
+        # So that a graph that has saved x raises, as after PyTorch's own
+        # operators in place.
+        if not x.is_inference():
+            torch.autograd.graph.increment_version(x)
     outputs = new_outputs(inputs, y)
     if not is_dense or inputs.identity is not None:
         inputs = inputs._replace(

@@ -119,12 +119,12 @@ class Gradients(NamedTuple):
     """Gradients of the inputs; those of parameters are summed over images.
 
     Attributes:
-        x: As x.
+        x: Gradient of x; shape and type of x.
         weight: Of G values, in the type of sums.
-        bias: Likewise.
+        bias: Of G values, in the type of sums.
         scale: Of the norm's scale, of C values in the type of sums, or None.
         shift: Of the norm's shift, or None.
-        identity: As x, or None.
+        identity: Gradient of the identity, or None.
     """
 
     x: Tensor

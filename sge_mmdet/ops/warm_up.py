@@ -98,7 +98,7 @@ def _maps(
 def _run(
     layer: SpatialGroupEnhance, tail: str, x: Tensor, training: bool
 ) -> None:
-    """Run a layer's passes on a map, with parameters of no consequence."""
+    """Run a layer's passes on a map, with copies of its parameters."""
     with torch.enable_grad():
         leaves = x, weight, bias = [
             tensor.detach().clone().requires_grad_(training)

@@ -347,3 +347,57 @@ def test_without_gradients_the_result_is_written_over_the_convolutions(
     block(x)
     out, result = seen.pop()
     assert out is not result
+
+
+class _KeepsItsBranch(SGEBottleneck):
+    def branch(self, x):
+        branch = super().branch(x)
+        self.kept = branch.out
+        return branch
+
+
+def _record(function, kept):
+    def recorded(*args, **kwargs):
+        kept.append(function(*args, **kwargs))
+        return kept[-1]
+
+    return recorded
+
+
+@pytest.mark.parametrize('where', ['branch', 'forward', 'conv2d', 'instance'])
+def test_output_that_somebody_recorded_is_not_written_over(monkeypatch, where):
+    block = drawn(_KeepsItsBranch(32, 8, sge=dict(groups=4))).eval()
+    if where != 'branch':
+        block = drawn(BLOCKS['bottleneck']()).eval()
+    x = torch.rand(2, 32, 6, 5).double()
+    want = block.conv3(
+        block.relu(
+            block.norm2(block.conv2(block.relu(block.norm1(block.conv1(x)))))
+        )
+    ).detach()
+    kept = []
+    owner, name = {
+        'forward': (nn.Conv2d, 'forward'),
+        'conv2d': (nn.functional, 'conv2d'),
+        'instance': (block.conv3, '_conv_forward'),
+        'branch': (block.conv3, 'stride'),
+    }[where]
+    if where != 'branch':
+        monkeypatch.setattr(owner, name, _record(getattr(owner, name), kept))
+    with torch.no_grad():
+        block(x)
+    torch.testing.assert_close(
+        block.kept if where == 'branch' else kept[-1], want
+    )
+
+
+@pytest.mark.skipif(not HAS_NATIVE, reason='built without a C++ compiler')
+def test_a_graph_that_saved_what_is_written_over_raises():
+    layer = SpatialGroupEnhance(8, 2)
+    x, identity = torch.rand(2, 1, 8, 3, 3)
+    saved = x.requires_grad_() * 2
+    loss = saved.square().sum()
+    with torch.no_grad():
+        assert layer.forward_residual(saved, identity, None, True) is saved
+    with pytest.raises(RuntimeError, match='modified by an inplace operation'):
+        loss.backward()

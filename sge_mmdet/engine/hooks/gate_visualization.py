@@ -1,10 +1,8 @@
 """Hook that draws SGE's gates during training."""
 
-from typing import Any, Dict, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -13,13 +11,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ...utils.registration import register
-from ...visualization.gates import (
-    GateMaps,
-    choose_layers,
-    gates_figure,
-    record_gates,
-    similarity_figure,
-)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ...visualization.gates import GateMaps
 
 
 @register(HOOKS)
@@ -91,6 +87,8 @@ class SGEVisualizationHook(Hook):
                 'SGEVisualizationHook draws over an image of the validation '
                 'set; add a val_dataloader to the config'
             )
+        from ...visualization.gates import choose_layers, record_gates
+
         images = runner.val_loop.dataloader.dataset
         if not 0 <= self.index < len(images):
             raise ValueError(
@@ -122,19 +120,21 @@ class SGEVisualizationHook(Hook):
         """
         if not self.every_n_train_iters(runner, self.interval):
             return
+        from ...visualization import gates
+
         step = runner.iter + 1
-        image, maps = record_gates(_unwrapped(runner.model), self.sample)
+        image, maps = gates.record_gates(_unwrapped(runner.model), self.sample)
         history = {**self.first, f'gate at iteration {step}': maps}
-        for name in choose_layers(maps, self.layers):
+        for name in gates.choose_layers(maps, self.layers):
             layer_maps = {
                 when: layers[name] for when, layers in history.items()
             }
             groups = maps[name].choose_groups(self.groups, self.number)
             for kind, figure in (
-                ('sge', gates_figure(image, layer_maps, name, groups)),
+                ('sge', gates.gates_figure(image, layer_maps, name, groups)),
                 (
                     'sge_similarity',
-                    similarity_figure(maps[name], name, groups),
+                    gates.similarity_figure(maps[name], name, groups),
                 ),
             ):
                 runner.visualizer.add_image(
@@ -146,7 +146,9 @@ def _unwrapped(model: Any) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def _pixels(figure: Figure) -> np.ndarray:
+def _pixels(figure: 'Figure') -> np.ndarray:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Type, cast
 
 from mmdet.models.backbones import resnet, resnext
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules import module as module_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,9 +40,12 @@ class _SGEBlock(CheckpointedBlock):
         """Run the branch and end the block."""
         out, conv, norm, plugins = self.branch(x)
         identity = x if self.downsample is None else self.downsample(x)
-        # What a convolution of PyTorch's own returns is in no other hands.
-        is_ours = type(conv) is nn.Conv2d and _is_plain(conv, nn.Conv2d)
-        return end_block(out, identity, norm, plugins, self.relu, is_ours)
+        may_overwrite = type(
+            self
+        ).branch in _OWN_BRANCHES and _returns_new_map(conv)
+        return end_block(
+            out, identity, norm, plugins, self.relu, may_overwrite
+        )
 
     def branch(self, x: Tensor) -> Branch:
         """Run the branch up to its last convolution."""
@@ -111,6 +115,24 @@ class SGEBottleneck(_SGEBlock, resnet.Bottleneck):
 
 class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
     """ResNeXt version of :class:`SGEBottleneck`, with the same arguments."""
+
+
+# Of these the output of the last convolution is known to have no other user.
+_OWN_BRANCHES = SGEBasicBlock.branch, SGEBottleneck.branch
+# As they are before anybody replaces them in order to record what they return.
+_CONVOLUTION = nn.Conv2d.forward, nn.Conv2d._conv_forward, functional.conv2d
+
+
+def _returns_new_map(conv: nn.Module) -> bool:
+    """Return whether no other code can hold the output of a convolution."""
+    return (
+        type(conv) is nn.Conv2d
+        and type(conv._parameters.get('weight')) is nn.Parameter
+        and '_conv_forward' not in conv.__dict__
+        and _is_plain(conv, nn.Conv2d)
+        and _CONVOLUTION
+        == (nn.Conv2d.forward, nn.Conv2d._conv_forward, functional.conv2d)
+    )
 
 
 # Filled in place by those who register hooks for all modules.

@@ -56,7 +56,7 @@ def _load_statistics(
     LANES: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
-    """Return m, s, slope and the first position's share of t, by channel."""
+    """Return m, s, slope and the offset of t by channel."""
     lane = tl.arange(0, LANES)
     m = tl.load(
         mean + image * groups * c + channel + lane,
@@ -255,7 +255,10 @@ def _shares(
     LANES: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
-    """Return what e loses of itself and of t, and what every z gains.
+    """Return the mean of e, the factor of t, and a constant of each row.
+
+    The first two are subtracted from e; the constant is added to each
+    gradient of z.
 
     The last is the mean of delta times z, where delta is k times
     (e - level - tilt * t).

@@ -123,7 +123,7 @@ def _squares_of_moments(
     BLOCK_G: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Return the same from sums of products, and whether to trust it."""
+    """Return the sum of squares from products, and whether it is accurate."""
     products = tl.reshape(products, (BLOCK_G, BLOCK_C, BLOCK_C))
     of_group = tl.reshape(m, (BLOCK_G, BLOCK_C))
     along = tl.sum(tl.sum(products * of_group[:, None, :], 2) * of_group, 1)

@@ -187,12 +187,12 @@ def _tile(
 
 
 def _warps(size: int, usual: int, warps: int) -> int:
-    """Return the warps for a tile, of which a usual one has so many."""
+    """Scale a number of warps with the size of a tile, within 4 to 16."""
     return min(max(warps * size // usual, 4), 16)
 
 
 def _power_of_two(number: int, most: int) -> int:
-    """Return the largest power of two that divides a number, up to one."""
+    """Return the largest power of two up to ``most`` that divides it."""
     return min(number & -number, most)
 
 

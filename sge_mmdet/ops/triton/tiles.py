@@ -99,7 +99,7 @@ def load_norm(
 
 @triton.jit
 def apply_factor(value, factor, scale):
-    """Return a difference of values of x as one of z."""
+    """Convert a difference of values of x to the difference of z."""
     if scale is not None:
         value = value * factor
     return value
@@ -127,7 +127,7 @@ def sum_groups(
 def to_channels(
     tile, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr
 ):
-    """Repeat what each group has for the channels of the group."""
+    """Broadcast a value of each group to the channels of the group."""
     if BLOCK_G > 1:
         tile = tl.reshape(
             tl.broadcast_to(tile[:, None, :], (BLOCK_G, BLOCK_C, BLOCK_P)),
@@ -165,7 +165,7 @@ def add_parts(work, task, parts, WIDTH: tl.constexpr):
 
 @triton.jit
 def slope_of(mu, deviation, eps, NORMALIZE: tl.constexpr):
-    """Return what d less its mean is multiplied by to give t."""
+    """Return the factor that turns the centred d into t."""
     slope = tl.full(mu.shape, 1.0, tl.float32)
     if NORMALIZE:
         # 16 times the machine epsilon of float32.

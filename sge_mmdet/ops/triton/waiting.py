@@ -31,7 +31,7 @@ def take_ticket(turns, WAIT: tl.constexpr):
 
 @triton.jit
 def wait_for_parts(turns, task, parts, part, WAIT: tl.constexpr):
-    """Wait until all parts of a task have come here.
+    """Wait until all parts of a task have reached this barrier.
 
     Part 0 adds 2**31 - (parts - 1), each other part adds 1. The sum is 2**31,
     so that the highest bit flips when the last part comes.

@@ -149,7 +149,10 @@ SMALL_FILES = dict(
     dtype=(lambda: Calls(np.dtype, nested(list)), 'numpy.dtype'),
     dtypes=(lambda: Calls(np.dtype, 'f8,' * 10**5), 'numpy.dtype'),
     getattr=(lambda: Calls(getattr, nested(list), nested(tuple)), 'getattr'),
-    history=(lambda: Calls(HistoryBuffer, nested(list), []), 'no function'),
+    history=(
+        lambda: Calls(HistoryBuffer, nested(list), []),
+        'that checkpoints do not call',
+    ),
     bytearray=(lambda: Calls(bytearray, 10**10), 'bytearray'),
     tensor=(lambda: Calls(torch.FloatTensor, 10**9), 'FloatTensor'),
     wide=(lambda: torch.ones(1).expand(10**10), 'ten times'),
@@ -173,7 +176,7 @@ SMALL_FILES = dict(
             ('a', 10**9),
             (1, 1),
         ),
-        'no tuple of numbers',
+        'not a tuple of integers',
     ),
     meta=(lambda: torch.empty(10**12, device='meta'), 'meta_tensor'),
     sparse=(
@@ -194,7 +197,7 @@ SMALL_FILES = dict(
     ),
     state_of_tensor=(
         lambda: Calls(np.dtype, 'f8', state=repeated()),
-        'numbers that is none',
+        'of its type is not a tuple',
     ),
     hashes=(
         lambda: {i * (2**61 - 1): None for i in range(1, 3_000)},

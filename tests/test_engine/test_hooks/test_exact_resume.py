@@ -330,5 +330,6 @@ def test_no_whole_checkpoint_ends_in_one_line(tmp_path):
     )
     assert code == 1
     assert output.splitlines()[-1].endswith(
-        f'nor is one in {tmp_path}; remove {pointer} to train from the start'
+        f'there is none in {tmp_path}; remove {pointer} to train from the '
+        'start'
     )
