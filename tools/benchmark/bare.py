@@ -6,19 +6,21 @@ the operators they then do so as well, and a call of one fails.
 """
 
 import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 
 def has_operators() -> bool:
     """Return whether mmcv's compiled operators are installed."""
-    return (
-        importlib.util.find_spec('mmcv') is not None
-        and importlib.util.find_spec('mmcv._ext') is not None
-    )
+    if importlib.util.find_spec('mmcv') is None:
+        return False
+    spec = importlib.util.find_spec('mmcv._ext')
+    return spec is not None and spec.loader is not None
 
 
 class _Missing(ModuleType):
-    """Stands for a compiled module; its functions fail when called."""
+    """Stands for mmcv's compiled operators, which fail when called."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith('__'):
@@ -34,6 +36,7 @@ class _Missing(ModuleType):
 
 
 if importlib.util.find_spec('mmcv') is not None and not has_operators():
-    from mmcv.utils import ext_loader
-
-    ext_loader.load_ext = lambda name, functions: _Missing(name)
+    missing = _Missing('mmcv._ext')
+    # Without one, whoever looks whether it is installed gets an error.
+    missing.__spec__ = ModuleSpec(missing.__name__, None)
+    sys.modules[missing.__name__] = missing

@@ -4,7 +4,8 @@
 The steps are the correctness of the kernels, the best tiles, tables of the
 operator and of the network, and a short training. Each step is a process of
 its own with a time limit, so that others still run if it fails or hangs, and
-what it has measured by then is kept. A step whose limit no longer fits the
+what it has measured by then is kept. Steps that measure times run alone, the
+others side by side. A step whose limit no longer fits the
 total time is skipped, and the page says so; --only runs it later. OUT gets CSV
 files, pictures, a log of each step, and one page, report.md. With --small, all
 steps run with small sizes, on a CPU as well.
@@ -17,8 +18,10 @@ import shlex
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -52,15 +55,21 @@ class Outcome:
     last: str
 
 
-def run_step(step: Step, device: str, out: Path) -> Outcome:
+def run_step(
+    step: Step, device: str, out: Path, rounds: Optional[int] = None
+) -> Outcome:
     """Run a step and keep its log.
 
     Args:
         step (Step): The step.
         device (str): Where it runs.
         out (Path): Folder to write to.
+        rounds (int, optional): How often each thing is timed. Default: as the
+            step says.
     """
     script, *arguments = shlex.split(step.command)
+    if step.timed and rounds is not None:
+        arguments += ['--rounds', str(rounds)]
     if step.takes_device:
         arguments += ['--device', device]
     if step.writes:
@@ -87,9 +96,13 @@ def _last_line(log: Path) -> str:
 
 
 def run_steps(
-    todo: List[Step], out: Path, minutes: float, device: str
+    todo: List[Step],
+    out: Path,
+    minutes: float,
+    device: str,
+    rounds: Optional[int] = None,
 ) -> List[Outcome]:
-    """Run steps one after the other, and write the page after each.
+    """Run steps, and write the page again after each.
 
     Args:
         todo (list[Step]): The steps.
@@ -97,27 +110,38 @@ def run_steps(
         minutes (float): Total time. A step whose limit would end later is
             skipped.
         device (str): Where they run.
+        rounds (int, optional): As for :func:`run_step`.
     """
     start = time.monotonic()
     writer = Writer(overwrite=True)
     outcomes: List[Outcome] = []
-    for step in todo:
-        passed = time.monotonic() - start
-        clock = f'{passed // 60:02.0f}:{passed % 60:02.0f}'
-        print(f'{clock} {step.title} ...', end=' ', flush=True)
-        if passed + step.seconds > 60 * minutes:
+
+    def run(step: Step) -> Outcome:
+        if time.monotonic() - start + step.seconds > 60 * minutes:
             why = (
                 f'its limit of {step.seconds} s does not fit the total of '
                 f'{minutes:g} minutes'
             )
-            one = Outcome(step, 'skipped', 0.0, why)
-        else:
-            one = run_step(step, device, out)
-        outcomes.append(one)
-        why = f' ({one.last})' if one.status == 'skipped' else ''
-        print(f'{one.status}, {one.seconds:.0f} s{why}', flush=True)
-        writer.write(out / 'report.md', page(outcomes, device, out))
+            return Outcome(step, 'skipped', 0.0, why)
+        return run_step(step, device, out, rounds)
+
+    for timed, some in groupby(todo, lambda step: step.timed):
+        steps = list(some)
+        with ThreadPoolExecutor(1 if timed else len(steps)) as pool:
+            for one in pool.map(run, steps):
+                outcomes.append(one)
+                print(_line(one, time.monotonic() - start), flush=True)
+                writer.write(out / 'report.md', page(outcomes, device, out))
     return outcomes
+
+
+def _line(one: Outcome, now: float) -> str:
+    """Return how a step ended, and when, in seconds after the start."""
+    why = f' ({one.last})' if one.status == 'skipped' else ''
+    return (
+        f'{now // 60:02.0f}:{now % 60:02.0f} {one.step.title}: {one.status}, '
+        f'{one.seconds:.0f} s{why}'
+    )
 
 
 def environment(device: str) -> Table:
@@ -233,6 +257,12 @@ def parse_options() -> argparse.Namespace:
         help='total time; a step whose limit is longer than what is left of '
         'it is skipped. Default: 29',
     )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        help='how often each thing is timed. Default: 10 for tiles, 60 for '
+        "Python's time, else 30",
+    )
     args = parser.parse_args()
     if devices.is_cpu(args.device) and not args.small:
         sys.exit(
@@ -256,7 +286,9 @@ def main() -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         if any(args.out.iterdir()):
             raise FileExistsError(f'{args.out} holds files; name a new folder')
-        outcomes = run_steps(todo, args.out, args.minutes, args.device)
+        outcomes = run_steps(
+            todo, args.out, args.minutes, args.device, args.rounds
+        )
     except OSError as error:
         sys.exit(f'error: {error}')
     failed = [

@@ -1,4 +1,7 @@
-"""Steps of a measurement on a GPU, in the order in which they run."""
+"""Steps of a measurement on a GPU, in the order in which they run.
+
+Steps that measure no time and follow each other run side by side.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import Dict, List
@@ -22,6 +25,8 @@ class Step:
         seconds: Time limit.
         takes_device: Whether the script has an option ``--device``.
         writes: Whether the script writes a CSV file and a picture.
+        timed: Whether it measures times, and so has an option ``--rounds``
+            and runs alone.
         env: Environment variables that it runs with.
     """
 
@@ -31,6 +36,7 @@ class Step:
     seconds: int
     takes_device: bool = True
     writes: bool = True
+    timed: bool = True
     env: Dict[str, str] = field(default_factory=dict)
 
 
@@ -43,8 +49,10 @@ def small_steps() -> List[Step]:
             'check_kernels.py --sizes tiny --repeats 2 --backend triton',
             300,
             writes=False,
+            timed=False,
         ),
-        _sanitizer(300),
+        _sanitizer('memcheck', 300),
+        _training('', '--iterations 2 --size 64 --images 1 --depth 18', 300),
         Step('tiles', 'Tiles', 'tiles.py --small --rounds 1 --jobs 1', 300),
         Step(
             'ops',
@@ -55,46 +63,55 @@ def small_steps() -> List[Step]:
         ),
         _host_time('--rounds 1', 300),
         Step('network', 'ResNet + FPN', f'network.py --rounds 1 {TINY}', 300),
-        Step(
-            'training',
-            'A short training',
-            'training.py --iterations 2 --size 64 --images 1 --depth 18',
-            300,
-        ),
     ]
 
 
 def all_steps() -> List[Step]:
     """Return all that is measured on a GPU, the most important first."""
+    dtypes = 'float32', 'float16', 'bfloat16'
     return [
         *(
             _check(f'{part}_{dtype}', f'{part}, {dtype}', part, dtype, 180)
             for part in ('operator', 'block_end')
-            for dtype in ('float32', 'float16', 'bfloat16')
+            for dtype in dtypes
         ),
-        _sanitizer(240),
+        *(_sanitizer(tool, 180) for tool in ('memcheck', 'racecheck')),
+        Step(
+            'tests',
+            'Tests of the operator',
+            'operator_tests.py',
+            180,
+            takes_device=False,
+            writes=False,
+            timed=False,
+        ),
+        # Triton and PyTorch keep what they compile.
+        _compilation('tiles', 'tiles.py --compile-only --jobs 6'),
+        *(
+            _compilation(
+                f'ops_{dtype}_{layout}',
+                f'ops.py --dtype {dtype} --layout {layout} --rounds 1',
+            )
+            for dtype in dtypes
+            for layout in BOTH_LAYOUTS.split()[1:]
+        ),
         Step('tiles', 'Tiles', 'tiles.py', 240),
         _host_time('', 60),
-        _ops('float32', 'float32', '', 480),
-        _ops('float16', 'float16', '', 480),
-        _network('amp_float16', 360),
-        _network('tf32', 360),
-        Step('training', 'A short training', 'training.py', 180),
+        _ops('float32', 'float32', '', 240),
+        _ops('float16', 'float16', '', 240),
+        _network('amp_float16', 240),
+        _network('tf32', 240),
+        _training('', '', 180),
+        _training('_amp', '--amp', 180),
         *waiting_steps(),
-        _ops('bfloat16', 'bfloat16', '--no-compile', 300),
-        _network('amp_bfloat16', 360),
-        _network('float32', 360),
+        _ops('bfloat16', 'bfloat16', '', 240),
+        _network('amp_bfloat16', 240),
+        _network('float32', 240),
         Step(
             'network_compiled',
             'ResNet + FPN, compiled',
             'network.py --precision amp_float16 --layout NHWC --compile',
-            480,
-        ),
-        Step(
-            'training_amp',
-            'A short training in bfloat16',
-            'training.py --amp',
-            180,
+            360,
         ),
     ]
 
@@ -124,17 +141,40 @@ def _check(
         f'check_kernels.py --dtype {dtypes} --part {part} --repeats 1000',
         seconds,
         writes=False,
+        timed=False,
     )
 
 
-def _sanitizer(seconds: int) -> Step:
+def _sanitizer(tool: str, seconds: int) -> Step:
     return Step(
-        'sanitize',
-        'Wrong accesses',
-        'sanitize.py',
+        f'sanitize_{tool}',
+        f'Wrong accesses: {tool}',
+        f'sanitize.py --check {tool}',
         seconds,
         takes_device=False,
         writes=False,
+        timed=False,
+    )
+
+
+def _compilation(name: str, command: str) -> Step:
+    return Step(
+        f'compile_{name}',
+        f'Compilation: {name}',
+        command,
+        180,
+        writes=False,
+        timed=False,
+    )
+
+
+def _training(name: str, options: str, seconds: int) -> Step:
+    return Step(
+        f'training{name}',
+        f'A short training{" in bfloat16" * (name == "_amp")}',
+        f'training.py {options}',
+        seconds,
+        timed=False,
     )
 
 

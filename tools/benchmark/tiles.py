@@ -188,6 +188,18 @@ def compile_case(case: Case, device: str) -> None:
             run()
 
 
+def compile_cases(cases: List[Case], device: str, jobs: int) -> None:
+    """Compile the kernels of every cut of cases.
+
+    Args:
+        cases (list[Case]): The cases.
+        device (str): Where.
+        jobs (int): Processes that compile.
+    """
+    with new_pool(jobs) as pool:
+        list(pool.map(compile_case, cases, [device] * len(cases)))
+
+
 def time_case(
     case: Case, device: torch.device, rounds: int
 ) -> Dict[Cut, Spread]:
@@ -237,8 +249,7 @@ def sweep(
     Yields:
         list[Row]: Those of a case; the first is of today's cut.
     """
-    with new_pool(jobs) as pool:
-        list(pool.map(compile_case, cases, [device] * len(cases)))
+    compile_cases(cases, device, jobs)
     clock = 'graph' if torch.device(device).type == 'cuda' else 'wall'
     for case in cases:
         results[case] = time_case(case, torch.device(device), rounds)
@@ -337,6 +348,11 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         '--small', action='store_true', help='one small map, for a CPU'
     )
+    parser.add_argument(
+        '--compile-only',
+        action='store_true',
+        help='compile the kernels, which Triton keeps, and time nothing',
+    )
     add_output_options(parser)
     return parser.parse_args()
 
@@ -344,10 +360,12 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Print the times, the best cut of each case, and what is recommended."""
     args = parse_options()
+    cases = sweep_cases(args.small)
+    if args.compile_only:
+        compile_cases(cases, args.device, args.jobs)
+        return
     results: Results = {}
-    rows = sweep(
-        sweep_cases(args.small), args.device, args.rounds, args.jobs, results
-    )
+    rows = sweep(cases, args.device, args.rounds, args.jobs, results)
     report_or_exit(rows, args.device, args)
     print_best(results)
 

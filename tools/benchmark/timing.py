@@ -10,14 +10,15 @@ import torch
 
 # Calls that nothing waits for, of which the wall time is taken at once; fewer,
 # but at least 3, where they take longer than this together, in seconds.
-PIPELINE, ENOUGH = 20, 0.1
+PIPELINE, ENOUGH = 20, 0.05
 # Calls in a graph that is replayed to time kernels shorter than a launch.
 GRAPH_CALLS = 20
 # A shorter call on a GPU is timed by replays of a graph as well.
 SHORT = 100e-6
 WARM_UP = 2
-# Keeps the GPU busy while Python queues what is to be timed, in cycles.
-SLEEP = 20_000_000
+# Cycles of a GPU in a second, at least as many as any has: it is kept busy for
+# so long while Python queues what is to be timed.
+CYCLES = 2_000_000_000
 
 
 class Spread(NamedTuple):
@@ -108,10 +109,13 @@ def _wall_of_one(call: Call, i: int) -> float:
 
 def _gpu_clocks(buffers: int) -> 'Dict[str, Callable[[Call, int], float]]':
     def gpu(call: Call, warm: int, i: int) -> float:
+        torch.cuda.synchronize()
+        queued = time.perf_counter()
         call(warm)
+        queueing = time.perf_counter() - queued
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         # The GPU must not wait for Python, which would be timed as well.
-        torch.cuda._sleep(SLEEP)
+        torch.cuda._sleep(int(2 * CYCLES * queueing))
         start.record()
         call(i)
         end.record()

@@ -143,7 +143,7 @@ def train(
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 35)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return losses
 
 
