@@ -22,6 +22,8 @@ import triton.language as tl
 from .tiles import (
     add_parts,
     apply_factor,
+    fold,
+    gate_of,
     load_norm,
     load_tile,
     place,
@@ -74,40 +76,6 @@ def _load_statistics(
 
 
 @triton.jit
-def _gate(
-    value,
-    within,
-    m,
-    slope,
-    w,
-    b,
-    factor,
-    first,
-    first_z,
-    scale,
-    BLOCK_G: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_P: tl.constexpr,
-    NORMALIZE: tl.constexpr,
-):
-    """Return v and z of a tile, t and the gate; 0 outside the map but z."""
-    v = tl.where(within, value - first[:, None], 0.0)
-    u = apply_factor(v, factor[:, None], scale)
-    z = value
-    if scale is not None:
-        z = u + first_z[:, None]
-    if NORMALIZE:
-        d = m[:, None] * (u + (first_z - m)[:, None])
-    else:
-        d = m[:, None] * z
-    t = sum_groups(d, BLOCK_G, BLOCK_C, BLOCK_P) * slope[:, None]
-    # Outside the map, the gate of an infinite w would be NaN.
-    t = tl.where(within, t, 0.0)
-    gate = tl.where(within, tl.sigmoid(w[:, None] * t + b[:, None]), 0.0)
-    return v, z, t, gate
-
-
-@triton.jit
 def _write_record(
     work,
     sum_e,
@@ -121,19 +89,18 @@ def _write_record(
     scale,
     BLOCK_G: tl.constexpr,
     BLOCK_C: tl.constexpr,
-    BLOCK_P: tl.constexpr,
+    SPAN: tl.constexpr,
 ):
-    """Write sums over the positions of accumulated tiles."""
+    """Write sums over the positions of accumulated tiles of ``SPAN``."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
-    of_channels = tl.zeros((LANES, BLOCK_P), tl.float32)
+    of_channels = tl.zeros((LANES, SPAN), tl.float32)
     row = work + tl.arange(0, LANES)
     for total in tl.static_range(3):
         of_groups = sum_e if total == 0 else sum_et if total == 1 else sum_t
         tl.store(
             row + total * LANES,
             tl.sum(
-                of_channels
-                + to_channels(of_groups, BLOCK_G, BLOCK_C, BLOCK_P),
+                of_channels + to_channels(of_groups, BLOCK_G, BLOCK_C, SPAN),
                 1,
             ),
         )
@@ -155,34 +122,37 @@ def _sums(
     tile,
     step,
     rows,
+    m,
+    centred,
+    slope,
+    w,
+    b,
     factor,
     first,
     first_z,
     scale,
-    m,
-    slope,
-    w,
-    b,
     low,
     high,
     c: tl.constexpr,
     BLOCK_G: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
-    NORMALIZE: tl.constexpr,
+    FOLD: tl.constexpr,
+    LAST: tl.constexpr,
 ):
     """Write the record of sums over blocks."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
+    SPAN: tl.constexpr = BLOCK_P // FOLD
     inside = tl.arange(0, LANES) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
-    sum_e = tl.zeros((BLOCK_G, BLOCK_P), tl.float32)
-    sum_et = tl.zeros((BLOCK_G, BLOCK_P), tl.float32)
-    sum_t = tl.zeros((BLOCK_G, BLOCK_P), tl.float32)
-    sum_ev = tl.zeros((LANES, BLOCK_P), tl.float32)
-    sum_tv = tl.zeros((LANES, BLOCK_P), tl.float32)
-    sum_gq = tl.zeros((LANES, BLOCK_P), tl.float32)
-    sum_gqv = tl.zeros((LANES, BLOCK_P), tl.float32)
-    sum_v = tl.zeros((LANES, BLOCK_P), tl.float32)
+    sum_e = tl.zeros((BLOCK_G, SPAN), tl.float32)
+    sum_et = tl.zeros((BLOCK_G, SPAN), tl.float32)
+    sum_t = tl.zeros((BLOCK_G, SPAN), tl.float32)
+    sum_ev = tl.zeros((LANES, SPAN), tl.float32)
+    sum_tv = tl.zeros((LANES, SPAN), tl.float32)
+    sum_gq = tl.zeros((LANES, SPAN), tl.float32)
+    sum_gqv = tl.zeros((LANES, SPAN), tl.float32)
+    sum_v = tl.zeros((LANES, SPAN), tl.float32)
     for block in range(low, high):
         position = block * BLOCK_P
         at = start + position.to(tl.int64) * step
@@ -190,10 +160,11 @@ def _sums(
         keep = inside[:, None] & within
         value = load_tile(x, at, tile, keep)
         g = _load_grad(grad_y, y, at, tile, keep)
-        v, z, t, gate = _gate(
+        v, z, t, gate = gate_of(
             value,
             within,
             m,
+            centred,
             slope,
             w,
             b,
@@ -204,20 +175,23 @@ def _sums(
             BLOCK_G,
             BLOCK_C,
             BLOCK_P,
-            NORMALIZE,
         )
         e = sum_groups(g * z, BLOCK_G, BLOCK_C, BLOCK_P) * gate * (1 - gate)
         e = tl.where(within, e, 0.0)
-        sum_e += e
-        sum_et += e * t
-        sum_t += t
-        sum_ev += to_channels(e, BLOCK_G, BLOCK_C, BLOCK_P) * v
-        sum_tv += to_channels(t, BLOCK_G, BLOCK_C, BLOCK_P) * v
+        sum_e += fold(e, FOLD, LAST)
+        sum_et += fold(e * t, FOLD, LAST)
+        sum_t += fold(t, FOLD, LAST)
+        sum_ev += fold(
+            to_channels(e, BLOCK_G, BLOCK_C, BLOCK_P) * v, FOLD, LAST
+        )
+        sum_tv += fold(
+            to_channels(t, BLOCK_G, BLOCK_C, BLOCK_P) * v, FOLD, LAST
+        )
         if scale is not None:
             gq = g * to_channels(gate, BLOCK_G, BLOCK_C, BLOCK_P)
-            sum_gq += gq
-            sum_gqv += gq * v
-            sum_v += v
+            sum_gq += fold(gq, FOLD, LAST)
+            sum_gqv += fold(gq * v, FOLD, LAST)
+            sum_v += fold(v, FOLD, LAST)
     _write_record(
         work,
         sum_e,
@@ -231,7 +205,7 @@ def _sums(
         scale,
         BLOCK_G,
         BLOCK_C,
-        BLOCK_P,
+        SPAN,
     )
 
 
@@ -294,14 +268,15 @@ def _write_maps(
     tile,
     step,
     rows,
+    m,
+    centred,
+    slope,
+    w,
+    b,
     factor,
     first,
     first_z,
     scale,
-    m,
-    slope,
-    w,
-    b,
     k,
     level,
     tilt,
@@ -312,7 +287,6 @@ def _write_maps(
     BLOCK_G: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
-    NORMALIZE: tl.constexpr,
 ):
     """Write the gradients of the maps over blocks, from last to first."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
@@ -331,10 +305,11 @@ def _write_maps(
                 g.to(grad_y.dtype.element_ty),
                 mask=keep,
             )
-        _, z, t, gate = _gate(
+        _, z, t, gate = gate_of(
             value,
             within,
             m,
+            centred,
             slope,
             w,
             b,
@@ -345,7 +320,6 @@ def _write_maps(
             BLOCK_G,
             BLOCK_C,
             BLOCK_P,
-            NORMALIZE,
         )
         e = sum_groups(g * z, BLOCK_G, BLOCK_C, BLOCK_P) * gate * (1 - gate)
         delta = k[:, None] * (
@@ -541,6 +515,7 @@ def backward_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
     V: tl.constexpr,
+    FOLD: tl.constexpr,
     LAST: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
@@ -599,21 +574,23 @@ def backward_kernel(
             tile,
             step,
             rows,
+            m,
+            centred,
+            slope_of_groups,
+            w,
+            b,
             factor,
             first,
             first_z,
             scale,
-            m,
-            slope_of_groups,
-            w,
-            b,
             low,
             high,
             c,
             BLOCK_G,
             BLOCK_C,
             BLOCK_P,
-            NORMALIZE,
+            FOLD,
+            LAST,
         )
     else:
         record = add_parts(work, task, parts, 8 * LANES)
@@ -641,14 +618,15 @@ def backward_kernel(
             tile,
             step,
             rows,
+            m,
+            centred,
+            slope_of_groups,
+            w,
+            b,
             factor,
             first,
             first_z,
             scale,
-            m,
-            slope_of_groups,
-            w,
-            b,
             k,
             level,
             tilt,
@@ -659,7 +637,6 @@ def backward_kernel(
             BLOCK_G,
             BLOCK_C,
             BLOCK_P,
-            NORMALIZE,
         )
         if (image == 0) & (part == 0):
             _write_parameters(

@@ -18,9 +18,13 @@ import triton.language as tl
 from .tiles import (
     add_parts,
     apply_factor,
+    diagonal_blocks,
+    fold,
+    gate_of,
     load_norm,
     load_tile,
     place,
+    products_of_channels,
     slope_of,
     sum_channels,
     sum_groups,
@@ -47,28 +51,39 @@ def _sums(
     BLOCK_G: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
+    FOLD: tl.constexpr,
+    LAST: tl.constexpr,
     MOMENTS: tl.constexpr,
+    MATRIX: tl.constexpr,
 ):
     """Sum z less its first value over blocks, and products of channels."""
-    inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
+    LANES: tl.constexpr = BLOCK_G * BLOCK_C
+    SPAN: tl.constexpr = BLOCK_P // FOLD
+    inside = tl.arange(0, LANES) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
-    total = tl.zeros((BLOCK_G * BLOCK_C, BLOCK_P), tl.float32)
+    total = tl.zeros((LANES, SPAN), tl.float32)
     PRODUCTS: tl.constexpr = BLOCK_C if MOMENTS else 1
-    SPAN: tl.constexpr = BLOCK_P // 2 if MOMENTS else 1
-    products = tl.zeros((BLOCK_G, PRODUCTS, PRODUCTS, SPAN), tl.float32)
+    DEPTH: tl.constexpr = SPAN if MOMENTS and not MATRIX else 1
+    WIDTH: tl.constexpr = LANES if MATRIX else 1
+    products = tl.zeros((PRODUCTS, LANES, DEPTH), tl.float32)
+    matrix = tl.zeros((WIDTH, WIDTH), tl.float32)
     for block in range(low, high):
         position = block * BLOCK_P
         keep = inside[:, None] & (position + local < rows)[None, :]
         value = load_tile(x, start + position.to(tl.int64) * step, tile, keep)
         u = apply_factor(value - first[:, None], factor[:, None], scale)
         u = tl.where(keep, u, 0.0)
-        total += u
-        if MOMENTS:
-            # In halves, so that fewer products have to be held.
-            one, other = tl.split(tl.reshape(u, (BLOCK_G, BLOCK_C, SPAN, 2)))
-            products += one[:, :, None, :] * one[:, None, :, :]
-            products += other[:, :, None, :] * other[:, None, :, :]
-    return tl.sum(total, 1), tl.sum(products, 3)
+        total += fold(u, FOLD, LAST)
+        if MATRIX:
+            matrix = tl.dot(u, tl.trans(u), matrix, input_precision='tf32x3')
+        elif MOMENTS:
+            products += products_of_channels(
+                u, BLOCK_G, BLOCK_C, BLOCK_P, FOLD, LAST
+            )
+    products = tl.sum(products, 2)
+    if MATRIX:
+        products = diagonal_blocks(matrix, BLOCK_G, BLOCK_C)
+    return tl.sum(total, 1), products
 
 
 @triton.jit
@@ -124,14 +139,16 @@ def _squares_of_moments(
     BLOCK_C: tl.constexpr,
 ):
     """Return the sum of squares from products, and whether it is accurate."""
-    products = tl.reshape(products, (BLOCK_G, BLOCK_C, BLOCK_C))
+    products = tl.reshape(products, (BLOCK_C, BLOCK_G, BLOCK_C))
     of_group = tl.reshape(m, (BLOCK_G, BLOCK_C))
-    along = tl.sum(tl.sum(products * of_group[:, None, :], 2) * of_group, 1)
+    along = tl.sum(
+        tl.sum(products * of_group[None, :, :], 2) * tl.trans(of_group), 0
+    )
     shift = sum_channels(m * mean_u, BLOCK_G, BLOCK_C)
     total = along - positions * shift * shift
     index = tl.arange(0, BLOCK_C)
-    is_square = (index[:, None] == index[None, :])[None, :, :]
-    trace = tl.sum(tl.sum(tl.where(is_square, products, 0.0), 2), 1)
+    is_square = index[:, None, None] == index[None, None, :]
+    trace = tl.sum(tl.sum(tl.where(is_square, products, 0.0), 2), 0)
     floor = 0.01 / c * trace * sum_channels(m * m, BLOCK_G, BLOCK_C)
     # NaN, as of an overflow, is not trusted either.
     return total, total >= floor
@@ -168,29 +185,34 @@ def _result(
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
     of_groups = group + tl.arange(0, BLOCK_G)
-    w = tl.load(weight + of_groups).to(tl.float32)[:, None]
-    b = tl.load(bias + of_groups).to(tl.float32)[:, None]
+    w = tl.load(weight + of_groups).to(tl.float32)
+    b = tl.load(bias + of_groups).to(tl.float32)
+    centred = first_z
+    if NORMALIZE:
+        centred = -mean_u
     for block in range(low, high):
         # From first to last again where the squares were read backwards.
         position = block * BLOCK_P
         at = start + position.to(tl.int64) * step
-        keep = inside[:, None] & (position + local < rows)[None, :]
+        within = (position + local < rows)[None, :]
+        keep = inside[:, None] & within
         value = load_tile(x, at, tile, keep)
-        u = apply_factor(value - first[:, None], factor[:, None], scale)
-        z = value
-        if NORMALIZE:
-            centred = u - mean_u[:, None]
-            if scale is not None:
-                z = centred + m[:, None]
-        else:
-            if scale is not None:
-                z = u + first_z[:, None]
-            centred = z
-        t = (
-            sum_groups(m[:, None] * centred, BLOCK_G, BLOCK_C, BLOCK_P)
-            * slope[:, None]
+        _, z, _, gate = gate_of(
+            value,
+            within,
+            m,
+            centred,
+            slope,
+            w,
+            b,
+            factor,
+            first,
+            first_z,
+            scale,
+            BLOCK_G,
+            BLOCK_C,
+            BLOCK_P,
         )
-        gate = tl.sigmoid(w * t + b)
         out = z * to_channels(gate, BLOCK_G, BLOCK_C, BLOCK_P)
         if identity is not None:
             out += load_tile(identity, at, tile, keep)
@@ -382,9 +404,11 @@ def forward_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
     V: tl.constexpr,
+    FOLD: tl.constexpr,
     LAST: tl.constexpr,
     NORMALIZE: tl.constexpr,
     MOMENTS: tl.constexpr,
+    MATRIX: tl.constexpr,
     WAIT: tl.constexpr,
 ):
     """Run phases of the forward pass; see the head of this file."""
@@ -432,7 +456,10 @@ def forward_kernel(
             BLOCK_G,
             BLOCK_C,
             BLOCK_P,
+            FOLD,
+            LAST,
             MOMENTS,
+            MATRIX,
         )
         tl.store(work + program * LANES + lane, sums)
         if MOMENTS:

@@ -10,19 +10,25 @@ from typing import Any, Dict, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
-# Values that a program holds at a time, and its warps, by pass;
-# tools/benchmark/tiles.py tries others.
-FORWARD_TILE, BACKWARD_TILE = 2048, 1024
-FORWARD_WARPS, BACKWARD_WARPS = 4, 4
-# Programs that keep a GPU busy; fewer in channels-last, where the parts of a
-# task are many and each program adds all of them up.
-PROGRAMS, PROGRAMS_LAST = 1024, 512
-# Widest load, and what lies side by side in channels-last, in bytes.
-LOAD, SIDE_BY_SIDE, SECTOR = 16, 128, 32
-# Up to so many channels the products of channels replace a read.
-FEW = 8
-# Twice the products of channels that a program holds at a time, in NCHW.
-PRODUCTS = 8192
+# Values that a warp holds at a time: 16 a thread, beside its sums.
+TILE = 512
+# Warps of a program, and programs that keep a GPU busy, by layout. In NCHW all
+# channels of a group then stand within one warp, and none waits for another;
+# in channels-last they stand side by side anyway, and fewer programs have
+# fewer records to add up. tools/benchmark/tiles.py tries others.
+WARPS, PROGRAMS = 1, 4096
+WARPS_LAST, PROGRAMS_LAST = 4, 1024
+# Numbers that a program adds up at most when it begins.
+RECORDS = 8192
+# Widest load in bytes, and in positions, of which a thread adds up as many.
+LOAD, WIDE = 16, 4
+# Channels that lie side by side in channels-last.
+SIDE_BY_SIDE = 32
+# Up to so many channels the products of channels replace a read; from so many
+# on, of one or more groups, they are multiplied as matrices.
+MANY, MATRIX = 32, 16
+# Where they do not, one program reads a group three times.
+WHOLE_WARPS = 16
 # Registers of a thread, so that several programs fit into a processor.
 REGISTERS = 128
 # Channels of a group that a tile can hold.
@@ -91,34 +97,27 @@ def forward_plan(
         wait: Parts of a task that may wait for each other.
     """
     c = shape[1] // groups
-    # A wide load of halves in channels-last gives each thread eight channels,
-    # and so 64 products; they do not fit its registers.
-    moments = normalize and c <= (FEW // 2 if last and item == 2 else FEW)
-    tile = _tile(
-        shape, groups, item, last, SIDE_BY_SIDE if moments else SECTOR
-    )
+    moments = normalize and c <= MANY
+    tile = _tile(shape, groups, item, last, MATRIX if moments else 1)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    size = FORWARD_TILE
-    if moments:
-        size = min(size, PRODUCTS // (1 + last) // tile['BLOCK_C'])
-    tasks = shape[0] * groups // tile['BLOCK_G']
     reads_squares = normalize and not moments
+    warps = WARPS_LAST if last else WARPS
     if reads_squares and wait == 1:
-        size *= 4
-    block = max(size // lanes, 16)
-    programs = PROGRAMS_LAST if last else PROGRAMS
-    if reads_squares:
-        programs = min(programs, tasks * wait)
-    parts, blocks = _parts(shape, tasks, block, programs)
+        warps = WHOLE_WARPS
+    block = max(warps * TILE // lanes, 16)
+    tasks = shape[0] * groups // tile['BLOCK_G']
+    width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
+    most = wait if reads_squares else RECORDS // (lanes + width)
+    parts, blocks = _parts(shape, tasks, block, last, most)
     tile.update(
         BLOCK_P=block,
         NORMALIZE=normalize,
         MOMENTS=moments,
+        MATRIX=moments and lanes >= MATRIX,
         WAIT=1 < parts <= wait,
-        num_warps=_warps(lanes * block, FORWARD_TILE, FORWARD_WARPS),
+        num_warps=_warps(lanes * block),
         maxnreg=REGISTERS,
     )
-    width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
     launches = ((0, 2),) if parts <= wait else ((0, 0), (2, 2))
     return Plan(
         (tasks * parts,),
@@ -134,19 +133,18 @@ def backward_plan(
     shape: Tuple[int, ...], groups: int, item: int, last: bool, normalize: bool
 ) -> Plan:
     """Return how a backward pass is cut; arguments as above."""
-    tile = _tile(shape, groups, item, last, SIDE_BY_SIDE)
+    tile = _tile(shape, groups, item, last, 1)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    block = max(BACKWARD_TILE // lanes, 16)
+    block = max((WARPS_LAST if last else WARPS) * TILE // lanes, 16)
     tasks = shape[0] * groups // tile['BLOCK_G']
     tile.update(
         BLOCK_P=block,
         NORMALIZE=normalize,
-        num_warps=_warps(lanes * block, BACKWARD_TILE, BACKWARD_WARPS),
+        num_warps=_warps(lanes * block),
         maxnreg=REGISTERS,
     )
-    parts, blocks = _parts(
-        shape, tasks, block, PROGRAMS_LAST if last else PROGRAMS
-    )
+    most = RECORDS // (8 * lanes)
+    parts, blocks = _parts(shape, tasks, block, last, most)
     return Plan(
         (tasks * parts,),
         (shape[2] * shape[3], parts, blocks, groups),
@@ -173,22 +171,26 @@ def _tile(
     groups: int,
     item: int,
     last: bool,
-    side_by_side: int,
+    lanes: int,
 ) -> Dict[str, Any]:
     """Return the sizes of a tile that layout and alignment decide."""
     c, positions = shape[1] // groups, shape[2] * shape[3]
     block_c = 1 << (c - 1).bit_length()
+    side = SIDE_BY_SIDE if last else lanes if c > WIDE else 1
     together = align = 1
+    if c == block_c:
+        together = _power_of_two(groups, max(side // c, 1))
     if not last:
-        align = _power_of_two(positions, LOAD // item)
-    elif c == block_c <= FEW:
-        together = _power_of_two(groups, max(side_by_side // (item * c), 1))
-    return dict(c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, LAST=last)
+        align = _power_of_two(positions, WIDE)
+    fold = item if last else align
+    return dict(
+        c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, FOLD=fold, LAST=last
+    )
 
 
-def _warps(size: int, usual: int, warps: int) -> int:
-    """Scale a number of warps with the size of a tile, within 4 to 16."""
-    return min(max(warps * size // usual, 4), 16)
+def _warps(size: int) -> int:
+    """Return the warps that hold a tile."""
+    return min(max(size // TILE, 1), WHOLE_WARPS)
 
 
 def _power_of_two(number: int, most: int) -> int:
@@ -197,9 +199,11 @@ def _power_of_two(number: int, most: int) -> int:
 
 
 def _parts(
-    shape: Tuple[int, ...], tasks: int, block: int, programs: int
+    shape: Tuple[int, ...], tasks: int, block: int, last: bool, most: int
 ) -> Tuple[int, int]:
     """Return the parts of a task, and the blocks of positions of a part."""
+    programs = PROGRAMS_LAST if last else PROGRAMS
+    parts = max(1, min(programs // tasks, most))
     all_blocks = -(-shape[2] * shape[3] // block)
-    blocks = -(-all_blocks // max(1, programs // tasks))
+    blocks = -(-all_blocks // parts)
     return -(-all_blocks // blocks), blocks

@@ -137,6 +137,97 @@ def to_channels(
 
 
 @triton.jit
+def fold(tile, FOLD: tl.constexpr, LAST: tl.constexpr):
+    """Sum a tile over the ``FOLD`` positions that one thread holds.
+
+    In NCHW they lie side by side; in channels-last threads take turns.
+    """
+    SPAN: tl.constexpr = tile.shape[1] // FOLD
+    if FOLD > 1:
+        if LAST:
+            tile = tl.sum(tl.reshape(tile, (tile.shape[0], FOLD, SPAN)), 1)
+        else:
+            tile = tl.sum(tl.reshape(tile, (tile.shape[0], SPAN, FOLD)), 2)
+    return tile
+
+
+@triton.jit
+def products_of_channels(
+    tile,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    FOLD: tl.constexpr,
+    LAST: tl.constexpr,
+):
+    """Multiply the channels of each group, and fold the products.
+
+    The shape is (``BLOCK_C``, ``BLOCK_G * BLOCK_C``, positions). One thread
+    holds all channels of a group. What is added is -0, which changes nothing,
+    so that the compiler leaves it out.
+    """
+    SPAN: tl.constexpr = BLOCK_P // FOLD
+    LANES: tl.constexpr = BLOCK_G * BLOCK_C
+    of_lane = (tl.arange(0, LANES) % BLOCK_C)[:, None]
+    row = tl.arange(0, BLOCK_C)[:, None, None]
+    total = tl.full((BLOCK_C, LANES, SPAN), -0.0, tl.float32)
+    for channel in tl.static_range(BLOCK_C):
+        one = sum_groups(
+            tl.where(of_lane == channel, tile, -0.0), BLOCK_G, BLOCK_C, BLOCK_P
+        )
+        product = fold(
+            tile * to_channels(one, BLOCK_G, BLOCK_C, BLOCK_P), FOLD, LAST
+        )
+        total += tl.where(row == channel, product[None, :, :], -0.0)
+    return total
+
+
+@triton.jit
+def gate_of(
+    value,
+    within,
+    m,
+    centred,
+    slope,
+    w,
+    b,
+    factor,
+    first,
+    first_z,
+    scale,
+    BLOCK_G: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
+    """Return v and z of a tile, t and the gate; 0 outside the map but z.
+
+    ``centred`` is what z at the first position is centred to.
+    """
+    v = tl.where(within, value - first[:, None], 0.0)
+    u = apply_factor(v, factor[:, None], scale)
+    z = value
+    if scale is not None:
+        z = u + first_z[:, None]
+    d = m[:, None] * (u + centred[:, None])
+    t = sum_groups(d, BLOCK_G, BLOCK_C, BLOCK_P) * slope[:, None]
+    # Outside the map, the gate of an infinite w would be NaN.
+    t = tl.where(within, t, 0.0)
+    gate = tl.where(within, tl.sigmoid(w[:, None] * t + b[:, None]), 0.0)
+    return v, z, t, gate
+
+
+@triton.jit
+def diagonal_blocks(matrix, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr):
+    """Return the products of channels of one group, (``BLOCK_C``, lanes)."""
+    if BLOCK_G > 1:
+        of_row = tl.arange(0, BLOCK_G)[:, None, None]
+        of_lane = tl.arange(0, BLOCK_G * BLOCK_C)[None, None, :] // BLOCK_C
+        blocks = tl.reshape(matrix, (BLOCK_G, BLOCK_C, BLOCK_G * BLOCK_C))
+        matrix = tl.sum(tl.where(of_row == of_lane, blocks, 0.0), 0)
+    return matrix
+
+
+@triton.jit
 def sum_channels(vector, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr):
     """Sum a vector over the channels of each group."""
     return tl.sum(tl.reshape(vector, (BLOCK_G, BLOCK_C)), 1)
