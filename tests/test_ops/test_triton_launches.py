@@ -106,7 +106,7 @@ def test_both_passes_of_a_tail_only_allocate_beside_their_launches(stubs):
 
 
 @pytest.mark.parametrize(
-    'dtype, count', [(torch.float32, 3), (torch.float16, 4)]
+    'dtype, count', [(torch.float32, 3), (torch.float16, 3)]
 )
 def test_warm_up_compiles_every_alignment_of_rows(stubs, capsys, dtype, count):
     model = torch.nn.Sequential(
@@ -179,7 +179,7 @@ def test_programs_wait_only_where_a_quarter_of_the_gpu_holds_a_group():
 
     stages = (
         ((2, 256, 200, 336), 64),
-        ((2, 1024, 50, 84), 64),
+        ((2, 2048, 50, 84), 32),
         ((1, 256, 100, 168), 1),
     )
     for (shape, groups), processors in product(stages, (1, 8, 36, 132)):
@@ -279,7 +279,7 @@ def test_one_image_in_channels_last_halves_gives_what_float64_gives(c):
     assert_agrees(case, 4, 'triton', True, 2e-3, layout=LAST)
 
 
-@pytest.mark.parametrize('shape', [(1, 8, 9, 31), (1, 16, 9, 31)])
+@pytest.mark.parametrize('shape', [(1, 8, 9, 31), (1, 64, 9, 31)])
 def test_every_cut_gives_what_float64_gives(monkeypatch, shape):
     from sge_mmdet.ops.triton import launch, plan
 
@@ -293,7 +293,7 @@ def test_every_cut_gives_what_float64_gives(monkeypatch, shape):
         )
 
     case = leaves(shape, 1, torch.float32)
-    monkeypatch.setattr(plan, 'FORWARD_TILE', 256)
+    monkeypatch.setattr(plan, 'TILE', 256)
     plan.forward_plan.cache_clear()
     assert_agrees(case, 1, 'triton', True, 2e-5)
     monkeypatch.setattr(launch, 'forward_plan', in_parts)
