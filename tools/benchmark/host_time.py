@@ -3,8 +3,9 @@
 
 A GPU waits for Python where its kernels are shorter. Here the kernels do
 nothing, so that no GPU is needed; Triton is. They are launched as compiled
-kernels are, up to Triton's function that calls CUDA. Beside it runs a batch norm of
-PyTorch, addition and ReLU, whose kernels work on a map of 30 positions.
+kernels are, up to Triton's function that calls CUDA. Beside it runs a batch
+norm of PyTorch, addition and ReLU, whose kernels work on a map of 30
+positions.
 """
 
 import argparse
