@@ -44,10 +44,11 @@ class Stub:
 @pytest.fixture
 def stubs(monkeypatch):
     from sge_mmdet.ops.triton import launch
+    from sge_mmdet.ops.triton.launcher import Launcher
 
     stubs = Stub(), Stub()
-    monkeypatch.setattr(launch, 'forward_kernel', stubs[0])
-    monkeypatch.setattr(launch, 'backward_kernel', stubs[1])
+    monkeypatch.setattr(launch, 'launch_forward', Launcher(stubs[0]))
+    monkeypatch.setattr(launch, 'launch_backward', Launcher(stubs[1]))
     return stubs
 
 

@@ -9,7 +9,8 @@ where they fit.
 - ``tiles``: what the kernels do with a tile; ``forward_kernel`` and
   ``backward_kernel``: the passes; ``waiting``: programs that wait for others.
 - ``plan``: how a pass is cut into programs and launches.
-- ``launch``: the two passes; ``warm_up``: compiling before training begins.
+- ``launch``: the two passes; ``launcher``: launches that cost Python little;
+  ``warm_up``: compiling before training begins.
 
 The formulas and their names stand in :mod:`sge_mmdet.ops.reference` and
 :func:`sge_mmdet.ops.eager.backward`.

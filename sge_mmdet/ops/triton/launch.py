@@ -11,6 +11,7 @@ from torch import Tensor
 from ..passes import FixedNorm, Gradients, Inputs, Outputs
 from .backward_kernel import backward_kernel
 from .forward_kernel import forward_kernel
+from .launcher import Launcher
 from .plan import Plan, backward_plan, forward_plan, most_waiting
 
 # Whether programs of the forward pass may wait for each other, so that it is
@@ -18,6 +19,8 @@ from .plan import Plan, backward_plan, forward_plan, most_waiting
 VARIABLE = 'SGE_MMDET_TRITON_WAIT'
 _waits = os.environ.get(VARIABLE) == '1'
 _HERE = nullcontext()
+launch_forward = Launcher(forward_kernel)
+launch_backward = Launcher(backward_kernel)
 # Counters of the programs that wait, by GPU and stream.
 _turns: Dict[Tuple[int, int], Tensor] = {}
 
@@ -37,26 +40,15 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     )
     grid, sizes, constants, size, launches = plan
     work = mean.new_empty(size)
-    launch = forward_kernel[grid]
     with _on(x):
         turns = _take_turns(x, plan) if constants['WAIT'] else None
-        for first, last in launches:
-            launch(
-                x,
-                *parameters,
-                identity,
-                y,
-                mean,
-                spread,
-                work,
-                turns,
-                first,
-                last,
-                *sizes,
-                eps,
-                norm_eps,
-                **constants,
-            )
+        launch_forward(
+            grid,
+            (x, *parameters, identity, y, mean, spread, work, turns),
+            launches,
+            (*sizes, float(eps), float(norm_eps)),
+            constants,
+        )
 
 
 def backward(
@@ -69,26 +61,15 @@ def backward(
     grid, sizes, constants, size, launches = backward_plan(
         x.shape, groups, x.element_size(), not x.is_contiguous(), normalize
     )
-    work, images = mean.new_empty(size), x.shape[0]
-    launch = backward_kernel[grid]
+    work = mean.new_empty(size)
     with _on(x):
-        for phase, _ in launches:
-            launch(
-                grad_y,
-                x,
-                y,
-                *parameters,
-                mean,
-                spread,
-                work,
-                *gradients,
-                phase,
-                *sizes,
-                images,
-                eps,
-                norm_eps,
-                **constants,
-            )
+        launch_backward(
+            grid,
+            (grad_y, x, y, *parameters, mean, spread, work, *gradients),
+            [(phase,) for phase, _ in launches],
+            (*sizes, x.shape[0], float(eps), float(norm_eps)),
+            constants,
+        )
 
 
 def _dense(weight: Tensor, bias: Tensor, norm: Optional[FixedNorm]) -> tuple:
