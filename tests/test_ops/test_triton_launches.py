@@ -43,10 +43,13 @@ class Stub:
 
 @pytest.fixture
 def stubs(monkeypatch):
+    from sge_mmdet.ops import triton
     from sge_mmdet.ops.triton import launch
     from sge_mmdet.ops.triton.launcher import Launcher
 
     stubs = Stub(), Stub()
+    # They take tensors on the CPU, also where there is a GPU.
+    monkeypatch.setattr(triton, 'IS_INTERPRETED', True)
     monkeypatch.setattr(launch, 'launch_forward', Launcher(stubs[0]))
     monkeypatch.setattr(launch, 'launch_backward', Launcher(stubs[1]))
     return stubs
@@ -68,7 +71,7 @@ class Counting(TorchDispatchMode):
 @pytest.mark.parametrize('shape', STAGES)
 @pytest.mark.parametrize('layout', [NORMAL, LAST])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
-def test_a_pass_is_one_or_two_launches_and_nothing_beside(
+def test_a_pass_is_few_launches_and_nothing_beside(
     stubs, shape, layout, dtype
 ):
     from sge_mmdet.ops import triton
@@ -88,7 +91,8 @@ def test_a_pass_is_one_or_two_launches_and_nothing_beside(
         assert counting.found == {'new_empty': 1}
         triton.backward(inputs, outputs, x, Gradients(x, w, w, ones, ones, x))
     assert counting.found == {'new_empty': 2}
-    assert len(stubs[0].launches) in (1, 2)
+    # Products of channels replace a launch.
+    assert len(stubs[0].launches) == (2 if shape[1] <= 512 else 3)
     assert len(stubs[1].launches) == 2
 
 
@@ -130,7 +134,7 @@ def test_warm_up_names_the_tails_that_it_knows():
         warm_up(SpatialGroupEnhance(8, 2), tails=['plain'])
 
 
-def test_a_map_too_wide_for_a_tile_is_refused_by_name():
+def test_a_map_too_wide_for_a_tile_is_refused_by_name(stubs):
     x, w = torch.zeros(1, 512, 2, 2), torch.ones(1, 1, 1, 1)
     with use_backend('triton'), pytest.raises(
         RuntimeError, match='up to 256 channels'

@@ -180,6 +180,7 @@ def _result(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
     NORMALIZE: tl.constexpr,
+    MOMENTS: tl.constexpr,
 ):
     """Write the result over blocks."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
@@ -191,8 +192,11 @@ def _result(
     if NORMALIZE:
         centred = -mean_u
     for block in range(low, high):
-        # From first to last again where the squares were read backwards.
-        position = block * BLOCK_P
+        # What was read last is likeliest to be in the cache.
+        if MOMENTS:
+            position = (low + high - 1 - block) * BLOCK_P
+        else:
+            position = block * BLOCK_P
         at = start + position.to(tl.int64) * step
         within = (position + local < rows)[None, :]
         keep = inside[:, None] & within
@@ -373,6 +377,7 @@ def _finish(
         BLOCK_C,
         BLOCK_P,
         NORMALIZE,
+        MOMENTS,
     )
 
 

@@ -16,7 +16,7 @@ TILE = 512
 # channels of a group then stand within one warp, and none waits for another;
 # in channels-last they stand side by side anyway, and fewer programs have
 # fewer records to add up. tools/benchmark/tiles.py tries others.
-WARPS, PROGRAMS = 1, 4096
+WARPS, PROGRAMS = 1, 2048
 WARPS_LAST, PROGRAMS_LAST = 4, 1024
 # Numbers that a program adds up at most when it begins.
 RECORDS = 8192
@@ -24,11 +24,9 @@ RECORDS = 8192
 LOAD, WIDE = 16, 4
 # Channels that lie side by side in channels-last.
 SIDE_BY_SIDE = 32
-# Up to so many channels the products of channels replace a read; from so many
-# on, of one or more groups, they are multiplied as matrices.
-MANY, MATRIX = 32, 16
-# Where they do not, one program reads a group three times.
-WHOLE_WARPS = 16
+# Up to so many channels the products of channels replace a launch; from so
+# many on, of one or more groups, they are multiplied as matrices.
+MANY, MANY_LAST, MATRIX = 8, 8, 16
 # Registers of a thread, so that several programs fit into a processor.
 REGISTERS = 128
 # Channels of a group that a tile can hold.
@@ -85,8 +83,8 @@ def forward_plan(
     """Return how a forward pass is cut.
 
     It is one launch where a task is one part or its parts wait for each
-    other, and otherwise two. A group whose second moments need a read of
-    their own has no third one: without waiting it is one part.
+    other. Otherwise it is two, or three where the second moments need a read
+    of their own.
 
     Args:
         shape: Shape of the map, (N, C, H, W).
@@ -97,17 +95,13 @@ def forward_plan(
         wait: Parts of a task that may wait for each other.
     """
     c = shape[1] // groups
-    moments = normalize and c <= MANY
+    moments = normalize and c <= (MANY_LAST if last else MANY)
     tile = _tile(shape, groups, item, last, MATRIX if moments else 1)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    reads_squares = normalize and not moments
-    warps = WARPS_LAST if last else WARPS
-    if reads_squares and wait == 1:
-        warps = WHOLE_WARPS
-    block = max(warps * TILE // lanes, 16)
+    block = _block(lanes, last)
     tasks = shape[0] * groups // tile['BLOCK_G']
     width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
-    most = wait if reads_squares else RECORDS // (lanes + width)
+    most = RECORDS // (lanes + width)
     parts, blocks = _parts(shape, tasks, block, last, most)
     tile.update(
         BLOCK_P=block,
@@ -118,13 +112,14 @@ def forward_plan(
         num_warps=_warps(lanes * block),
         maxnreg=REGISTERS,
     )
-    launches = ((0, 2),) if parts <= wait else ((0, 0), (2, 2))
+    phases = (0, 1, 2) if normalize and not moments else (0, 2)
+    launches = tuple((phase, phase) for phase in phases)
     return Plan(
         (tasks * parts,),
         (shape[2] * shape[3], parts, blocks, groups),
         tile,
         tasks * parts * (lanes + width),
-        launches,
+        ((0, 2),) if parts <= wait else launches,
     )
 
 
@@ -135,7 +130,7 @@ def backward_plan(
     """Return how a backward pass is cut; arguments as above."""
     tile = _tile(shape, groups, item, last, 1)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    block = max((WARPS_LAST if last else WARPS) * TILE // lanes, 16)
+    block = _block(lanes, last)
     tasks = shape[0] * groups // tile['BLOCK_G']
     tile.update(
         BLOCK_P=block,
@@ -188,9 +183,14 @@ def _tile(
     )
 
 
+def _block(lanes: int, last: bool) -> int:
+    """Return the positions of a tile of so many channels."""
+    return max((WARPS_LAST if last else WARPS) * TILE // lanes, 16)
+
+
 def _warps(size: int) -> int:
     """Return the warps that hold a tile."""
-    return min(max(size // TILE, 1), WHOLE_WARPS)
+    return max(size // TILE, 1)
 
 
 def _power_of_two(number: int, most: int) -> int:
