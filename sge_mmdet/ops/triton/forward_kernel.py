@@ -1,15 +1,8 @@
 """The forward pass, in phases that one launch runs or several.
 
-Phase 0 sums z over a part of the positions, and for few channels also the
-products of channels; phase 1 sums the squares of the centred similarity; phase
-2 makes the result. Between phases every part of a group has to be done: by
-another launch, or because there is one part, or by waiting. Phase 1 never has
-a launch of its own, but for a test of the interpreter, which cannot wait.
-
-With m the mean of z, the variance of m . z is m' C m, where C is the
-covariance of the channels. For up to ``FEW`` channels phase 0 has all that it
-needs, and phase 1 falls away. Where the spread along m is so small beside that
-across it that rounding of C would show, the group is read again.
+Phase 0 sums z over a part of the positions, phase 1 the squares of the centred
+similarity, and phase 2 makes the result. Between phases every part of a group
+has to be done: by another launch, because there is one part, or by waiting.
 """
 
 import triton
@@ -18,13 +11,11 @@ import triton.language as tl
 from .tiles import (
     add_parts,
     apply_factor,
-    diagonal_blocks,
     fold,
     gate_of,
     load_norm,
     load_tile,
     place,
-    products_of_channels,
     slope_of,
     sum_channels,
     sum_groups,
@@ -53,37 +44,19 @@ def _sums(
     BLOCK_P: tl.constexpr,
     FOLD: tl.constexpr,
     LAST: tl.constexpr,
-    MOMENTS: tl.constexpr,
-    MATRIX: tl.constexpr,
 ):
-    """Sum z less its first value over blocks, and products of channels."""
+    """Sum z less its first value over blocks."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
-    SPAN: tl.constexpr = BLOCK_P // FOLD
     inside = tl.arange(0, LANES) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
-    total = tl.zeros((LANES, SPAN), tl.float32)
-    PRODUCTS: tl.constexpr = BLOCK_C if MOMENTS else 1
-    DEPTH: tl.constexpr = SPAN if MOMENTS and not MATRIX else 1
-    WIDTH: tl.constexpr = LANES if MATRIX else 1
-    products = tl.zeros((PRODUCTS, LANES, DEPTH), tl.float32)
-    matrix = tl.zeros((WIDTH, WIDTH), tl.float32)
+    total = tl.zeros((LANES, BLOCK_P // FOLD), tl.float32)
     for block in range(low, high):
         position = block * BLOCK_P
         keep = inside[:, None] & (position + local < rows)[None, :]
         value = load_tile(x, start + position.to(tl.int64) * step, tile, keep)
         u = apply_factor(value - first[:, None], factor[:, None], scale)
-        u = tl.where(keep, u, 0.0)
-        total += fold(u, FOLD, LAST)
-        if MATRIX:
-            matrix = tl.dot(u, tl.trans(u), matrix, input_precision='tf32x3')
-        elif MOMENTS:
-            products += products_of_channels(
-                u, BLOCK_G, BLOCK_C, BLOCK_P, FOLD, LAST
-            )
-    products = tl.sum(products, 2)
-    if MATRIX:
-        products = diagonal_blocks(matrix, BLOCK_G, BLOCK_C)
-    return tl.sum(total, 1), products
+        total += fold(tl.where(keep, u, 0.0), FOLD, LAST)
+    return tl.sum(total, 1)
 
 
 @triton.jit
@@ -129,32 +102,6 @@ def _squares(
 
 
 @triton.jit
-def _squares_of_moments(
-    products,
-    mean_u,
-    m,
-    positions,
-    c: tl.constexpr,
-    BLOCK_G: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
-    """Return the sum of squares from products, and whether it is accurate."""
-    products = tl.reshape(products, (BLOCK_C, BLOCK_G, BLOCK_C))
-    of_group = tl.reshape(m, (BLOCK_G, BLOCK_C))
-    along = tl.sum(
-        tl.sum(products * of_group[None, :, :], 2) * tl.trans(of_group), 0
-    )
-    shift = sum_channels(m * mean_u, BLOCK_G, BLOCK_C)
-    total = along - positions * shift * shift
-    index = tl.arange(0, BLOCK_C)
-    is_square = index[:, None, None] == index[None, None, :]
-    trace = tl.sum(tl.sum(tl.where(is_square, products, 0.0), 2), 0)
-    floor = 0.01 / c * trace * sum_channels(m * m, BLOCK_G, BLOCK_C)
-    # NaN, as of an overflow, is not trusted either.
-    return total, total >= floor
-
-
-@triton.jit
 def _result(
     x,
     weight,
@@ -180,7 +127,6 @@ def _result(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
     NORMALIZE: tl.constexpr,
-    MOMENTS: tl.constexpr,
 ):
     """Write the result over blocks."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
@@ -192,11 +138,8 @@ def _result(
     if NORMALIZE:
         centred = -mean_u
     for block in range(low, high):
-        # What was read last is likeliest to be in the cache.
-        if MOMENTS:
-            position = (low + high - 1 - block) * BLOCK_P
-        else:
-            position = block * BLOCK_P
+        # From first to last again: the squares were read backwards.
+        position = block * BLOCK_P
         at = start + position.to(tl.int64) * step
         within = (position + local < rows)[None, :]
         keep = inside[:, None] & within
@@ -222,59 +165,6 @@ def _result(
             out += load_tile(identity, at, tile, keep)
             out = tl.where(out < 0, 0.0, out)
         tl.store(y + at + tile, out.to(y.dtype.element_ty), mask=keep)
-
-
-@triton.jit
-def _deviation(
-    x,
-    second,
-    start,
-    tile,
-    step,
-    rows,
-    factor,
-    first,
-    scale,
-    mean_u,
-    m,
-    task,
-    parts,
-    positions,
-    c: tl.constexpr,
-    BLOCK_G: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_P: tl.constexpr,
-    MOMENTS: tl.constexpr,
-):
-    """Return the standard deviation of d from the second sums."""
-    if MOMENTS:
-        products = add_parts(second, task, parts, BLOCK_G * BLOCK_C * BLOCK_C)
-        total, trusted = _squares_of_moments(
-            products, mean_u, m, positions, c, BLOCK_G, BLOCK_C
-        )
-        if tl.min(trusted.to(tl.int32), 0) == 0:
-            again = _squares(
-                x,
-                start,
-                tile,
-                step,
-                rows,
-                factor,
-                first,
-                scale,
-                mean_u,
-                m,
-                0,
-                tl.cdiv(positions, BLOCK_P),
-                c,
-                BLOCK_G,
-                BLOCK_C,
-                BLOCK_P,
-            )
-            total = tl.where(trusted, total, again)
-    else:
-        total = add_parts(second, task, parts, BLOCK_G)
-    return tl.sqrt(total / tl.maximum(positions - 1, 1))
 
 
 @triton.jit
@@ -312,34 +202,14 @@ def _finish(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
     NORMALIZE: tl.constexpr,
-    MOMENTS: tl.constexpr,
 ):
     """Write the statistics and the result."""
     mu = tl.zeros((BLOCK_G,), tl.float32)
     deviation = tl.zeros((BLOCK_G,), tl.float32)
     if NORMALIZE:
         mu = sum_channels(m * m, BLOCK_G, BLOCK_C)
-        deviation = _deviation(
-            x,
-            second,
-            start,
-            tile,
-            step,
-            rows,
-            factor,
-            first,
-            scale,
-            mean_u,
-            m,
-            task,
-            parts,
-            positions,
-            c,
-            BLOCK_G,
-            BLOCK_C,
-            BLOCK_P,
-            MOMENTS,
-        )
+        total = add_parts(second, task, parts, BLOCK_G)
+        deviation = tl.sqrt(total / tl.maximum(positions - 1, 1))
     group = channel // c
     if part == 0:
         lane = tl.arange(0, BLOCK_G * BLOCK_C)
@@ -377,7 +247,6 @@ def _finish(
         BLOCK_C,
         BLOCK_P,
         NORMALIZE,
-        MOMENTS,
     )
 
 
@@ -412,13 +281,10 @@ def forward_kernel(
     FOLD: tl.constexpr,
     LAST: tl.constexpr,
     NORMALIZE: tl.constexpr,
-    MOMENTS: tl.constexpr,
-    MATRIX: tl.constexpr,
     WAIT: tl.constexpr,
 ):
     """Run phases of the forward pass; see the head of this file."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
-    WIDTH: tl.constexpr = LANES * BLOCK_C if MOMENTS else BLOCK_G
     program = take_ticket(turns, WAIT)
     task = program // parts
     part = program % parts
@@ -444,9 +310,8 @@ def forward_kernel(
     low = part * blocks
     high = tl.minimum(low + blocks, tl.cdiv(positions, BLOCK_P))
     lane = tl.arange(0, LANES)
-    of_width = tl.arange(0, WIDTH)
     if first_phase == 0:
-        sums, products = _sums(
+        sums = _sums(
             x,
             start,
             tile,
@@ -463,20 +328,13 @@ def forward_kernel(
             BLOCK_P,
             FOLD,
             LAST,
-            MOMENTS,
-            MATRIX,
         )
         tl.store(work + program * LANES + lane, sums)
-        if MOMENTS:
-            tl.store(
-                second + program * WIDTH + of_width,
-                tl.reshape(products, (WIDTH,)),
-            )
     wait_for_parts(turns, task, parts, part, WAIT)
     if last_phase > 0:
         mean_u = add_parts(work, task, parts, LANES) / positions
         m = first_z + mean_u
-        if NORMALIZE and not MOMENTS:
+        if NORMALIZE:
             if first_phase <= 1:
                 squares = _squares(
                     x,
@@ -496,7 +354,9 @@ def forward_kernel(
                     BLOCK_C,
                     BLOCK_P,
                 )
-                tl.store(second + program * WIDTH + of_width, squares)
+                tl.store(
+                    second + program * BLOCK_G + tl.arange(0, BLOCK_G), squares
+                )
             wait_for_parts(turns, task, parts, part, WAIT)
         if last_phase == 2:
             _finish(
@@ -533,5 +393,4 @@ def forward_kernel(
                 BLOCK_C,
                 BLOCK_P,
                 NORMALIZE,
-                MOMENTS,
             )

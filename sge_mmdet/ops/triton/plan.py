@@ -10,23 +10,17 @@ from typing import Any, Dict, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
-# Values that a warp holds at a time: 16 a thread, beside its sums.
+# Values that a warp holds at a time, 16 a thread, beside its sums. A program
+# is one warp, so that no warp waits for another when channels are summed.
 TILE = 512
-# Warps of a program, and programs that keep a GPU busy, by layout. In NCHW all
-# channels of a group then stand within one warp, and none waits for another;
-# in channels-last they stand side by side anyway, and fewer programs have
-# fewer records to add up. tools/benchmark/tiles.py tries others.
-WARPS, PROGRAMS = 1, 2048
-WARPS_LAST, PROGRAMS_LAST = 4, 1024
+# Programs that keep a GPU busy; tools/benchmark/tiles.py tries others.
+PROGRAMS = 2048
 # Numbers that a program adds up at most when it begins.
 RECORDS = 8192
-# Widest load in bytes, and in positions, of which a thread adds up as many.
-LOAD, WIDE = 16, 4
+# Positions that a thread loads at once in NCHW, and adds up.
+WIDE = 4
 # Channels that lie side by side in channels-last.
-SIDE_BY_SIDE = 32
-# Up to so many channels the products of channels replace a launch; from so
-# many on, of one or more groups, they are multiplied as matrices.
-MANY, MANY_LAST, MATRIX = 8, 8, 16
+SIDE_BY_SIDE = 16
 # Registers of a thread, so that several programs fit into a processor.
 REGISTERS = 128
 # Channels of a group that a tile can hold.
@@ -83,8 +77,8 @@ def forward_plan(
     """Return how a forward pass is cut.
 
     It is one launch where a task is one part or its parts wait for each
-    other. Otherwise it is two, or three where the second moments need a read
-    of their own.
+    other; otherwise each phase has one, and phase 1 none where nothing is
+    normalised.
 
     Args:
         shape: Shape of the map, (N, C, H, W).
@@ -94,32 +88,21 @@ def forward_plan(
         normalize: Whether the similarity is normalised.
         wait: Parts of a task that may wait for each other.
     """
-    c = shape[1] // groups
-    moments = normalize and c <= (MANY_LAST if last else MANY)
-    tile = _tile(shape, groups, item, last, MATRIX if moments else 1)
+    tile = _tile(shape, groups, item, last)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    block = _block(lanes, last)
-    tasks = shape[0] * groups // tile['BLOCK_G']
-    width = lanes * tile['BLOCK_C'] if moments else tile['BLOCK_G']
-    most = RECORDS // (lanes + width)
-    parts, blocks = _parts(shape, tasks, block, last, most)
-    tile.update(
-        BLOCK_P=block,
-        NORMALIZE=normalize,
-        MOMENTS=moments,
-        MATRIX=moments and lanes >= MATRIX,
-        WAIT=1 < parts <= wait,
-        num_warps=_warps(lanes * block),
-        maxnreg=REGISTERS,
-    )
-    phases = (0, 1, 2) if normalize and not moments else (0, 2)
-    launches = tuple((phase, phase) for phase in phases)
+    # A sum of each channel, and one of each group.
+    width = lanes + tile['BLOCK_G']
+    tasks, parts, blocks = _parts(shape, groups, tile, width)
+    tile.update(NORMALIZE=normalize, WAIT=1 < parts <= wait)
+    launches = ((0, 2),)
+    if parts > wait:
+        launches = tuple((i, i) for i in ((0, 1, 2) if normalize else (0, 2)))
     return Plan(
         (tasks * parts,),
         (shape[2] * shape[3], parts, blocks, groups),
         tile,
-        tasks * parts * (lanes + width),
-        ((0, 2),) if parts <= wait else launches,
+        tasks * parts * width,
+        launches,
     )
 
 
@@ -128,23 +111,16 @@ def backward_plan(
     shape: Tuple[int, ...], groups: int, item: int, last: bool, normalize: bool
 ) -> Plan:
     """Return how a backward pass is cut; arguments as above."""
-    tile = _tile(shape, groups, item, last, 1)
-    lanes = tile['BLOCK_G'] * tile['BLOCK_C']
-    block = _block(lanes, last)
-    tasks = shape[0] * groups // tile['BLOCK_G']
-    tile.update(
-        BLOCK_P=block,
-        NORMALIZE=normalize,
-        num_warps=_warps(lanes * block),
-        maxnreg=REGISTERS,
-    )
-    most = RECORDS // (8 * lanes)
-    parts, blocks = _parts(shape, tasks, block, last, most)
+    tile = _tile(shape, groups, item, last)
+    # Eight sums of each channel.
+    width = 8 * tile['BLOCK_G'] * tile['BLOCK_C']
+    tasks, parts, blocks = _parts(shape, groups, tile, width)
+    tile.update(NORMALIZE=normalize)
     return Plan(
         (tasks * parts,),
         (shape[2] * shape[3], parts, blocks, groups),
         tile,
-        tasks * parts * 8 * lanes,
+        tasks * parts * width,
         ((0, 0), (1, 1)),
     )
 
@@ -162,35 +138,31 @@ def most_waiting(processors: int) -> int:
 
 
 def _tile(
-    shape: Tuple[int, ...],
-    groups: int,
-    item: int,
-    last: bool,
-    lanes: int,
+    shape: Tuple[int, ...], groups: int, item: int, last: bool
 ) -> Dict[str, Any]:
-    """Return the sizes of a tile that layout and alignment decide."""
+    """Return the sizes of a tile, which layout and alignment decide."""
     c, positions = shape[1] // groups, shape[2] * shape[3]
     block_c = 1 << (c - 1).bit_length()
-    side = SIDE_BY_SIDE if last else lanes if c > WIDE else 1
     together = align = 1
-    if c == block_c:
-        together = _power_of_two(groups, max(side // c, 1))
-    if not last:
-        align = _power_of_two(positions, WIDE)
-    fold = item if last else align
+    if last:
+        # Threads take turns with positions; a load is 16 bytes of channels.
+        fold = item
+        if c == block_c:
+            together = _power_of_two(groups, max(SIDE_BY_SIDE // c, 1))
+    else:
+        fold = align = _power_of_two(positions, WIDE)
+    block = max(TILE // (together * block_c), 16)
     return dict(
-        c=c, BLOCK_G=together, BLOCK_C=block_c, V=align, FOLD=fold, LAST=last
+        c=c,
+        BLOCK_G=together,
+        BLOCK_C=block_c,
+        BLOCK_P=block,
+        V=align,
+        FOLD=fold,
+        LAST=last,
+        num_warps=max(together * block_c * block // TILE, 1),
+        maxnreg=REGISTERS,
     )
-
-
-def _block(lanes: int, last: bool) -> int:
-    """Return the positions of a tile of so many channels."""
-    return max((WARPS_LAST if last else WARPS) * TILE // lanes, 16)
-
-
-def _warps(size: int) -> int:
-    """Return the warps that hold a tile."""
-    return max(size // TILE, 1)
 
 
 def _power_of_two(number: int, most: int) -> int:
@@ -199,11 +171,14 @@ def _power_of_two(number: int, most: int) -> int:
 
 
 def _parts(
-    shape: Tuple[int, ...], tasks: int, block: int, last: bool, most: int
-) -> Tuple[int, int]:
-    """Return the parts of a task, and the blocks of positions of a part."""
-    programs = PROGRAMS_LAST if last else PROGRAMS
-    parts = max(1, min(programs // tasks, most))
-    all_blocks = -(-shape[2] * shape[3] // block)
+    shape: Tuple[int, ...], groups: int, tile: Dict[str, Any], width: int
+) -> Tuple[int, int, int]:
+    """Return the number of tasks, of parts of one, and of blocks of a part.
+
+    The last argument is how many sums a part leaves.
+    """
+    tasks = shape[0] * groups // tile['BLOCK_G']
+    parts = max(1, min(PROGRAMS // tasks, RECORDS // width))
+    all_blocks = -(-shape[2] * shape[3] // tile['BLOCK_P'])
     blocks = -(-all_blocks // parts)
-    return -(-all_blocks // blocks), blocks
+    return tasks, -(-all_blocks // blocks), blocks

@@ -152,37 +152,6 @@ def fold(tile, FOLD: tl.constexpr, LAST: tl.constexpr):
 
 
 @triton.jit
-def products_of_channels(
-    tile,
-    BLOCK_G: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_P: tl.constexpr,
-    FOLD: tl.constexpr,
-    LAST: tl.constexpr,
-):
-    """Multiply the channels of each group, and fold the products.
-
-    The shape is (``BLOCK_C``, ``BLOCK_G * BLOCK_C``, positions). One thread
-    holds all channels of a group. What is added is -0, which changes nothing,
-    so that the compiler leaves it out.
-    """
-    SPAN: tl.constexpr = BLOCK_P // FOLD
-    LANES: tl.constexpr = BLOCK_G * BLOCK_C
-    of_lane = (tl.arange(0, LANES) % BLOCK_C)[:, None]
-    row = tl.arange(0, BLOCK_C)[:, None, None]
-    total = tl.full((BLOCK_C, LANES, SPAN), -0.0, tl.float32)
-    for channel in tl.static_range(BLOCK_C):
-        one = sum_groups(
-            tl.where(of_lane == channel, tile, -0.0), BLOCK_G, BLOCK_C, BLOCK_P
-        )
-        product = fold(
-            tile * to_channels(one, BLOCK_G, BLOCK_C, BLOCK_P), FOLD, LAST
-        )
-        total += tl.where(row == channel, product[None, :, :], -0.0)
-    return total
-
-
-@triton.jit
 def gate_of(
     value,
     within,
@@ -214,17 +183,6 @@ def gate_of(
     t = tl.where(within, t, 0.0)
     gate = tl.where(within, tl.sigmoid(w[:, None] * t + b[:, None]), 0.0)
     return v, z, t, gate
-
-
-@triton.jit
-def diagonal_blocks(matrix, BLOCK_G: tl.constexpr, BLOCK_C: tl.constexpr):
-    """Return the products of channels of one group, (``BLOCK_C``, lanes)."""
-    if BLOCK_G > 1:
-        of_row = tl.arange(0, BLOCK_G)[:, None, None]
-        of_lane = tl.arange(0, BLOCK_G * BLOCK_C)[None, None, :] // BLOCK_C
-        blocks = tl.reshape(matrix, (BLOCK_G, BLOCK_C, BLOCK_G * BLOCK_C))
-        matrix = tl.sum(tl.where(of_row == of_lane, blocks, 0.0), 0)
-    return matrix
 
 
 @triton.jit
