@@ -158,17 +158,15 @@ def test_the_best_tile_is_the_best_over_all_cases():
     tiles = load_script('benchmark/tiles.py')
     from timing import Spread
 
+    now, *others = tiles.cuts()
     results = {}
     for last, slow in ((False, 2.0), (True, 1.1)):
         case = tiles.Case('forward', (1, 8, 4, 6), 2, 'float32', last)
-        now, *others = tiles.cuts(case)
         results[case] = {now: Spread.of([1.0])}
         for cut in others:
-            seconds = 0.9 if cut == (1024, 8, now.programs) else slow
+            seconds = 0.9 if cut.tile == 1024 else slow
             results[case][cut] = Spread.of([seconds])
-    assert tiles.recommend(results) == dict(
-        FORWARD_TILE=1024, FORWARD_WARPS=8, PROGRAMS=1024, PROGRAMS_LAST=512
-    )
+    assert tiles.recommend(results) == dict(now.constants(), TILE=1024)
 
 
 @pytest.mark.parametrize(

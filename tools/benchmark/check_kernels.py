@@ -46,8 +46,6 @@ CASES = (
 )
 SMALL_CASES = (((2, 64, 20, 33), 16), ((1, 96, 13, 21), 3), ((2, 64, 1, 1), 8))
 # One or two programs: the interpreter takes a tenth of a second for each.
-# Second moments come from one read, and from another one in half precision and
-# channels-last.
 TINY_CASES = (((1, 16, 3, 5), 2),)
 SIZES = dict(full=CASES, small=SMALL_CASES, tiny=TINY_CASES)
 # Widths of the columns that are printed.

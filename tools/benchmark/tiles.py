@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Time the Triton kernels with other tiles, warps and numbers of programs.
+"""Time the Triton kernels with other tiles, programs and registers.
 
 It tries values of the constants in sge_mmdet/ops/triton/plan.py at the end of
-a block, and recommends the values that are best over all cases. All kernels
+a block, one constant at a time, and recommends those that are best over all
+cases. All kernels
 are compiled beforehand, in several processes. It needs PyTorch and Triton; on
 a CPU, Triton's interpreter needs NumPy as well.
 """
@@ -59,71 +60,56 @@ class Case(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """How it is cut; see the constants in ``plan``.
+    """How it is cut; see the constants in ``plan``, which are in capitals.
 
     Attributes:
-        tile: Values that a program holds at a time.
-        warps: Of such a program.
-        programs: Number of programs.
+        tile: Values that a warp holds at a time.
+        programs: Programs that keep a GPU busy.
+        records: Numbers that a program adds up at most when it begins.
+        registers: Registers of a thread.
     """
 
     tile: int
-    warps: int
     programs: int
+    records: int
+    registers: int
 
     def __str__(self) -> str:
         """Return it in words."""
-        return (
-            f'{self.tile} values, {self.warps} warps, {self.programs} programs'
+        return ', '.join(
+            f'{value} {name}' for name, value in self._asdict().items()
         )
+
+    def constants(self) -> Dict[str, int]:
+        """Return the values of the constants by name."""
+        return {name.upper(): value for name, value in self._asdict().items()}
 
 
 Results = Dict[Case, Dict[Cut, Spread]]
+REGISTERS = 96, 168
 
 
-def constants(case: Case) -> Tuple[str, str, str]:
-    """Return the names in ``plan`` of what a cut of a case says.
-
-    Args:
-        case (Case): The case.
-    """
-    of = case.direction.upper()
-    return (
-        f'{of}_TILE',
-        f'{of}_WARPS',
-        'PROGRAMS_LAST' if case.last else 'PROGRAMS',
-    )
-
-
-def cuts(case: Case) -> List[Cut]:
-    """Return the cuts to try, that of today first.
-
-    Args:
-        case (Case): The case.
-    """
-    tile, warps, programs = now = Cut(
-        *(getattr(plan, name) for name in constants(case))
-    )
-    tiles = [
-        Cut(*sizes, programs)
-        for sizes in product((tile, tile // 2, 2 * tile), (warps, 2 * warps))
+def cuts() -> List[Cut]:
+    """Return the cuts to try, that of today first."""
+    now = Cut(*(getattr(plan, name.upper()) for name in Cut._fields))
+    halves_and_doubles = [
+        now._replace(**{name: value})
+        for name in ('tile', 'programs', 'records')
+        for value in (getattr(now, name) // 2, 2 * getattr(now, name))
     ]
-    return tiles + [
-        now._replace(programs=number)
-        for number in (programs // 2, 2 * programs)
-    ]
+    others = [now._replace(registers=number) for number in REGISTERS]
+    return [now, *halves_and_doubles, *others]
 
 
 @contextmanager
-def cut_so(case: Case, cut: Cut) -> Iterator[None]:
-    """Cut a case so, for a while.
+def cut_so(cut: Cut) -> Iterator[None]:
+    """Cut passes so, for a while.
 
     Args:
-        case (Case): The case.
         cut (Cut): The cut.
     """
     caches = plan.forward_plan, plan.backward_plan
-    with mock.patch.multiple(plan, **dict(zip(constants(case), cut))):
+    with mock.patch.multiple(plan, **cut.constants()):
         for cache in caches:
             cache.cache_clear()
         yield
@@ -183,8 +169,8 @@ def compile_case(case: Case, device: str) -> None:
     run = new_pass(
         case._replace(shape=(1, *case.shape[1:])), torch.device(device)
     )
-    for cut in cuts(case):
-        with cut_so(case, cut):
+    for cut in cuts():
+        with cut_so(cut):
             run()
 
 
@@ -216,12 +202,12 @@ def time_case(
 
     def call(cut: Cut) -> Callable[[int], None]:
         def run(i: int) -> None:
-            with cut_so(case, cut):
+            with cut_so(cut):
                 passes[i]()
 
         return run
 
-    calls = {cut: call(cut) for cut in cuts(case)}
+    calls = {cut: call(cut) for cut in cuts()}
     if device.type == 'cuda':
         for run in calls.values():
             run(0)
@@ -268,32 +254,24 @@ def sweep(
 def recommend(results: Results) -> Dict[str, int]:
     """Return the best value of each constant, over all of its cases.
 
-    Tile and warps are chosen together, then the number of programs, each by
-    the mean logarithm of the time relative to that of today.
+    It is best by the mean logarithm of the time relative to that of today.
 
     Args:
         results (dict): Times of the cuts of each case, today's first.
     """
-    losses: Dict[Tuple[str, ...], Dict[tuple, List[float]]] = {}
-    for case, times in results.items():
-        names, now = constants(case), next(iter(times))
+    losses: Dict[Tuple[str, int], List[float]] = {}
+    for times in results.values():
+        now = next(iter(times))
         for cut, spread in times.items():
             loss = math.log(spread.median / times[now].median)
-            if cut.programs == now.programs:
-                losses.setdefault(names[:2], {}).setdefault(
-                    cut[:2], []
-                ).append(loss)
-            if cut[:2] == now[:2]:
-                losses.setdefault(names[2:], {}).setdefault(
-                    cut[2:], []
-                ).append(loss)
-    return {
-        name: value
-        for of, by_value in losses.items()
-        for name, value in zip(
-            of, min(by_value, key=lambda key: fmean(by_value[key]))
-        )
-    }
+            for name, value in cut.constants().items():
+                if cut == now or value != now.constants()[name]:
+                    losses.setdefault((name, value), []).append(loss)
+    best: Dict[str, Tuple[float, int]] = {}
+    for (name, value), of_cases in losses.items():
+        found = fmean(of_cases), value
+        best[name] = min(best.get(name, found), found)
+    return {name: value for name, (_, value) in best.items()}
 
 
 def sweep_cases(small: bool) -> List[Case]:

@@ -18,27 +18,22 @@ import json
 import operator
 import re
 import sys
-from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, List
 
+import speed_tables
 import yaml
+from speed_tables import RESULTS, ROOT, table
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / 'docs' / 'results'
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
 # Commands that write a CSV file with the other facts in its columns.
 BENCHMARKS = dict(
     host_time='tools/benchmark/host_time.py',
     network_cpu='tools/benchmark/network.py --device cpu',
+    network_gpu='tools/benchmark/gpu.py OUT --only network_amp_float16',
     ops_cpu='tools/benchmark/ops.py --device cpu',
+    ops_gpu='tools/benchmark/gpu.py OUT --only ops_float16 ops_float32',
 )
-# What the operator is timed beside, and the columns of the page.
-OTHERS = {
-    "authors' formula, compiled": 'formula, compiled',
-    'floor': 'floor',
-    'block without SGE': 'without SGE',
-}
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
 )
@@ -54,12 +49,6 @@ def read_result(name: str) -> dict:
     if missing:
         raise ValueError(f'{path} lacks {", ".join(sorted(missing))}')
     return result
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [columns, ['---'] * len(columns), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def source(result: dict) -> str:
@@ -112,82 +101,6 @@ def paper_accuracy() -> str:
         )
         + "\n\n*Reported by the paper for its authors' own implementation, "
         'from `configs/*/metafile.yml`. None of these was trained here.*'
-    )
-
-
-def read_ops(part: str) -> Dict[tuple, dict]:
-    """Read the timings of a part by shape, direction and provider."""
-    with (RESULTS / 'ops_cpu.csv').open(newline='') as file:
-        return {
-            (row['shape'], row['direction'], row['provider'].split(' (')[0]): (
-                row
-            )
-            for row in csv.DictReader(file)
-            if row['part'] == part
-        }
-
-
-def ops_speed(part: str) -> List[Dict[str, str]]:
-    """Return how many times as fast as the authors' formula a part runs."""
-    timings, rows = read_ops(part), []
-    for (shape, direction, provider), ours in timings.items():
-        if provider != 'ours':
-            continue
-        formula = timings[shape, direction, "authors' formula"]
-
-        def times(row: dict, field: str, formula: dict = formula) -> float:
-            return float(formula['seconds']) / float(row[field])
-
-        others = {
-            other: f'{times(timings[shape, direction, other], "seconds"):.1f}'
-            for other in OTHERS
-            if (shape, direction, other) in timings
-        }
-        rows.append(
-            {
-                'shape': shape.replace('x', ' x '),
-                'pass': direction.replace('+', ' + '),
-                'ours': f'**{times(ours, "seconds"):.1f}** '
-                f'({times(ours, "upper"):.1f} to {times(ours, "lower"):.1f})',
-                **{OTHERS[other]: speed for other, speed in others.items()},
-                'memory, ours': (
-                    f'{float(ours["bytes"]) / float(formula["bytes"]):.2f}'
-                ),
-            }
-        )
-    return rows
-
-
-def ops_cpu(part: str) -> str:
-    """Return the speed of a part of the operator on a CPU."""
-    rows = ops_speed(part)
-    if not rows:
-        return '*Not measured yet.*'
-    return table(list(rows[0]), [list(row.values()) for row in rows])
-
-
-def network_cpu() -> str:
-    """Return the speed and memory of networks on a CPU, plain = 1."""
-    with (RESULTS / 'network_cpu.csv').open(newline='') as file:
-        rows = list(csv.DictReader(file))
-    plain = {
-        row['direction']: row for row in rows if row['provider'] == 'plain'
-    }
-    return table(
-        ['network', 'pass', 'speed', 'quartiles', 'memory'],
-        [
-            [
-                row['provider'],
-                row['direction'],
-                f'{seconds / float(row["seconds"]):.2f}',
-                f'{seconds / float(row["upper"]):.2f} to '
-                f'{seconds / float(row["lower"]):.2f}',
-                f'{int(row["bytes"]) / int(base["bytes"]):.2f}',
-            ]
-            for row in rows
-            for base in [plain[row['direction']]]
-            for seconds in [float(base['seconds'])]
-        ],
     )
 
 
@@ -350,15 +263,19 @@ def false_alarms() -> str:
 
 def speed() -> List[List[str]]:
     """Return the README's rows on speed."""
-    times = [
-        float(row['ours'].split('**')[1]) for row in ops_speed('operator')
-    ]
+    of_operator = speed_tables.operator_on_cpu('operator')
+    times = [float(row['ours'].split('**')[1]) for row in of_operator]
     evaluation = read_result('evaluation_speed')
     return [
         [
+            '[Training on a GPU](docs/performance.md), plain ResNet-50 = 1',
+            speed_tables.training_on_gpu(),
+            speed_tables.measured_on('network_gpu'),
+        ],
+        [
             '[Operator on a CPU](docs/performance.md), formula = 1',
             f'{min(times):.1f} to {max(times):.1f} times as fast',
-            next(iter(read_ops('operator').values()))['date'],
+            speed_tables.measured_on('ops_cpu'),
         ],
         [
             '[Evaluation by size](docs/evaluate.md), pycocotools = 1',
@@ -412,14 +329,12 @@ def sources() -> str:
 
 # Tables that pages may name besides the results files.
 VIEWS: Dict[str, Callable[[], str]] = {
-    'block-end-cpu': lambda: ops_cpu('block_end'),
+    **speed_tables.VIEWS,
     'coverage': coverage,
     'coverage-seeds': coverage_seeds,
     'false-alarms': false_alarms,
     'demo-verdict': demo_verdict,
     'finding': finding,
-    'network-cpu': network_cpu,
-    'ops-cpu': lambda: ops_cpu('operator'),
     'paper-accuracy': paper_accuracy,
     'sources': sources,
     'summary': summary,

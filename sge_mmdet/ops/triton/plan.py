@@ -94,15 +94,14 @@ def forward_plan(
     width = lanes + tile['BLOCK_G']
     tasks, parts, blocks = _parts(shape, groups, tile, width)
     tile.update(NORMALIZE=normalize, WAIT=1 < parts <= wait)
-    launches = ((0, 2),)
-    if parts > wait:
-        launches = tuple((i, i) for i in ((0, 1, 2) if normalize else (0, 2)))
+    phases = (0, 1, 2) if normalize else (0, 2)
+    launches = tuple((phase, phase) for phase in phases)
     return Plan(
         (tasks * parts,),
         (shape[2] * shape[3], parts, blocks, groups),
         tile,
         tasks * parts * width,
-        launches,
+        ((0, 2),) if parts <= wait else launches,
     )
 
 

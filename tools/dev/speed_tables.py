@@ -1,0 +1,191 @@
+"""Tables of the speed of the operator and of networks, for the pages."""
+
+import csv
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / 'docs' / 'results'
+FORMULA = "authors' formula"
+# What the operator is timed beside, and the columns of the page.
+OTHERS = {
+    f'{FORMULA}, compiled': 'formula, compiled',
+    'floor': 'floor',
+    'block without SGE': 'without SGE',
+}
+Row = Dict[str, str]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [columns, ['---'] * len(columns), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def table_of(rows: List[Row]) -> str:
+    """Return a table in Markdown of rows that have the same columns."""
+    return table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def read(name: str) -> List[Row]:
+    """Return the rows of ``docs/results/NAME.csv``."""
+    with (RESULTS / f'{name}.csv').open(newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def measured_on(name: str) -> str:
+    """Return the day of a measurement."""
+    return read(name)[0]['date']
+
+
+def timings(
+    name: str, columns: Sequence[str], clocks: Sequence[str]
+) -> Iterator[Tuple[Dict[str, Row], Row]]:
+    """Yield the rows of each case, by provider, and the case itself.
+
+    Args:
+        name: Name of the CSV file.
+        columns: Those that make up a case.
+        clocks: Clocks to take, the first that a case has.
+    """
+    cases: Dict[tuple, Dict[str, Dict[str, Row]]] = {}
+    for row in read(name):
+        provider = row['provider'].split(' (')[0]
+        case = cases.setdefault(tuple(row[key] for key in columns), {})
+        case.setdefault(row['clock'], {})[provider] = row
+    for values, by_clock in cases.items():
+        clock = next((clock for clock in clocks if clock in by_clock), None)
+        if clock:
+            yield by_clock[clock], dict(zip(columns, values))
+
+
+def times_as_fast(base: Row, row: Row, field: str = 'seconds') -> float:
+    """Return how many times as fast as another a row is."""
+    return float(base['seconds']) / float(row[field])
+
+
+def operator_on_cpu(part: str) -> List[Row]:
+    """Return how many times as fast as the formula a part is on a CPU."""
+    columns = 'part', 'shape', 'direction'
+    return [
+        {
+            'shape': case['shape'].replace('x', ' x '),
+            'pass': case['direction'].replace('+', ' + '),
+            **_beside_formula(rows),
+        }
+        for rows, case in timings('ops_cpu', columns, ['wall'])
+        if case['part'] == part
+    ]
+
+
+def operator_on_gpu(part: str) -> List[Row]:
+    """Return the GPU's time of a part, and its speed; the formula is 1."""
+    columns = 'part', 'dtype', 'shape', 'direction'
+    return [
+        {
+            'type': case['dtype'],
+            'shape': case['shape'].replace('x', ' x '),
+            'pass': case['direction'].replace('+', ' + '),
+            'ours, us': f'{1e6 * float(rows["ours"]["seconds"]):.0f}',
+            **_beside_formula(rows),
+        }
+        # A map of the first stage is larger than the cache.
+        for rows, case in timings('ops_gpu', columns, ['cold', 'hot'])
+        if case['part'] == part
+    ]
+
+
+def _beside_formula(rows: Dict[str, Row]) -> Row:
+    """Return the cells of one case; the authors' formula is 1."""
+    formula, ours = rows[FORMULA], rows['ours']
+    low, high = (
+        times_as_fast(formula, ours, end) for end in ('upper', 'lower')
+    )
+    memory = float(ours['bytes']) / float(formula['bytes'])
+    return {
+        'ours': f'**{times_as_fast(formula, ours):.1f}** '
+        f'({low:.1f} to {high:.1f})',
+        **{
+            column: f'{times_as_fast(formula, rows[other]):.1f}'
+            for other, column in OTHERS.items()
+            if other in rows
+        },
+        'memory, ours': f'{memory:.2f}',
+    }
+
+
+def network_on_cpu() -> List[Row]:
+    """Return the speed and memory of networks on a CPU; plain is 1."""
+    return [
+        {
+            'network': name,
+            'pass': case['direction'],
+            'speed': f'{times_as_fast(rows["plain"], row):.2f}',
+            'quartiles': _quartiles(rows['plain'], row),
+            'memory': _memory(rows['plain'], row),
+        }
+        for rows, case in timings('network_cpu', ['direction'], ['wall'])
+        for name, row in rows.items()
+    ]
+
+
+def network_on_gpu() -> List[Row]:
+    """Return the speed and memory of networks on a GPU; plain is 1."""
+    columns = 'layout', 'direction'
+    found = []
+    for (rows, case), (wall, _) in zip(
+        timings('network_gpu', columns, ['hot']),
+        timings('network_gpu', columns, ['wall']),
+    ):
+        for name, row in rows.items():
+            found.append(
+                {
+                    'layout': case['layout'],
+                    'pass': case['direction'],
+                    'network': name,
+                    "GPU's time, ms": f'{1e3 * float(row["seconds"]):.2f}',
+                    'speed': f'{times_as_fast(rows["plain"], row):.2f}',
+                    'quartiles': _quartiles(rows['plain'], row),
+                    'wall time, ms': (
+                        f'{1e3 * float(wall[name]["seconds"]):.2f}'
+                    ),
+                    'speed by wall time': (
+                        f'{times_as_fast(wall["plain"], wall[name]):.2f}'
+                    ),
+                    'memory': _memory(rows['plain'], row),
+                }
+            )
+    return found
+
+
+def training_on_gpu() -> str:
+    """Return the speed of a training iteration with SGE, by layout."""
+    rows = {
+        row['layout']: row
+        for row in network_on_gpu()
+        if row['pass'] == 'training' and row['network'] == 'SGE, ours'
+    }
+    by_gpu, by_wall = (
+        f'{rows["NCHW"][column]} (channels-last {rows["NHWC"][column]})'
+        for column in ('speed', 'speed by wall time')
+    )
+    return f"by the GPU's time {by_gpu}, by wall time {by_wall}"
+
+
+def _quartiles(base: Row, row: Row) -> str:
+    low, high = (times_as_fast(base, row, end) for end in ('upper', 'lower'))
+    return f'{low:.2f} to {high:.2f}'
+
+
+def _memory(base: Row, row: Row) -> str:
+    return f'{int(row["bytes"]) / int(base["bytes"]):.2f}'
+
+
+VIEWS: Dict[str, Callable[[], str]] = {
+    'block-end-cpu': lambda: table_of(operator_on_cpu('block_end')),
+    'block-end-gpu': lambda: table_of(operator_on_gpu('block_end')),
+    'network-cpu': lambda: table_of(network_on_cpu()),
+    'network-gpu': lambda: table_of(network_on_gpu()),
+    'ops-cpu': lambda: table_of(operator_on_cpu('operator')),
+    'ops-gpu': lambda: table_of(operator_on_gpu('operator')),
+}
