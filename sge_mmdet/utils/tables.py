@@ -100,5 +100,8 @@ def _show(cell: Cell) -> str:
 
 
 def points(value: Optional[float]) -> Optional[str]:
-    """Return a difference in AP as signed points, such as "+1.2"."""
-    return None if value is None else f'{100 * value:+.1f}'
+    """Return a difference in AP as signed points, such as "+1.2", or "0.0"."""
+    if value is None:
+        return None
+    rounded = round(100 * value, 1)
+    return f'{rounded:+.1f}' if rounded else '0.0'

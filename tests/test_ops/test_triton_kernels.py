@@ -58,7 +58,7 @@ def test_kernels_compile_for_three_generations_of_gpus(compiled):
 def test_kernels_keep_to_128_registers_and_hardly_spill(compiled):
     for line in compiled:
         assert int(line['registers']) <= 128, line
-        most = 0 if line['kernel'] == 'forward' else 256
+        most = 0 if line['kernel'] == 'forward' else 384
         assert int(line['spilled_bytes']) <= most, line
 
 

@@ -46,11 +46,13 @@ def draw_comparison(
         _draw_intervals(axis, rows)
         axis.set_title(title, fontsize=10)
     first, second = comparison.names
-    axes[-1].set_xlabel(
+    label = (
         f'AP of {second} minus AP of {first}, in points, with '
-        '95 % intervals;\ngrey: could be chance (adjusted p of 0.05 or more), '
-        'hollow: too few images to tell'
+        '95 % intervals;\ngrey: could be chance (adjusted p of 0.05 or more)'
     )
+    if not all(row.is_told for row in comparison.sizes):
+        label += ', hollow: too few images to tell'
+    axes[-1].set_xlabel(label)
     save_figure(figure, out_file, writer)
 
 
