@@ -165,11 +165,14 @@ def training_on_gpu() -> str:
         for row in network_on_gpu()
         if row['pass'] == 'training' and row['network'] == 'SGE, ours'
     }
-    by_gpu, by_wall = (
-        f'{rows["NCHW"][column]} (channels-last {rows["NHWC"][column]})'
-        for column in ('speed', 'speed by wall time')
+    return ', '.join(
+        f'{rows["NCHW"][column]} times as fast by {clock} '
+        f'({rows["NHWC"][column]} in channels-last)'
+        for clock, column in (
+            ("the GPU's time", 'speed'),
+            ('wall time', 'speed by wall time'),
+        )
     )
-    return f"by the GPU's time {by_gpu}, by wall time {by_wall}"
 
 
 def _quartiles(base: Row, row: Row) -> str:
