@@ -13,7 +13,7 @@ SUPPORTED = {
 }
 
 
-# What the package mmcv-lite lacks, and MMDetection cannot do without.
+# MMDetection needs it; the package mmcv-lite does not have it.
 OPERATORS = 'mmcv._ext'
 
 

@@ -59,7 +59,7 @@ def run_scripts(commands, cwd, **environment):
 
 
 def _run_script(command, cwd, environment, output):
-    # Of a new process nobody has set it.
+    # A new process has no start method that was set.
     multiprocessing.set_start_method(None, force=True)
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):

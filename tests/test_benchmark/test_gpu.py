@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -104,7 +105,59 @@ def test_a_step_that_does_not_fit_the_total_time_is_skipped(tmp_path, capsys):
         'does not fit the total of 1.5 minutes'
         in (tmp_path / 'report.md').read_text()
     )
-    assert '00:00 long ... skipped, 0 s (its limit' in capsys.readouterr().out
+    assert '00:00 long: skipped, 0 s (its limit' in capsys.readouterr().out
+
+
+def test_steps_without_times_run_side_by_side_and_others_alone(
+    tmp_path, monkeypatch
+):
+    gpu = load_script('benchmark/gpu.py')
+    side_by_side, alone = threading.Barrier(2), threading.Lock()
+
+    def run_step(step, device, out, rounds):
+        if step.timed:
+            assert alone.acquire(blocking=False)
+            alone.release()
+        else:
+            # Until the other one is here as well.
+            side_by_side.wait(timeout=20)
+        return gpu.Outcome(step, 'done', 0.0, '')
+
+    monkeypatch.setattr(gpu, 'run_step', run_step)
+    todo = [
+        gpu.Step(name, name, 'ops.py', 50, timed=timed, writes=False)
+        for name, timed in (('a', False), ('b', False), ('c', True))
+    ]
+    outcomes = gpu.run_steps(todo, tmp_path, 1.5, 'cpu')
+    assert [one.step.name for one in outcomes] == ['a', 'b', 'c']
+
+
+def test_the_models_are_registered_where_mmcv_has_no_operators():
+    """MMCV-lite has no module ``mmcv._ext``."""
+    code = """
+import importlib.util, sys
+
+class NoOperators:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'mmcv._ext':
+            raise ModuleNotFoundError(name)
+
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: (
+    sys.modules[name].__spec__
+    if name in sys.modules
+    else None if name == 'mmcv._ext' else find(name, package)
+)
+sys.meta_path.insert(0, NoOperators())
+import bare
+assert not bare.has_operators()
+import sge_mmdet
+from mmdet.registry import MODELS
+assert MODELS.build(dict(type='SGEResNet', depth=18)).feat_dim == 512
+"""
+    path = os.pathsep.join(map(str, (FOLDER, FOLDER.parents[1])))
+    env = {**os.environ, 'PYTHONPATH': path}
+    subprocess.run([sys.executable, '-c', code], env=env, check=True)
 
 
 def test_steps_on_a_gpu_have_names_and_scripts_of_their_own():

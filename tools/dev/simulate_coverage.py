@@ -84,7 +84,7 @@ COLUMNS = (
 
 
 class Outcome(NamedTuple):
-    """What a row of one comparison says, and what is true.
+    """The result of a row of one comparison beside the truth.
 
     Attributes:
         true: True difference.

@@ -40,9 +40,8 @@ class _SGEBlock(CheckpointedBlock):
         """Run the branch and end the block."""
         out, conv, norm, plugins = self.branch(x)
         identity = x if self.downsample is None else self.downsample(x)
-        may_overwrite = type(
-            self
-        ).branch in _OWN_BRANCHES and _returns_new_map(conv)
+        is_own_branch = type(self).branch in _OWN_BRANCHES
+        may_overwrite = is_own_branch and _returns_new_map(conv)
         return end_block(
             out, identity, norm, plugins, self.relu, may_overwrite
         )
@@ -117,7 +116,7 @@ class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
     """ResNeXt version of :class:`SGEBottleneck`, with the same arguments."""
 
 
-# Of these the output of the last convolution is known to have no other user.
+# They use the output of their last convolution nowhere else.
 _OWN_BRANCHES = SGEBasicBlock.branch, SGEBottleneck.branch
 # As they are before anybody replaces them in order to record what they return.
 _CONVOLUTION = nn.Conv2d.forward, nn.Conv2d._conv_forward, functional.conv2d
