@@ -31,25 +31,25 @@ from sge_mmdet.ops.dispatch import BACKENDS
 PARTS = ('operator', 'block_end')
 LAYOUTS = dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last)
 TOLERANCE = dict(float32=1e-4, float16=4e-3, bfloat16=3e-2)
-# Shape and groups: the stages of a ResNet-50, few and many groups, sizes that
-# fit no tile, one position.
+# Shape and groups: one position, sizes that fit no tile, the stages of a
+# ResNet-50, few and many groups; small maps first.
 CASES = (
-    ((2, 256, 200, 336), 64),
-    ((2, 512, 100, 168), 64),
-    ((2, 1024, 50, 84), 64),
-    ((2, 2048, 25, 42), 64),
-    ((1, 2048, 100, 168), 1),
-    ((3, 96, 57, 31), 96),
-    ((1, 288, 13, 21), 48),
     ((2, 64, 1, 1), 8),
+    ((1, 288, 13, 21), 48),
+    ((3, 96, 57, 31), 96),
+    ((2, 2048, 25, 42), 64),
+    ((2, 1024, 50, 84), 64),
+    ((2, 512, 100, 168), 64),
+    ((2, 256, 200, 336), 64),
     ((1, 7, 800, 1344), 7),
+    ((1, 2048, 100, 168), 1),
 )
 SMALL_CASES = (((2, 64, 20, 33), 16), ((1, 96, 13, 21), 3), ((2, 64, 1, 1), 8))
 # One or two programs: the interpreter takes a tenth of a second for each.
 TINY_CASES = (((1, 16, 3, 5), 2),)
 SIZES = dict(full=CASES, small=SMALL_CASES, tiny=TINY_CASES)
 # Widths of the columns that are printed.
-WIDTHS = (11, 17, 8, 10, 8, 11, 9, 7, 10)
+WIDTHS = (11, 17, 8, 10, 8, 11, 9, 7, 12, 10)
 Results = List[Tensor]
 
 
@@ -270,10 +270,16 @@ def main() -> None:
     for case in todo:
         checked = check(case, args.device, args.repeats, args.backend)
         wrong += not (checked.right and checked.repeatable)
+        # Also for those who read the last line after a time limit.
+        ending = [f'{wrong} wrong so far'] * (wrong > 0)
         shown = case._replace(shape='x'.join(map(str, case.shape)))
         print(
             row_text(
-                [*shown, *checked._replace(error=f'{checked.error:.1e}')]
+                [
+                    *shown,
+                    *checked._replace(error=f'{checked.error:.1e}'),
+                    *ending,
+                ]
             ),
             flush=True,
         )

@@ -17,6 +17,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from typing import Dict, List, Optional
 import devices
 import torch
 from bare import has_operators
-from process import SKIPPED, run_script
+from process import SKIPPED, kill_running, run_script
 from report import Row, hardware, read_rows, rows_table
 from steps import Step, all_steps, small_steps
 
@@ -115,31 +116,49 @@ def run_steps(
     start = time.monotonic()
     writer = Writer(overwrite=True)
     outcomes: List[Outcome] = []
+    ends: Dict[str, float] = {}
+    is_interrupted = threading.Event()
 
     def run(step: Step) -> Outcome:
-        if time.monotonic() - start + step.seconds > 60 * minutes:
+        why = ''
+        if is_interrupted.is_set():
+            why = 'interrupted'
+        elif time.monotonic() - start + step.seconds > 60 * minutes:
             why = (
                 f'its limit of {step.seconds} s does not fit the total of '
                 f'{minutes:g} minutes'
             )
-            return Outcome(step, 'skipped', 0.0, why)
-        return run_step(step, device, out, rounds)
+        one = (
+            Outcome(step, 'skipped', 0.0, why)
+            if why
+            else run_step(step, device, out, rounds)
+        )
+        ends[step.name] = time.monotonic() - start
+        return one
 
     for timed, some in groupby(todo, lambda step: step.timed):
         steps = list(some)
         with ThreadPoolExecutor(1 if timed else len(steps)) as pool:
-            for one in pool.map(run, steps):
-                outcomes.append(one)
-                print(_line(one, time.monotonic() - start), flush=True)
-                writer.write(out / 'report.md', page(outcomes, device, out))
+            try:
+                for one in pool.map(run, steps):
+                    outcomes.append(one)
+                    print(_line(one, ends[one.step.name]), flush=True)
+                    writer.write(
+                        out / 'report.md', page(outcomes, device, out)
+                    )
+            except BaseException:
+                # The pool would wait for what runs and for what is to come.
+                is_interrupted.set()
+                kill_running()
+                raise
     return outcomes
 
 
-def _line(one: Outcome, now: float) -> str:
+def _line(one: Outcome, end: float) -> str:
     """Return how a step ended, and when, in seconds after the start."""
     why = f' ({one.last})' if one.status == 'skipped' else ''
     return (
-        f'{now // 60:02.0f}:{now % 60:02.0f} {one.step.title}: {one.status}, '
+        f'{end // 60:02.0f}:{end % 60:02.0f} {one.step.title}: {one.status}, '
         f'{one.seconds:.0f} s{why}'
     )
 
@@ -193,10 +212,14 @@ def page(outcomes: List[Outcome], device: str, out: Path) -> str:
         device (str): Where they ran.
         out (Path): Folder with their files.
     """
+    arguments = [
+        out.name if argument == str(out) else argument
+        for argument in sys.argv[1:]
+    ]
     parts = [
         '# SGE, measured',
         environment(device).markdown(),
-        f'Command: `tools/benchmark/gpu.py {out.name} --device {device}`',
+        f'Command: `tools/benchmark/gpu.py {shlex.join(arguments)}`',
         Table(
             ['step', 'status', 'seconds', 'last line'],
             [
@@ -233,6 +256,14 @@ def _section(step: Step, device: str, out: Path) -> Optional[str]:
     return '\n\n'.join(parts)
 
 
+def _positive(text: str) -> int:
+    """Return a number of rounds."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'expected 1 or more, got {text}')
+    return number
+
+
 def parse_options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -259,7 +290,7 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         '--rounds',
-        type=int,
+        type=_positive,
         help='how often each thing is timed. Default: 10 for tiles, 60 for '
         "Python's time, else 30",
     )
@@ -277,11 +308,13 @@ def main() -> None:
     args = parse_options()
     if devices.is_cpu(args.device):
         devices.use_cpu_alone()
-    todo = [
-        step
-        for step in (small_steps() if args.small else all_steps())
-        if step.name.startswith(tuple(args.only))
-    ]
+    steps = small_steps() if args.small else all_steps()
+    todo = [step for step in steps if step.name.startswith(tuple(args.only))]
+    if not todo:
+        sys.exit(
+            f'error: no step begins with {" or ".join(args.only)}; there are '
+            f'{", ".join(step.name for step in steps)}'
+        )
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         if any(args.out.iterdir()):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the tests of the operator; on a machine with a GPU they use it.
 
-Where pytest or hypothesis are not installed, it says so and exits with 77.
+Where what they import is not installed, it says so and exits with 77.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from options import add_numbers
 from process import SKIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = 'pytest', 'hypothesis', 'xdist'
+NEEDED = 'pytest', 'hypothesis', 'xdist', 'mmengine'
 
 
 def parse_options() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from functools import lru_cache
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Set
 
 import torch
 
@@ -33,6 +33,7 @@ SKIPPED = 77
 # driver may never end.
 PATIENCE = 10
 _ROOT = Path(__file__).resolve().parents[2]
+_running: Set[BaseProcess] = set()
 
 
 @lru_cache(maxsize=None)
@@ -67,13 +68,21 @@ def run_script(
         target=_run, args=(script, arguments, log, env)
     )
     process.start()
+    _running.add(process)
     try:
         process.join(seconds)
         # Before it is killed.
         status = process.exitcode
     finally:
+        _running.discard(process)
         kill_group(process)
     return status
+
+
+def kill_running() -> None:
+    """Kill the scripts that run in other threads, with what they started."""
+    for process in list(_running):
+        kill_group(process)
 
 
 def kill_group(process: BaseProcess) -> None:

@@ -69,19 +69,43 @@ def small_steps() -> List[Step]:
 
 def all_steps() -> List[Step]:
     """Return all that is measured on a GPU, the most important first."""
+    return [
+        *_untimed_steps(),
+        Step('tiles', 'Tiles', 'tiles.py', 240),
+        _host_time('', 60),
+        *_all_ops('float32', 'float16'),
+        _network('amp_float16', 240),
+        _network('tf32', 240),
+        _training('', '', 180),
+        _training('_amp', '--amp', 180),
+        *waiting_steps(),
+        *_all_ops('bfloat16'),
+        _network('amp_bfloat16', 240),
+        _network('float32', 240),
+        Step(
+            'network_compiled',
+            'ResNet + FPN, compiled',
+            'network.py --precision amp_float16 --layout NHWC --compile',
+            360,
+        ),
+    ]
+
+
+def _untimed_steps() -> List[Step]:
+    """Return checks and compilations, which run side by side."""
     dtypes = 'float32', 'float16', 'bfloat16'
     return [
         *(
-            _check(f'{part}_{dtype}', f'{part}, {dtype}', part, dtype, 180)
+            _check(f'{part}_{dtype}', f'{part}, {dtype}', part, dtype, 300)
             for part in ('operator', 'block_end')
             for dtype in dtypes
         ),
-        *(_sanitizer(tool, 180) for tool in ('memcheck', 'racecheck')),
+        *(_sanitizer(tool, 300) for tool in ('memcheck', 'racecheck')),
         Step(
             'tests',
             'Tests of the operator',
             'operator_tests.py',
-            180,
+            300,
             takes_device=False,
             writes=False,
             timed=False,
@@ -92,30 +116,15 @@ def all_steps() -> List[Step]:
             _compilation(f'ops_{dtype}', f'ops.py --dtype {dtype} --rounds 1')
             for dtype in dtypes
         ),
-        Step('tiles', 'Tiles', 'tiles.py', 240),
-        _host_time('', 60),
-        *(
-            _ops(f'{dtype}_{layout}', dtype, layout, 180)
-            for dtype in ('float32', 'float16')
-            for layout in LAYOUTS
-        ),
-        _network('amp_float16', 240),
-        _network('tf32', 240),
-        _training('', '', 180),
-        _training('_amp', '--amp', 180),
-        *waiting_steps(),
-        *(
-            _ops(f'bfloat16_{layout}', 'bfloat16', layout, 180)
-            for layout in LAYOUTS
-        ),
-        _network('amp_bfloat16', 240),
-        _network('float32', 240),
-        Step(
-            'network_compiled',
-            'ResNet + FPN, compiled',
-            'network.py --precision amp_float16 --layout NHWC --compile',
-            360,
-        ),
+    ]
+
+
+def _all_ops(*dtypes: str) -> List[Step]:
+    # The compiled formula is far slower in channels-last, and not timed there.
+    return [
+        _ops(f'{dtype}_{layout}', dtype, layout, 180, layout == 'NCHW')
+        for dtype in dtypes
+        for layout in LAYOUTS
     ]
 
 
@@ -128,8 +137,8 @@ def waiting_steps() -> List[Step]:
             env=WAITING,
         ),
         replace(
-            _ops('waiting', dtypes, 'NHWC', 300),
-            title='Operator and end of a block, programs that wait',
+            _ops('waiting', dtypes, 'NCHW', 300, compiled=False),
+            title='Operator and end of a block, programs that wait, NCHW',
             env=WAITING,
         ),
     ]
@@ -191,9 +200,10 @@ def _host_time(options: str, seconds: int) -> Step:
     )
 
 
-def _ops(name: str, dtypes: str, layout: str, seconds: int) -> Step:
-    # The compiled formula is far slower in channels-last.
-    options = '' if layout == 'NCHW' else '--no-compile'
+def _ops(
+    name: str, dtypes: str, layout: str, seconds: int, compiled: bool = True
+) -> Step:
+    options = '' if compiled else '--no-compile'
     return Step(
         f'ops_{name}',
         f'Operator and end of a block, {dtypes}, {layout}',

@@ -87,6 +87,8 @@ class Cut(NamedTuple):
 
 Results = Dict[Case, Dict[Cut, Spread]]
 REGISTERS = 96, 168
+# A smaller gain than this, of 1, could be chance.
+NOISE = 0.01
 
 
 def cuts() -> List[Cut]:
@@ -255,6 +257,7 @@ def recommend(results: Results) -> Dict[str, int]:
     """Return the best value of each constant, over all of its cases.
 
     It is best by the mean logarithm of the time relative to that of today.
+    Today's stays unless another one is faster by more than noise.
 
     Args:
         results (dict): Times of the cuts of each case, today's first.
@@ -270,7 +273,8 @@ def recommend(results: Results) -> Dict[str, int]:
     best: Dict[str, Tuple[float, int]] = {}
     for (name, value), of_cases in losses.items():
         found = fmean(of_cases), value
-        best[name] = min(best.get(name, found), found)
+        if name not in best or found[0] < best[name][0] - NOISE:
+            best[name] = found
     return {name: value for name, (_, value) in best.items()}
 
 

@@ -80,7 +80,7 @@ def operator_on_cpu(part: str) -> List[Row]:
 
 def operator_on_gpu(part: str) -> List[Row]:
     """Return the GPU's time of a part, and its speed; the formula is 1."""
-    columns = 'part', 'dtype', 'shape', 'direction'
+    columns = 'part', 'dtype', 'layout', 'shape', 'direction'
     return [
         {
             'type': case['dtype'],
@@ -91,7 +91,7 @@ def operator_on_gpu(part: str) -> List[Row]:
         }
         # A map of the first stage is larger than the cache.
         for rows, case in timings('ops_gpu', columns, ['cold', 'hot'])
-        if case['part'] == part
+        if (case['part'], case['layout']) == (part, 'NCHW')
     ]
 
 
@@ -131,31 +131,30 @@ def network_on_cpu() -> List[Row]:
 
 def network_on_gpu() -> List[Row]:
     """Return the speed and memory of networks on a GPU; plain is 1."""
-    columns = 'layout', 'direction'
-    found = []
-    for (rows, case), (wall, _) in zip(
-        timings('network_gpu', columns, ['hot']),
-        timings('network_gpu', columns, ['wall']),
-    ):
-        for name, row in rows.items():
-            found.append(
-                {
-                    'layout': case['layout'],
-                    'pass': case['direction'],
-                    'network': name,
-                    "GPU's time, ms": f'{1e3 * float(row["seconds"]):.2f}',
-                    'speed': f'{times_as_fast(rows["plain"], row):.2f}',
-                    'quartiles': _quartiles(rows['plain'], row),
-                    'wall time, ms': (
-                        f'{1e3 * float(wall[name]["seconds"]):.2f}'
-                    ),
-                    'speed by wall time': (
-                        f'{times_as_fast(wall["plain"], wall[name]):.2f}'
-                    ),
-                    'memory': _memory(rows['plain'], row),
-                }
-            )
-    return found
+    columns = 'precision', 'layout', 'direction'
+    walls = {
+        tuple(case.values()): rows
+        for rows, case in timings('network_gpu', columns, ['wall'])
+    }
+    return [
+        {
+            'layout': case['layout'],
+            'pass': case['direction'],
+            'network': name,
+            "GPU's time, ms": f'{1e3 * float(row["seconds"]):.2f}',
+            'speed': f'{times_as_fast(rows["plain"], row):.2f}',
+            'quartiles': _quartiles(rows['plain'], row),
+            'speed by wall time': (
+                f'{times_as_fast(wall["plain"], wall[name]):.2f} '
+                f'({_quartiles(wall["plain"], wall[name])})'
+            ),
+            'memory': _memory(rows['plain'], row),
+        }
+        for rows, case in timings('network_gpu', columns, ['hot'])
+        if case['precision'] == 'amp_float16'
+        for wall in [walls[tuple(case.values())]]
+        for name, row in rows.items()
+    ]
 
 
 def training_on_gpu() -> str:
