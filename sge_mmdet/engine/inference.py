@@ -85,19 +85,23 @@ def detect(
     # MMEngine writes a config and logs next to the results and would replace
     # existing ones.
     with folder_beside(files.results) as folder:
-        _test(cfg, checkpoint, files.ground_truth, folder, metric)
+        _test(cfg, checkpoint, files, folder, metric)
         for path in folder.glob('detections.*.json'):
             writer.publish(path, files.results.with_name(path.name))
     return files
 
 
 def _test(
-    cfg: Config, checkpoint: str, ground_truth: Path, folder: Path, metric: str
+    cfg: Config,
+    checkpoint: str,
+    files: DetectionFiles,
+    folder: Path,
+    metric: str,
 ) -> None:
     metrics: List[str] = ['bbox'] if metric == 'bbox' else ['bbox', metric]
     cfg.test_evaluator = dict(
         type='CocoMetric',
-        ann_file=str(ground_truth),
+        ann_file=str(files.ground_truth),
         metric=metrics,
         format_only=True,
         outfile_prefix=str(folder / 'detections'),
@@ -110,7 +114,7 @@ def _test(
     )
     cfg.experiment_name = folder.name
     runner = Runner.from_cfg(cfg)
-    _check_checkpoint(checkpoint, runner.model, config_classes(cfg))
+    _check_checkpoint(checkpoint, runner.model, files.classes)
     runner.test()
 
 
