@@ -116,7 +116,8 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
     inputs = [*options.configs, *group_files(options)]
     writer = Writer(options.overwrite, inputs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))
-    find_max_dets(options)  # A mistake is told before the trainings.
+    # Before the trainings, so that a mistake is told at once.
+    max_dets = find_max_dets(options)
     runs = plan_study(
         options.configs,
         options.seeds,
@@ -135,12 +136,15 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
             f'{failure.log}:\n{failure.end}\n',
             file=sys.stderr,
         )
-    _report(options, runs, writer)
+    _report(options, runs, writer, max_dets)
     return failed
 
 
 def _report(
-    options: argparse.Namespace, runs: Sequence[StudyRun], writer: Writer
+    options: argparse.Namespace,
+    runs: Sequence[StudyRun],
+    writer: Writer,
+    max_dets: int,
 ) -> None:
     ground_truth, bins = read_sized_ground_truth(
         runs[0].ground_truth, options, runs[0].classes
@@ -151,7 +155,7 @@ def _report(
         bins,
         options.resamples,
         progress=True,
-        max_dets=find_max_dets(options),
+        max_dets=max_dets,
     )
     print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
     write_study(report, runs, options.work_dir, writer)
