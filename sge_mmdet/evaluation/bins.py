@@ -67,7 +67,7 @@ class SizeBin:
 
 
 class Protocol(NamedTuple):
-    """What a data set's own evaluation has besides size bins.
+    """Settings of a data set's own evaluation, besides its size bins.
 
     Attributes:
         max_dets: Largest number of detections per image and class.

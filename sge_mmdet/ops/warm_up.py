@@ -110,7 +110,7 @@ def _run(
         else:
             norm = None
             if tail == 'norm':
-                # Of the type of the model's parameters, as its norms are.
+                # A model's norms have the type of its other parameters.
                 ones = [layer.weight.new_ones(x.shape[1]) for _ in range(4)]
                 for tensor in ones[:2]:
                     tensor.requires_grad_(training)

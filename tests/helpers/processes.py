@@ -59,7 +59,7 @@ def run_scripts(commands, cwd, **environment):
 
 
 def _run_script(command, cwd, environment, output):
-    # Of a new process nobody has set it.
+    # A process of the fork server has a start method; a new process has none.
     multiprocessing.set_start_method(None, force=True)
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):

@@ -88,7 +88,8 @@ def test_interval_over_images_and_seeds_holds_and_is_not_too_wide(
             + random.normal(0, of_images * images**0.5, (2, 1, images))
             + random.normal(0, of_both * images**0.5, shape)
         )
-        # What the seeds share is no part of the difference of pairs.
+        # A part that both sides of a pair share cancels in their
+        # difference.
         shared = random.normal(0, 3, (seeds, 1)) if paired else 0
         sides = resampled_means(np.stack([a + shared, b + shared]), random)
         low, high, p = crossed_interval(*sides, images, paired)

@@ -84,7 +84,7 @@ COLUMNS = (
 
 
 class Outcome(NamedTuple):
-    """What a row of one comparison says, and what is true.
+    """Result of one row of a comparison, beside the true difference.
 
     Attributes:
         true: True difference.

@@ -40,9 +40,8 @@ class _SGEBlock(CheckpointedBlock):
         """Run the branch and end the block."""
         out, conv, norm, plugins = self.branch(x)
         identity = x if self.downsample is None else self.downsample(x)
-        may_overwrite = type(
-            self
-        ).branch in _OWN_BRANCHES and _returns_new_map(conv)
+        is_own = type(self).branch in _OWN_BRANCHES
+        may_overwrite = is_own and _returns_new_map(conv)
         return end_block(
             out, identity, norm, plugins, self.relu, may_overwrite
         )
@@ -117,9 +116,10 @@ class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
     """ResNeXt version of :class:`SGEBottleneck`, with the same arguments."""
 
 
-# Of these the output of the last convolution is known to have no other user.
+# Only these methods are known to use the output of the last convolution
+# nowhere else. A subclass may have a method that does.
 _OWN_BRANCHES = SGEBasicBlock.branch, SGEBottleneck.branch
-# As they are before anybody replaces them in order to record what they return.
+# The original functions. A profiler may replace them and keep their outputs.
 _CONVOLUTION = nn.Conv2d.forward, nn.Conv2d._conv_forward, functional.conv2d
 
 
