@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -104,7 +105,39 @@ def test_a_step_that_does_not_fit_the_total_time_is_skipped(tmp_path, capsys):
         'does not fit the total of 1.5 minutes'
         in (tmp_path / 'report.md').read_text()
     )
-    assert '00:00 long ... skipped, 0 s (its limit' in capsys.readouterr().out
+    assert '00:00 long: skipped, 0 s (its limit' in capsys.readouterr().out
+
+
+def test_steps_without_times_run_side_by_side_and_timed_ones_alone(
+    tmp_path, monkeypatch
+):
+    gpu = load_script('benchmark/gpu.py')
+    todo = [
+        gpu.Step(name, name, 'ops.py', 10, timed=name.startswith('timed'))
+        for name in ('timed 1', 'timed 2', 'check 1', 'check 2', 'timed 3')
+    ]
+    meeting = threading.Barrier(2)
+    running = set()
+    beside = {}
+
+    def run_step(step, *_):
+        running.add(step.name)
+        if not step.timed:
+            # It fails unless the other step has started before this one ends.
+            meeting.wait(timeout=60)
+        beside[step.name] = {*running}
+        if not step.timed:
+            meeting.wait(timeout=60)
+        running.remove(step.name)
+        return gpu.Outcome(step, 'done', 0.0, '')
+
+    monkeypatch.setattr(gpu, 'run_step', run_step)
+    outcomes = gpu.run_steps(todo, tmp_path, 1.0, 'cpu')
+    assert [one.step for one in outcomes] == todo
+    assert beside == {
+        step.name: {step.name} if step.timed else {'check 1', 'check 2'}
+        for step in todo
+    }
 
 
 def test_steps_on_a_gpu_have_names_and_scripts_of_their_own():
