@@ -38,16 +38,23 @@ def describe_missing(missing: 'list[str]') -> str:
         missing (list[str]): Result of :func:`missing_packages`.
     """
     if missing == [OPERATORS]:
-        first, end = SUPPORTED['mmcv']
         return (
             'mmcv with operators; the installed mmcv has none (mmcv-lite). '
             '"pip uninstall mmcv-lite", "pip install -U openmim" and '
-            f'"mim install \'mmcv>={first},<{end}\'" install it'
+            f'"mim install \'mmcv{_supported("mmcv")}\'" install it'
         )
+    specs = ' '.join(f"'{name}{_supported(name)}'" for name in missing)
     return (
-        f'{", ".join(missing)}, which cannot be imported here; see the README '
-        'for how to install MMDetection'
+        f'{", ".join(missing)}, which cannot be imported here. '
+        f'"pip install -U openmim" and "mim install {specs}" install '
+        f'{"it" if len(missing) == 1 else "them"}'
     )
+
+
+def _supported(name: str) -> str:
+    """Return the supported versions of a package, as pip takes them."""
+    first, end = SUPPORTED[name]
+    return f'>={first}' + (f',<{end}' if end else '')
 
 
 def warn_of_unsupported_versions() -> None:
@@ -62,9 +69,8 @@ def warn_of_unsupported_versions() -> None:
             continue
         too_new = end and digit_version(found) >= digit_version(end)
         if too_new or digit_version(found) < digit_version(first):
-            wanted = f'>={first}' + (f',<{end}' if end else '')
             warnings.warn(
-                f'sge_mmdet supports {name}{wanted}, found {name} {found}; '
-                'it may fail or give other results',
+                f'sge_mmdet supports {name}{_supported(name)}, found {name} '
+                f'{found}; it may fail or give other results',
                 stacklevel=3,
             )

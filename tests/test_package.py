@@ -230,6 +230,14 @@ main(['train', 'config.py'])
         assert f"mim install 'mmcv>={first},<{end}'" in text
 
 
+def test_packages_that_are_missing_are_named_with_how_to_install_them():
+    assert compatibility.describe_missing(['torch', 'mmcv']) == (
+        'torch, mmcv, which cannot be imported here. "pip install -U openmim" '
+        "and \"mim install 'torch>=2.0.0' 'mmcv>=2.0.0rc4,<2.2.0'\" install "
+        'them'
+    )
+
+
 def test_mim_installs_the_versions_that_do_not_warn():
     lines = (ROOT / 'requirements' / 'mminstall.txt').read_text().splitlines()
     assert [line for line in lines if not line.startswith('#')] == [

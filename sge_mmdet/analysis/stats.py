@@ -1,8 +1,10 @@
 """Tables of the parameters and operations of models."""
 
+import difflib
 from typing import Iterator, NamedTuple, Tuple
 
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
@@ -146,11 +148,19 @@ def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
 
 
 def _build_backbone(backbone: dict) -> nn.Module:
+    name = backbone['type']
+    if isinstance(name, str) and MODELS.get(name) is None:
+        known = sorted(MODELS.module_dict)
+        near = difflib.get_close_matches(name, known)
+        raise ValueError(
+            f'There is no backbone {name}; name the type of one, such as '
+            f'{" or ".join(near or ["SGEResNet"])}, or a config, a file that '
+            'ends with .py'
+        )
     try:
         return build_part(backbone)
     except Exception as error:
         # A constructor answers bad options with any type of error.
         raise ValueError(
-            f'{backbone["type"]} cannot be built: '
-            f'{type(error).__name__}: {error}'
+            f'{name} cannot be built: {type(error).__name__}: {error}'
         ) from error

@@ -226,7 +226,9 @@ def _check_stages(
     if len(stages) < num_stages:
         raise ValueError(
             f'stages: expected a value for each of the {num_stages} stages, '
-            f'got {stages}'
+            f'got {len(stages)}: {" ".join(str(int(one)) for one in stages)}; '
+            f'for SGE in all write {" ".join("1" * num_stages)}, and 0 for a '
+            'stage without SGE'
         )
     stages = stages[:num_stages]
     if not any(stages):

@@ -11,6 +11,7 @@ from typing import List, Optional, Sequence
 from mmengine.config import DictAction
 
 from ..utils import find_config, load_config, upstream_path
+from ..utils.configs import NO_CONFIG
 from ..utils.text import printable
 from ..utils.upstream_warnings import hide_upstream_warnings
 from .checkpoints.refusal import CheckpointError
@@ -81,11 +82,7 @@ def _find_config_file(args: Sequence[str]) -> Optional[str]:
             return argument
     for argument in args:
         if argument.endswith('.py') and '=' not in argument:
-            raise FileNotFoundError(
-                f'There is no config {argument}; name a file, or a config of '
-                'a package such as '
-                'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
-            )
+            raise FileNotFoundError(NO_CONFIG.format(argument))
     return None
 
 

@@ -54,7 +54,7 @@ def run_operator(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
     """Return y of the forward pass, with its gradient.
 
     Args:
-        inputs (Inputs): What it is computed from.
+        inputs (Inputs): Tensors and options of the operator.
         may_overwrite (bool): Whether y may be written over x if no
             gradient is needed. Default: False.
 

@@ -137,9 +137,17 @@ def check_eps(eps: float) -> None:
         eps: Added to the standard deviation of the similarity.
 
     Raises:
+        TypeError: If ``eps`` is not a number.
         ValueError: If ``eps`` is not positive.
     """
-    if not eps > 0:
+    try:
+        is_positive = eps > 0
+    except TypeError as error:
+        raise TypeError(
+            f'SGE takes an eps that is a positive number, got eps={eps!r} of '
+            f'type {type(eps).__name__}; pass a float such as 1e-5'
+        ) from error
+    if not is_positive:
         raise ValueError(
             'SGE divides by the standard deviation + eps; eps must be '
             f'positive, got {eps!r}'

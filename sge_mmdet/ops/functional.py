@@ -116,7 +116,7 @@ def enhance(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
     """Run the operator, or the formula step by step.
 
     Args:
-        inputs: What the result is computed from.
+        inputs: Tensors and options of the operator.
         may_overwrite: Whether the result may be written over x, where no
             gradient is wanted and the kernels can; for callers that do not
             need x any more. Default: False.

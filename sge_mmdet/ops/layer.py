@@ -33,6 +33,7 @@ class SpatialGroupEnhance(nn.Module):
         bias_init (float): Initial b of every group. Default: 1.
 
     Raises:
+        TypeError: If ``eps`` is not a number.
         ValueError: If ``groups`` does not divide ``in_channels`` or ``eps``
             is not positive.
 

@@ -14,6 +14,10 @@ from .upstream import own_path, upstream_path
 
 # Packages whose configs are named as "package::folder/file.py".
 PACKAGES = {'mmdet': upstream_path, 'sge_mmdet': own_path}
+NO_CONFIG = (
+    'There is no config {}; name a file, or a config of a package such as '
+    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+)
 
 
 def find_config(name: Union[str, Path]) -> Path:
@@ -37,7 +41,7 @@ def find_config(name: Union[str, Path]) -> Path:
                 f'{error}{_nearest(package, below)}'
             ) from error
     if not path.is_file():
-        raise FileNotFoundError(f'There is no config {name}')
+        raise FileNotFoundError(NO_CONFIG.format(name))
     return path.resolve()
 
 
@@ -72,7 +76,7 @@ def load_config(
     """
     file = find_config(path) if '::' in str(path) else Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f'There is no config {path}')
+        raise FileNotFoundError(NO_CONFIG.format(path))
     try:
         cfg = Config.fromfile(file)
         cfg.merge_from_dict(options or {})

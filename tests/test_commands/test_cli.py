@@ -168,6 +168,47 @@ def test_users_error_is_a_line_and_status_1():
     assert code == 'error: There is no file none.json'
 
 
+NO_CONFIG = 'error: There is no config nope.py; name a file, or a config of '
+DEMO = str(ROOT / 'configs/demo/faster-rcnn_r18_fpn_400i_digits.py')
+
+
+@pytest.mark.parametrize(
+    'command, words',
+    [
+        (['add-sge', 'nope.py', '--out', 'new.py'], NO_CONFIG),
+        (['run-study', 'nope.py'], NO_CONFIG),
+        (['model-stats', 'nope.py'], NO_CONFIG),
+        (
+            ['convert-checkpoint', 'nope.pth', '--out', 'new.pth'],
+            'error: There is no checkpoint nope.pth; name a file or a URL',
+        ),
+        (
+            ['model-stats', 'SGERestNet'],
+            'error: There is no backbone SGERestNet; name the type of one, '
+            'such as SGEResNet',
+        ),
+        (
+            ['model-stats', '#'],
+            'error: There is no backbone #; name the type of one, such as '
+            'SGEResNet, or a config',
+        ),
+        (
+            ['add-sge', DEMO, '--out', 'new.py', '--stages', '1', '1'],
+            'stages: expected a value for each of the 4 stages, got 2: 1 1; '
+            'for SGE in all write 1 1 1 1, and 0 for a stage without SGE',
+        ),
+    ],
+    ids=lambda value: ' '.join(value[:2]) if isinstance(value, list) else '',
+)
+def test_value_that_is_not_there_is_named_with_how_to_mend_it(
+    command, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code = run_command(*command)
+    assert code.startswith('error: ') and words in code
+    assert not any(tmp_path.glob('new*'))
+
+
 def test_wrong_usage_is_status_2(capsys):
     assert run_command('evaluate', '--score', 'high') == 2
     assert 'sge-mmdet evaluate: error: ' in capsys.readouterr().err

@@ -215,7 +215,11 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
             "where: expected one of .*, got 'head'",
         ),
         (config(), dict(groups=0), 'positive integer, got 0'),
-        (config(), dict(stages=(True,)), 'each of the 4 stages'),
+        (
+            config(),
+            dict(stages=(True, False)),
+            'each of the 4 stages, got 2: 1 0; .* write 1 1 1 1',
+        ),
         (config(), dict(stages=(False,) * 4), 'selects no stage'),
         (config(depth=18), dict(position='after_conv1'), 'two convolutions'),
         (

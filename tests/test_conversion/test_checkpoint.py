@@ -309,7 +309,7 @@ def test_tool_converts_and_answers_errors_in_a_line(tmp_path):
         (
             1,
             [tmp_path / 'none.pth', '-o', tmp_path / 'c.pth'],
-            'none.pth can not be found',
+            'none.pth; name a file or a URL',
         ),
     ):
         got, output = run_script('convert_checkpoint.py', *args)

@@ -71,17 +71,29 @@ def test_init_weights_restores_the_initial_values():
 
 
 @pytest.mark.parametrize(
-    'options, words',
+    'options, error, words',
     [
         (
             dict(in_channels=96, groups=64),
+            ValueError,
             'groups=64 for 96 channels; nearest that work: 48 and 96',
         ),
-        (dict(in_channels=64, eps=0), 'eps must be positive, got 0'),
+        (
+            dict(in_channels=64, eps='a'),
+            TypeError,
+            "got eps='a' of type str; pass a float such as 1e-5",
+        ),
+        (
+            dict(in_channels=64, eps=0),
+            ValueError,
+            'eps must be positive, got 0',
+        ),
     ],
 )
-def test_bad_options_are_refused_when_the_layer_is_built(options, words):
-    with pytest.raises(ValueError, match=words):
+def test_bad_options_are_refused_when_the_layer_is_built(
+    options, error, words
+):
+    with pytest.raises(error, match=words):
         SpatialGroupEnhance(**options)
 
 

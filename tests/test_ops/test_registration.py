@@ -462,6 +462,7 @@ def test_environment_variable_names_the_backend(value, words):
             ValueError,
             r'an int, got groups=.*int64.*; pass int\(groups\)',
         ),
+        (dict(eps='a'), TypeError, "got eps='a' of type str; pass a float"),
         (dict(eps=0.0), ValueError, r'eps must be positive, got 0\.0'),
         (dict(eps=-1e-5), ValueError, 'eps must be positive, got -1e-05'),
     ],

@@ -77,8 +77,8 @@ def report_or_exit(
     """Call :func:`report`, and exit with its error if there is one.
 
     Args:
-        cases (Iterable[list[Row]]): What a benchmark yields.
-        device (str): Where it measures.
+        cases (Iterable[list[Row]]): Rows of each case of a benchmark.
+        device (str): Device that is measured.
         args (Namespace): Options of :func:`add_output_options`.
     """
     try:
@@ -96,8 +96,8 @@ def report(
     """Print the table of each case as it is measured; write all of them.
 
     Args:
-        cases (Iterable[list[Row]]): What a benchmark yields.
-        device (str): Where it measures.
+        cases (Iterable[list[Row]]): Rows of each case of a benchmark.
+        device (str): Device that is measured.
         out (Path, optional): CSV file to write, with a picture beside it
             where matplotlib is installed. Those of an earlier benchmark are
             renewed.

@@ -26,7 +26,8 @@ from speed_tables import RESULTS, ROOT, table
 
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
-# Commands that write a CSV file with the other facts in its columns.
+# Commands that write a CSV file, whose columns have the date, the hardware and
+# the versions.
 BENCHMARKS = dict(
     host_time='tools/benchmark/host_time.py',
     network_cpu='tools/benchmark/network.py --device cpu',

@@ -199,7 +199,9 @@ def load_local_checkpoint(
     """
     filename = osp.expanduser(filename)
     if not osp.isfile(filename):
-        raise FileNotFoundError(f'{filename} can not be found.')
+        raise FileNotFoundError(
+            f'There is no checkpoint {filename}; name a file or a URL'
+        )
     if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0').lower() in (
         '1',
         'y',

@@ -118,7 +118,7 @@ class SGEResNeXtBottleneck(SGEBottleneck, resnext.Bottleneck):
 
 # They use the output of their last convolution nowhere else.
 _OWN_BRANCHES = SGEBasicBlock.branch, SGEBottleneck.branch
-# As they are before anybody replaces them in order to record what they return.
+# The original functions. A profiler may replace them and keep their outputs.
 _CONVOLUTION = nn.Conv2d.forward, nn.Conv2d._conv_forward, functional.conv2d
 
 
