@@ -132,34 +132,6 @@ def test_steps_without_times_run_side_by_side_and_others_alone(
     assert [one.step.name for one in outcomes] == ['a', 'b', 'c']
 
 
-def test_the_models_are_registered_where_mmcv_has_no_operators():
-    """MMCV-lite has no module ``mmcv._ext``."""
-    code = """
-import importlib.util, sys
-
-class NoOperators:
-    def find_spec(self, name, path=None, target=None):
-        if name == 'mmcv._ext':
-            raise ModuleNotFoundError(name)
-
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: (
-    sys.modules[name].__spec__
-    if name in sys.modules
-    else None if name == 'mmcv._ext' else find(name, package)
-)
-sys.meta_path.insert(0, NoOperators())
-import bare
-assert not bare.has_operators()
-import sge_mmdet
-from mmdet.registry import MODELS
-assert MODELS.build(dict(type='SGEResNet', depth=18)).feat_dim == 512
-"""
-    path = os.pathsep.join(map(str, (FOLDER, FOLDER.parents[1])))
-    env = {**os.environ, 'PYTHONPATH': path}
-    subprocess.run([sys.executable, '-c', code], env=env, check=True)
-
-
 def test_steps_on_a_gpu_have_names_and_scripts_of_their_own():
     todo = load_script('benchmark/gpu.py').all_steps()
     assert len({step.name for step in todo}) == len(todo)

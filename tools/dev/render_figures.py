@@ -26,14 +26,15 @@ from speed_tables import RESULTS, ROOT, table
 
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
+GPU = 'tools/benchmark/gpu.py OUT --rounds 8 --only'
 # Commands that write a CSV file, whose columns have the date, the hardware and
 # the versions.
 BENCHMARKS = dict(
     host_time='tools/benchmark/host_time.py',
     network_cpu='tools/benchmark/network.py --device cpu',
-    network_gpu='tools/benchmark/gpu.py OUT --only network_amp_float16',
+    network_gpu=f'{GPU} network_amp_float16',
     ops_cpu='tools/benchmark/ops.py --device cpu',
-    ops_gpu='tools/benchmark/gpu.py OUT --only ops_float16 ops_float32',
+    ops_gpu=f'{GPU} ops_float16 ops_float32',
 )
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL

@@ -229,13 +229,11 @@ def _shares(
     LANES: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
-    """Return the mean of e, the factor of t, and a constant of each row.
+    """Return k, level, tilt and the share of each position, by channel.
 
-    The first two are subtracted from e; the constant is added to each
-    gradient of z.
-
-    The last is the mean of delta times z, where delta is k times
-    (e - level - tilt * t).
+    The level is the mean of e and the tilt the factor of t: both are
+    subtracted from e, so that delta is k * (e - level - tilt * t). The share
+    is the mean of delta times z, which is added to each gradient of z.
     """
     k = w * slope
     sum_e = _take_row(record, 0, LANES)

@@ -10,8 +10,9 @@ from typing import Any, Dict, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
-# Values that a warp holds at a time, 16 a thread, beside its sums. A program
-# is one warp, so that no warp waits for another when channels are summed.
+# Values that a warp holds at a time, 16 a thread, beside its sums. Up to 32
+# channels a group, a program is one warp, so that no warp waits for another
+# when channels are summed.
 TILE = 512
 # Programs that keep a GPU busy; tools/benchmark/tiles.py tries others.
 PROGRAMS = 2048
