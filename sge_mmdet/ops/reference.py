@@ -102,12 +102,17 @@ def gate_reference(
 def noise_level(dtype: torch.dtype) -> float:
     r"""Return the largest s of a constant map, in units of :math:`|m|^2`.
 
-    With u the machine epsilon, rounding of m leaves :math:`x - m` of a
-    constant map at a few u m. Products and sums of these round to a few
-    :math:`u^2 |m|^2`, which is all that can differ between positions. If all
-    values differ by their last digit, s is about :math:`u |m|^2`, and m . (x -
-    m) has most of its digits. The level is the geometric mean of the two:
-    :math:`u^{1.5}`, in float32 3000 times apart from either.
+    With u the machine epsilon, m is rounded by a few u m, and so in a constant
+    map :math:`x - m` is a few u m instead of 0. It is the same at all
+    positions. Only the rounding of :math:`m \cdot (x - m)` can differ between
+    them, which is a few :math:`u^2 |m|^2`. In a map whose values differ in
+    their last digit alone, s is about :math:`u |m|^2`, and
+    :math:`m \cdot (x - m)` still has most of its digits. The level is the
+    geometric mean of the two, :math:`u^{1.5}`: in float32 it is 3000 times as
+    large as the one and as small as the other.
+
+    A norm before SGE rounds z, here and in :mod:`sge_mmdet.ops.eager`, by u m
+    as well. That counts as a difference: it is one of the map that SGE takes.
 
     Args:
         dtype: The type of sums.

@@ -247,6 +247,22 @@ def test_small_variations_about_large_means_are_those_of_float64(
         )
 
 
+@pytest.mark.parametrize('backend', BACKENDS[2:3])
+@pytest.mark.parametrize('level, deviation', SMALL_VARIATIONS)
+def test_triton_sees_small_variations_behind_a_norm(backend, level, deviation):
+    """The norm of differences is computed, so that z is not rounded first."""
+    case = leaves((1, 16, 12, 13), 2, torch.float32)
+    case[0] = (level + deviation * case[0].double()).float()
+    got = run(case, 2, backend, True)
+    want = run(case, 2, 'reference', True, dtype=torch.float64)
+    # Without those of the norm's parameters: gradients of z that are large
+    # cancel in these.
+    for a, b in zip(got[:5], want):
+        torch.testing.assert_close(
+            a, b, rtol=1e-5, atol=2e-5 * float(b.abs().max())
+        )
+
+
 @pytest.mark.parametrize('backend', BACKENDS[:2])
 @pytest.mark.parametrize('level, deviation', [(1e3, 1e-11), (1e6, 1e-8)])
 def test_small_variations_are_seen_in_float64(backend, level, deviation):
