@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .passes import FixedNorm, Gradients, Inputs, Outputs, sum_dtype
+from .reference import noise_level
 
 # Small enough for the last cache, large enough to outweigh Python.
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -24,14 +25,17 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     for at, w, b, a in _blocks(inputs):
         z = _affine(_rows(x, at, groups).to(w.dtype), a)
         m = z.mean(-1, keepdim=True)
-        t = _similarity(m, z, inputs.normalize)
-        if inputs.normalize:
+        t, level = _similarity(m, z, inputs.normalize)
+        if level is not None:
             mu = (m * m).sum(-2, keepdim=True)
             s = (
                 t.square().sum(-1, keepdim=True) / max(t.shape[-1] - 1, 1)
             ).sqrt_()
-            t.mul_(_slope(mu, s, inputs))
-            outputs.spread[at].copy_(torch.cat([mu, s], -1)[..., 0, :])
+            s.masked_fill_(s <= noise_level(s.dtype) * mu, 0)
+            t.mul_(_slope(s, inputs))
+            has_rest = (mu > 0) & mu.isfinite()
+            rest = torch.where(has_rest, level / mu, 0.0)
+            outputs.spread[at].copy_(torch.cat([rest, s], -1)[..., 0, :])
         gate = t.mul_(w).add_(b).sigmoid_()
         out = z * gate if a is None else z.mul_(gate)
         if identity is not None:
@@ -78,9 +82,9 @@ def backward(
             g = g.masked_fill(_rows(y, at, groups) <= 0, 0)
             _rows(cast(Tensor, of_identity), at, groups).copy_(g)
         m = _rows(outputs.mean, at, groups)[..., None]
-        mu, s = outputs.spread[at][..., None, None].unbind(-3)
-        slope = _slope(mu, s, inputs)
-        t = _similarity(m, z, inputs.normalize).mul_(slope)
+        s = outputs.spread[at][..., 1, None, None]
+        slope = _slope(s, inputs)
+        t = _similarity(m, z, inputs.normalize)[0].mul_(slope)
         gate = (t * w).add_(b).sigmoid_()
         e = (g * z).sum(-2, keepdim=True)
         e = e.mul_(gate).mul_(1 - gate)
@@ -163,15 +167,23 @@ def _affine(x: Tensor, a: 'Optional[list[Tensor]]') -> Tensor:
     return x if a is None else torch.addcmul(a[1], x, a[0])
 
 
-def _similarity(m: Tensor, z: Tensor, normalize: bool) -> Tensor:
-    """Return d, less its mean where it is to be normalised."""
+def _similarity(
+    m: Tensor, z: Tensor, normalize: bool
+) -> Tuple[Tensor, Optional[Tensor]]:
+    """Return d, less its mean where it is to be normalised.
+
+    The second result is the mean of m . (z - m) that was subtracted, or None.
+    """
     # Not a matrix product, which autocast would turn into half precision.
-    return (m * (z - m if normalize else z)).sum(-2, keepdim=True)
+    if not normalize:
+        return (m * z).sum(-2, keepdim=True), None
+    d = (m * (z - m)).sum(-2, keepdim=True)
+    level = d.mean(-1, keepdim=True)
+    return d.sub_(level), level
 
 
-def _slope(mu: Tensor, s: Tensor, inputs: Inputs) -> Tensor:
+def _slope(s: Tensor, inputs: Inputs) -> Tensor:
     """Return what d less its mean is multiplied by to give t."""
     if not inputs.normalize:
         return torch.ones_like(s)
-    noise = 16 * torch.finfo(s.dtype).eps * mu
-    return torch.where(s <= noise, 0.0, 1 / (s + inputs.eps))
+    return torch.where(s <= 0, 0.0, 1 / (s + inputs.eps))

@@ -106,8 +106,11 @@ class Outputs(NamedTuple):
     Attributes:
         y: The result, as x; for the backward pass None without ReLU.
         mean: Mean of each channel behind the norm; shape (N, C).
-        spread: Mean and unbiased standard deviation of the similarity of
-            each group; shape (N, G, 2). Zeros without normalisation.
+        spread: Two numbers of each group; shape (N, G, 2). The first is the
+            mean of m . (z - m), which rounding of m leaves, over that of
+            m . m: with r this number, the mean of m . (z - m - r m) is 0. The
+            second is the unbiased standard deviation of the similarity, 0
+            where it is no more than rounding. Zeros without normalisation.
     """
 
     y: Optional[Tensor]

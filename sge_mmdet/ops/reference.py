@@ -11,12 +11,15 @@ For every image and every one of the G groups of c = C / G channels, with
     y_p &= x_p \, \sigma(w \, t_p + b)       && \text{gate}
 
 where :math:`\mu` is the mean and s the unbiased standard deviation of d over
-the positions, and (w, b) is one pair per group. Where s is no more than the
-rounding of d, t is 0 and carries no gradient.
+the positions, and (w, b) is one pair per group. Where s is no more than what
+rounding leaves of a constant map (:func:`noise_level`), t is 0 and carries no
+gradient.
 
 The mean of d is :math:`|m|^2`, so that :math:`d_p - \mu = m \cdot (x_p - m)`.
 This is how it is computed: of large numbers that are close to each other, d
-and :math:`\mu` would have lost the digits in which they differ.
+and :math:`\mu` would have lost the digits in which they differ. Since m is
+rounded, the mean of :math:`m \cdot (x_p - m)` is not quite 0; it is
+subtracted as well.
 
 Every faster implementation in this package is held against this one.
 """
@@ -79,6 +82,7 @@ def gate_reference(
         positions = x.shape[2] * x.shape[3]
         mu = (m * m).sum(2, keepdim=True)
         centred = (m * (x_g - m)).sum(2, keepdim=True)
+        centred = centred - centred.mean((3, 4), keepdim=True)
         # max(positions - 1, 1), in arithmetic: a trace would keep the answer
         # to a question about the size it saw.
         freedom = positions - 1 + 2 // (positions + 1)
@@ -88,11 +92,32 @@ def gate_reference(
         )
         # Without spread, as in a constant map or one of a single position, t
         # would be what rounding left of d - mu, over eps.
-        noise = 16 * torch.finfo(dtype).eps * mu
+        noise = noise_level(dtype) * mu
         t = torch.where(s <= noise, 0.0, centred / (s + eps))
     w = weight.to(dtype).unsqueeze(2)
     b = bias.to(dtype).unsqueeze(2)
     return d, t, torch.sigmoid(w * t + b)
+
+
+def noise_level(dtype: torch.dtype) -> float:
+    r"""Return the largest s of a constant map, in units of :math:`|m|^2`.
+
+    With u the machine epsilon, m is rounded by a few u m, and so in a constant
+    map :math:`x - m` is a few u m instead of 0. It is the same at all
+    positions. Only the rounding of :math:`m \cdot (x - m)` can differ between
+    them, which is a few :math:`u^2 |m|^2`. In a map whose values differ in
+    their last digit alone, s is about :math:`u |m|^2`, and
+    :math:`m \cdot (x - m)` still has most of its digits. The level is the
+    geometric mean of the two, :math:`u^{1.5}`: in float32 it is 3000 times as
+    large as the one and as small as the other.
+
+    A norm before SGE rounds z, here and in :mod:`sge_mmdet.ops.eager`, by u m
+    as well. That counts as a difference: it is one of the map that SGE takes.
+
+    Args:
+        dtype: The type of sums.
+    """
+    return float(torch.finfo(dtype).eps ** 1.5)
 
 
 def residual_reference(

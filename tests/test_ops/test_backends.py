@@ -15,6 +15,7 @@ from sge_mmdet.ops import (
 )
 from tests.helpers.operator_cases import (
     BACKENDS,
+    DEVICE,
     LAST,
     NORMAL,
     TOLERANCE,
@@ -207,6 +208,95 @@ def test_constant_maps_have_no_similarity(backend, fill):
     torch.testing.assert_close(
         grad_x, case[6].double() * gate, rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('layout', [NORMAL, LAST])
+@pytest.mark.parametrize('c, h, w', [(64, 13, 17), (3, 40, 51)])
+def test_channels_that_are_constant_have_no_similarity_behind_a_norm(
+    backend, dtype, layout, c, h, w
+):
+    """Also where vectors and what remains of a row are computed apart."""
+    if not takes(backend, dtype):
+        pytest.skip(f'{backend} does not take {dtype}')
+    case = leaves((1, 2 * c, h, w), 2, dtype)
+    case[0] = (1e3 * case[0][..., :1, :1]).expand_as(case[0]).contiguous()
+    for residual in False, True:
+        outcome = run(case, 2, backend, residual, layout=layout)
+        assert not outcome[3 if residual else 2].any()
+
+
+# A deviation of 1e-4 at 1000 is two units in the last place of float32.
+SMALL_VARIATIONS = [(1e3, 4e-3), (1e3, 1e-4), (1e4, 0.1), (-30.0, 1e-5)]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('c', [1, 8, 64])
+@pytest.mark.parametrize('level, deviation', SMALL_VARIATIONS)
+def test_small_variations_about_large_means_are_those_of_float64(
+    backend, c, level, deviation
+):
+    case = leaves((1, 2 * c, 12, 13), 2, torch.float32)
+    case[0] = (level + deviation * case[0].double()).float()
+    got = run(case, 2, backend, False)
+    want = run(case, 2, 'reference', False, dtype=torch.float64)
+    for a, b in zip(got, want):
+        torch.testing.assert_close(
+            a, b, rtol=1e-5, atol=2e-5 * float(b.abs().max())
+        )
+
+
+@pytest.mark.parametrize('backend', BACKENDS[2:3])
+@pytest.mark.parametrize('level, deviation', SMALL_VARIATIONS)
+def test_triton_sees_small_variations_behind_a_norm(backend, level, deviation):
+    """The norm of differences is computed, so that z is not rounded first."""
+    case = leaves((1, 16, 12, 13), 2, torch.float32)
+    case[0] = (level + deviation * case[0].double()).float()
+    got = run(case, 2, backend, True)
+    want = run(case, 2, 'reference', True, dtype=torch.float64)
+    # Without those of the norm's parameters: gradients of z that are large
+    # cancel in these.
+    for a, b in zip(got[:5], want):
+        torch.testing.assert_close(
+            a, b, rtol=1e-5, atol=2e-5 * float(b.abs().max())
+        )
+
+
+@pytest.mark.parametrize('backend', BACKENDS[:2])
+@pytest.mark.parametrize('level, deviation', [(1e3, 1e-11), (1e6, 1e-8)])
+def test_small_variations_are_seen_in_float64(backend, level, deviation):
+    case = leaves((1, 8, 12, 13), 2)
+    case[0] = level + deviation * case[0]
+    got = run(case, 2, backend, False)
+    assert got[2].abs().min() > 0.1
+    for a, b in zip(got, run(case, 2, 'reference', False)):
+        torch.testing.assert_close(
+            a, b, rtol=1e-12, atol=1e-11 * float(b.abs().max())
+        )
+
+
+@pytest.mark.parametrize('forward', BACKENDS[:3])
+@pytest.mark.parametrize('backward', BACKENDS[:3])
+@pytest.mark.parametrize('level, deviation', SMALL_VARIATIONS)
+def test_backward_takes_what_any_other_forward_found(
+    forward, backward, level, deviation
+):
+    """The backend is chosen anew for the backward pass."""
+    if 'triton' in (forward, backward) and DEVICE != 'cpu':
+        pytest.skip('the kernels of the GPU do not take maps of the CPU')
+    case = leaves((1, 12, 7, 9), 3, torch.float32)
+    case[0] = (level + deviation * case[0].double()).float()
+    x, weight, bias = (case[i].detach().requires_grad_() for i in (0, 2, 3))
+    with use_backend(forward):
+        y = spatial_group_enhance(x, weight, bias, 3)
+    with use_backend(backward):
+        got = torch.autograd.grad(y, (x, weight, bias), case[6])
+    want = run(case, 3, 'reference', False, dtype=torch.float64)[1:]
+    for a, b in zip(got, want):
+        torch.testing.assert_close(
+            a.double(), b, rtol=1e-5, atol=2e-5 * float(b.abs().max())
+        )
 
 
 @pytest.mark.parametrize('backend', BACKENDS[2:3])

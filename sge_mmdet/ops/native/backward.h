@@ -149,7 +149,7 @@ INLINE void backward_group(const Problem& p, int64_t task, A* buffer,
   });
 
   // Then the gradient of the sigmoid's argument.
-  const Normalization<A> norm(p, A(sum / P), spread[0], spread[1]);
+  const Normalization<A> norm(p, A(sum / P), spread[1]);
   const A w = static_cast<const A*>(p.weight)[group];
   const A b = static_cast<const A*>(p.bias)[group];
   double sum_e = 0, sum_et = 0;

@@ -87,29 +87,34 @@ INLINE void forward_group(const Problem& p, int64_t task, A* buffer) {
     means[c] = mean_of<is_affine>(p, x + c * P, affine.scale_of(c),
                                   affine.shift_of(c));
 
-  double sum = 0, squares = 0;
+  // Relative to the first similarity, so that equal ones have no deviation,
+  // however they are rounded.
+  double sum = 0, squares = 0, start = 0;
   for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {
     find_similarity<is_affine>(p, x, affine, means, begin, end, d);
     if (!p.normalize) return;
+    if (begin == 0) start = d[0];
 #pragma omp simd reduction(+ : sum, squares)
     for (int64_t i = begin; i < end; ++i) {
-      const double v = d[i];
+      const double v = d[i] - start;
       sum += v;
       squares += v * v;
     }
   });
+  const double level = start + sum / P;
   spread[0] = spread[1] = 0;
   if (p.normalize) {
     double mu = 0;
     for (int64_t c = 0; c < p.channels; ++c) mu += double(means[c]) * means[c];
     const double rest = squares - sum / P * sum;
-    spread[0] = A(mu);
+    spread[0] = mu > 0 && std::isfinite(A(mu)) ? A(level / mu) : A(0);
     // Written so that NaN stays NaN.
-    spread[1] = A(std::sqrt((rest < 0 ? 0 : rest) /
-                            std::max<int64_t>(P - 1, 1)));
+    spread[1] = without_noise(A(std::sqrt((rest < 0 ? 0 : rest) /
+                                          std::max<int64_t>(P - 1, 1))),
+                              A(mu));
   }
 
-  const Normalization<A> norm(p, A(sum / P), spread[0], spread[1]);
+  const Normalization<A> norm(p, A(level), spread[1]);
   const A w = static_cast<const A*>(p.weight)[group];
   const A b = static_cast<const A*>(p.bias)[group];
   for_tiles(P, [&](int64_t begin, int64_t end) ALWAYS_INLINE {

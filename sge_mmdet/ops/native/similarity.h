@@ -1,6 +1,7 @@
 // What both passes compute of a group: the similarity, and its normalisation.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -27,19 +28,26 @@ INLINE void find_similarity(const Problem& p, const S* x,
   });
 }
 
+// Returns the deviation of d, or 0 where it is no more than what rounding
+// leaves of a constant map; see noise_level in ops/reference.py.
+template <class A>
+INLINE A without_noise(A deviation, double mu) {
+  const double epsilon = std::numeric_limits<A>::epsilon();
+  // Not ">": with NaN there is spread, and NaN comes out.
+  return deviation <= epsilon * std::sqrt(epsilon) * mu ? A(0) : deviation;
+}
+
 // t = (d - level) * slope; slope 0 where t is 0. The level is the mean of d,
 // which is what rounding of m left of it.
 template <class A>
 struct Normalization {
   A level, slope, deviation;
 
-  INLINE Normalization(const Problem& p, A level, A mu, A deviation)
+  INLINE Normalization(const Problem& p, A level, A deviation)
       : level(p.normalize ? level : A(0)), slope(1), deviation(deviation) {
     if (!p.normalize) return;
-    const A noise = 16 * std::numeric_limits<A>::epsilon() * mu;
-    // Not "<=": with NaN there is spread, and NaN comes out.
-    const bool is_flat = deviation <= noise;
-    slope = is_flat ? 0 : 1 / (deviation + A(p.eps));
+    // Not ">": of NaN comes NaN.
+    slope = deviation <= 0 ? 0 : 1 / (deviation + A(p.eps));
   }
 };
 

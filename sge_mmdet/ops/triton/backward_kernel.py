@@ -66,12 +66,13 @@ def _load_statistics(
         other=0.0,
     )
     at = (image * groups + channel // c + lane // BLOCK_C) * 2
-    mu = tl.load(spread + at)
+    rest = tl.load(spread + at)
     deviation = tl.load(spread + at + 1)
-    slope = slope_of(mu, deviation, eps, NORMALIZE)
+    slope = slope_of(deviation, eps, NORMALIZE)
     centred = first_z
     if NORMALIZE:
-        centred = first_z - m
+        # So that the mean of t is 0 although m is rounded.
+        centred = first_z - m - rest * m
     return m, deviation, slope, centred
 
 
@@ -557,9 +558,7 @@ def backward_kernel(
     w = tl.load(weight + of_groups).to(tl.float32)
     b = tl.load(bias + of_groups).to(tl.float32)
     at = (image * groups + of_groups) * 2
-    slope_of_groups = slope_of(
-        tl.load(spread + at), tl.load(spread + at + 1), eps, NORMALIZE
-    )
+    slope_of_groups = slope_of(tl.load(spread + at + 1), eps, NORMALIZE)
     low = part * blocks
     high = tl.minimum(low + blocks, tl.cdiv(positions, BLOCK_P))
     if phase == 0:

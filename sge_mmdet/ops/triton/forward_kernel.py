@@ -20,6 +20,7 @@ from .tiles import (
     sum_channels,
     sum_groups,
     to_channels,
+    without_noise,
 )
 from .waiting import take_ticket, wait_for_parts
 
@@ -209,7 +210,9 @@ def _finish(
     if NORMALIZE:
         mu = sum_channels(m * m, BLOCK_G, BLOCK_C)
         total = add_parts(second, task, parts, BLOCK_G)
-        deviation = tl.sqrt(total / tl.maximum(positions - 1, 1))
+        deviation = without_noise(
+            tl.sqrt(total / tl.maximum(positions - 1, 1)), mu
+        )
     group = channel // c
     if part == 0:
         lane = tl.arange(0, BLOCK_G * BLOCK_C)
@@ -219,9 +222,13 @@ def _finish(
             mask=lane < BLOCK_G * c,
         )
         at = (image * groups + group + tl.arange(0, BLOCK_G)) * 2
-        tl.store(spread + at, mu)
+        # The mean of z - m is what rounding took from m. Without
+        # normalisation mu is 0, and so is what is stored.
+        level = sum_channels(m * (first_z - m + mean_u), BLOCK_G, BLOCK_C)
+        has_rest = (mu > 0) & (mu < float('inf'))
+        tl.store(spread + at, tl.where(has_rest, level / mu, 0.0))
         tl.store(spread + at + 1, deviation)
-    slope = slope_of(mu, deviation, eps, NORMALIZE)
+    slope = slope_of(deviation, eps, NORMALIZE)
     _result(
         x,
         weight,

@@ -213,11 +213,19 @@ def add_parts(work, task, parts, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def slope_of(mu, deviation, eps, NORMALIZE: tl.constexpr):
+def without_noise(deviation, mu):
+    """Return a deviation of d, or 0 where rounding may have made it.
+
+    The reason stands at :func:`sge_mmdet.ops.reference.noise_level`.
+    """
+    # The machine epsilon of float32 to the power of 1.5.
+    return tl.where(deviation <= 4.1159031748919956e-11 * mu, 0.0, deviation)
+
+
+@triton.jit
+def slope_of(deviation, eps, NORMALIZE: tl.constexpr):
     """Return the factor that turns the centred d into t."""
-    slope = tl.full(mu.shape, 1.0, tl.float32)
+    slope = tl.full(deviation.shape, 1.0, tl.float32)
     if NORMALIZE:
-        # 16 times the machine epsilon of float32.
-        is_flat = deviation <= 16 * 1.1920928955078125e-07 * mu
-        slope = tl.where(is_flat, 0.0, 1 / (deviation + eps))
+        slope = tl.where(deviation <= 0, 0.0, 1 / (deviation + eps))
     return slope
