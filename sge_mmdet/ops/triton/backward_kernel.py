@@ -58,7 +58,7 @@ def _load_statistics(
     LANES: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
-    """Return m, s, slope and the offset of t by channel."""
+    """Return m, the deviation, the slope and the centred z by channel."""
     lane = tl.arange(0, LANES)
     m = tl.load(
         mean + image * groups * c + channel + lane,
