@@ -120,7 +120,10 @@ def warn_of_missing_images(
 
 
 def check_categories(
-    ground_truth: GroundTruth, ids: Sequence[int], name: str
+    ground_truth: GroundTruth,
+    ids: Sequence[int],
+    name: str,
+    mend: str = 'give the annotation file that the detector was tested on',
 ) -> None:
     """Raise if a category is not in the ground truth.
 
@@ -128,6 +131,7 @@ def check_categories(
         ground_truth (GroundTruth): Ground truth of the same images.
         ids (Sequence[int]): Ids of the detections' categories.
         name (str): Name of the result file, for messages.
+        mend (str): How to mend it, for messages.
 
     Raises:
         TypeError: If an id is not a number.
@@ -142,8 +146,7 @@ def check_categories(
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(
             f'{name} has detections of category {shown}, which the ground '
-            'truth does not have; give the annotation file that the detector '
-            'was tested on'
+            f'truth does not have; {mend}'
         )
 
 
