@@ -121,7 +121,7 @@ def warn_of_missing_images(
 
 def check_categories(
     ground_truth: GroundTruth,
-    ids: Sequence[int],
+    ids: Any,
     name: str,
     mend: str = 'give the annotation file that the detector was tested on',
 ) -> None:
@@ -129,7 +129,7 @@ def check_categories(
 
     Args:
         ground_truth (GroundTruth): Ground truth of the same images.
-        ids (Sequence[int]): Ids of the detections' categories.
+        ids (array or Sequence[int]): Ids of the detections' categories.
         name (str): Name of the result file, for messages.
         mend (str): How to mend it, for messages.
 
