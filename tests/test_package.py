@@ -358,6 +358,7 @@ PUBLIC = {
     'SpatialGroupEnhance',
     'SqueezeExcitation',
     'add_sge',
+    'compare',
     'compare_detections',
     'convert_checkpoint',
     'evaluate',

@@ -119,6 +119,23 @@ def warn_of_missing_images(
         )
 
 
+def warn_of_few_images(
+    ground_truth: GroundTruth, detections: Detections, name: str
+) -> None:
+    """Warn if a result in COCO's format has detections in few images.
+
+    It does not tell images without detections from missing ones.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        name (str): Name of the result, for the message.
+    """
+    images = len(np.unique(detections.image))
+    if 2 * images < len(ground_truth.image_ids):
+        warn_of_missing_images(ground_truth, images, name)
+
+
 def check_categories(
     ground_truth: GroundTruth,
     ids: Any,

@@ -266,8 +266,7 @@ def _check_classes(
             'than its number says. Name the classes of the detector: '
             '--classes with their names in the order of its labels, with its '
             'config or with its checkpoint; --classes all if they are all '
-            'categories of the file (in Python: the argument categories of '
-            'read_ground_truth)'
+            'categories of the file (in Python: the argument categories)'
         )
 
 
