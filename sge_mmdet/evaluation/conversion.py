@@ -208,6 +208,10 @@ def _from_table(
     """Convert rows (image_id, x, y, width, height, score, category_id)."""
     if masks:
         raise ValueError(f'{name} is an array of boxes, which has no masks')
+    if rows.dtype.kind not in 'iuf':
+        raise ValueError(
+            f'{name}: expected an array of numbers, got type {rows.dtype}'
+        )
     check_categories(ground_truth, rows[:, 6], name)
     detections = make_detections(
         ground_truth,
@@ -243,7 +247,7 @@ def _from_list(
         if form and len(images) != len(results):
             raise ValueError(
                 f'{name}: expected a list with a result for each of the '
-                f'{len(images)} images, in the order of {ground_truth.name}, '
+                f'{len(images)} images of the ground truth, in their order, '
                 f'got {len(results)}; give a dict from image ids or file '
                 'names to the results of some images'
             )
@@ -309,12 +313,16 @@ def _find_images(
         else:
             found = known.get(_plain_id(key), [])
         if len(found) != 1:
+            why = (
+                f'is the file name of {len(found)} images of'
+                if found
+                else 'is not in'
+            )
             raise ValueError(
                 f'{name} has a result of image {printable_value(key)}, which '
-                f'is in {ground_truth.name} {len(found)} times; expected the '
-                f'id of an image, such as {printable_list(map(str, ids), 2)}, '
-                'or the file name of one image, such as '
-                f'{printable_list(by_name, 2)}'
+                f'{why} the ground truth; expected the id of an image, such '
+                f'as {printable_list(map(str, ids), 2)}, or the file name of '
+                f'one image, such as {printable_list(by_name, 2)}'
             )
         images += found
     return images

@@ -98,11 +98,12 @@ def to_instances(
         shape (n,), and a list ``masks`` in RLE if needed.
 
     Raises:
-        ValueError: If a part is missing, or masks have a wrong shape.
+        ValueError: If a part is missing or no array, boxes are not corners,
+            or masks have a wrong shape.
     """
     container = form.open(result)
     parts = [get(container, key) for key in form.keys]
-    if parts[0] is not None and not to_array(parts[0]).size:
+    if parts[0] is not None and not _array(parts[0], name).size:
         # Without boxes, nothing else is needed.
         parts = [[] if part is None else part for part in parts]
     for key, part in zip(form.keys, parts[: 3 + masks]):
@@ -110,15 +111,39 @@ def to_instances(
             raise ValueError(
                 f'{name}: expected {form.name} with {key}, got none'
             )
-    box, score, label, mask = parts
-    instances = dict(
-        bboxes=_floats(to_array(box), 4),
-        scores=_floats(to_array(score)),
-        labels=_labels(to_array(label)),
+    box, score, label = (_array(part, name) for part in parts[:3])
+    instances: Dict[str, Any] = dict(
+        bboxes=_floats(box, 4), scores=_floats(score), labels=_labels(label)
     )
-    return (
-        dict(instances, masks=_run_lengths(mask, name)) if masks else instances
-    )
+    _check_corners(instances['bboxes'], name)
+    if masks:
+        instances['masks'] = _run_lengths(parts[3], name)
+    return instances
+
+
+def _array(value: Any, name: str) -> np.ndarray:
+    """Return an array for an array, tensor or list, or name what is wrong."""
+    try:
+        return to_array(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'{name}: expected an array, a tensor or a list of rows of the '
+            f'same length, got a {type(value).__name__} that is no array: '
+            f'{error}'
+        ) from error
+
+
+def _check_corners(box: np.ndarray, name: str) -> None:
+    """Raise if boxes are not corners, but (x, y, width, height) perhaps."""
+    if box.shape[1:] != (4,) or box.dtype.kind != 'f':
+        return  # Named later, with the expected shape.
+    wrong = (box[:, 2:] < box[:, :2]).any(1)
+    if wrong.any():
+        raise ValueError(
+            f'{name}: expected boxes as corners (x1, y1, x2, y2) with x1 <= '
+            f'x2 and y1 <= y2, got {box[wrong.argmax()].tolist()}; convert '
+            'boxes (x, y, width, height) to (x, y, x + width, y + height)'
+        )
 
 
 def _floats(values: np.ndarray, *shape: int) -> np.ndarray:
@@ -156,7 +181,7 @@ def _run_lengths(masks: Any, name: str) -> List[Any]:
         not masks or isinstance(masks[0], Mapping)
     ):
         return list(masks)
-    table = to_array(masks)
+    table = _array(masks, name)
     if table.ndim == 4 and table.shape[1] == 1:
         table = table[:, 0]
     if table.ndim != 3:

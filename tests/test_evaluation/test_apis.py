@@ -424,7 +424,11 @@ def test_images_that_are_not_there_are_refused(data):
     one = data.arrays()[0]
     for key in 'no.png', 999, None, True:
         text = refused(data, {key: one})
-        assert '0 times' in text and '0.png' in text and '2' in text
+        assert (
+            'is not in the ground truth' in text
+            and '0.png' in text
+            and '2' in text
+        )
     assert 'occurs twice' in refused(
         data, {data.names[0]: one, data.ids[0]: one}
     )
@@ -433,7 +437,7 @@ def test_images_that_are_not_there_are_refused(data):
 def test_file_name_of_two_images_is_refused(data):
     images = [dict(image, file_name='a.png') for image in data.truth['images']]
     truth = dict(data.truth, images=images)
-    with pytest.raises(ValueError, match='16 times'):
+    with pytest.raises(ValueError, match='file name of 16 images'):
         sge_mmdet.evaluate(truth, {'a.png': data.arrays()[0]})
 
 
@@ -489,7 +493,20 @@ def test_wrong_numbers_are_refused(data):
         data, data.arrays(), metric='segm'
     )
     assert 'no masks' in refused(data, data.table(), metric='segm')
+    assert 'array of numbers' in refused(data, data.table().astype(str))
+    ragged = with_first(boxes=[[1, 2, 3, 4], [1, 2]])
+    assert 'rows of the same length' in refused(data, ragged)
     assert 'lacks the key' in refused(data, [dict(bbox=[1, 1, 1, 1])])
+
+
+def test_boxes_with_sizes_in_place_of_corners_are_refused(data):
+    text = refused(
+        data,
+        by_id(data, [dict(boxes=[[9, 9, 3, 20]], scores=[1], labels=[5])]),
+    )
+    assert (
+        'corners (x1, y1, x2, y2)' in text and '[9.0, 9.0, 3.0, 20.0]' in text
+    )
 
 
 def test_categories_of_read_ground_truth_are_not_chosen_again(data):
