@@ -31,7 +31,8 @@ _EXPORTS = {
     # SGE for existing configs and checkpoints.
     'conversion': ('add_sge', 'convert_checkpoint'),
     # Average precision by object size.
-    'evaluation': ('SmallObjectMetric', 'compare_detections', 'evaluate'),
+    'evaluation': ('SmallObjectMetric', 'compare_detections'),
+    'evaluation.apis': ('compare', 'evaluate'),
     # Baselines.
     'models.baselines': (
         'BAM',

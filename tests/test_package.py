@@ -366,6 +366,7 @@ PUBLIC = {
     'SpatialGroupEnhance',
     'SqueezeExcitation',
     'add_sge',
+    'compare',
     'compare_detections',
     'convert_checkpoint',
     'evaluate',

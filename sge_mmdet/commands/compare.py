@@ -140,7 +140,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         max_dets=max_dets,
     )
     comparison = _compare(figures, options)
-    print(f'{comparison.table().text()}\n\n{comparison.verdict()}')
+    print(comparison)
     if options.out_dir:
         write_comparison(comparison, options.out_dir, writer)
         print(f'written to {options.out_dir}')

@@ -14,6 +14,8 @@ What is in which module:
 - ``image_groups``: videos, scenes or source images that are resampled as
   wholes;
 - ``report``, ``plots``: files and pictures of an evaluation or a comparison;
+- ``apis``: ``sge_mmdet.evaluate`` and ``sge_mmdet.compare``, which take
+  results of many forms by ``conversion`` and ``image_results``;
 - ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.
 """
 

@@ -119,15 +119,36 @@ def warn_of_missing_images(
         )
 
 
+def warn_of_few_images(
+    ground_truth: GroundTruth, detections: Detections, name: str
+) -> None:
+    """Warn if a result in COCO's format has detections in few images.
+
+    It does not tell images without detections from missing ones.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        name (str): Name of the result, for the message.
+    """
+    images = len(np.unique(detections.image))
+    if 2 * images < len(ground_truth.image_ids):
+        warn_of_missing_images(ground_truth, images, name)
+
+
 def check_categories(
-    ground_truth: GroundTruth, ids: Sequence[int], name: str
+    ground_truth: GroundTruth,
+    ids: Any,
+    name: str,
+    mend: str = 'give the annotation file that the detector was tested on',
 ) -> None:
     """Raise if a category is not in the ground truth.
 
     Args:
         ground_truth (GroundTruth): Ground truth of the same images.
-        ids (Sequence[int]): Ids of the detections' categories.
+        ids (array or Sequence[int]): Ids of the detections' categories.
         name (str): Name of the result file, for messages.
+        mend (str): How to mend it, for messages.
 
     Raises:
         TypeError: If an id is not a number.
@@ -142,8 +163,7 @@ def check_categories(
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
         raise ValueError(
             f'{name} has detections of category {shown}, which the ground '
-            'truth does not have; give the annotation file that the detector '
-            'was tested on'
+            f'truth does not have; {mend}'
         )
 
 

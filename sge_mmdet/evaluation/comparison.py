@@ -41,8 +41,7 @@ def compare_detections(
     bins: Sequence[SizeBin],
     names: Tuple[str, str] = ('A', 'B'),
     metric: str = 'bbox',
-    resamples: int = 1000,
-    seed: int = 0,
+    **resampling: Any,
 ) -> Comparison:
     """Compare two detectors by a paired bootstrap over images.
 
@@ -60,8 +59,10 @@ def compare_detections(
         bins (Sequence[SizeBin]): Bins of object sizes.
         names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
-        resamples (int): Number of resamples. Default: 1000.
-        seed (int): Seed of the resampling. Default: 0.
+        **resampling (Any): Arguments of :func:`resample_results`:
+            ``resamples``, the number of resamples (default: 1000); ``seed``,
+            the seed of the resampling (default: 0); and ``max_dets``, the
+            largest number of detections per image and class (default: 100).
 
     Returns:
         Comparison: Differences with their intervals.
@@ -76,8 +77,7 @@ def compare_detections(
         [*first.values(), *second.values()],
         bins,
         metric,
-        resamples,
-        seed,
+        **resampling,
     )
     return compare_figures(
         dict(zip(first, figures)),

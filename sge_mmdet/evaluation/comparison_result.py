@@ -1,7 +1,8 @@
 """Differences between two detectors, as data, tables and sentences."""
 
+import html
 from dataclasses import asdict, dataclass, fields
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from ..utils.tables import Table, points
 
@@ -67,6 +68,9 @@ class Difference:
 class Comparison:
     """Differences between two detectors.
 
+    It is printed as its table by size with the verdict, and shown in the same
+    way in a notebook.
+
     Attributes:
         sizes: Differences in AP, AP50, AP75 and AP by size.
         classes: Differences by class, for all sizes and then for each size.
@@ -93,6 +97,14 @@ class Comparison:
     def __getitem__(self, name: str) -> Difference:
         """Return the difference of the figure with this name."""
         return {row.name: row for row in (*self.sizes, *self.classes)}[name]
+
+    def __str__(self) -> str:
+        """Return the table by size and the verdict as text."""
+        return f'{self.table().text()}\n\n{self.verdict()}'
+
+    def _repr_html_(self) -> str:
+        """Return the table by size and the verdict for notebooks."""
+        return f'{self.table().html()}\n<p>{html.escape(self.verdict())}</p>'
 
     def verdict(self) -> str:
         """Return findings and method, in sentences that can be quoted."""
@@ -153,14 +165,24 @@ class Comparison:
 
     def csv(self) -> str:
         """Return all differences with all digits, one per line."""
-        names = [field.name for field in fields(Difference)]
-        return Table(
-            names,
-            [
-                [getattr(row, name) for name in names]
-                for row in (*self.sizes, *self.classes)
-            ],
-        ).csv()
+        return _all_digits([*self.sizes, *self.classes]).csv()
+
+    def to_dataframe(self, classes: bool = False) -> Any:
+        """Return the differences for pandas, with all digits.
+
+        Args:
+            classes (bool): Whether the rows are figures of classes. Default:
+                False, they are figures of sizes.
+
+        Returns:
+            pandas.DataFrame: One row per difference, with the attributes of
+            :class:`Difference` as columns and NaN for None.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        rows = self.classes if classes else self.sizes
+        return _all_digits(rows).to_dataframe()
 
     def to_dict(self) -> dict:
         """Return the comparison as plain dicts and lists, for JSON."""
@@ -193,3 +215,11 @@ class Comparison:
             f'{100 * row.a:.1f} to {100 * row.b:.1f}, '
             f'{points(row.difference)} points ({interval}).'
         )
+
+
+def _all_digits(rows: Sequence[Difference]) -> Table:
+    """Return a table of the attributes of differences."""
+    names = [field.name for field in fields(Difference)]
+    return Table(
+        names, [[getattr(row, name) for name in names] for row in rows]
+    )

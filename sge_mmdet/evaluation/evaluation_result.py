@@ -1,16 +1,20 @@
 """Precision and recall of an evaluation, by category and object size."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 
+from ..utils.tables import Table
 from .bins import SizeBin
+from .tables import class_table, size_table
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
     """Precision and recall of an evaluation.
+
+    It is printed as its table by size, and shown as one in a notebook.
 
     Attributes:
         precision: Mean precision over 101 recalls, of shape (thresholds,
@@ -37,6 +41,38 @@ class EvaluationResult:
     objects: np.ndarray
     category_names: List[str]
     extra_thresholds: Tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the table by size as text."""
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        """Return the table by size for notebooks."""
+        return self.table().html()
+
+    def table(self, classes: bool = False) -> Table:
+        """Return AP and AR by size, or AP by class, as a table.
+
+        Args:
+            classes (bool): Whether the rows are classes. Default: False, they
+                are sizes.
+        """
+        return class_table(self) if classes else size_table(self)
+
+    def to_dataframe(self, classes: bool = False) -> Any:
+        """Return the table for pandas, with all digits.
+
+        Args:
+            classes (bool): Whether the rows are classes. Default: False, they
+                are sizes.
+
+        Returns:
+            pandas.DataFrame: The table, with NaN for figures without objects.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return self.table(classes).to_dataframe()
 
     def ap(
         self,

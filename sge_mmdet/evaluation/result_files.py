@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Union
 
-import numpy as np
-
-from .checked_detections import warn_of_missing_images
+from .checked_detections import warn_of_few_images
 from .result_json import detections_from_json
 from .result_pickle import detections_from_pickle
 from .structures import Detections, GroundTruth
@@ -42,8 +40,5 @@ def read_detections(
     if path.suffix in PICKLES:
         return detections_from_pickle(path, ground_truth, metric == 'segm')
     detections = detections_from_json(path, ground_truth, metric == 'segm')
-    # A file does not tell images without detections from missing ones.
-    images = len(np.unique(detections.image))
-    if 2 * images < len(ground_truth.image_ids):
-        warn_of_missing_images(ground_truth, images, str(path))
+    warn_of_few_images(ground_truth, detections, str(path))
     return detections

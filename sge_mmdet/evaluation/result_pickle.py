@@ -2,51 +2,14 @@
 
 import pickle
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any
 
-import numpy as np
-
-from ..utils import no_garbage_collection, printable
+from ..utils import no_garbage_collection
 from ..utils.plain_pickle import Budget, PlainPickle
-from .checked_detections import (
-    corners_to_sizes,
-    make_detections,
-    warn_of_missing_images,
-)
-from .entries import LARGEST_ID
 from .result_arrays import pickled_array_names
+from .result_instances import detections_from_instances
 from .result_tensors import pickled_tensor_names
 from .structures import Detections, GroundTruth
-
-
-class _Expected(NamedTuple):
-    """Expected numbers of a tensor.
-
-    Attributes:
-        numbers: Kind of the numbers, for messages.
-        kinds: Kinds of numpy's types that are accepted.
-        shape: Shape of each detection's part.
-    """
-
-    numbers: str
-    kinds: str
-    shape: Tuple[int, ...]
-
-
-TENSORS: Dict[str, _Expected] = {
-    'bboxes': _Expected('floating-point', 'f', (4,)),
-    'scores': _Expected('floating-point', 'f', ()),
-    'labels': _Expected('whole', 'iu', ()),
-}
 
 
 def detections_from_pickle(
@@ -70,43 +33,15 @@ def detections_from_pickle(
         ValueError: If it is damaged, of another format, or does not belong to
             the ground truth.
     """
-    name, size = str(path), path.stat().st_size if path.is_file() else 0
-    results = _load(path)
-    try:
-        images, detections = _split(results)
-        columns = [
-            _check_instances(instances, i, masks)
-            for i, instances in enumerate(detections)
-        ]
-        # One list or tensor can occur in many results.
-        if sum(column.size for row in columns for column in row) > size:
-            raise ValueError(
-                'the same detections occur many times, so that there are more '
-                'numbers than the file has bytes'
-            )
-        segmentation = _masks(detections, size) if masks else None
-        box, score, label = (
-            [row[i] for row in columns] for i in range(len(TENSORS))
-        )
-        labels = _joined(label, int)
-        category = _categories(labels, ground_truth)
-    except ValueError as error:
-        raise ValueError(
-            f'{name} is not a result file of tools/test.py '
-            f'--out, or does not belong to this ground truth: {error}'
-        ) from error
-    _check_classes(labels, ground_truth, name)
-    has_result = np.isin(ground_truth.image_ids, np.array(images, int))
-    warn_of_missing_images(ground_truth, int(has_result.sum()), name)
-    image = np.repeat(np.array(images, int), [len(x) for x in score])
-    return make_detections(
+    size = path.stat().st_size if path.is_file() else 0
+    return detections_from_instances(
+        _load(path),
         ground_truth,
-        image,
-        category,
-        corners_to_sizes(box),
-        _joined(score, float),
-        segmentation,
-        name,
+        str(path),
+        masks,
+        size,
+        'is not a result file of tools/test.py --out, or does not belong to '
+        'this ground truth',
     )
 
 
@@ -125,146 +60,3 @@ def _load(path: Path) -> Any:
             f'{path} is not a result file of tools/test.py --out, or is '
             f'truncated; nothing of it was run: {error}'
         ) from error
-
-
-def _split(results: Any) -> Tuple[List[int], List[dict]]:
-    """Return the ids of the images, which are unique, and their detections."""
-    if type(results) is not list:
-        raise ValueError(
-            'expected a list with a result per image, got a '
-            f'{type(results).__name__}'
-        )
-    for i, result in enumerate(results):
-        if (
-            type(result) is not dict
-            or type(result.get('pred_instances')) is not dict
-        ):
-            raise ValueError(
-                f"expected a dict with a dict 'pred_instances' as result {i}"
-            )
-        image = result.get('img_id')
-        if type(image) is not int or abs(image) > LARGEST_ID:
-            raise ValueError(
-                f"expected a whole number up to 2^53 as the 'img_id' of "
-                f'result {i}, got {printable(image, 80)}'
-            )
-    images = [result['img_id'] for result in results]
-    if len({*images}) < len(images):
-        raise ValueError(
-            'expected one result per image; an image occurs twice'
-        )
-    return images, [result['pred_instances'] for result in results]
-
-
-def _check_instances(instances: dict, i: int, masks: bool) -> List[np.ndarray]:
-    """Return boxes, scores and labels of an image, as many of each.
-
-    Args:
-        instances (dict): Detections of the image.
-        i (int): Position of the image's result, for messages.
-        masks (bool): Whether masks are evaluated.
-    """
-    columns = [_check_tensor(instances, key, i) for key in TENSORS]
-    lengths = {key: len(column) for key, column in zip(TENSORS, columns)}
-    if masks:
-        if type(instances.get('masks')) is not list:
-            raise ValueError(
-                f'result {i} has no list \'masks\', which metric="segm" needs'
-            )
-        lengths['masks'] = len(instances['masks'])
-    if len({*lengths.values()}) > 1:
-        raise ValueError(
-            f'result {i} has '
-            + ', '.join(f'{number} {key}' for key, number in lengths.items())
-            + '; expected as many of each'
-        )
-    return columns
-
-
-def _check_tensor(instances: dict, key: str, i: int) -> np.ndarray:
-    """Return a tensor of an image's detections."""
-    tensor, expected = instances.get(key), TENSORS[key]
-    if not isinstance(tensor, np.ndarray):
-        raise ValueError(f'result {i} has no tensor {key!r}')
-    if (
-        tensor.dtype.kind not in expected.kinds
-        or tensor.ndim != 1 + len(expected.shape)
-        or tensor.shape[1:] != expected.shape
-    ):
-        shape = ', '.join(map(str, ('n', *expected.shape)))
-        raise ValueError(
-            f'expected {key} of result {i} to be {expected.numbers} numbers '
-            f'of shape ({shape}), got type {tensor.dtype} and shape '
-            f'{tensor.shape}'
-        )
-    return tensor
-
-
-def _masks(detections: Sequence[dict], size: int) -> List[Any]:
-    """Return the masks of all images.
-
-    Args:
-        detections (Sequence[dict]): Detections of each image.
-        size (int): Size of the file in bytes.
-
-    Raises:
-        ValueError: If masks that occur many times make up more text than the
-            file; each occurrence would be decoded.
-    """
-    masks = [mask for instances in detections for mask in instances['masks']]
-    counts: Iterable[Any] = (
-        mask.get('counts') for mask in masks if type(mask) is dict
-    )
-    if sum(len(text) for text in counts if type(text) in (str, bytes)) > size:
-        raise ValueError(
-            'the same masks occur many times, so that they have more '
-            'characters than the file has bytes'
-        )
-    return masks
-
-
-def _categories(label: np.ndarray, ground_truth: GroundTruth) -> np.ndarray:
-    """Return the ids of the categories that labels mean."""
-    known = len(ground_truth.label_ids)
-    if len(label) and not 0 <= label.min() <= label.max() < known:
-        raise ValueError(
-            f'labels go from {label.min()} to {label.max()}, but the ground '
-            f'truth has {known} categories; give the annotation file that the '
-            'detector was tested on'
-        )
-    return ground_truth.label_ids[label]
-
-
-def _check_classes(
-    label: np.ndarray, ground_truth: GroundTruth, name: str
-) -> None:
-    """Raise if labels may mean other categories than the file's first ones.
-
-    A detector of some of the categories numbers them from 0 as well.
-
-    Args:
-        label (np.ndarray): Labels of all detections.
-        ground_truth (GroundTruth): Ground truth of the same images.
-        name (str): Name of the result file, for the message.
-    """
-    known = len(ground_truth.label_ids)
-    if (
-        not ground_truth.has_known_labels
-        and len(label)
-        and label.max() + 1 < known
-    ):
-        raise ValueError(
-            f'{name} has labels up to {label.max()}, but {ground_truth.name} '
-            f'has {known} categories, so that a label may mean another one '
-            'than its number says. Name the classes of the detector: '
-            '--classes with their names in the order of its labels, with its '
-            'config or with its checkpoint; --classes all if they are all '
-            'categories of the file (in Python: the argument categories of '
-            'read_ground_truth)'
-        )
-
-
-def _joined(
-    parts: Sequence[np.ndarray], dtype: Optional[type] = None
-) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype), *parts])

@@ -1,12 +1,14 @@
 """An evaluation as tables by size and by class."""
 
-from typing import List
+from typing import TYPE_CHECKING, List
 
 from ..utils.tables import Cell, Table
-from .evaluation_result import EvaluationResult
+
+if TYPE_CHECKING:
+    from .evaluation_result import EvaluationResult
 
 
-def size_table(result: EvaluationResult) -> Table:
+def size_table(result: 'EvaluationResult') -> Table:
     """Return AP and AR by object size, with areas in square pixels.
 
     Args:
@@ -33,7 +35,7 @@ def size_table(result: EvaluationResult) -> Table:
     )
 
 
-def class_table(result: EvaluationResult) -> Table:
+def class_table(result: 'EvaluationResult') -> Table:
     """Return each class's AP and number of objects by object size.
 
     Args:

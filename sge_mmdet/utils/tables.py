@@ -1,11 +1,12 @@
-"""Small tables as text, Markdown, CSV and JSON."""
+"""Small tables as text, Markdown, HTML, CSV, JSON and for pandas."""
 
 import contextlib
 import csv
+import html
 import io
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from .text import printable
 
@@ -56,6 +57,49 @@ class Table:
             for line in lines
         ]
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+    def html(self) -> str:
+        """Return the table as HTML, with all names escaped."""
+        header, *rows = (
+            [html.escape(cell) for cell in row] for row in self._shown()
+        )
+        names = ''.join(f'<th>{cell}</th>' for cell in header)
+        lines = [
+            f'<tr>{"".join(f"<td>{cell}</td>" for cell in row)}</tr>'
+            for row in rows
+        ]
+        return '\n'.join(
+            [
+                '<table>',
+                f'<thead><tr>{names}</tr></thead>',
+                '<tbody>',
+                *lines,
+                '</tbody>',
+                '</table>',
+            ]
+        )
+
+    def to_dataframe(self) -> Any:
+        """Return the table for pandas, with all digits and NaN for None.
+
+        Returns:
+            pandas.DataFrame: One row per row of the table.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                'to_dataframe needs pandas, which is not installed; install '
+                'it with "pip install pandas"'
+            ) from error
+        rows = [
+            [float('nan') if cell is None else cell for cell in row]
+            for row in self.rows
+        ]
+        return pd.DataFrame(rows, columns=list(self.header))
 
     def csv(self) -> str:
         """Return the table as CSV, with all digits and empty cells for None.

@@ -2,6 +2,7 @@ import json
 import re
 import tracemalloc
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sge_mmdet.evaluation import (
     bootstrap,
     compare_detections,
+    evaluate,
     read_ground_truth,
     size_bins,
 )
@@ -238,3 +240,39 @@ def test_nothing_to_compare_is_said(tmp_path):
     empty = read_ground_truth(tmp_path / 'empty.json')
     with pytest.raises(ValueError, match=r'empty\.json has no objects'):
         compare_detections(empty, [a], [a], BINS)
+
+
+def test_a_comparison_is_shown_as_its_table_and_verdict():
+    ground_truth, a, b = sides()
+    result = compare_detections(
+        ground_truth, [a], [b], BINS, ('<A>', 'B & C'), resamples=50
+    )
+    assert str(result) == f'{result.table().text()}\n\n{result.verdict()}'
+    table, verdict = ElementTree.fromstring(
+        f'<div>{result._repr_html_()}</div>'
+    )
+    assert [cell.text for cell in table[0][0]][1:3] == ['<A>', 'B & C']
+    assert len(table[1]) == len(result.sizes)
+    assert verdict.text == result.verdict()
+
+
+def test_a_comparison_is_a_dataframe():
+    pytest.importorskip('pandas')
+    ground_truth, a, b = sides()
+    result = compare_detections(ground_truth, [a], [b], BINS, resamples=50)
+    frame = result.to_dataframe().set_index('name')
+    assert frame.loc['AP', 'difference'] == result['AP'].difference
+    assert frame['spread_a'].isna().all()
+    assert [*result.to_dataframe(classes=True)['name']] == [
+        row.name for row in result.classes
+    ]
+
+
+def test_max_dets_of_a_comparison_counts():
+    ground_truth, a, b = sides(images=10)
+    result = compare_detections(
+        ground_truth, [a], [b], BINS, resamples=20, max_dets=1
+    )
+    expected = evaluate(ground_truth, a, BINS, max_dets=(1,))
+    assert result['AP'].a == pytest.approx(expected.ap(), abs=1e-7)
+    assert expected.ap() != evaluate(ground_truth, a, BINS).ap()

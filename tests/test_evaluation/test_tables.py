@@ -92,3 +92,28 @@ def test_a_class_without_objects_is_n_a():
     assert rows(table)['a']['AP small'] == 0
     assert rows(table)['b']['AP small'] is None
     assert 'n/a' in table.text().splitlines()[-1]
+
+
+def test_an_evaluation_is_shown_as_its_table():
+    truth = ground_truth()
+    result = evaluate(
+        truth,
+        detections_from_coco([], truth, 'result'),
+        size_bins('coco'),
+    )
+    assert str(result) == size_table(result).text()
+    assert result._repr_html_() == size_table(result).html()
+    assert result.table(classes=True) == class_table(result)
+
+
+def test_an_evaluation_is_a_dataframe():
+    pytest.importorskip('pandas')
+    truth = ground_truth()
+    result = evaluate(
+        truth,
+        detections_from_coco([], truth, 'result'),
+        size_bins('coco'),
+    )
+    frame = result.to_dataframe().set_index('size')
+    assert frame.loc['small', 'AP'] == 0
+    assert [*result.to_dataframe(classes=True)['class']] == ['a', 'b']

@@ -1,0 +1,144 @@
+"""Evaluation and comparison in one call, from results of many forms."""
+
+from typing import Any, Optional, Sequence, Union
+
+from . import engines
+from .bins import find_protocol
+from .comparison import compare_detections
+from .comparison_result import Comparison
+from .conversion import as_bins, as_detections, as_ground_truth, as_results
+from .evaluation_result import EvaluationResult
+from .settings import check_max_dets
+
+
+def evaluate(
+    ground_truth: Any,
+    results: Any,
+    sizes: Any = 'coco',
+    metric: str = 'bbox',
+    *,
+    categories: Optional[Union[str, Sequence[str]]] = None,
+    in_label_order: bool = False,
+    max_dets: Optional[Union[int, Sequence[int]]] = None,
+    **options: Any,
+) -> EvaluationResult:
+    """Evaluate detections as COCO does, for objects of several sizes.
+
+    Results are taken in these forms:
+
+    - the path of a JSON file in COCO's result format, or of a pickle of
+      ``tools/test.py --out``;
+    - a list of detections as in such a JSON file, pycocotools' ``COCO``, or
+      its array of rows (image_id, x, y, width, height, score, category_id);
+    - a list of MMDetection's results: ``DetDataSample``, or dicts as in a
+      pickle;
+    - a dict from image ids or file names to the detections of each image, or
+      a list of them in the order of the images of the ground truth:
+      supervision's ``Detections``, torchvision's ``dict(boxes=...,
+      scores=..., labels=...)``, arrays of rows (x1, y1, x2, y2, score,
+      label), or in a dict also MMDetection's results;
+    - :class:`~sge_mmdet.evaluation.Detections`.
+
+    Args:
+        ground_truth (Any): Path of a COCO annotation file in JSON, its content
+            as a dict, pycocotools' ``COCO``, or
+            :class:`~sge_mmdet.evaluation.GroundTruth`.
+        results (Any): Results of a detector, in one of the forms above.
+        sizes (str or Sequence): Bins of object sizes: "coco", "aitod", limits
+            of the sides in pixels such as ``[0, 16, 32, inf]``, or a list of
+            :class:`~sge_mmdet.evaluation.SizeBin`. Default: "coco".
+        metric (str): Metric: "bbox", "segm", or "proposal", which ignores
+            categories. Default: "bbox".
+        categories (str or Sequence[str], optional): Names of the detector's
+            classes, or "all"; the labels of supervision, torchvision and
+            arrays are then positions among them. Default: None, these labels
+            are ids of categories.
+        in_label_order (bool): Whether labels are positions in ``categories``.
+            Default: False, positions among these categories in the order of
+            the annotation file, as in MMDetection.
+        max_dets (int or Sequence[int], optional): Largest number of
+            detections per image and class. Default: None, 100 as in COCO, or
+            1500 with "aitod".
+        **options (Any): ``thresholds``, ``engine`` and ``extra_thresholds`` of
+            :func:`sge_mmdet.evaluation.evaluate`; ``bins`` is another name of
+            ``sizes``.
+
+    Returns:
+        EvaluationResult: Precision and recall. It is printed as a table, and
+        ``to_dataframe()`` returns it for pandas.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        TypeError: If ground truth or results have none of these forms.
+        ValueError: If they are wrong or do not belong to each other, or an
+            option has an unknown value.
+    """
+    sizes = options.pop('bins', sizes)
+    bins = as_bins(sizes)
+    protocol = find_protocol(sizes)
+    if max_dets is None or isinstance(max_dets, int):
+        number = protocol.max_dets if max_dets is None else max_dets
+        max_dets = (check_max_dets(number),)
+    truth = as_ground_truth(ground_truth, categories, in_label_order)
+    detections = as_detections(results, truth, metric)
+    options.setdefault('extra_thresholds', protocol.extra_thresholds)
+    return engines.evaluate(
+        truth, detections, bins, metric, max_dets=max_dets, **options
+    )
+
+
+def compare(
+    ground_truth: Any,
+    a: Any,
+    b: Any,
+    sizes: Any = 'coco',
+    metric: str = 'bbox',
+    *,
+    categories: Optional[Union[str, Sequence[str]]] = None,
+    in_label_order: bool = False,
+    max_dets: Optional[int] = None,
+    **options: Any,
+) -> Comparison:
+    """Compare two detectors by a paired bootstrap over images.
+
+    Args:
+        ground_truth (Any): Ground truth, as in :func:`evaluate`.
+        a (Any): Results of the first detector, in a form that
+            :func:`evaluate` takes. Several results are a list of such forms,
+            or a dict of them by training seed.
+        b (Any): Results of the second detector, in the same forms. Dicts with
+            the same seeds are paired by seed.
+        sizes (str or Sequence): Bins of object sizes, as in :func:`evaluate`.
+            Default: "coco".
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        categories (str or Sequence[str], optional): Names of the detectors'
+            classes, as in :func:`evaluate`. Default: None.
+        in_label_order (bool): Whether labels are positions in ``categories``.
+            Default: False.
+        max_dets (int, optional): Largest number of detections per image and
+            class. Default: None, 100 as in COCO, or 1500 with "aitod".
+        **options (Any): Arguments of :func:`compare_detections`: ``names``,
+            the names of the detectors (default: ("A", "B")); ``resamples``,
+            the number of resamples (default: 1000); ``seed``, the seed of the
+            resampling (default: 0).
+
+    Returns:
+        Comparison: Differences with their intervals. It is printed as a table
+        with a verdict, and ``to_dataframe()`` returns it for pandas.
+
+    Raises:
+        FileNotFoundError, TypeError or ValueError: As :func:`evaluate`, or if
+            there is nothing to compare.
+    """
+    bins = as_bins(sizes)
+    if max_dets is None:
+        max_dets = find_protocol(sizes).max_dets
+    options['max_dets'] = check_max_dets(max_dets)
+    truth = as_ground_truth(ground_truth, categories, in_label_order)
+    first, second = (
+        as_results(results, truth, metric, f'The result of {name}')
+        for name, results in zip('ab', (a, b))
+    )
+    return compare_detections(
+        truth, first, second, bins, metric=metric, **options
+    )
