@@ -269,11 +269,17 @@ def speed() -> List[List[str]]:
     times = [float(row['ours'].split('**')[1]) for row in of_operator]
     evaluation = read_result('evaluation_speed')
     return [
-        [
-            '[Training on a GPU](docs/performance.md), plain ResNet-50 = 1',
-            speed_tables.training_on_gpu(),
-            speed_tables.measured_on('network_gpu'),
-        ],
+        *(
+            [
+                what,
+                speed_tables.training_on_gpu(layout),
+                speed_tables.measured_on('network_gpu'),
+            ]
+            for layout, what in (
+                ('NCHW', '[GPU training](docs/performance.md), plain = 1'),
+                ('NHWC', 'the same in channels-last'),
+            )
+        ),
         [
             '[Operator on a CPU](docs/performance.md), formula = 1',
             f'{min(times):.1f} to {max(times):.1f} times as fast',

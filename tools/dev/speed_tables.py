@@ -157,21 +157,16 @@ def network_on_gpu() -> List[Row]:
     ]
 
 
-def training_on_gpu() -> str:
-    """Return the speed of a training iteration with SGE, by layout."""
-    rows = {
-        row['layout']: row
+def training_on_gpu(layout: str) -> str:
+    """Return the speed of a training iteration with SGE in a layout."""
+    (row,) = (
+        row
         for row in network_on_gpu()
-        if row['pass'] == 'training' and row['network'] == 'SGE, ours'
-    }
-    return ', '.join(
-        f'{rows["NCHW"][column]} times as fast by {clock} '
-        f'({rows["NHWC"][column]} in channels-last)'
-        for clock, column in (
-            ("the GPU's time", 'speed'),
-            ('wall time', 'speed by wall time'),
-        )
+        if (row['layout'], row['pass'], row['network'])
+        == (layout, 'training', 'SGE, ours')
     )
+    wall = row['speed by wall time'].split()[0]
+    return f'{row["speed"]}; by wall time {wall}'
 
 
 def _quartiles(base: Row, row: Row) -> str:
