@@ -166,7 +166,7 @@ def training_on_gpu(layout: str) -> str:
         == (layout, 'training', 'SGE, ours')
     )
     wall = row['speed by wall time'].split()[0]
-    return f'{row["speed"]}; by wall time {wall}'
+    return f'{row["speed"]} (GPU time), {wall} (wall time)'
 
 
 def _quartiles(base: Row, row: Row) -> str:
