@@ -230,6 +230,7 @@ def fingerprint() -> str:
         ROOT / 'setup.py',
         ROOT / 'setup.cfg',
         *sorted(ROOT.glob('sge_mmdet/**/*.cpp')),
+        *sorted(ROOT.glob('sge_mmdet/**/*.h')),
         Path(__file__),
     ]
     content = b''.join(file.read_bytes() for file in files)
