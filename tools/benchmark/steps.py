@@ -53,7 +53,7 @@ def small_steps() -> List[Step]:
             timed=False,
         ),
         _sanitizer('memcheck', 300),
-        _training('', '--iterations 2 --size 64 --images 1 --depth 18', 300),
+        _training('--iterations 2 --size 64 --images 1 --depth 18', 300),
         Step('tiles', 'Tiles', 'tiles.py --small --rounds 1 --jobs 1', 300),
         Step(
             'ops',
@@ -76,8 +76,12 @@ def all_steps() -> List[Step]:
         *_all_ops('float32', 'float16'),
         _network('amp_float16', 240),
         _network('tf32', 240),
-        _training('', '', 180),
-        _training('_amp', '--amp', 180),
+        _training('', 180),
+        replace(
+            _training('--amp', 180),
+            name='training_amp',
+            title='A short training in bfloat16',
+        ),
         *waiting_steps(),
         *_all_ops('bfloat16'),
         _network('amp_bfloat16', 240),
@@ -180,10 +184,10 @@ def _compilation(name: str, command: str) -> Step:
     )
 
 
-def _training(name: str, options: str, seconds: int) -> Step:
+def _training(options: str, seconds: int) -> Step:
     return Step(
-        f'training{name}',
-        f'A short training{" in bfloat16" * (name == "_amp")}',
+        'training',
+        'A short training',
         f'training.py {options}',
         seconds,
         timed=False,

@@ -16,8 +16,8 @@ GRAPH_CALLS = 20
 # A shorter call on a GPU is timed by replays of a graph as well.
 SHORT = 100e-6
 WARM_UP = 2
-# Cycles of a GPU in a second, at least as many as any has: it is kept busy for
-# so long while Python queues what is to be timed.
+# A GPU's cycles in a second, rounded up. PyTorch keeps a GPU busy for a number
+# of cycles, and Python's time is known in seconds.
 CYCLES = 2_000_000_000
 
 

@@ -13,7 +13,6 @@ the views in this script. What stands between the comments is replaced.
 """
 
 import argparse
-import csv
 import json
 import operator
 import re
@@ -318,20 +317,17 @@ def sources() -> str:
             ]
         )
     for name, command in BENCHMARKS.items():
-        path = RESULTS / f'{name}.csv'
-        if path.exists():
-            with path.open(newline='') as file:
-                first = next(csv.DictReader(file))
-            rows.append(
-                [
-                    f'[{path.name}](results/{path.name})',
-                    'see [performance](performance.md)',
-                    command,
-                    first['date'],
-                    first['hardware'],
-                    f'torch {first["torch"]}, Python {first["python"]}',
-                ]
-            )
+        first = speed_tables.read(name)[0]
+        rows.append(
+            [
+                f'[{name}.csv](results/{name}.csv)',
+                'see [performance](performance.md)',
+                command,
+                first['date'],
+                first['hardware'],
+                f'torch {first["torch"]}, Python {first["python"]}',
+            ]
+        )
     return table(['file', *PROVENANCE], rows)
 
 

@@ -7,7 +7,7 @@ from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'docs' / 'results'
 FORMULA = "authors' formula"
-# What the operator is timed beside, and the columns of the page.
+# Other implementations in the CSV files, and the names of their columns.
 OTHERS = {
     f'{FORMULA}, compiled': 'formula, compiled',
     'floor': 'floor',
