@@ -46,7 +46,7 @@ compare: demo
 	$(call run_demo,$(PLAIN_CONFIG),$(PLAIN_WORK_DIR))
 	@$(RUN) tools/compare.py $(PLAIN_WORK_DIR)/test.bbox.json \
 	    $(WORK_DIR)/test.bbox.json --ground-truth $(TRUTH) --names plain SGE \
-	    --out-dir $(WORK_DIR)/comparison
+	    --images $(DATA)/val --out-dir $(WORK_DIR)/comparison
 
 study: env
 	@$(RUN) tools/make_digits.py --out $(DATA)

@@ -32,7 +32,7 @@ _EXPORTS = {
     'conversion': ('add_sge', 'convert_checkpoint'),
     # Average precision by object size.
     'evaluation': ('SmallObjectMetric', 'compare_detections'),
-    'evaluation.apis': ('compare', 'evaluate'),
+    'evaluation.apis': ('compare', 'evaluate', 'report'),
     # Baselines.
     'models.baselines': (
         'BAM',

@@ -17,7 +17,8 @@ from ..evaluation import (
     read_detections,
     resample_results,
 )
-from ..evaluation.report import COMPARISON_FILES, write_comparison
+from ..evaluation.interactive import Gallery, compared_report
+from ..evaluation.report import COMPARISON_FILES, PAGE, write_comparison
 from ..utils import Writer
 from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
@@ -104,7 +105,21 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out-dir',
         type=Path,
-        help='folder to write comparison.json, .md, .csv and .png to',
+        help='folder to write comparison.json, .md, .csv and .png to, and '
+        'report.html',
+    )
+    parser.add_argument(
+        '--images',
+        type=Path,
+        help='folder of the images; with --out-dir, report.html shows gained '
+        'and lost objects on them',
+    )
+    parser.add_argument(
+        '--score',
+        type=float,
+        default=0.3,
+        help='lowest score of the detections with which report.html begins; '
+        'default: 0.3',
     )
 
 
@@ -126,12 +141,13 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
     max_dets = find_max_dets(options)
     ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
+    results = [
+        read_detections(path, ground_truth, options.metric)
+        for path in (*options.a, *options.b)
+    ]
     figures = resample_results(
         ground_truth,
-        [
-            read_detections(path, ground_truth, options.metric)
-            for path in (*options.a, *options.b)
-        ],
+        results,
         bins,
         options.metric,
         options.resamples,
@@ -142,8 +158,18 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     comparison = _compare(figures, options)
     print(comparison)
     if options.out_dir:
-        write_comparison(comparison, options.out_dir, writer)
-        print(f'written to {options.out_dir}')
+        page = compared_report(
+            ground_truth,
+            (results[0], results[len(options.a)]),
+            comparison,
+            bins,
+            options.metric,
+            max_dets,
+            options.score,
+            Gallery(options.images, beside=options.out_dir),
+        )
+        write_comparison(comparison, options.out_dir, writer, page)
+        print(f'written to {options.out_dir}; look at {options.out_dir / PAGE}')
 
 
 def _compare(

@@ -20,7 +20,11 @@ from ..evaluation import (
     size_table,
 )
 from ..evaluation.bins import find_protocol
-from ..evaluation.report import PICTURES, TABLES, report_evaluation
+from ..evaluation.report import (
+    EVALUATION_FILES,
+    PAGE,
+    report_evaluation,
+)
 from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import add_overwrite_option, create_parser, reported_errors
@@ -61,8 +65,8 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--images',
         type=Path,
-        help='folder of the images; with --out-dir, missed objects are drawn '
-        'on them',
+        help='folder of the images; with --out-dir, objects and detections '
+        'are drawn on them',
     )
     parser.add_argument(
         '--score',
@@ -74,7 +78,8 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--out-dir',
         type=Path,
-        help='folder to write tables and pictures to; default: none',
+        help='folder to write tables, pictures and report.html to; '
+        'default: none',
     )
     add_overwrite_option(parser, renews=True)
     return parser.parse_args(args)
@@ -88,7 +93,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         options.overwrite, [options.ground_truth, options.results], renews=True
     )
     if options.out_dir:
-        writer.check(*(options.out_dir / name for name in TABLES + PICTURES))
+        writer.check(*(options.out_dir / name for name in EVALUATION_FILES))
     max_dets = find_max_dets(options)
     files = _find_files(options, writer)
     with step_bar(['ground truth', 'results', 'evaluation']) as step:
@@ -118,9 +123,14 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     if options.out_dir:
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
         report_evaluation(
-            *evaluated, result, options.metric, options.score, options.engine
+            *evaluated,
+            result,
+            options.metric,
+            options.score,
+            options.engine,
+            Path(options.results).name,
         ).write(options.out_dir, files.images, writer)
-        print(f'written to {options.out_dir}')
+        print(f'written to {options.out_dir}; look at {options.out_dir / PAGE}')
 
 
 def _describe(

@@ -1,6 +1,7 @@
 """Evaluation and comparison in one call, from results of many forms."""
 
-from typing import Any, Optional, Sequence, Union
+from pathlib import Path
+from typing import Any, Optional, Sequence, Tuple, Union
 
 from . import engines
 from .bins import find_protocol
@@ -8,6 +9,8 @@ from .comparison import compare_detections
 from .comparison_result import Comparison
 from .conversion import as_bins, as_detections, as_ground_truth, as_results
 from .evaluation_result import EvaluationResult
+from .interactive import Gallery, Report, compared_report
+from .report import report_evaluation
 from .settings import check_max_dets
 
 
@@ -141,4 +144,74 @@ def compare(
     )
     return compare_detections(
         truth, first, second, bins, metric=metric, **options
+    )
+
+
+def report(
+    ground_truth: Any,
+    results: Any,
+    other: Any = None,
+    images: Optional[Union[str, Path]] = None,
+    *,
+    names: Tuple[str, str] = ('A', 'B'),
+    score: float = 0.3,
+    beside: Union[str, Path] = '.',
+    **options: Any,
+) -> Report:
+    """Return a page in which results can be explored, or two be compared.
+
+    A notebook shows it; ``report(...).write('report.html')`` writes it as one
+    file that needs no server and no network.
+
+    Args:
+        ground_truth (Any): Ground truth, as in :func:`evaluate`.
+        results (Any): Results of a detector, in a form that :func:`evaluate`
+            takes.
+        other (Any): Results of a second detector, to be compared with the
+            first one. Default: None.
+        images (str or Path, optional): Folder of the images. Default: None,
+            without pictures.
+        names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
+        score (float): Score threshold that the page begins with. Default:
+            0.3.
+        beside (str or Path): Folder that the page will lie in, since it links
+            to the images. Default: ".".
+        **options (Any): Further arguments of :func:`evaluate`, or with two
+            results of :func:`compare`.
+
+    Returns:
+        Report: The page.
+
+    Raises:
+        FileNotFoundError, TypeError or ValueError: As :func:`evaluate`.
+        ImportError: If plotly is not installed.
+    """
+    bins = as_bins(options.pop('bins', options.get('sizes', 'coco')))
+    metric = options.get('metric', 'bbox')
+    truth = as_ground_truth(
+        ground_truth,
+        options.pop('categories', None),
+        options.pop('in_label_order', False),
+    )
+    gallery = Gallery(images, beside=beside)
+    first = as_detections(results, truth, metric)
+    if other is None:
+        result = evaluate(truth, first, **options)
+        return report_evaluation(
+            truth, first, result, metric, score, name=names[0]
+        ).page(gallery)
+    second = as_detections(other, truth, metric)
+    max_dets = options.get('max_dets')
+    if max_dets is None:
+        max_dets = find_protocol(options.get('sizes', 'coco')).max_dets
+    comparison = compare(truth, first, second, names=names, **options)
+    return compared_report(
+        truth,
+        (first, second),
+        comparison,
+        bins,
+        metric,
+        max_dets,
+        score,
+        gallery,
     )

@@ -13,6 +13,7 @@ from .comparison_result import Comparison
 from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .evaluation_result import EvaluationResult
+from .interactive import Gallery, Report, evaluated_report
 from .plots import (
     draw_ap_by_size,
     draw_class_bars,
@@ -32,8 +33,12 @@ PICTURES = (
     'errors.png',
     'missed.png',
 )
-COMPARISON_FILES = tuple(
-    f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')
+# The page in which all of it can be explored.
+PAGE = 'report.html'
+EVALUATION_FILES = (*TABLES, *PICTURES, PAGE)
+COMPARISON_FILES = (
+    *[f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')],
+    PAGE,
 )
 # Limits of the bins of the curve of AP over size, in pixels. They are finer
 # than those of the tables.
@@ -50,6 +55,8 @@ class EvaluationReport:
         result: Precision and recall by object size.
         curve: Precision and recall in the finer bins of the curve.
         errors: Errors on the objects of the size that the pictures show.
+        metric: Metric, "bbox" or "segm".
+        name: Name of the detector, for the page.
     """
 
     ground_truth: GroundTruth
@@ -57,6 +64,8 @@ class EvaluationReport:
     result: EvaluationResult
     curve: EvaluationResult
     errors: ErrorBreakdown
+    metric: str = 'bbox'
+    name: str = 'the detector'
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""
@@ -80,13 +89,15 @@ class EvaluationReport:
         images: Optional[Union[str, Path]] = None,
         writer: Writer = RENEWING,
     ) -> None:
-        """Write tables as CSV, Markdown and JSON, and pictures.
+        """Write tables as CSV, Markdown and JSON, pictures, and a page.
+
+        The page, ``report.html``, shows all of it to be explored.
 
         Args:
             out_dir (str or Path): Folder to write to.
             images (str or Path, optional): Folder of the images, for the
-                picture of missed objects. Default: None, without this
-                picture.
+                picture of missed objects and the pictures of the page.
+                Default: None, without these.
             writer (Writer): Writer of the files. Default: one that replaces
                 only files that this package wrote.
 
@@ -96,14 +107,32 @@ class EvaluationReport:
         """
         out = Path(out_dir)
         writer = self._keeping_images(images, writer)
-        writer.check(*(out / name for name in TABLES + PICTURES))
+        writer.check(*(out / name for name in EVALUATION_FILES))
         tables = size_table(self.result), class_table(self.result)
         for name, table in zip(('sizes', 'classes'), tables):
             writer.write(out / f'{name}.csv', table.csv())
         writer.write(out / 'evaluation.md', _markdown(*tables))
-        self._draw(out, images, writer)
         writer.write(
             out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
+        )
+        self.page(Gallery(images, beside=out)).write(out / PAGE, writer)
+        self._draw(out, images, writer)
+
+    def page(self, gallery: Gallery = Gallery()) -> Report:
+        """Return a page in which the evaluation can be explored.
+
+        Args:
+            gallery (Gallery): Which pictures it shows. Default: none.
+        """
+        return evaluated_report(
+            self.ground_truth,
+            self.detections,
+            self.result,
+            self.curve,
+            self.name,
+            self.metric,
+            self.errors.score_threshold,
+            gallery,
         )
 
     def _keeping_images(
@@ -148,6 +177,7 @@ def report_evaluation(
     metric: str = 'bbox',
     score: float = 0.3,
     engine: Optional[str] = None,
+    name: str = 'the detector',
 ) -> EvaluationReport:
     """Add the curve and the errors of a report to an evaluation.
 
@@ -160,6 +190,8 @@ def report_evaluation(
             Default: 0.3.
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
+        name (str): Name of the detector, for the page. Default: "the
+            detector".
 
     Returns:
         EvaluationReport: The report.
@@ -183,26 +215,31 @@ def report_evaluation(
             max_dets=result.max_dets[-1:],
             engine=engine,
         )
-    return EvaluationReport(ground_truth, detections, result, curve, errors)
+    return EvaluationReport(
+        ground_truth, detections, result, curve, errors, metric, name
+    )
 
 
 def write_comparison(
     comparison: Comparison,
     out_dir: Union[str, Path],
     writer: Writer = RENEWING,
+    page: Optional[Report] = None,
 ) -> None:
-    """Write a comparison as JSON, Markdown, CSV and a picture.
+    """Write a comparison as JSON, Markdown, CSV, a picture and a page.
 
     Args:
         comparison (Comparison): The comparison.
         out_dir (str or Path): Folder to write to.
         writer (Writer): Writer of the files. Default: one that replaces only
             files that this package wrote.
+        page (Report, optional): Page in which it can be explored, of
+            :func:`compared_report`. Default: None.
 
     Raises:
         OSError: If a file cannot be written.
     """
-    as_json, as_markdown, as_csv, picture = (
+    as_json, as_markdown, as_csv, picture, as_page = (
         Path(out_dir, name) for name in COMPARISON_FILES
     )
     tables = comparison.table(), comparison.table(classes=True)
@@ -212,6 +249,8 @@ def write_comparison(
     )
     writer.write(as_csv, comparison.csv())
     draw_comparison(comparison, picture, writer=writer)
+    if page:
+        page.write(as_page, writer)
 
 
 def _pictured_size(bins: List[SizeBin]) -> SizeBin:

@@ -1,0 +1,14 @@
+"""A page that shows an evaluation or a comparison, to be explored.
+
+- ``outcomes``: what became of each object and detection, at any score;
+- ``exchange``: objects that one detector gained and lost beside another;
+- ``crops``: pieces of images;
+- ``content``: what a page shows;
+- ``page``: the page as one HTML file, made of ``assets``;
+- ``report``: :class:`Report`, which writes it or shows it in a notebook.
+"""
+
+from .content import Gallery
+from .report import Report, compared_report, evaluated_report
+
+__all__ = ['Gallery', 'Report', 'compared_report', 'evaluated_report']

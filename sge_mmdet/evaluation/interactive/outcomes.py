@@ -1,0 +1,244 @@
+"""What became of every object and of every detection, at any score.
+
+Detections choose objects in the order of their scores. So a lower score
+threshold only adds detections, and one matching answers for all thresholds:
+an object is hit from the score of its detection on. An interactive page can
+then count by itself.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from ..bins import SizeBin
+from ..errors import HIT_OVERLAP, LOWEST_OVERLAP
+from ..matching import HIT, IGNORED, MISSED, match
+from ..overlaps import overlapping_pairs
+from ..structures import Detections, GroundTruth
+
+EVERY_SIZE = SizeBin('all', 0, float('inf'))
+# What became of an object, and what a detection is.
+OBJECT_KINDS = ('hit', 'localisation', 'class', 'missed')
+DETECTION_KINDS = (
+    'hit',
+    'duplicate',
+    'localisation',
+    'class',
+    'background',
+    'ignored',
+)
+# Score of a detection that does not exist.
+NO_SCORE = -1.0
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of objects and detections, at an overlap of 0.5.
+
+    Kinds are those of :class:`~sge_mmdet.evaluation.ErrorBreakdown`. Scores
+    are in float32, since the page computes with them, and -1 where there is no
+    such detection.
+
+    Attributes:
+        object: Positions of the m objects that are no crowds in the
+            :class:`GroundTruth`.
+        hit_score: Score of the detection that hits each object, of shape (m,).
+        near_score: Highest score of an unmatched detection of the object's
+            class that overlaps it by 0.1 or more, of shape (m,).
+        class_score: Highest score of an unmatched detection of another class
+            that overlaps it by 0.5 or more, of shape (m,).
+        class_of: Category of that detection, or -1, of shape (m,).
+        detection: Positions of the n detections that count in the
+            :class:`Detections`, by descending score.
+        kind: Index of each detection's kind in ``DETECTION_KINDS``, of shape
+            (n,).
+        partner: Which of the m objects each detection hits, or -1, of shape
+            (n,).
+    """
+
+    object: np.ndarray
+    hit_score: np.ndarray
+    near_score: np.ndarray
+    class_score: np.ndarray
+    class_of: np.ndarray
+    detection: np.ndarray
+    kind: np.ndarray
+    partner: np.ndarray
+
+    def object_kinds(self, score: float) -> np.ndarray:
+        """Return what becomes of each object at a score threshold.
+
+        Args:
+            score (float): Lowest score of the detections that count.
+
+        Returns:
+            np.ndarray: Positions in ``OBJECT_KINDS``, of shape (m,).
+        """
+        least = np.float32(score)
+        return np.select(
+            [
+                self.hit_score >= least,
+                self.near_score >= least,
+                self.class_score >= least,
+            ],
+            [0, 1, 2],
+            3,
+        )
+
+
+def find_outcomes(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    metric: str = 'bbox',
+    max_dets: int = 100,
+) -> Outcomes:
+    """Match detections of every size to objects, and sort the errors by kind.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        max_dets (int): Largest number of detections per image and class; the
+            others do not exist. Default: 100.
+
+    Returns:
+        Outcomes: What became of each object and detection.
+    """
+    matches = match(
+        ground_truth,
+        detections,
+        [EVERY_SIZE],
+        metric,
+        [HIT_OVERLAP],
+        max_dets,
+    )
+    by_score = np.argsort(-matches.score, kind='stable')
+    index = matches.index[by_score]
+    status = matches.status[by_score, 0, 0]
+    objects = np.flatnonzero(~ground_truth.crowd)
+    place = np.full(len(ground_truth.image), -1, np.int32)
+    place[objects] = np.arange(len(objects))
+    hits = status == HIT
+    partner = np.full(len(index), -1, np.int32)
+    partner[hits] = place[matches.partner[by_score, 0, 0][hits]]
+
+    score = detections.score.astype(np.float32)
+    hit_score = np.full(len(objects), NO_SCORE, np.float32)
+    hit_score[partner[hits]] = score[index[hits]]
+    unmatched = np.sort(index[status == MISSED])
+    det, obj, overlap = overlapping_pairs(
+        ground_truth, detections, unmatched, LOWEST_OVERLAP, metric
+    )
+    is_real = ~ground_truth.crowd[obj]
+    det, obj, overlap = det[is_real], place[obj[is_real]], overlap[is_real]
+    same = (
+        detections.category[det] == ground_truth.category[objects][obj]
+    )
+    on = overlap >= HIT_OVERLAP
+    near_score, _ = _highest(obj[same], det[same], score, len(objects))
+    class_score, other = _highest(
+        obj[~same & on], det[~same & on], score, len(objects)
+    )
+    kind = np.full(len(detections.image), DETECTION_KINDS.index('background'))
+    kind[det[~same & on]] = DETECTION_KINDS.index('class')
+    kind[det[same]] = DETECTION_KINDS.index('localisation')
+    kind[det[same & on]] = DETECTION_KINDS.index('duplicate')
+    kind[index[hits]] = DETECTION_KINDS.index('hit')
+    kind[index[status == IGNORED]] = DETECTION_KINDS.index('ignored')
+    return Outcomes(
+        objects,
+        hit_score,
+        near_score,
+        class_score,
+        np.where(other < 0, -1, detections.category[other]).astype(np.int32),
+        index,
+        kind[index].astype(np.uint8),
+        partner,
+    )
+
+
+def count_outcomes(
+    outcomes: Outcomes,
+    ground_truth: GroundTruth,
+    detections: Detections,
+    score: float,
+    sizes: Tuple[float, float] = (0, float('inf')),
+    category: Optional[int] = None,
+) -> Dict[str, Dict[str, int]]:
+    """Count objects and false detections by kind, as the page does.
+
+    Args:
+        outcomes (Outcomes): Result of :func:`find_outcomes`.
+        ground_truth (GroundTruth): Its ground truth.
+        detections (Detections): Its detections.
+        score (float): Lowest score of the detections that count.
+        sizes (tuple[float, float]): Smallest and largest square root of an
+            object's or a false detection's area, in pixels; both belong to
+            the range. Default: every size.
+        category (int, optional): Index of a category. Default: None, all.
+
+    Returns:
+        dict: ``objects`` and ``detections`` by kind.
+    """
+    least = np.float32(score)
+    obj, det = outcomes.object, outcomes.detection
+    in_view = _is_in_view(
+        ground_truth.area[obj], ground_truth.category[obj], sizes, category
+    )
+    shown = (
+        _is_in_view(
+            detections.area[det], detections.category[det], sizes, category
+        )
+        & (detections.score[det].astype(np.float32) >= least)
+    )
+    # A hit belongs to the object's size, and an ignored detection to none.
+    is_hit = outcomes.partner >= 0
+    is_loud = detections.score[det].astype(np.float32) >= least
+    shown = np.where(is_hit, is_loud & in_view[outcomes.partner], shown)
+    kinds = outcomes.object_kinds(score)[in_view]
+    return dict(
+        objects=_count(kinds, OBJECT_KINDS),
+        detections=_count(outcomes.kind[shown], DETECTION_KINDS),
+    )
+
+
+def _is_in_view(
+    area: np.ndarray,
+    categories: np.ndarray,
+    sizes: Tuple[float, float],
+    category: Optional[int],
+) -> np.ndarray:
+    area = area.astype(np.float32)
+    low, high = np.float32(sizes[0] ** 2), np.float32(sizes[1] ** 2)
+    chosen: np.ndarray = (area >= low) & (area <= high)
+    return chosen if category is None else chosen & (categories == category)
+
+
+def _count(kinds: np.ndarray, names: Tuple[str, ...]) -> Dict[str, int]:
+    numbers = np.bincount(kinds, minlength=len(names)).tolist()
+    return dict(zip(names, numbers))
+
+
+def _highest(
+    obj: np.ndarray, det: np.ndarray, score: np.ndarray, objects: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the highest score of a detection on each object, and which.
+
+    Args:
+        obj (np.ndarray): Objects of pairs, of shape (pairs,).
+        det (np.ndarray): Detections of pairs, of shape (pairs,).
+        score (np.ndarray): Scores of all detections.
+        objects (int): Number of objects.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Scores, or -1, and positions of
+        detections, or -1, each of shape (objects,).
+    """
+    best = np.full(objects, NO_SCORE, np.float32)
+    which = np.full(objects, -1, np.int64)
+    # The last assignment to an object stands.
+    order = np.lexsort((-det, score[det]))
+    best[obj[order]] = score[det[order]]
+    which[obj[order]] = det[order]
+    return best, which
