@@ -169,7 +169,9 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             Gallery(options.images, beside=options.out_dir),
         )
         write_comparison(comparison, options.out_dir, writer, page)
-        print(f'written to {options.out_dir}; look at {options.out_dir / PAGE}')
+        print(
+            f'written to {options.out_dir}; look at {options.out_dir / PAGE}'
+        )
 
 
 def _compare(

@@ -130,7 +130,9 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             options.engine,
             Path(options.results).name,
         ).write(options.out_dir, files.images, writer)
-        print(f'written to {options.out_dir}; look at {options.out_dir / PAGE}')
+        print(
+            f'written to {options.out_dir}; look at {options.out_dir / PAGE}'
+        )
 
 
 def _describe(

@@ -186,7 +186,7 @@ def report(
         FileNotFoundError, TypeError or ValueError: As :func:`evaluate`.
         ImportError: If plotly is not installed.
     """
-    bins = as_bins(options.pop('bins', options.get('sizes', 'coco')))
+    sizes = options.setdefault('sizes', options.pop('bins', 'coco'))
     metric = options.get('metric', 'bbox')
     truth = as_ground_truth(
         ground_truth,
@@ -203,13 +203,13 @@ def report(
     second = as_detections(other, truth, metric)
     max_dets = options.get('max_dets')
     if max_dets is None:
-        max_dets = find_protocol(options.get('sizes', 'coco')).max_dets
+        max_dets = find_protocol(sizes).max_dets
     comparison = compare(truth, first, second, names=names, **options)
     return compared_report(
         truth,
         (first, second),
         comparison,
-        bins,
+        as_bins(sizes),
         metric,
         max_dets,
         score,

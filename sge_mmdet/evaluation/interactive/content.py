@@ -134,12 +134,17 @@ def evaluation_content(
     kinds = np.concatenate(
         [
             detector.outcomes.object_kinds(score),
-            len(OBJECT_KINDS)
-            + detector.outcomes.kind[candidates[~is_object]],
+            len(OBJECT_KINDS) + detector.outcomes.kind[candidates[~is_object]],
         ]
     )
     _add_gallery(
-        content, ground_truth, [detector], candidates, is_object, kinds, gallery
+        content,
+        ground_truth,
+        [detector],
+        candidates,
+        is_object,
+        kinds,
+        gallery,
     )
     return content
 

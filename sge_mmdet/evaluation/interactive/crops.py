@@ -113,7 +113,9 @@ def _as_rgb(pixels: np.ndarray) -> np.ndarray:
     elif pixels.dtype.itemsize > 1:
         pixels = pixels / max(np.iinfo(pixels.dtype).max, 1) * 255
     if pixels.ndim == 2 or pixels.shape[2] < 3:
-        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, 2)
+        pixels = np.repeat(
+            pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, 2
+        )
     return np.ascontiguousarray(pixels[..., :3].astype(np.uint8))
 
 

@@ -84,8 +84,6 @@ def exchange_of(
     )
 
 
-
-
 def sign_flip_p(differences: np.ndarray) -> float:
     """Return the two-sided p-value of a sum whose terms' signs are random.
 
@@ -126,7 +124,7 @@ def threshold_of_precision(
     found = hit / np.arange(1, len(hit) + 1)
     scores = scores[counted].astype(np.float32)
     # Detections of one score are taken together.
-    is_last = np.r_[scores[1:] != scores[:-1], np.ones(len(scores) > 0, bool)]
+    is_last = np.r_[scores[1:] != scores[:-1], True][: len(scores)]
     reached = np.flatnonzero(is_last & (found >= precision))
     return float(scores[reached[-1]]) if len(reached) else None
 

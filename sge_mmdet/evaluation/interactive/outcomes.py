@@ -116,46 +116,71 @@ def find_outcomes(
     by_score = np.argsort(-matches.score, kind='stable')
     index = matches.index[by_score]
     status = matches.status[by_score, 0, 0]
+    is_hit = status == HIT
     objects = np.flatnonzero(~ground_truth.crowd)
     place = np.full(len(ground_truth.image), -1, np.int32)
     place[objects] = np.arange(len(objects))
-    hits = status == HIT
     partner = np.full(len(index), -1, np.int32)
-    partner[hits] = place[matches.partner[by_score, 0, 0][hits]]
-
-    score = detections.score.astype(np.float32)
+    partner[is_hit] = place[matches.partner[by_score, 0, 0][is_hit]]
     hit_score = np.full(len(objects), NO_SCORE, np.float32)
-    hit_score[partner[hits]] = score[index[hits]]
-    unmatched = np.sort(index[status == MISSED])
-    det, obj, overlap = overlapping_pairs(
-        ground_truth, detections, unmatched, LOWEST_OVERLAP, metric
+    hit_score[partner[is_hit]] = detections.score[index[is_hit]]
+    near_score, class_score, class_of, kind = _explain(
+        ground_truth, detections, np.sort(index[status == MISSED]), metric
     )
-    is_real = ~ground_truth.crowd[obj]
-    det, obj, overlap = det[is_real], place[obj[is_real]], overlap[is_real]
-    same = (
-        detections.category[det] == ground_truth.category[objects][obj]
-    )
-    on = overlap >= HIT_OVERLAP
-    near_score, _ = _highest(obj[same], det[same], score, len(objects))
-    class_score, other = _highest(
-        obj[~same & on], det[~same & on], score, len(objects)
-    )
-    kind = np.full(len(detections.image), DETECTION_KINDS.index('background'))
-    kind[det[~same & on]] = DETECTION_KINDS.index('class')
-    kind[det[same]] = DETECTION_KINDS.index('localisation')
-    kind[det[same & on]] = DETECTION_KINDS.index('duplicate')
-    kind[index[hits]] = DETECTION_KINDS.index('hit')
+    kind[index[is_hit]] = DETECTION_KINDS.index('hit')
     kind[index[status == IGNORED]] = DETECTION_KINDS.index('ignored')
     return Outcomes(
         objects,
         hit_score,
-        near_score,
-        class_score,
-        np.where(other < 0, -1, detections.category[other]).astype(np.int32),
+        near_score[objects],
+        class_score[objects],
+        class_of[objects],
         index,
-        kind[index].astype(np.uint8),
+        kind[index],
         partner,
     )
+
+
+def _explain(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    unmatched: np.ndarray,
+    metric: str,
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Explain misses and false detections by what overlaps.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        unmatched (np.ndarray): Positions of the detections that hit nothing.
+        metric (str): Metric, "bbox" or "segm".
+
+    Returns:
+        tuple: ``near_score``, ``class_score`` and ``class_of`` of
+        :class:`Outcomes` for every object, and ``kind`` for every detection
+        as if it was false.
+    """
+    det, obj, overlap = overlapping_pairs(
+        ground_truth, detections, unmatched, LOWEST_OVERLAP, metric
+    )
+    is_real = ~ground_truth.crowd[obj]
+    det, obj, overlap = det[is_real], obj[is_real], overlap[is_real]
+    same = detections.category[det] == ground_truth.category[obj]
+    on = overlap >= HIT_OVERLAP
+    number = len(ground_truth.image)
+    score = detections.score.astype(np.float32)
+    near_score, _ = _highest(obj[same], det[same], score, number)
+    other = ~same & on
+    class_score, which = _highest(obj[other], det[other], score, number)
+    class_of = np.full(number, -1, np.int32)
+    class_of[which >= 0] = detections.category[which[which >= 0]]
+    kind = np.full(
+        len(detections.image), DETECTION_KINDS.index('background'), np.uint8
+    )
+    kind[det[other]] = DETECTION_KINDS.index('class')
+    kind[det[same]] = DETECTION_KINDS.index('localisation')
+    kind[det[same & on]] = DETECTION_KINDS.index('duplicate')
+    return near_score, class_score, class_of, kind
 
 
 def count_outcomes(
@@ -186,12 +211,9 @@ def count_outcomes(
     in_view = _is_in_view(
         ground_truth.area[obj], ground_truth.category[obj], sizes, category
     )
-    shown = (
-        _is_in_view(
-            detections.area[det], detections.category[det], sizes, category
-        )
-        & (detections.score[det].astype(np.float32) >= least)
-    )
+    shown = _is_in_view(
+        detections.area[det], detections.category[det], sizes, category
+    ) & (detections.score[det].astype(np.float32) >= least)
     # A hit belongs to the object's size, and an ignored detection to none.
     is_hit = outcomes.partner >= 0
     is_loud = detections.score[det].astype(np.float32) >= least

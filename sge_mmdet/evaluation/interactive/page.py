@@ -82,9 +82,11 @@ def _pack(columns: Dict[str, np.ndarray]) -> 'tuple[str, List[dict]]':
                 length=int(column.size),
             )
         )
-        content += np.ascontiguousarray(column).astype(
-            column.dtype.newbyteorder('<')
-        ).tobytes()
+        content += (
+            np.ascontiguousarray(column)
+            .astype(column.dtype.newbyteorder('<'))
+            .tobytes()
+        )
     compressed = gzip.compress(bytes(content), compresslevel=6, mtime=0)
     return base64.b64encode(compressed).decode(), places
 

@@ -35,9 +35,7 @@ class Report:
     html: str
     files: Dict[str, bytes] = field(default_factory=dict)
 
-    def write(
-        self, path: Union[str, Path], writer: Writer = RENEWING
-    ) -> None:
+    def write(self, path: Union[str, Path], writer: Writer = RENEWING) -> None:
         """Write the page, and the pictures that it links to.
 
         Args:

@@ -88,15 +88,19 @@ const detectorColours = () => [colour('accent'), colour('second')];
 function inView(area, category) {
   const low = Math.fround(state.low ** 2);
   const high = Math.fround(state.high ** 2);
-  return (i) => area[i] >= low && area[i] <= high
-    && (state.category < 0 || category[i] === state.category);
+  const chosen = state.category;
+  return (i) => area[i] >= low && area[i] <= high && (chosen < 0 || category[i] === chosen);
 }
 
-function objectKind(d, i, least) {
-  if (columns[`hit_score_${d}`][i] >= least) return HIT;
-  if (columns[`near_score_${d}`][i] >= least) return NEAR;
-  return columns[`class_score_${d}`][i] >= least ? OTHER : MISSED;
+function objectKind({ hit, near, other }, i, least) {
+  if (hit[i] >= least) return HIT;
+  if (near[i] >= least) return NEAR;
+  return other[i] >= least ? OTHER : MISSED;
 }
+
+const objectScores = (d) => ({
+  hit: columns[`hit_score_${d}`], near: columns[`near_score_${d}`], other: columns[`class_score_${d}`],
+});
 
 function objectsInView() {
   const isIn = inView(columns.object_area, columns.object_class);
@@ -105,50 +109,47 @@ function objectsInView() {
   return chosen;
 }
 
-// Whether a detection is in view: a hit belongs to its object.
-function detectionsInView(d) {
-  const own = inView(columns[`area_${d}`], columns[`class_${d}`]);
-  const object = inView(columns.object_area, columns.object_class);
-  const partner = columns[`partner_${d}`];
-  return (i) => (partner[i] >= 0 ? object(partner[i]) : own(i));
-}
-
-// Goes through the detections in view once: precision over recall, how well
-// scores tell the precision, and the lowest score of a precision.
+// Goes through the detections in view once, by descending score: precision
+// over recall, how well scores tell the precision, the lowest score of a
+// precision, and numbers by kind up to each score of the curve.
 function sweep(d, objects) {
   const score = columns[`score_${d}`];
   const kind = columns[`kind_${d}`];
-  const isIn = detectionsInView(d);
+  const partner = columns[`partner_${d}`];
+  const own = inView(columns[`area_${d}`], columns[`class_${d}`]);
+  const object = inView(columns.object_area, columns.object_class);
+  const step = Math.ceil(score.length / MOST_POINTS);
   const points = [];
   const bins = Array.from({ length: CALIBRATION_BINS }, () => ({ n: 0, hits: 0, scores: 0 }));
-  let [hits, all, threshold] = [0, 0, null];
+  let [hits, all, threshold, next] = [0, 0, null, 0];
   for (let i = 0; i < score.length; i++) {
-    if (kind[i] !== IGNORED && isIn(i)) {
+    const k = kind[i];
+    // A hit belongs to its object.
+    if (k !== IGNORED && (k === HIT ? object(partner[i]) : own(i))) {
       all += 1;
-      const isHit = kind[i] === HIT;
-      hits += isHit;
       const bin = bins[Math.max(0, Math.min(CALIBRATION_BINS - 1, Math.floor(score[i] * CALIBRATION_BINS)))];
       bin.n += 1;
-      bin.hits += isHit;
       bin.scores += score[i];
+      if (k === HIT) {
+        hits += 1;
+        bin.hits += 1;
+      }
     }
     if (all && (i + 1 === score.length || score[i + 1] !== score[i])) {
-      const precision = hits / all;
-      if (precision >= state.precision) threshold = score[i];
-      points.push([objects ? hits / objects : 0, precision, score[i]]);
+      if (hits >= state.precision * all) threshold = score[i];
+      if (i >= next || i + 1 === score.length) {
+        points.push([objects ? hits / objects : 0, hits / all, score[i]]);
+        next = i + step;
+      }
     }
   }
-  return { points: thin(points), bins, threshold };
-}
-
-function thin(points) {
-  const step = Math.ceil(points.length / MOST_POINTS);
-  return points.filter((_, i) => i % step === 0 || i === points.length - 1);
+  return { points, bins, threshold };
 }
 
 function countObjects(d, objects, least) {
   const counts = new Array(content.objectKinds.length).fill(0);
-  for (const i of objects) counts[objectKind(d, i, least)] += 1;
+  const scores = objectScores(d);
+  for (const i of objects) counts[objectKind(scores, i, least)] += 1;
   return counts;
 }
 
@@ -156,10 +157,11 @@ function countDetections(d, least) {
   const counts = new Array(content.detectionKinds.length).fill(0);
   const score = columns[`score_${d}`];
   const kind = columns[`kind_${d}`];
-  const isIn = detectionsInView(d);
-  // Scores descend.
+  const partner = columns[`partner_${d}`];
+  const own = inView(columns[`area_${d}`], columns[`class_${d}`]);
+  const object = inView(columns.object_area, columns.object_class);
   for (let i = 0; i < score.length && score[i] >= least; i++) {
-    if (isIn(i)) counts[kind[i]] += 1;
+    if (kind[i] === HIT ? object(partner[i]) : own(i)) counts[kind[i]] += 1;
   }
   return counts;
 }
@@ -371,12 +373,12 @@ function addConfusion() {
   panels.push(({ objects, least }) => {
     const cells = new Map();
     const totals = new Map();
+    const { hit, other } = objectScores(0);
     for (const i of objects) {
       const truth = columns.object_class[i];
-      const kind = objectKind(0, i, least[0]);
       let said = 'missed';
-      if (kind === HIT) said = truth;
-      else if (columns.class_score_0[i] >= least[0]) said = columns.class_of_0[i];
+      if (hit[i] >= least[0]) said = truth;
+      else if (other[i] >= least[0]) said = columns.class_of_0[i];
       const key = `${truth} ${said}`;
       cells.set(key, (cells.get(key) || 0) + 1);
       totals.set(truth, (totals.get(truth) || 0) + 1);
@@ -506,7 +508,7 @@ function kindOf(item, least) {
     const [a, b] = detectors.map((d) => columns[`hit_score_${d}`][item.index] >= least[d]);
     return kinds[a ? (b ? 2 : 1) : (b ? 0 : 3)];
   }
-  if (item.object) return kinds[objectKind(0, item.index, least[0])];
+  if (item.object) return kinds[objectKind(objectScores(0), item.index, least[0])];
   if (columns.score_0[item.index] < least[0]) return null;
   return kinds[content.objectKinds.length - 1 + columns.kind_0[item.index]];
 }
@@ -544,10 +546,14 @@ function view(item, d, least, isWhole) {
     const [px, py, pw, ph] = item.window;
     made.append(drawn('image', { href: item.source, x: px, y: py, width: pw, height: ph, preserveAspectRatio: 'none' }));
   }
-  const frame = (box, stroke, isMain, dash) => made.append(drawn('rect', {
-    x: box[0], y: box[1], width: box[2], height: box[3], fill: 'none', stroke,
-    'stroke-width': isMain ? 2.5 : 1.2, 'stroke-dasharray': dash, 'vector-effect': 'non-scaling-stroke',
-  }));
+  const frame = (box, stroke, isMain, dash) => {
+    const isOutside = box[0] > x + w || box[1] > y + h || box[0] + box[2] < x || box[1] + box[3] < y;
+    if (isOutside) return;
+    made.append(drawn('rect', {
+      x: box[0], y: box[1], width: box[2], height: box[3], fill: 'none', stroke,
+      'stroke-width': isMain ? 2.5 : 1.2, 'stroke-dasharray': dash, 'vector-effect': 'non-scaling-stroke',
+    }));
+  };
   for (const { index, box } of boxesOf('object', imageOf(item), columns.object_image)) {
     frame(box, '#ffffff', item.object && index === item.index, 'none');
     frame(box, '#000000', false, '1 3');
@@ -700,7 +706,9 @@ function updateNow() {
 
 async function unpack() {
   const text = byId('columns').textContent;
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
   const buffer = await new Response(stream).arrayBuffer();
   const types = { uint8: Uint8Array, int32: Int32Array, float32: Float32Array };

@@ -1,0 +1,302 @@
+"""The page of an evaluation or comparison in Chromium."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sge_mmdet.evaluation import compare_detections, evaluate, size_bins
+from sge_mmdet.evaluation.interactive import (
+    Gallery,
+    compared_report,
+    evaluated_report,
+)
+from sge_mmdet.evaluation.interactive.exchange import (
+    exchange_of,
+    gained_and_lost,
+    threshold_of_precision,
+)
+from sge_mmdet.evaluation.interactive.outcomes import (
+    DETECTION_KINDS,
+    OBJECT_KINDS,
+    count_outcomes,
+    find_outcomes,
+)
+from sge_mmdet.evaluation.synthetic import (
+    Skill,
+    synthetic_detections,
+    synthetic_ground_truth,
+)
+from tests.helpers.browser import needs_chromium, open_browser, open_page
+
+pytestmark = needs_chromium
+BINS = size_bins('coco')
+FALSE = DETECTION_KINDS[1:-1]
+HOSTILE = '<script>document.title = "run"</script>'
+NARROW = dict(viewport=dict(width=400, height=800))
+
+
+@pytest.fixture(scope='module')
+def browser():
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope='module')
+def data():
+    """Ground truth and two detectors' results, with equal scores."""
+    ground_truth = synthetic_ground_truth(30, 300, 4)
+    ground_truth = replace(
+        ground_truth, category_names=['ant', 'bee', HOSTILE, 'class 4']
+    )
+    return ground_truth, [
+        replace(found, score=found.score.round(2))
+        for found in (
+            synthetic_detections(ground_truth, Skill(recall=recall), seed)
+            for seed, recall in enumerate((0.6, 0.8))
+        )
+    ]
+
+
+@pytest.fixture(scope='module')
+def paths(data, tmp_path_factory):
+    """The pages of an evaluation and of a comparison."""
+    folder = tmp_path_factory.mktemp('reports')
+    random = np.random.default_rng(0)
+    for i in range(1, 31):
+        pixels = random.integers(0, 255, (24, 32, 3), np.uint8)
+        Image.fromarray(pixels).resize((640, 480)).save(folder / f'{i}.jpg')
+    ground_truth, (first, second) = data
+    gallery = Gallery(folder, most=120, beside=folder)
+    one, two = folder / 'report.html', folder / 'compared.html'
+    evaluated_report(
+        ground_truth,
+        first,
+        evaluate(ground_truth, first, BINS),
+        evaluate(ground_truth, first, size_bins((0, 32, 64, np.inf))),
+        gallery=gallery,
+    ).write(one)
+    compared_report(
+        ground_truth,
+        (first, second),
+        compare_detections(
+            ground_truth,
+            [first],
+            [second],
+            BINS,
+            ('plain', 'SGE'),
+            resamples=20,
+        ),
+        BINS,
+        gallery=gallery,
+    ).write(two)
+    return one, two
+
+
+def set_filters(page, low='', high='', category='', threshold=None):
+    page.fill('#low', str(low))
+    page.fill('#high', str(high))
+    page.fill('#class', category)
+    if threshold is not None:
+        page.evaluate(
+            """value => {
+                const slider = document.getElementById('threshold');
+                slider.value = value;
+                slider.dispatchEvent(new Event('input'));
+            }""",
+            threshold,
+        )
+    # Twice, since what is set in a frame is drawn in the next.
+    page.evaluate(
+        '() => new Promise(done => requestAnimationFrame('
+        '() => requestAnimationFrame(done)))'
+    )
+
+
+def rows_of(page, panel):
+    return page.eval_on_selector_all(
+        f'{panel} tbody tr',
+        'rows => rows.map(row => [...row.cells].map(cell => '
+        'cell.textContent))',
+    )
+
+
+def shown_counts(page, column=1):
+    """Return numbers of objects and of false detections by kind."""
+    numbers = [row[column] for row in rows_of(page, '#counts')]
+    names = [row[0] for row in rows_of(page, '#counts')]
+    first = names.index('objects') + 1
+    second = names.index('false detections') + 1
+    return (
+        [int(n) for n in numbers[first : first + len(OBJECT_KINDS)]],
+        [int(n) for n in numbers[second : second + len(FALSE)]],
+    )
+
+
+@pytest.mark.parametrize(
+    'low, high, category, score',
+    [
+        ('', '', '', 0.3),
+        ('', 32, '', 0.3),
+        (32, 96, 'bee', 0.55),
+        (0, 200.5, 'ant', 0),
+        ('', '', HOSTILE, 0.7),
+        (500, '', '', 0.3),
+    ],
+)
+def test_filters_count_as_python_does(
+    browser, data, paths, low, high, category, score
+):
+    ground_truth, (detections, _) = data
+    expected = count_outcomes(
+        find_outcomes(ground_truth, detections),
+        ground_truth,
+        detections,
+        score,
+        (low or 0, high or float('inf')),
+        ground_truth.category_names.index(category) if category else None,
+    )
+    with open_page(browser, paths[0]) as page:
+        set_filters(page, low, high, category, score)
+        objects, false = shown_counts(page)
+    assert objects == [expected['objects'][kind] for kind in OBJECT_KINDS]
+    assert false == [expected['detections'][kind] for kind in FALSE]
+
+
+def test_gained_and_lost_objects_are_counted_and_tested_as_by_python(
+    browser, data, paths
+):
+    ground_truth, results = data
+    outcomes = [find_outcomes(ground_truth, each) for each in results]
+    objects = outcomes[0].object
+    inside = ground_truth.area[objects].astype(np.float32) <= 96**2
+    expected = exchange_of(
+        gained_and_lost(*outcomes, 0.4, 0.4)[inside],
+        ground_truth.image[objects][inside],
+    )
+    with open_page(browser, paths[1]) as page:
+        set_filters(page, high=96, threshold=0.4)
+        row = rows_of(page, '#exchange')[0]
+    assert row[:5] == ['in view', *map(str, (inside.sum(), *expected[:3]))]
+    assert float(row[5]) == pytest.approx(expected.p, rel=0.01)
+
+
+def test_equal_precision_finds_the_thresholds_of_python(browser, data, paths):
+    ground_truth, results = data
+    expected = []
+    for detections in results:
+        outcomes = find_outcomes(ground_truth, detections)
+        scores = detections.score[outcomes.detection]
+        expected.append(threshold_of_precision(outcomes.kind, scores, 0.6))
+    with open_page(browser, paths[1]) as page:
+        page.select_option('#mode', 'precision')
+        set_filters(page, threshold=0.6)
+        row = rows_of(page, '#counts')[0]
+        assert page.text_content('#threshold-name') == 'Precision'
+    assert row[0] == 'lowest score'
+    assert [float(cell) for cell in row[1:]] == pytest.approx(
+        expected, abs=6e-4
+    )
+
+
+def test_gallery_follows_the_filters(browser, paths):
+    def status(page):
+        return int(
+            re.search(r'of (\d+) pictures', page.text_content('#pictures'))[1]
+        )
+
+    with open_page(browser, paths[0]) as page:
+        before = status(page)
+        page.check('#pictures input[value=hit]')
+        set_filters(page)
+        with_hits = status(page)
+        set_filters(page, high=32)
+        small = status(page)
+        set_filters(page, low=5000)
+        assert status(page) == 0
+        assert not page.query_selector('.crop')
+    assert with_hits > before > 0 and 0 < small < with_hits
+
+
+def test_names_are_shown_and_not_run(browser, paths):
+    with open_page(browser, paths[0]) as page:
+        assert page.title() == 'Evaluation of the detector'
+        assert HOSTILE in page.text_content('#table-classes')
+
+
+def test_script_that_was_not_in_the_page_is_refused(browser, paths):
+    page = browser.new_page()
+    refused = []
+    page.on('console', lambda message: refused.append(message.text))
+    page.goto(paths[0].as_uri())
+    page.evaluate(
+        """() => {
+            const script = document.createElement('script');
+            script.textContent = 'document.title = "run"';
+            document.body.append(script);
+        }"""
+    )
+    assert page.title() != 'run'
+    assert 'Content Security Policy' in refused[-1]
+    page.close()
+
+
+def test_page_is_used_by_keyboard(browser, paths):
+    with open_page(browser, paths[0]) as page:
+        page.focus('#size')
+        page.keyboard.press('ArrowDown')
+        assert page.input_value('#high') == '32'
+        page.focus('#table-sizes th:nth-child(3) button')
+        page.keyboard.press('Enter')
+        objects = [int(row[2]) for row in rows_of(page, '#table-sizes')]
+        assert objects == sorted(objects, reverse=True)
+        page.focus('.crop')
+        page.keyboard.press('Enter')
+        assert page.is_visible('#zoom')
+        page.keyboard.press('Escape')
+        assert not page.is_visible('#zoom')
+        # A class is chosen in the table, and the choice is undone.
+        page.focus('#table-classes td button')
+        page.keyboard.press('Enter')
+        assert page.input_value('#class') != ''
+
+
+def test_unknown_class_is_named(browser, paths):
+    with open_page(browser, paths[0]) as page:
+        before = shown_counts(page)
+        set_filters(page, category='nobody')
+        assert 'no class' in page.text_content('#class-error')
+        assert shown_counts(page) == before
+
+
+@pytest.mark.parametrize('which', [0, 1])
+@pytest.mark.parametrize('width', [400, 2000])
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_page_fits_its_window(browser, paths, which, width, scheme):
+    with open_page(
+        browser,
+        paths[which],
+        viewport=dict(width=width, height=900),
+        color_scheme=scheme,
+    ) as page:
+        root = 'document.documentElement'
+        assert page.evaluate(f'{root}.scrollWidth') <= width
+        # Plots follow the colours of the scheme.
+        fill = page.eval_on_selector(
+            '#errors-plot .xtick text', 'text => getComputedStyle(text).fill'
+        )
+        assert (fill == 'rgb(27, 31, 36)') == (scheme == 'light')
+
+
+def test_whole_image_opens_beside_the_page(browser, paths):
+    with open_page(browser, paths[1], **NARROW) as page:
+        page.click('.crop')
+        links = page.eval_on_selector_all(
+            '#zoom-image image:first-child',
+            "images => images.map(image => image.getAttribute('href'))",
+        )
+        assert len(links) == 2 and (paths[1].parent / links[0]).is_file()
+        page.click('#zoom-close')
+        assert not page.is_visible('#zoom')
