@@ -15,6 +15,7 @@ from mmengine.config import DictAction
 
 from ..study import FailedRun, StudyRun, plan_study, report_study, run_study
 from ..study.files import STUDY_FILES, describe_study, write_study
+from ..study.page import write_run_pages
 from ..utils import Writer
 from .common import (
     add_overwrite_option,
@@ -93,6 +94,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='train nothing, and report on the existing results',
     )
+    parser.add_argument(
+        '--run-reports',
+        action='store_true',
+        help='also write report.html for each run, which that of the study '
+        'leads to; some 6 MB each',
+    )
 
 
 @reported_errors()
@@ -158,5 +165,10 @@ def _report(
         max_dets=max_dets,
     )
     print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
+    if options.run_reports:
+        write_run_pages(runs, ground_truth, bins, max_dets, writer)
     write_study(report, runs, options.work_dir, writer)
-    print(f'written to {options.work_dir}')
+    print(
+        f'written to {options.work_dir}; look at '
+        f'{options.work_dir / "report.html"}'
+    )

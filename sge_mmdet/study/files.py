@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Sequence, Union
 
+from ..evaluation.report import PAGE
 from ..utils import RENEWING, Writer
+from .page import study_page
 from .plan import StudyRun
 from .plots import draw_study, draw_study_curves
 from .report import StudyReport
@@ -15,6 +17,7 @@ STUDY_FILES = (
     'study.json',
     'study.png',
     'curves.png',
+    PAGE,
 )
 
 
@@ -38,7 +41,7 @@ def write_study(
     work_dir: Union[str, Path],
     writer: Writer = RENEWING,
 ) -> None:
-    """Write a study's report as Markdown, CSV, JSON and pictures.
+    """Write a study's report as Markdown, CSV, JSON, pictures and a page.
 
     Args:
         report (StudyReport): The report.
@@ -50,7 +53,7 @@ def write_study(
     Raises:
         OSError: If a file cannot be written.
     """
-    as_markdown, as_csv, as_json, picture, curves = (
+    as_markdown, as_csv, as_json, picture, curves, page = (
         Path(work_dir, name) for name in STUDY_FILES
     )
     table = report.table().markdown()
@@ -59,3 +62,6 @@ def write_study(
     writer.write(as_json, json.dumps(report.to_dict(), indent=1))
     draw_study(report, picture, writer)
     draw_study_curves(runs, curves, writer)
+    done = sum(run.is_done for run in runs)
+    summary = f'{done} of {len(runs)} runs have a result.'
+    study_page(report, runs, work_dir, summary).write(page, writer)

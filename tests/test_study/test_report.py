@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -7,7 +9,10 @@ from matplotlib.image import imread
 
 from sge_mmdet.evaluation import read_ground_truth, size_bins
 from sge_mmdet.study import StudyRun, report_study
+from sge_mmdet.study.page import study_page, write_run_pages
 from sge_mmdet.study.plots import draw_study, draw_study_curves
+from sge_mmdet.utils import Writer
+from tests.helpers.browser import needs_chromium, open_browser, open_page
 from tests.helpers.random_coco import random_coco
 
 BINS = size_bins([0, 10, 200, float('inf')])
@@ -172,3 +177,40 @@ def test_pictures_are_drawn(study, tmp_path):
     draw_study_curves(runs, tmp_path / 'curves.png')
     for name in 'study', 'curves':
         assert imread(tmp_path / f'{name}.png').std() > 0
+
+
+def test_page_shows_each_run_and_leads_to_its_report(study, tmp_path):
+    ground_truth, runs = study
+    report = report_study(runs, ground_truth, BINS, resamples=20)
+    work_dir = runs[0].work_dir.parent.parent
+    write_run_pages(runs[:1], ground_truth, BINS, 100, Writer())
+    page = study_page(report, runs, work_dir, 'summary')
+    content = json.loads(
+        re.search(r'id="content">(.*?)</script>', page.html, re.S)[1]
+    )
+    linked = [
+        run['report']
+        for config in content['configs']
+        for run in config['runs']
+        if run['report']
+    ]
+    assert len(linked) == 1 and (work_dir / unquote(linked[0])).is_file()
+    for config in content['configs']:
+        for run in config['runs']:
+            assert run['figures'].keys() == {*report.figures}
+    assert {curve['quantity'] for curve in content['curves']}
+
+
+@needs_chromium
+def test_page_of_a_study_follows_its_choices(study, tmp_path):
+    ground_truth, runs = study
+    report = report_study(runs, ground_truth, BINS, resamples=20)
+    study_page(report, runs, tmp_path, 'summary').write(tmp_path / 'a.html')
+    with open_browser() as browser, open_page(
+        browser, tmp_path / 'a.html', viewport=dict(width=400, height=800)
+    ) as page:
+        assert report.small in page.text_content('#points-plot')
+        page.select_option('#points select', 'AP')
+        assert 'AP, in points' in page.text_content('#points-plot')
+        root = 'document.documentElement'
+        assert page.evaluate(f'{root}.scrollWidth') <= 400

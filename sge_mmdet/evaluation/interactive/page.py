@@ -1,8 +1,8 @@
 """One HTML file that needs no server and no network.
 
 The page holds its script, plotly's script, its data and its pictures. A
-Content-Security-Policy in it allows no other script, by the hashes of these
-two. Columns of numbers are compressed together; the rest is JSON.
+Content-Security-Policy in it allows no other script, by the hashes of
+these. Columns of numbers are compressed together; the rest is JSON.
 """
 
 import base64
@@ -11,7 +11,7 @@ import hashlib
 import html
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -21,21 +21,26 @@ _DTYPES = ('uint8', 'int32', 'float32')
 
 
 def render_page(
-    title: str, content: Dict[str, Any], columns: Dict[str, np.ndarray]
+    title: str,
+    content: Dict[str, Any],
+    columns: Optional[Dict[str, np.ndarray]] = None,
+    script: str = 'report.js',
 ) -> str:
     """Return a page as HTML.
 
     Args:
         title (str): Title of the page.
-        content (dict): What assets/report.js shows, for JSON.
-        columns (dict[str, np.ndarray]): Columns of numbers, in uint8, int32
-            or float32.
+        content (dict): What the script shows, for JSON.
+        columns (dict[str, np.ndarray], optional): Columns of numbers, in
+            uint8, int32 or float32. Default: None.
+        script (str): Name of the script in ``assets``; "report.js" has
+            filters. Default: "report.js".
 
     Raises:
         ImportError: If plotly is not installed.
     """
-    packed, places = _pack(columns)
-    scripts = [_plotly(), (ASSETS / 'report.js').read_text()]
+    packed, places = _pack(columns or {})
+    scripts = [_plotly(), *map(_asset, ('common.js', script))]
     policy = '; '.join(
         [
             "default-src 'none'",
@@ -50,13 +55,15 @@ def render_page(
     replaced = {
         'POLICY': policy,
         'TITLE': html.escape(title),
-        'STYLE': (ASSETS / 'report.css').read_text(),
+        'STYLE': _asset('page.css'),
+        'FILTERS': _asset('filters.html') if script == 'report.js' else '',
         'CONTENT': _as_json(dict(content, title=title, columns=places)),
         'COLUMNS': packed,
         'PLOTLY': scripts[0],
-        'SCRIPT': scripts[1],
+        'COMMON': scripts[1],
+        'SCRIPT': scripts[2],
     }
-    parts = (ASSETS / 'report.html').read_text().split('%%')
+    parts = _asset('page.html').split('%%')
     # Text and names of parts take turns.
     return ''.join(
         replaced[part] if i % 2 else part for i, part in enumerate(parts)
@@ -95,6 +102,10 @@ def _as_json(content: dict) -> str:
     """Return JSON that no HTML parser takes for the end of its element."""
     text = json.dumps(content, allow_nan=False, separators=(',', ':'))
     return text.replace('<', '\\u003c')
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text()
 
 
 def _plotly() -> str:
