@@ -141,6 +141,12 @@ def test_wheel_holds_every_module_and_no_test(wheel):
     assert not any(name.startswith('tests') for name in names)
 
 
+def test_wheel_holds_what_the_page_is_made_of(wheel):
+    assets = ROOT / 'sge_mmdet' / 'evaluation' / 'interactive' / 'assets'
+    names = {str(path.relative_to(ROOT)) for path in assets.iterdir()}
+    assert len(names) > 3 and names <= {*wheel.namelist()}
+
+
 def test_wheel_tells_type_checkers_that_it_has_types(wheel):
     assert 'sge_mmdet/py.typed' in wheel.namelist()
 
@@ -151,7 +157,13 @@ def test_installing_the_wheel_can_replace_neither_torch_nor_openmmlab(wheel):
         for line in metadata(wheel).splitlines()
         if line.startswith('Requires-Dist') and 'extra ==' not in line
     ]
-    assert sorted(required) == ['hotcoco>=1.3;', 'msgspec', 'numpy', 'tqdm']
+    assert sorted(required) == [
+        'hotcoco>=1.3;',
+        'msgspec',
+        'numpy',
+        'plotly',
+        'tqdm',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -370,6 +382,7 @@ PUBLIC = {
     'compare_detections',
     'convert_checkpoint',
     'evaluate',
+    'report',
     'spatial_group_enhance',
     'spatial_group_enhance_residual',
 }
