@@ -248,6 +248,28 @@ def test_users_error_is_a_line_and_status_1():
     assert code == 'error: There is no file none.json'
 
 
+def test_missing_checkpoint_is_an_error_alone(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'import sge_mmdet_cli; sge_mmdet_cli.main()',
+            'convert-checkpoint',
+            'nope.pth',
+            '--out',
+            'new.pth',
+        ],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == (
+        'error: There is no checkpoint nope.pth; name a file or a URL\n'
+    )
+
+
 NO_CONFIG = 'error: There is no config nope.py; name a file, or a config of '
 DEMO = str(ROOT / 'configs/demo/faster-rcnn_r18_fpn_400i_digits.py')
 
