@@ -1,4 +1,8 @@
-"""``python -m sge_mmdet``, which is the console command ``sge-mmdet``."""
+"""``python -m sge_mmdet``, which is the console command ``sge-mmdet``.
+
+Python imports the package first, which takes seconds; ``sge-mmdet`` does so
+only to run a command.
+"""
 
 from sge_mmdet_cli import main
 

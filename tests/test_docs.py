@@ -216,6 +216,36 @@ def test_tables_are_those_of_the_results_files():
     assert code == 0, output
 
 
+# Limits and settings, which are in the text and were not measured.
+SETTINGS = {
+    '95 %',
+    '100 us',
+    '29 minutes',
+    '100 MB',
+    '100 times',
+    '20 seconds',
+    '2,000 times',
+    '90 of 100',
+}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_measured_figures_are_rendered_and_not_typed(page):
+    """Figures in the running text come from the results files as well."""
+    text = re.sub(
+        r'<!-- (table|figure): .*?<!-- end -->|```.*?```',
+        '',
+        page.read_text(),
+        flags=re.DOTALL,
+    )
+    typed = re.findall(
+        r'\d[\d.,]* ?(?:%|us\b|ms\b|seconds?\b|minutes?\b|hours?\b|times\b|'
+        r'points?\b|[KMG]i?B\b|of \d+)|\d\.\d+e-\d+',
+        re.sub(r'`[^`\n]*`', '', text),
+    )
+    assert {*typed} <= SETTINGS
+
+
 @pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
 def test_results_say_how_they_were_measured_and_are_shown(path):
     result = json.loads(path.read_text())

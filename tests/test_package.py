@@ -269,7 +269,7 @@ def test_console_command_is_in_the_wheel(wheel):
         '[console_scripts]',
         'sge-mmdet = sge_mmdet_cli:main',
     ]
-    assert 'sge_mmdet_cli.py' in wheel.namelist()
+    assert 'sge_mmdet_cli/__init__.py' in wheel.namelist()
 
 
 def test_scripts_in_the_wheel_can_be_executed(wheel):

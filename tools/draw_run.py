@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The command ``sge-mmdet draw-run`` as a script."""
 
-from sge_mmdet.commands.draw_run import main
+from sge_mmdet_cli.draw_run import main
 
 if __name__ == '__main__':
     main()

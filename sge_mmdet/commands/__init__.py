@@ -1,6 +1,6 @@
-"""The command line: a module for each subcommand of ``sge-mmdet``.
+"""The commands: a module for each subcommand of ``sge-mmdet``.
 
-Each module has a function ``main``, which takes the arguments of the command.
-``sge_mmdet_cli`` has the list of commands and imports a module when its
-command runs. The scripts in ``tools`` call the same functions.
+Each module has a function ``run``, which takes the parsed arguments. The
+package ``sge_mmdet_cli`` has the list of commands and parses their arguments,
+before it imports a module of this package.
 """

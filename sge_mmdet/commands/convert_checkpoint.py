@@ -1,48 +1,23 @@
-"""Convert a checkpoint for models with SGE.
-
-CHECKPOINT can be one of these, which are recognised by their keys:
-  - an ImageNet classifier with SGE, from the paper's authors or MMPretrain;
-  - a detector from the paper's authors (MMDetection 0.6);
-  - any backbone or detector without SGE. --config then names the config with
-    SGE that it is converted for, and the converted model computes exactly
-    what the model without SGE computes.
-"""
+"""The command ``sge-mmdet convert-checkpoint``, its arguments parsed."""
 
 import argparse
-from typing import Optional, Sequence
+import logging
 
 from mmdet.utils import register_all_modules
 
 from ..conversion import convert_checkpoint
-from ..utils import load_config
-from .common import add_overwrite_option, create_parser, reported_errors
-
-
-def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options."""
-    parser = create_parser('convert-checkpoint', __doc__, args)
-    parser.add_argument(
-        'checkpoint', help='file or URL, such as torchvision://resnet50'
-    )
-    parser.add_argument(
-        '-o', '--out', required=True, help='checkpoint to write'
-    )
-    parser.add_argument(
-        '--config',
-        help='config of the model with SGE that the result is for; needed if '
-        'the checkpoint has no SGE',
-    )
-    add_overwrite_option(parser)
-    return parser.parse_args(args)
+from ..utils import load_config, quiet_log
+from .common import reported_errors
 
 
 @reported_errors()
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Convert the checkpoint and print the steps."""
-    options = parse_args(args)
     register_all_modules()
     cfg = load_config(options.config) if options.config else None
-    steps = convert_checkpoint(
-        options.checkpoint, options.out, cfg, options.overwrite
-    )
+    # MMEngine logs that it loads a checkpoint even if there is none.
+    with quiet_log(logging.WARNING):
+        steps = convert_checkpoint(
+            options.checkpoint, options.out, cfg, options.overwrite
+        )
     print(f'{options.out}: ' + '; '.join(steps))

@@ -1,36 +1,14 @@
-"""Run an ONNX detector on a config's test data.
-
-The detector must have been exported by export-onnx with --pixels. The images
-are loaded by the config's own test pipeline. The command "evaluate" reads the
-detections.
-"""
+"""The command ``sge-mmdet detect-onnx``, once its arguments are parsed."""
 
 import argparse
-from typing import Optional, Sequence
 
 from ..deployment import detect_with_onnx
-from .common import add_overwrite_option, create_parser, reported_errors
-
-
-def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options."""
-    parser = create_parser('detect-onnx', __doc__, args)
-    parser.add_argument('config', help='config with the test data')
-    parser.add_argument('file', help='ONNX file of a detector')
-    parser.add_argument(
-        '--out',
-        required=True,
-        metavar='FILE.json',
-        help="file for the detections, in COCO's result format",
-    )
-    add_overwrite_option(parser)
-    return parser.parse_args(args)
+from .common import reported_errors
 
 
 @reported_errors()
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Write the detections."""
-    options = parse_args(args)
     number = detect_with_onnx(
         options.file, options.config, options.out, options.overwrite
     )

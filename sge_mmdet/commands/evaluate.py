@@ -1,14 +1,8 @@
-"""Evaluate detections by object size.
-
-Give ground truth and a result file, or a config and a checkpoint. A result
-file is JSON in COCO's result format or the pickle of tools/test.py --out. With
-a config and a checkpoint, the detector is first run on the config's test data.
-"""
+"""The command ``sge-mmdet evaluate``, once its arguments are parsed."""
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Sequence
 
 from ..engine import DetectionFiles, detect
 from ..evaluation import (
@@ -27,68 +21,16 @@ from ..evaluation.report import (
 )
 from ..utils import Writer
 from ..utils.terminal import step_bar
-from .common import add_overwrite_option, create_parser, reported_errors
+from .common import reported_errors
 from .size_options import (
-    add_class_option,
-    add_size_options,
     find_max_dets,
     read_sized_ground_truth,
 )
 
 
-def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options."""
-    parser = create_parser('evaluate', __doc__, args)
-    parser.add_argument(
-        'ground_truth',
-        metavar='GROUND_TRUTH|CONFIG',
-        help='ground truth in COCO format, or config of a detector',
-    )
-    parser.add_argument(
-        'results',
-        metavar='RESULTS|CHECKPOINT',
-        help='result file, or checkpoint of the detector',
-    )
-    add_size_options(parser)
-    add_class_option(parser)
-    parser.add_argument(
-        '--engine',
-        choices=('hotcoco', 'pycocotools'),
-        help='library that computes AP; default: hotcoco if it is installed, '
-        'else pycocotools',
-    )
-    parser.add_argument(
-        '--classwise',
-        action='store_true',
-        help='also print a table of the classes',
-    )
-    parser.add_argument(
-        '--images',
-        type=Path,
-        help='folder of the images; with --out-dir, objects and detections '
-        'are drawn on them',
-    )
-    parser.add_argument(
-        '--score',
-        type=float,
-        default=0.3,
-        help='lowest score of the detections in the breakdown of errors; '
-        'default: 0.3',
-    )
-    parser.add_argument(
-        '--out-dir',
-        type=Path,
-        help='folder to write tables, pictures and report.html to; '
-        'default: none',
-    )
-    add_overwrite_option(parser, renews=True)
-    return parser.parse_args(args)
-
-
 @reported_errors()
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Print the tables; write the report to ``--out-dir``."""
-    options = parse_args(args)
     writer = Writer(
         options.overwrite, [options.ground_truth, options.results], renews=True
     )

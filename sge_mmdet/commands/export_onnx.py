@@ -1,16 +1,8 @@
-"""Export a detector to ONNX and check the file.
-
-The exported file accepts any batch size, height and width. Its outputs in
-onnxruntime are compared with those of MMDetection at sizes other than the one
-of the export. If a difference is above 1e-4, the exit status is 1 and the file
-is kept as FILE.failed.onnx. docs/deployment.md describes inputs and outputs.
-"""
+"""The command ``sge-mmdet export-onnx``, once its arguments are parsed."""
 
 import argparse
-from pathlib import Path
-from typing import Optional, Sequence
 
-from ..deployment import MODES, PARTS, TOLERANCE, check_table, disagreements
+from ..deployment import TOLERANCE, check_table, disagreements
 from ..deployment.checked_export import (
     ExportOptions,
     export_checked_onnx,
@@ -19,86 +11,21 @@ from ..deployment.checked_export import (
 )
 from ..utils.terminal import print_note
 from .common import (
-    add_overwrite_option,
-    create_parser,
     exit_at_failures,
     reported_errors,
 )
 
 
-def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options."""
-    parser = create_parser('export-onnx', __doc__, args)
-    parser.add_argument('config', help='config of a detector')
-    parser.add_argument(
-        'checkpoint',
-        nargs='?',
-        help='checkpoint of the detector; default: random weights, for a '
-        'trial',
-    )
-    parser.add_argument(
-        '--out',
-        type=Path,
-        required=True,
-        metavar='FILE.onnx',
-        help='ONNX file to write',
-    )
-    parser.add_argument(
-        '--part',
-        choices=PARTS,
-        default='detector',
-        help='part to export: "backbone" returns its features, "heads" the '
-        'raw outputs of a single-stage detector, "detector" boxes, scores, '
-        'labels and masks relative to their boxes; default: detector',
-    )
-    parser.add_argument(
-        '--pixels',
-        action='store_true',
-        help='let the input be uint8 pixels in BGR, with normalisation and '
-        'padding in the file; by default the input is a normalised float32 '
-        'image',
-    )
-    _add_check_options(parser)
-    add_overwrite_option(parser)
-    return parser.parse_args(args)
-
-
-def _add_check_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the check and of the quantised file."""
-    parser.add_argument(
-        '--size',
-        nargs=2,
-        type=int,
-        default=(256, 320),
-        metavar=('H', 'W'),
-        help='height and width in pixels of the traced image, and of the '
-        'images for --quantize static; default: 256 320',
-    )
-    parser.add_argument(
-        '--images',
-        type=Path,
-        metavar='FOLDER',
-        help='folder of images to check with; default: smooth noise',
-    )
-    parser.add_argument(
-        '--quantize',
-        choices=MODES,
-        help='also write FILE.int8.onnx with 8-bit weights and activations; '
-        '"static" measures the ranges of activations on --images, '
-        '"dynamic" in each run; default: none',
-    )
-
-
 @reported_errors()
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Export, check and, with ``--quantize``, quantise."""
-    arguments = vars(parse_args(args))
+    arguments = vars(options)
     config, checkpoint, out = (
         arguments.pop(name) for name in ('config', 'checkpoint', 'out')
     )
     arguments['size'] = tuple(arguments['size'])
-    options = ExportOptions(**arguments)
-    export = export_checked_onnx(config, checkpoint, out, options)
+    export_options = ExportOptions(**arguments)
+    export = export_checked_onnx(config, checkpoint, out, export_options)
     print(check_table(export.checks).text(), flush=True)
     if not export.agrees:
         exit_at_failures(
@@ -113,7 +40,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             'some images had no detections, so that nothing was compared '
             'there; name images like those of the training with --images'
         )
-    if options.quantize:
-        agreement = quantize_export(export, options)
+    if export_options.quantize:
+        agreement = quantize_export(export, export_options)
         print(f'{agreement.text()}\n{quantized_file(out)}')
         exit_at_failures(disagreements(agreement))

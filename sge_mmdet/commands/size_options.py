@@ -1,4 +1,4 @@
-"""Options that the commands about object sizes share."""
+"""Ground truth and limits by the options about object sizes."""
 
 import argparse
 from pathlib import Path
@@ -9,36 +9,6 @@ from ..evaluation import GroundTruth, read_ground_truth
 from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
 from ..evaluation.image_groups import with_groups
 from ..evaluation.settings import check_max_dets
-
-
-def add_size_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of sizes, metric and detections to a parser."""
-    parser.add_argument(
-        '--metric',
-        default='bbox',
-        choices=('bbox', 'segm'),
-        help='evaluate boxes or masks; default: bbox',
-    )
-    parser.add_argument(
-        '--size-bins',
-        nargs='+',
-        default=['coco'],
-        help='bins of object sizes: coco, aitod, or limits of sqrt(area) in '
-        'pixels such as 0 8 16 32 inf; default: coco',
-    )
-    parser.add_argument(
-        '--max-dets',
-        type=int,
-        help='largest number of detections that count in an image, for each '
-        'class; default: 100 as in COCO, or 1500 with --size-bins aitod',
-    )
-    parser.add_argument(
-        '--area',
-        default='annotation',
-        choices=('annotation', 'box'),
-        help='area that gives the size of an object: the annotated area, as '
-        'in COCO, or the area of its box; default: annotation',
-    )
 
 
 def find_max_dets(args: argparse.Namespace) -> int:
@@ -53,32 +23,6 @@ def find_max_dets(args: argparse.Namespace) -> int:
     if args.max_dets is None:
         return find_protocol(args.size_bins).max_dets
     return check_max_dets(args.max_dets)
-
-
-def add_class_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--classes`` to a parser."""
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='NAME|CONFIG|CHECKPOINT',
-        help='classes of the detector: their names in the order of its '
-        'labels, or a config or checkpoint that names them, or all for all '
-        'categories of the ground truth; categories that are not among them '
-        'are not evaluated; default: all categories, or the classes of CONFIG',
-    )
-
-
-def add_group_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--group-by`` to a parser."""
-    parser.add_argument(
-        '--group-by',
-        metavar='KEY, PATTERN or FILE',
-        help='groups of images that are resampled as wholes, such as videos, '
-        'scenes or source images: a key of the entries of "images"; a regular '
-        "expression on file names such as '(.*)_[0-9]+[.]jpg', whose part in "
-        'parentheses is the group; or a JSON file that maps file names or '
-        'image ids to groups; default: each image stands for itself',
-    )
 
 
 def group_files(args: argparse.Namespace) -> List[str]:
@@ -96,7 +40,7 @@ def read_sized_ground_truth(
     args: argparse.Namespace,
     classes: Optional[Sequence[str]] = None,
 ) -> Tuple[GroundTruth, List[SizeBin]]:
-    """Read ground truth with the options of this module.
+    """Read ground truth with the options about object sizes.
 
     Args:
         path (str or Path): Annotation file in COCO's format.

@@ -1,15 +1,10 @@
-"""Test a detector with MMDetection's own tool.
+"""The command ``sge-mmdet test``, whose arguments are MMDetection's."""
 
-SGE is registered even if the config does not import it. --help shows the
-options of MMDetection's tools/test.py.
-"""
-
-from typing import Optional, Sequence
+import argparse
 
 from ..engine import run_upstream_tool
 
 
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Run MMDetection's ``tools/test.py``."""
-    program = None if args is None else 'sge-mmdet test'
-    run_upstream_tool('test.py', args, program)
+    run_upstream_tool('test.py', options.arguments, options.program)

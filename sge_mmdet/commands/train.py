@@ -1,15 +1,10 @@
-"""Train a detector with MMDetection's own tool.
+"""The command ``sge-mmdet train``, whose arguments are MMDetection's."""
 
-SGE is registered even if the config does not import it. --help shows the
-options of MMDetection's tools/train.py.
-"""
-
-from typing import Optional, Sequence
+import argparse
 
 from ..engine import run_upstream_tool
 
 
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Run MMDetection's ``tools/train.py``."""
-    program = None if args is None else 'sge-mmdet train'
-    run_upstream_tool('train.py', args, program)
+    run_upstream_tool('train.py', options.arguments, options.program)

@@ -1,72 +1,18 @@
-"""Draw what the SGE layers of a detector do to an image.
-
-For each chosen SGE layer two pictures are written: the gates and activations
-of the groups whose gates vary most over the image, and a histogram of the
-similarity before and after normalisation.
-"""
+"""The command ``sge-mmdet visualize``, once its arguments are parsed."""
 
 import argparse
-from pathlib import Path
-from typing import Optional, Sequence
 
 from ..utils import Writer
 from ..visualization.detector import GateDrawing
-from .common import add_overwrite_option, create_parser, reported_errors
-
-
-def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Return the options."""
-    parser = create_parser('visualize', __doc__, args)
-    parser.add_argument('config', help='config of a detector with SGE')
-    parser.add_argument('checkpoint', help='checkpoint after training')
-    parser.add_argument('image', help='image file')
-    parser.add_argument(
-        '--before',
-        metavar='CHECKPOINT',
-        help='checkpoint before training, whose gates are drawn as well; '
-        'default: the initial weights of the config',
-    )
-    parser.add_argument(
-        '--layers',
-        nargs='+',
-        metavar='NAME',
-        help='parts of the names of the layers to draw, such as layer4 or '
-        'layer2.0.sge; default: the last SGE layer of each stage',
-    )
-    parser.add_argument(
-        '--groups',
-        nargs='+',
-        type=int,
-        help='indices of the groups to draw; default: those whose gates vary '
-        'most over the image',
-    )
-    parser.add_argument(
-        '--number',
-        type=int,
-        default=4,
-        help='number of groups to draw without --groups; default: 4',
-    )
-    parser.add_argument(
-        '--device',
-        default='cpu',
-        help='device that runs the detector; default: cpu',
-    )
-    parser.add_argument(
-        '--out-dir',
-        type=Path,
-        default='sge_maps',
-        help='folder of the pictures; default: %(default)s',
-    )
-    add_overwrite_option(parser, renews=True)
-    return parser.parse_args(args)
+from .common import reported_errors
 
 
 @reported_errors()
-def main(args: Optional[Sequence[str]] = None) -> None:
+def run(options: argparse.Namespace) -> None:
     """Draw the pictures and print their names."""
-    options = vars(parse_args(args))
-    out_dir, overwrite = options.pop('out_dir'), options.pop('overwrite')
-    drawing = GateDrawing(**options)
+    arguments = vars(options)
+    out_dir, overwrite = arguments.pop('out_dir'), arguments.pop('overwrite')
+    drawing = GateDrawing(**arguments)
     inputs = [drawing.config, drawing.checkpoint, drawing.image]
     inputs += [drawing.before] if drawing.before else []
     for files in drawing.draw(out_dir, Writer(overwrite, inputs, renews=True)):

@@ -284,7 +284,7 @@ class SmallObjectMetric(CocoMetric):
             self.protocol.extra_thresholds,
         )
         logger.info(f'{metric} by object size:\n{size_table(result).text()}')
-        self._warn_of_empty_sizes(result, metric)
+        self._report_empty_sizes(result, metric, logger)
         figures = self._sizes_of_class(result, metric)
         if self.classwise and metric != 'proposal':
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
@@ -294,16 +294,31 @@ class SmallObjectMetric(CocoMetric):
                 )
         return figures
 
-    def _warn_of_empty_sizes(
-        self, result: EvaluationResult, metric: str
+    def _report_empty_sizes(
+        self, result: EvaluationResult, metric: str, logger: MMLogger
     ) -> None:
-        """Warn of sizes without objects, whose figures mean nothing."""
-        empty = [bin.name for bin in self.bins if not result.count(bin.name)]
-        if empty:
+        """Log or warn of sizes without objects, whose figures are -1.
+
+        Many data sets have no objects of the largest sizes, which is logged.
+        An empty size below the largest object, or no object of any size,
+        hints at limits that do not suit the data, so it is a warning.
+        """
+        counts = [result.count(bin.name) for bin in self.bins]
+        used = max((k for k, count in enumerate(counts) if count), default=-1)
+        empty = [
+            (k, bin.name) for k, bin in enumerate(self.bins) if not counts[k]
+        ]
+        above = [name for k, name in empty if k > used >= 0]
+        others = [name for _, name in empty if name not in above]
+        message = (
+            'The ground truth has no objects of the size {}; figures such as '
+            '{}_mAP_{} are -1'
+        )
+        if above:
+            logger.info(message.format(' or '.join(above), metric, above[0]))
+        if others:
             warnings.warn(
-                f'The ground truth has no objects of the size '
-                f'{" or ".join(empty)}; figures such as '
-                f'{metric}_mAP_{empty[0]} are -1',
+                message.format(' or '.join(others), metric, others[0]),
                 stacklevel=2,
             )
 

@@ -3,7 +3,7 @@
 from typing import Optional, Tuple
 
 import torch
-from torch import Tensor, strided
+from torch import Tensor, fx, strided
 
 from .passes import FixedNorm, Inputs, Outputs, sum_dtype
 
@@ -173,9 +173,15 @@ def _check_norm(norm: FixedNorm, x: Tensor) -> None:
 
 def _check_tensor(name: str, value: object) -> Tensor:
     if not isinstance(value, Tensor):
+        advice = (
+            "; for torch.fx, call torch.fx.wrap('spatial_group_enhance') in "
+            'your module, or use the layer SpatialGroupEnhance'
+            if isinstance(value, fx.Proxy)
+            else ''
+        )
         raise TypeError(
             f'SGE takes a {name} that is a torch.Tensor, got '
-            f'{type(value).__module__}.{type(value).__qualname__}'
+            f'{type(value).__module__}.{type(value).__qualname__}{advice}'
         )
     return value
 

@@ -2,11 +2,15 @@
 
 from typing import Any, Optional
 
-from torch import Tensor, full, nn
+from torch import Tensor, full, fx, nn
 
 from .checks import check_eps, check_groups
 from .functional import enhance, spatial_group_enhance
 from .passes import FixedNorm, Inputs
+
+# A graph of torch.fx holds a call of the operator as one node, since the
+# operator checks shapes and chooses kernels, for which it needs tensors.
+fx.wrap('spatial_group_enhance')
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -113,6 +117,13 @@ class SpatialGroupEnhance(nn.Module):
                 self.normalize,
             ),
             may_overwrite,
+        )
+
+    def __prepare_scriptable__(self) -> None:
+        """Refuse ``torch.jit.script``, which calls this first."""
+        raise NotImplementedError(
+            'torch.jit.script cannot compile SGE, whose operator is not '
+            'TorchScript; use torch.jit.trace or torch.export instead'
         )
 
     def _load_from_state_dict(

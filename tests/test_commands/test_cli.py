@@ -11,15 +11,21 @@ import pytest
 import sge_mmdet_cli
 from sge_mmdet import commands
 from sge_mmdet.commands import common
+from sge_mmdet.compatibility import SUPPORTED, describe_missing
+from sge_mmdet.datasets import DigitsOptions
+from sge_mmdet.deployment import MODES, PARTS
+from sge_mmdet.deployment.checked_export import ExportOptions
+from sge_mmdet_cli import export_onnx, make_digits, model_stats
 from tests.helpers.scripts import TOOLS, run_script
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {'visualize': 'visualize_sge.py'}
-HELPERS = {'__init__', 'common', 'size_options'}
+HELPERS = {'__init__', 'common', 'size_options', 'options', 'running'}
 
 
 def module_file(command):
-    return Path(commands.__file__).with_name(f'{command.replace("-", "_")}.py')
+    name = f'{command.replace("-", "_")}.py'
+    return Path(sge_mmdet_cli.__file__).with_name(name)
 
 
 def script(command):
@@ -57,12 +63,13 @@ def test_script_is_a_wrapper_that_can_be_executed(command):
     # Docstring, import, and the call below the guard.
     assert len(tree.body) == 3
     module = module_file(command).stem
-    assert tree.body[1].module == f'sge_mmdet.commands.{module}'
+    assert tree.body[1].module == f'sge_mmdet_cli.{module}'
 
 
-def test_every_module_and_script_is_in_the_list():
+@pytest.mark.parametrize('package', [sge_mmdet_cli, commands])
+def test_every_module_and_script_is_in_the_list(package):
     modules = {
-        path.stem for path in Path(commands.__file__).parent.glob('*.py')
+        path.stem for path in Path(package.__file__).parent.glob('*.py')
     }
     listed = {module_file(name).stem for name in sge_mmdet_cli.COMMANDS}
     assert modules - HELPERS == listed
@@ -97,13 +104,78 @@ def test_help_lists_all_commands_without_any_other_package():
         ]
 
 
+@pytest.mark.parametrize('command', sge_mmdet_cli.COMMANDS)
+def test_help_imports_neither_mmdetection_nor_pytorch(command):
+    """Their import takes seconds, for a text that needs only argparse."""
+    code = f"""
+import atexit, sys
+heavy = ('torch', 'mmengine', 'mmcv', 'mmdet', 'numpy', 'sge_mmdet')
+atexit.register(lambda: print([name for name in heavy if name in sys.modules]))
+import sge_mmdet_cli
+sge_mmdet_cli.main(['{command}', '--help'])
+"""
+    shown = subprocess.run(
+        [sys.executable, '-c', code],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert shown.startswith(f'usage: sge-mmdet {command} ')
+    assert shown.splitlines()[-1] == '[]'
+
+
+def test_choices_and_defaults_are_those_of_the_package():
+    options = export_onnx.parse_args(['config.py', '--out', 'out.onnx'])
+    given = ExportOptions(
+        options.part,
+        options.pixels,
+        tuple(options.size),
+        options.images,
+        options.quantize,
+        options.overwrite,
+    )
+    assert given == ExportOptions()
+    for name, values in ('--part', PARTS), ('--quantize', MODES):
+        for value in values:
+            export_onnx.parse_args(
+                ['config.py', '--out', 'out.onnx', name, value]
+            )
+        with pytest.raises(SystemExit):
+            export_onnx.parse_args(
+                ['config.py', '--out', 'out.onnx', name, 'other']
+            )
+    digits = vars(make_digits.parse_args([]))
+    del digits['out']
+    assert DigitsOptions(**digits) == DigitsOptions()
+    assert [*digits] == [*vars(DigitsOptions())]
+
+
+@pytest.mark.parametrize('command', ['model-stats', 'run-study'])
+def test_value_of_a_config_without_a_key_is_a_wrong_usage(command, capsys):
+    assert run_command(command, 'config.py', '--cfg-options', 'depth') == 2
+    assert "expected KEY=VALUE, got 'depth'" in capsys.readouterr().err
+
+
+def test_values_of_a_config_are_parsed_as_mmengine_does():
+    options = model_stats.parse_args(
+        ['SGEResNet', '--cfg-options', 'depth=50', 'stages=1,0', 'a.b=[(1,2)]']
+    )
+    assert options.cfg_options == {
+        'depth': 50,
+        'stages': [1, 0],
+        'a.b': [(1, 2)],
+    }
+    assert model_stats.parse_args(['SGEResNet']).cfg_options == {}
+
+
 def test_missing_package_is_named_with_how_to_install_it():
     done = subprocess.run(
         [
             sys.executable,
             '-S',
             '-c',
-            'import sge_mmdet_cli; sge_mmdet_cli.main(["evaluate"])',
+            'import sge_mmdet_cli; sge_mmdet_cli.main(["evaluate", "a", "b"])',
         ],
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         capture_output=True,
@@ -111,8 +183,16 @@ def test_missing_package_is_named_with_how_to_install_it():
     )
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
-    assert done.stderr.startswith('error: sge-mmdet evaluate needs the ')
-    assert 'openmim' in done.stderr
+    missing = describe_missing([*SUPPORTED])
+    assert done.stderr == f'error: sge-mmdet evaluate needs {missing}\n'
+    assert 'openmim' in missing
+
+
+def test_other_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'sge_mmdet.commands.make_digits', None)
+    assert run_command('make-digits').startswith(
+        'error: sge-mmdet make-digits needs the package '
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,6 +246,28 @@ def test_package_runs_as_a_module(tmp_path):
 def test_users_error_is_a_line_and_status_1():
     code = run_command('compare', 'a', 'b', '--ground-truth', 'none.json')
     assert code == 'error: There is no file none.json'
+
+
+def test_missing_checkpoint_is_an_error_alone(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'import sge_mmdet_cli; sge_mmdet_cli.main()',
+            'convert-checkpoint',
+            'nope.pth',
+            '--out',
+            'new.pth',
+        ],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == (
+        'error: There is no checkpoint nope.pth; name a file or a URL\n'
+    )
 
 
 NO_CONFIG = 'error: There is no config nope.py; name a file, or a config of '

@@ -7,8 +7,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sge_mmdet.commands import evaluate
 from sge_mmdet.evaluation import SmallObjectMetric
+from sge_mmdet_cli import evaluate
 from tests.helpers.random_coco import random_coco
 
 NAMES = ['all', 'very_tiny', 'tiny', 'small', 'medium']

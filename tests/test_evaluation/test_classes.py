@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from sge_mmdet.commands import compare, evaluate
 from sge_mmdet.engine.class_names import checkpoint_classes
 from sge_mmdet.evaluation import (
     evaluate as evaluate_detections,
@@ -16,6 +15,7 @@ from sge_mmdet.evaluation import (
     size_bins,
 )
 from sge_mmdet.utils import build_model, load_config
+from sge_mmdet_cli import compare, evaluate
 from tests.helpers.tiny_run import write_tiny_run
 from tests.test_evaluation.test_result_files import dump
 

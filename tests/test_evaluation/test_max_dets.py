@@ -9,7 +9,6 @@ from mmdet.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sge_mmdet.commands import compare, evaluate
 from sge_mmdet.evaluation import (
     break_down_errors,
     read_ground_truth,
@@ -21,6 +20,7 @@ from sge_mmdet.evaluation import (
 )
 from sge_mmdet.evaluation.bins import ALL_SIZES
 from sge_mmdet.evaluation.result_json import detections_from_coco
+from sge_mmdet_cli import compare, evaluate
 from tests.helpers.random_coco import random_coco
 
 OBJECTS = 300

@@ -1,5 +1,6 @@
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -106,6 +107,15 @@ def test_each_size_has_its_figures_and_empty_ones_minus_one(tmp_path):
     with pytest.warns(UserWarning, match='no objects of the size 900-1000'):
         far = run('SmallObjectMetric', *given, size_bins=[900, 1000])
     assert far['coco/bbox_num_900-1000'] == 0
+    with pytest.warns(UserWarning, match='no objects of the size 0-0.1; '):
+        run(
+            'SmallObjectMetric',
+            *given,
+            size_bins=[0, 0.1, 900, math.inf],
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        run('SmallObjectMetric', *given, size_bins=[0, 900, math.inf])
     # So that save_best can name it.
     assert far['coco/bbox_mAP_900-1000'] == -1
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Render the tables of measured figures in README and docs.
+"""Render the measured figures in README and docs.
 
 A measured figure is written once, in a file below ``docs/results``, with the
 command, date, hardware and versions of its measurement. A page shows it
@@ -9,7 +9,11 @@ between two comments::
     <!-- end -->
 
 NAME is the name of a file of ``docs/results`` without its suffix, or of one of
-the views in this script. What stands between the comments is replaced.
+the views in this script. What stands between the comments is replaced. A
+figure within a sentence stands between comments too, and NAME is one of
+:mod:`text_figures`::
+
+    <!-- figure: NAME --><!-- end -->
 """
 
 import argparse
@@ -22,6 +26,7 @@ from typing import Callable, Dict, List
 import speed_tables
 import yaml
 from speed_tables import RESULTS, ROOT, table
+from text_figures import FEWEST_SAMPLES, FIGURES
 
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
@@ -38,6 +43,7 @@ BENCHMARKS = dict(
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
 )
+FIGURE = re.compile(r'(<!-- figure: (?P<name>[\w-]+) -->).*?(<!-- end -->)')
 
 
 def read_result(name: str) -> dict:
@@ -215,7 +221,8 @@ def coverage() -> str:
         given = row['intervals given']
         held = row['held']
         # Of so few samples, the share that held would say nothing.
-        if int(given.split()[0]) * result['samples'] < 30 * 100:
+        share = int(given.split()[0])
+        if share * result['samples'] < 100 * FEWEST_SAMPLES:
             held = f'- ({given} given)'
         elif given != '100 %':
             held += f' ({given} given)'
@@ -346,14 +353,22 @@ VIEWS: Dict[str, Callable[[], str]] = {
 
 
 def render(text: str) -> str:
-    """Return a page with all of its tables rendered."""
+    """Return a page with all of its tables and figures rendered."""
 
     def replace(match: 're.Match[str]') -> str:
         name = match['name']
         content = VIEWS[name]() if name in VIEWS else render_result(name)
         return f'{match[1]}\n{content}\n\n{match[3]}'
 
-    return BLOCK.sub(replace, text)
+    text = BLOCK.sub(replace, text)
+    if re.search(r'^\s*<!-- figure:', text, re.MULTILINE):
+        raise ValueError(
+            'a line begins with a figure, which Markdown would take for HTML; '
+            'put a word before it'
+        )
+    return FIGURE.sub(
+        lambda match: f'{match[1]}{FIGURES[match["name"]]()}{match[3]}', text
+    )
 
 
 def main() -> None:
@@ -375,8 +390,8 @@ def main() -> None:
                 page.write_text(rendered)
     if args.check and differing:
         sys.exit(
-            f'error: {", ".join(differing)}: tables differ from docs/results; '
-            '`make figures` renders them'
+            f'error: {", ".join(differing)}: figures differ from those of '
+            'docs/results; `make figures` renders them'
         )
     print(f'rendered: {", ".join(differing) or "nothing to do"}')
 

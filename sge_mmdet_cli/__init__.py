@@ -1,14 +1,14 @@
 """The console command ``sge-mmdet``, which dispatches to its subcommands.
 
-It stands beside the package, since importing the package imports MMDetection:
-the list of commands is shown at once, and without MMDetection as well. Each
-command is a module of ``sge_mmdet.commands``, imported when it runs.
+It stands beside ``sge_mmdet``, whose import loads PyTorch and MMDetection and
+takes seconds. Each command has a module here, which parses its arguments, and
+one of the same name in ``sge_mmdet.commands``, which is imported to run it.
+Help and errors of arguments therefore appear at once.
 """
 
 import argparse
 import difflib
 import importlib
-import sys
 from typing import Optional, Sequence
 
 PROGRAM = 'sge-mmdet'
@@ -47,23 +47,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             + f'"{PROGRAM} --help" lists all'
         )
     name = chosen.command.replace('-', '_')
-    try:
-        module = importlib.import_module(f'sge_mmdet.commands.{name}')
-    except ModuleNotFoundError as error:
-        if error.name == 'mmcv._ext':
-            from sge_mmdet.compatibility import describe_missing
-
-            sys.exit(
-                f'error: {PROGRAM} {chosen.command} needs '
-                + describe_missing([error.name])
-            )
-        sys.exit(
-            f'error: {PROGRAM} {chosen.command} needs the package '
-            f'{error.name}, which is not installed; "pip install -U openmim" '
-            'and "mim install \'mmdet>=3,<3.4\'" install MMDetection and all '
-            'that it needs'
-        )
-    module.main(chosen.arguments)
+    importlib.import_module(f'{__name__}.{name}').main(chosen.arguments)
 
 
 def _create_parser() -> argparse.ArgumentParser:

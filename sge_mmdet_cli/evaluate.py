@@ -1,0 +1,77 @@
+"""Evaluate detections by object size.
+
+Give ground truth and a result file, or a config and a checkpoint. A result
+file is JSON in COCO's result format or the pickle of tools/test.py --out. With
+a config and a checkpoint, the detector is first run on the config's test data.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from .options import (
+    add_class_option,
+    add_overwrite_option,
+    add_size_options,
+    create_parser,
+)
+from .running import run_command
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = create_parser('evaluate', __doc__, args)
+    parser.add_argument(
+        'ground_truth',
+        metavar='GROUND_TRUTH|CONFIG',
+        help='ground truth in COCO format, or config of a detector',
+    )
+    parser.add_argument(
+        'results',
+        metavar='RESULTS|CHECKPOINT',
+        help='result file, or checkpoint of the detector',
+    )
+    add_size_options(parser)
+    add_class_option(parser)
+    parser.add_argument(
+        '--engine',
+        choices=('hotcoco', 'pycocotools'),
+        help='library that computes AP; default: hotcoco if it is installed, '
+        'else pycocotools',
+    )
+    _add_report_options(parser)
+    add_overwrite_option(parser, renews=True)
+    return parser.parse_args(args)
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the tables and pictures."""
+    parser.add_argument(
+        '--classwise',
+        action='store_true',
+        help='also print a table of the classes',
+    )
+    parser.add_argument(
+        '--images',
+        type=Path,
+        help='folder of the images; with --out-dir, objects and detections '
+        'are drawn on them',
+    )
+    parser.add_argument(
+        '--score',
+        type=float,
+        default=0.3,
+        help='lowest score of the detections in the breakdown of errors; '
+        'default: 0.3',
+    )
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        help='folder to write tables, pictures and report.html to; '
+        'default: none',
+    )
+
+
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Parse the arguments and run the command."""
+    run_command('evaluate', parse_args(args))

@@ -1,0 +1,143 @@
+"""Parser and options that several commands share."""
+
+import argparse
+from typing import Any, Optional, Sequence
+
+
+class ConfigValues(argparse.Action):
+    """Values of a config, ``KEY=VALUE``, parsed as MMEngine does.
+
+    MMEngine is imported only if the option is used, because its import takes
+    a second.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Store the values as a dict."""
+        for value in values:
+            if '=' not in value:
+                raise argparse.ArgumentError(
+                    self, f'expected KEY=VALUE, got {value!r}'
+                )
+        from mmengine.config import DictAction
+
+        parse = DictAction(self.option_strings, self.dest)
+        parse(parser, namespace, values, option_string)
+
+
+def add_config_values(
+    parser: argparse.ArgumentParser, description: str
+) -> None:
+    """Add ``--cfg-options`` to a parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+        description (str): Help of the option.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigValues,
+        default={},
+        metavar='KEY=VALUE',
+        help=description,
+    )
+
+
+def create_parser(
+    command: str, description: Optional[str], args: Optional[Sequence[str]]
+) -> argparse.ArgumentParser:
+    """Return the parser of a command.
+
+    Args:
+        command (str): Name of the command, such as "draw-run".
+        description (str, optional): Docstring of its module.
+        args (Sequence[str], optional): Arguments of ``main``. None means that
+            the command runs as a script; the usage then has its name.
+    """
+    return argparse.ArgumentParser(
+        prog=None if args is None else f'sge-mmdet {command}',
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_overwrite_option(
+    parser: argparse.ArgumentParser, renews: bool = False
+) -> None:
+    """Add ``--overwrite`` to a parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+        renews (bool): Whether the command replaces its own earlier files even
+            without this option. Default: False.
+    """
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='also replace files that this command did not write, or that '
+        'were changed since'
+        if renews
+        else 'replace existing files',
+    )
+
+
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of sizes, metric and detections to a parser."""
+    parser.add_argument(
+        '--metric',
+        default='bbox',
+        choices=('bbox', 'segm'),
+        help='evaluate boxes or masks; default: bbox',
+    )
+    parser.add_argument(
+        '--size-bins',
+        nargs='+',
+        default=['coco'],
+        help='bins of object sizes: coco, aitod, or limits of sqrt(area) in '
+        'pixels such as 0 8 16 32 inf; default: coco',
+    )
+    parser.add_argument(
+        '--max-dets',
+        type=int,
+        help='largest number of detections that count in an image, for each '
+        'class; default: 100 as in COCO, or 1500 with --size-bins aitod',
+    )
+    parser.add_argument(
+        '--area',
+        default='annotation',
+        choices=('annotation', 'box'),
+        help='area that gives the size of an object: the annotated area, as '
+        'in COCO, or the area of its box; default: annotation',
+    )
+
+
+def add_class_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--classes`` to a parser."""
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME|CONFIG|CHECKPOINT',
+        help='classes of the detector: their names in the order of its '
+        'labels, or a config or checkpoint that names them, or all for all '
+        'categories of the ground truth; categories that are not among them '
+        'are not evaluated; default: all categories, or the classes of CONFIG',
+    )
+
+
+def add_group_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--group-by`` to a parser."""
+    parser.add_argument(
+        '--group-by',
+        metavar='KEY, PATTERN or FILE',
+        help='groups of images that are resampled as wholes, such as videos, '
+        'scenes or source images: a key of the entries of "images"; a regular '
+        "expression on file names such as '(.*)_[0-9]+[.]jpg', whose part in "
+        'parentheses is the group; or a JSON file that maps file names or '
+        'image ids to groups; default: each image stands for itself',
+    )

@@ -1,0 +1,88 @@
+"""Train configs with several seeds and compare them.
+
+Every config is compared with the first one, the baseline. Runs that already
+have a result are not repeated: after an interruption, the same command
+continues the study, and with more configs or seeds it extends the study.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from .options import (
+    add_config_values,
+    add_group_option,
+    add_overwrite_option,
+    add_size_options,
+    create_parser,
+)
+from .running import run_command
+
+
+def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = create_parser('run-study', __doc__, args)
+    parser.add_argument(
+        'configs',
+        nargs='+',
+        help='configs with the same test data, the baseline first',
+    )
+    parser.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=[0, 1, 2],
+        help='random seeds that each config is trained with; default: 0 1 2',
+    )
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        help='names of the configs in tables; default: their file names',
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default='work_dirs/study',
+        help='folder of the study; default: %(default)s',
+    )
+    _add_run_options(parser)
+    add_size_options(parser)
+    add_group_option(parser)
+    add_overwrite_option(parser, renews=True)
+    return parser.parse_args(args)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the trainings and of the report."""
+    parser.add_argument(
+        '--gpus',
+        nargs='+',
+        default=[],
+        metavar='GPU',
+        help='GPUs, by their names in CUDA_VISIBLE_DEVICES; each trains one '
+        'run at a time; default: all runs one after another on the default '
+        'device',
+    )
+    add_config_values(parser, 'values to change in every config')
+    parser.add_argument(
+        '--resamples',
+        type=int,
+        default=1000,
+        help='number of bootstrap resamples of the images; default: 1000',
+    )
+    parser.add_argument(
+        '--report-only',
+        action='store_true',
+        help='train nothing, and report on the existing results',
+    )
+    parser.add_argument(
+        '--run-reports',
+        action='store_true',
+        help='also write report.html for each run, which that of the study '
+        'leads to; some 6 MB each',
+    )
+
+
+def main(args: Optional[Sequence[str]] = None) -> None:
+    """Parse the arguments and run the command."""
+    run_command('run-study', parse_args(args))

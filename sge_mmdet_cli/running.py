@@ -1,0 +1,95 @@
+"""Start of a command, once its arguments are parsed."""
+
+import argparse
+import ast
+import importlib
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from .options import ConfigValues
+
+
+def run_command(command: str, options: argparse.Namespace) -> None:
+    """Import the module of a command and run it.
+
+    The import loads PyTorch and MMDetection, which takes seconds; help and
+    errors of the arguments are shown before.
+
+    Args:
+        command (str): Name of the command, such as "draw-run".
+        options (argparse.Namespace): Parsed arguments.
+    """
+    name = command.replace('-', '_')
+    try:
+        module = importlib.import_module(f'sge_mmdet.commands.{name}')
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f'error: sge-mmdet {command} needs {_describe_missing(error)}'
+        )
+    module.run(options)
+
+
+def _describe_missing(error: ModuleNotFoundError) -> str:
+    """Return what is missing and how to install it."""
+    try:
+        compatibility = importlib.import_module('sge_mmdet.compatibility')
+        missing = compatibility.missing_packages()
+    except ModuleNotFoundError:
+        missing = []
+    if missing:
+        return compatibility.describe_missing(missing)
+    return (
+        f'the package {error.name}, which is not installed; '
+        f'"pip install {error.name}" installs it'
+    )
+
+
+def run_upstream_command(command: str, args: Optional[Sequence[str]]) -> None:
+    """Run a tool of MMDetection, or show its help.
+
+    Args:
+        command (str): "train" or "test".
+        args (Sequence[str], optional): Arguments of the tool. None means that
+            the command runs as a script; the usage then has its name.
+    """
+    program = sys.argv[0] if args is None else f'sge-mmdet {command}'
+    arguments = list(sys.argv[1:] if args is None else args)
+    if not {'-h', '--help'}.isdisjoint(arguments):
+        for tool in _find_upstream_tools(command):
+            sys.argv = [program, '--help']
+            _parse_as_upstream(tool)
+    run_command(
+        command, argparse.Namespace(arguments=arguments, program=program)
+    )
+
+
+def _find_upstream_tools(name: str) -> List[Path]:
+    """Return where MMDetection has a tool, without importing MMDetection."""
+    spec = find_spec('mmdet')
+    if spec is None or spec.origin is None:
+        return []
+    package = Path(spec.origin).resolve().parent
+    paths = [
+        root / 'tools' / f'{name}.py'
+        for root in (package / '.mim', package.parent)
+    ]
+    return [path for path in paths if path.is_file()]
+
+
+def _parse_as_upstream(tool: Path) -> None:
+    """Call the function ``parse_args`` of a tool, without its imports."""
+    tree = ast.parse(tool.read_bytes())
+    tree.body = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == 'parse_args'
+    ]
+    names: Dict[str, Any] = dict(
+        argparse=argparse, os=os, DictAction=ConfigValues
+    )
+    exec(compile(tree, str(tool), 'exec'), names)
+    if 'parse_args' in names:
+        names['parse_args']()

@@ -1,0 +1,281 @@
+"""Measured figures that stand in the running text of README and docs."""
+
+import csv
+import json
+import math
+import re
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+
+from speed_tables import RESULTS, Row, read, timings
+
+OPERATOR = 'part', 'dtype', 'layout', 'shape', 'direction'
+# Fewest samples of which the share of intervals that held is shown.
+FEWEST_SAMPLES = 30
+
+
+def result(name: str) -> dict:
+    """Return the content of ``docs/results/NAME.json``."""
+    return json.loads((RESULTS / f'{name}.json').read_text())
+
+
+def records(name: str) -> List[Row]:
+    """Return the rows of ``docs/results/NAME.json``, by column."""
+    content = result(name)
+    return [dict(zip(content['columns'], row)) for row in content['rows']]
+
+
+def added_time(
+    name: str, network: str, clock: str
+) -> Dict[Tuple[str, str], float]:
+    """Return how much longer than the plain network another takes.
+
+    Args:
+        name: Name of the CSV file.
+        network: Name of the network in the file.
+        clock: Clock of the times.
+
+    Returns:
+        Share of the plain network's time in percent, by layout and pass.
+    """
+    columns = 'precision', 'layout', 'direction'
+    return {
+        (case['layout'], case['direction']): 100
+        * (
+            float(rows[network]['seconds']) / float(rows['plain']['seconds'])
+            - 1
+        )
+        for rows, case in timings(name, columns, [clock])
+    }
+
+
+def added_on_gpu(layout: str, direction: str) -> str:
+    """Return the time that the backbone with SGE adds, with its sign."""
+    times = added_time('network_gpu', 'SGE, ours', 'hot')
+    return f'{times[layout, direction]:+.1f} %'
+
+
+def added_by(network: str) -> str:
+    """Return the range of the time that a plugin adds on a GPU."""
+    times = added_time('network_gpu', network, 'hot').values()
+    return f'{min(times):.0f} to {max(times):.0f} %'
+
+
+def ahead_of_compiled() -> str:
+    """Return in how many cases ours is faster than the compiled formula."""
+    pairs = [
+        (rows['ours'], rows["authors' formula, compiled"])
+        for rows, case in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
+        if case['layout'] == 'NCHW' and "authors' formula, compiled" in rows
+    ]
+    ahead = sum(float(a['seconds']) < float(b['seconds']) for a, b in pairs)
+    return f'{ahead} of {len(pairs)}'
+
+
+def slowest_block_end() -> str:
+    """Return the largest wall time of a block's end with SGE; without is 1."""
+    return '{:.1f}'.format(
+        max(
+            float(rows['ours']['seconds'])
+            / float(rows['block without SGE']['seconds'])
+            for rows, case in timings('ops_gpu', OPERATOR, ['wall'])
+            if case['part'] == 'block_end'
+            and case['direction'] == 'forward+backward'
+        )
+    )
+
+
+def replayed(provider: str) -> str:
+    """Return the time of a replayed graph of the smallest maps."""
+    (seconds,) = (
+        float(rows[provider]['seconds'])
+        for rows, case in timings('ops_gpu', OPERATOR, ['graph'])
+        if tuple(case.values())
+        == ('operator', 'float32', 'NCHW', '2x2048x25x42', 'forward+backward')
+    )
+    return f'{1e6 * seconds:.0f} us'
+
+
+def host_time(provider: str) -> str:
+    """Return Python's time of a call."""
+    (row,) = (r for r in read('host_time') if r['provider'] == provider)
+    return f'{1e6 * float(row["seconds"]):.0f} us'
+
+
+def kernels(field: str) -> List[int]:
+    """Return a property of all compiled kernels, without zeros."""
+    return [int(row[field]) for row in read('kernels') if int(row[field])]
+
+
+def training_on_cpu() -> str:
+    """Return the time that SGE adds to a training iteration on a CPU."""
+    (times,) = (
+        100
+        * (
+            float(rows['SGE, ours']['seconds'])
+            / float(rows['plain']['seconds'])
+            - 1
+        )
+        for rows, case in timings('network_cpu', ['direction'], ['wall'])
+        if case['direction'] == 'training'
+    )
+    return f'{times:+.0f} %'
+
+
+def measured_with(name: str) -> str:
+    """Return date, hardware and versions of a CSV file."""
+    row = read(name)[0]
+    return (
+        f'{row["date"]} on one {row["hardware"]}, with PyTorch '
+        f'{row["torch"]} and Python {row["python"]}'
+    )
+
+
+def objects(size: str) -> str:
+    """Return the number of the demo's objects of a size."""
+    (row,) = (row for row in records('demo') if row['size'] == size)
+    return row['objects']
+
+
+def gain_in_study(figure: str) -> str:
+    """Return by how many points SGE is ahead of no attention."""
+    (row,) = (row for row in records('study') if row['config'] == 'SGE')
+    return row[f'{figure} - none (95 %)'].split()[0]
+
+
+def reach_in_study() -> str:
+    """Return how far the intervals of the study reach to either side."""
+    reaches = []
+    for row in records('study'):
+        for column, cell in row.items():
+            if column.endswith('- none (95 %)') and cell != '-':
+                low, high = map(float, re.findall(r'[-+][\d.]+', cell)[1:])
+                reaches.append((high - low) / 2)
+    return f'{min(reaches):.0f} to {max(reaches):.0f}'
+
+
+def study_runs() -> Dict[str, List[float]]:
+    """Return the AP of each seed of each config of the study, in points."""
+    runs: Dict[str, List[float]] = {}
+    with (RESULTS / 'study.csv').open(newline='') as file:
+        for row in csv.DictReader(file):
+            if row['figure'] == 'AP':
+                runs.setdefault(row['config'], []).append(
+                    100 * float(row['value'])
+                )
+    return runs
+
+
+def spread_of_seeds() -> str:
+    """Return how far apart the seeds of one config are at most."""
+    return f'{max(max(ap) - min(ap) for ap in study_runs().values()):.1f}'
+
+
+def single_runs() -> str:
+    """Return what a single run of each could have shown."""
+    runs = study_runs()
+    pairs = [a - b for a in runs['SGE'] for b in runs['none']]
+    return f'{min(pairs):+.1f} to {max(pairs):+.1f}'
+
+
+def narrowed_by_pairing() -> str:
+    """Return the width of the interval over paired seeds; unpaired is 1."""
+    (row,) = records('study_seeds')
+    paired, unpaired = (
+        float(row[f'95 % interval, {kind}'].split()[1])
+        for kind in ('paired by seed', 'unpaired')
+    )
+    return f'{paired / unpaired:.2f}'
+
+
+def spread_of_rounding() -> str:
+    """Return how far apart implementations of SGE end at most."""
+    spreads = []
+    for row in records('bfloat16'):
+        ap = [float(row[key]) for key in row if key.startswith('float32')]
+        spreads.append(100 * (max(ap) - min(ap)))
+    return f'{max(spreads):.1f}'
+
+
+def error_of_coverage() -> str:
+    """Return the largest standard error of a share that is shown."""
+    errors = []
+    for held, number in shares_that_held():
+        errors.append(math.sqrt(held * (100 - held) / number))
+    return f'{max(errors):.0f} %'
+
+
+def shares_that_held() -> Iterator[Tuple[float, float]]:
+    """Yield the share of intervals that held, in percent, and of how many."""
+    samples = result('coverage')['samples']
+    for row in records('coverage'):
+        given = row['intervals given'].split()[0]
+        if row['held'] != '-' and 'seeds' not in row['setting']:
+            number = float(given) * samples / 100
+            if number >= FEWEST_SAMPLES:
+                yield float(row['held'].split()[0]), number
+
+
+def memory_of_json(content: str) -> str:
+    """Return the memory that JSON takes once parsed; the file is 1."""
+    (row,) = (r for r in records('json_memory') if r['content'] == content)
+    return row['memory / size of the file']
+
+
+def added_figures() -> Dict[str, Callable[[], str]]:
+    """Return the figures on the backbone, by layout and pass."""
+    return {
+        f'gpu-{layout}-{direction}': lambda case=(layout, direction): (
+            added_on_gpu(*case)
+        )
+        for layout in ('NCHW', 'NHWC')
+        for direction in ('inference', 'training')
+    }
+
+
+def dates(names: Sequence[str]) -> Dict[str, Callable[[], str]]:
+    """Return the days of measurements, by file."""
+    return {
+        f'date-{name}': lambda name=name: read(name)[0]['date']
+        for name in names
+    }
+
+
+# Figures that a page may name between two comments.
+FIGURES: Dict[str, Callable[[], str]] = {
+    **added_figures(),
+    **dates(['host_time', 'network_cpu', 'ops_cpu']),
+    'gpu-measured': lambda: measured_with('network_gpu'),
+    'gpu-plugin': lambda: added_by('SGE plugin, ours'),
+    'gpu-se': lambda: added_by('SE plugin'),
+    'gpu-gc': lambda: added_by('GC plugin'),
+    'gpu-ahead': ahead_of_compiled,
+    'gpu-slowest-block-end': slowest_block_end,
+    'gpu-replay': lambda: replayed('ours'),
+    'gpu-replay-compiled': lambda: replayed("authors' formula, compiled"),
+    'host-sge': lambda: host_time('with SGE, ours'),
+    'host-plain': lambda: host_time('batch norm, addition and ReLU'),
+    'kernel-registers': lambda: str(max(kernels('registers'))),
+    'kernel-spills': lambda: (
+        f'{min(kernels("spilled_bytes"))} to {max(kernels("spilled_bytes"))}'
+    ),
+    'cpu-training': training_on_cpu,
+    'demo-objects': lambda: objects('all'),
+    'demo-small-objects': lambda: objects('small'),
+    'study-gain': lambda: gain_in_study('AP'),
+    'study-gain-small': lambda: gain_in_study('AP_small'),
+    'study-reach': reach_in_study,
+    'study-seeds-apart': spread_of_seeds,
+    'study-single-runs': single_runs,
+    'seeds-number': lambda: records('study_seeds')[0]['seeds'],
+    'seeds-correlation': lambda: result('study_seeds')['correlation'],
+    'seeds-paired-width': narrowed_by_pairing,
+    'rounding-apart': spread_of_rounding,
+    'coverage-error': error_of_coverage,
+    'onnx-demo': lambda: result('onnx_int8')['difference'],
+    'json-annotations': lambda: memory_of_json('annotations'),
+    'json-results': lambda: memory_of_json('a result file of 9,844,000 boxes'),
+    'json-most': lambda: max(
+        (row['memory / size of the file'] for row in records('json_memory')),
+        key=float,
+    ),
+}
