@@ -247,7 +247,7 @@ def _by_channels(module: nn.Module, after: Any) -> Dict[Optional[int], Any]:
 
 def _output_channels(
     module: nn.Module, arguments: Mapping[str, Any]
-) -> Optional[List[int]]:
+) -> Union[int, List[int], None]:
     """Return the channels of a module's outputs, None where it shows them."""
     for cls in type(module).__mro__:
         if cls.__name__ in NECK_OUTPUTS:
@@ -262,7 +262,7 @@ def _output_channels(
     return backbone_channels(module)
 
 
-def backbone_channels(backbone: nn.Module) -> List[int]:
+def backbone_channels(backbone: nn.Module) -> Union[int, List[int]]:
     """Return the numbers of channels of a backbone's outputs.
 
     The backbone runs on an image on the meta device, which costs next to
@@ -271,24 +271,15 @@ def backbone_channels(backbone: nn.Module) -> List[int]:
     Args:
         backbone (nn.Module): Module that takes images of shape (N, 3, H, W).
 
+    Returns:
+        int or list[int]: One number if the backbone returns a single map.
+
     Raises:
         ValueError: If it cannot be run so, or its outputs are no feature maps.
     """
-    weights = {
-        name: tensor.to('meta')
-        for group in (backbone.named_parameters(), backbone.named_buffers())
-        for name, tensor in group
-    }
     image = torch.empty(1, 3, IMAGE_SIZE, IMAGE_SIZE, device='meta')
-    modes = {part: part.training for part in backbone.modules()}
-    replaced = [part for part in modes if _shape_of(part)]
     try:
-        for part in modes:
-            part.training = False
-        for part in replaced:
-            vars(part)['forward'] = _shape_of(part)
-        with torch.no_grad():
-            outputs = functional_call(backbone, weights, (image,))
+        outputs = run_without_weights(backbone, image)
     except Exception as error:
         # Backbones raise any type of error.
         raise ValueError(
@@ -297,15 +288,39 @@ def backbone_channels(backbone: nn.Module) -> List[int]:
             f'({type(error).__name__}: {error}); give them with '
             'sge=dict(out_channels=[...])'
         ) from error
+    return _channels_of(backbone, outputs)
+
+
+def run_without_weights(module: nn.Module, inputs: Any) -> Any:
+    """Run a module on the meta device, in evaluation mode.
+
+    Args:
+        module (nn.Module): Module on any device; it does not change.
+        inputs: Its argument, on the meta device.
+    """
+    weights = {
+        name: tensor.to('meta')
+        for group in (module.named_parameters(), module.named_buffers())
+        for name, tensor in group
+    }
+    modes = {part: part.training for part in module.modules()}
+    replaced = [part for part in modes if _shape_of(part)]
+    try:
+        for part in modes:
+            part.training = False
+        for part in replaced:
+            vars(part)['forward'] = _shape_of(part)
+        with torch.no_grad():
+            return functional_call(module, weights, (inputs,))
     finally:
         for part in replaced:
             del vars(part)['forward']
         for part, is_training in modes.items():
             part.training = is_training
-    return _channels_of(backbone, outputs)
 
 
-def _channels_of(backbone: nn.Module, outputs: Any) -> List[int]:
+def _channels_of(backbone: nn.Module, outputs: Any) -> Union[int, List[int]]:
+    """Return the channels of a backbone's outputs, which must be maps."""
     maps = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     if not maps or not all(
         isinstance(part, Tensor) and part.dim() == 4 for part in maps
