@@ -22,6 +22,7 @@ _EXPORTS = {
     # The operator and the layer.
     'ops': (
         'SpatialGroupEnhance',
+        'insert_sge',
         'spatial_group_enhance',
         'spatial_group_enhance_residual',
     ),

@@ -1,11 +1,13 @@
 """SGE as a module of PyTorch."""
 
+import math
 from typing import Any, Optional
 
+import torch
 from torch import Tensor, full, nn
 
 from .checks import check_eps, check_groups
-from .functional import enhance, spatial_group_enhance
+from .functional import enhance
 from .passes import FixedNorm, Inputs
 
 
@@ -19,7 +21,10 @@ class SpatialGroupEnhance(nn.Module):
     :mod:`sge_mmdet.ops.reference`.
 
     With the defaults a new layer scales its input by
-    :math:`\sigma(1) \approx 0.7311` everywhere.
+    :math:`\sigma(1) \approx 0.7311` everywhere. With ``preserve=True`` it
+    multiplies its input by the constant :math:`1 / \sigma(b_0)` first, where
+    :math:`b_0` is the initial b, so that a new layer is the identity. The
+    constant is the buffer ``factor`` of the state dict.
 
     Args:
         in_channels (int): Number of input channels C.
@@ -31,11 +36,21 @@ class SpatialGroupEnhance(nn.Module):
             False is the ablation of the paper. Default: True.
         weight_init (float): Initial w of every group. Default: 0.
         bias_init (float): Initial b of every group. Default: 1.
+        preserve (bool): Whether a new layer is the identity; it needs
+            ``weight_init=0``. Weights of a layer without ``factor`` set it to
+            1, with which both compute the same. Default: False.
+
+    Attributes:
+        weight (Tensor): w of shape (1, G, 1, 1).
+        bias (Tensor): b of shape (1, G, 1, 1).
+        factor (Tensor, optional): Constant factor of each channel, of shape
+            (C,); None without ``preserve``.
 
     Raises:
         TypeError: If ``eps`` is not a number.
-        ValueError: If ``groups`` does not divide ``in_channels`` or ``eps``
-            is not positive.
+        ValueError: If ``groups`` does not divide ``in_channels``, ``eps``
+            is not positive, or ``preserve`` is set and ``weight_init`` is not
+            0.
 
     Shape:
         - Input: (N, C, H, W), of any floating point type.
@@ -60,10 +75,17 @@ class SpatialGroupEnhance(nn.Module):
         normalize: bool = True,
         weight_init: float = 0.0,
         bias_init: float = 1.0,
+        preserve: bool = False,
     ) -> None:
         super().__init__()
         check_groups(in_channels, groups)
         check_eps(eps)
+        if preserve and weight_init != 0:
+            raise ValueError(
+                'preserve=True needs weight_init=0, with which a new SGE '
+                'scales all positions alike, got '
+                f'weight_init={weight_init!r}; leave out one of the two'
+            )
         self.in_channels = in_channels
         self.groups = groups
         self.eps = eps
@@ -73,17 +95,26 @@ class SpatialGroupEnhance(nn.Module):
         shape = (1, groups, 1, 1)
         self.weight = nn.Parameter(full(shape, float(weight_init)))
         self.bias = nn.Parameter(full(shape, float(bias_init)))
+        self.factor: Optional[Tensor]
+        self.register_buffer(
+            'factor',
+            full((in_channels,), self._initial_factor()) if preserve else None,
+        )
+
+    def _initial_factor(self) -> float:
+        """Return what the initial gate is undone by: 1 / sigmoid(b)."""
+        return 1 + math.exp(-self.bias_init)
 
     def init_weights(self) -> None:
-        """Set w and b to their initial values."""
+        """Set w, b and the factor to their initial values."""
         nn.init.constant_(self.weight, self.weight_init)
         nn.init.constant_(self.bias, self.bias_init)
+        if self.factor is not None:
+            nn.init.constant_(self.factor, self._initial_factor())
 
     def forward(self, x: Tensor) -> Tensor:
         """Enhance a feature map of shape (N, C, H, W)."""
-        return spatial_group_enhance(
-            x, self.weight, self.bias, self.groups, self.eps, self.normalize
-        )
+        return self._enhance(x, self._with_factor(None))
 
     def forward_residual(
         self,
@@ -101,6 +132,30 @@ class SpatialGroupEnhance(nn.Module):
             may_overwrite (bool): Whether the result may be written over
                 ``x`` where no gradient is wanted. Default: False.
         """
+        return self._enhance(
+            x, self._with_factor(norm), identity, may_overwrite
+        )
+
+    def _with_factor(self, norm: Optional[FixedNorm]) -> Optional[FixedNorm]:
+        """Return a norm that multiplies by the factor as well."""
+        factor = self.factor
+        if factor is None:
+            return norm
+        if norm is None:
+            return FixedNorm(factor)
+        return norm._replace(
+            scale=norm.scale * factor,
+            shift=None if norm.shift is None else norm.shift * factor,
+        )
+
+    def _enhance(
+        self,
+        x: Tensor,
+        norm: Optional[FixedNorm],
+        identity: Optional[Tensor] = None,
+        may_overwrite: bool = False,
+    ) -> Tensor:
+        """Run the operator with this layer's parameters and options."""
         return enhance(
             Inputs(
                 x,
@@ -120,7 +175,9 @@ class SpatialGroupEnhance(nn.Module):
     ) -> None:
         """Load this layer's own state, unless it has other groups.
 
-        MMEngine would log the mismatch and train on from new parameters.
+        MMEngine would log the mismatch and train on from new parameters. A
+        factor that this layer lacks would be left out in the same way, with
+        other outputs.
         """
         weight = state_dict.get(f'{prefix}weight')
         if weight is not None and weight.shape != self.weight.shape:
@@ -129,6 +186,20 @@ class SpatialGroupEnhance(nn.Module):
                 f' (shape {tuple(weight.shape)}), the model has {self.groups}.'
                 ' Set the groups of the checkpoint'
             )
+        factor = state_dict.get(f'{prefix}factor')
+        if self.factor is None and factor is not None:
+            if not bool((factor == 1).all()):
+                raise ValueError(
+                    f'{prefix}factor in the checkpoint is a constant that '
+                    'this SGE does not multiply by, since it was made without '
+                    'preserve=True. Set preserve=True among its options, or '
+                    'fold the factor into the norm before it: '
+                    'tools/convert_checkpoint.py --fold'
+                )
+            del state_dict[f'{prefix}factor']
+        if self.factor is not None and factor is None and weight is not None:
+            # The layer of these weights had none.
+            state_dict[f'{prefix}factor'] = torch.ones_like(self.factor)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
@@ -136,4 +207,5 @@ class SpatialGroupEnhance(nn.Module):
         return (
             f'{self.in_channels}, groups={self.groups}, eps={self.eps}, '
             f'normalize={self.normalize}'
+            + (', preserve=True' if self.factor is not None else '')
         )
