@@ -107,7 +107,7 @@ def outputs_change(backbone: Any, where: Where) -> Tuple[dict, str]:
         is_default = default_place(plain) == 'outputs'
         sge = {} if is_default else dict(after='outputs')
         return _generated_change(backbone, cls, where, sge)
-    change = dict(
+    change: dict = dict(
         type=SGE_BACKBONES[cls].__name__,
         sge=dict(after='outputs', **options_of(where.groups, where.preserve)),
     )
@@ -139,7 +139,7 @@ def neck_change(neck: Any, where: Where) -> Tuple[Any, str]:
         dict(neck, type=SGE_NECKS[cls], sge=dict(groups=1))
     ).out_channels
     fitting = largest_groups(channels, where.groups)
-    change = dict(type=SGE_NECKS[cls].__name__)
+    change: dict = dict(type=SGE_NECKS[cls].__name__)
     sge = options_of(fitting, where.preserve)
     if sge:
         change['sge'] = sge
@@ -222,7 +222,7 @@ def _already(name: str) -> str:
 
 
 def _generated_change(
-    part: Any, cls: type, where: Where, sge: dict
+    part: Any, cls: Any, where: Where, sge: dict
 ) -> Tuple[dict, str]:
     """Return the change to the generated class of a part, and a note."""
     name = type_name(cls)
@@ -313,7 +313,7 @@ def _change_by_plugin(
     plugins = list(deepcopy(backbone.get('plugins') or ()))
     used = [g if stage else 0 for g, stage in zip(fitting, stages)]
     for groups in dict.fromkeys(filter(None, used)):
-        plugin = dict(
+        plugin: dict = dict(
             cfg=dict(type='SGE', groups=groups),
             stages=tuple(g == groups for g in used),
             position=where.position,

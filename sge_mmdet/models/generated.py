@@ -59,6 +59,14 @@ class GeneratedSGE:
         module: Any = self
         place_sge(module, sge or {}, self._arguments(args, kwargs))
 
+    def train(self, mode: bool = True) -> Any:
+        """Set the training mode and return the module, as modules do.
+
+        The backbones of MMDetection return None.
+        """
+        super().train(mode)  # type: ignore[misc]
+        return self
+
     def _arguments(self, args: tuple, kwargs: dict) -> Mapping[str, Any]:
         """Return the arguments of the plain class, by name."""
         base: Any = next(
