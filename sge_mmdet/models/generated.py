@@ -18,6 +18,7 @@ from typing import Any, Callable, Mapping, Optional, Tuple
 
 from mmdet.models import backbones, necks
 from mmdet.registry import MODELS
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 from torch import nn
 
@@ -27,6 +28,7 @@ from ..utils.registration import register
 from . import backbones as own_backbones  # noqa: F401
 from . import necks as own_necks  # noqa: F401
 from .families import place_sge
+from .new_layers import describe_new_layers
 
 PREFIX = 'SGE'
 # Before the name of a class of MMPretrain where MMDetection has that name too.
@@ -66,6 +68,24 @@ class GeneratedSGE:
         """
         super().train(mode)  # type: ignore[misc]
         return self
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Load weights and say which SGE layers they do not have.
+
+        Swin and PVT load their ImageNet weights in this way.
+        """
+        module: Any = self
+        # Loading removes keys from some state dicts.
+        held = set(state_dict)
+        result = super().load_state_dict(  # type: ignore[misc]
+            state_dict, *args, **kwargs
+        )
+        text = describe_new_layers(module, held)
+        if text:
+            print_log(text, 'current')
+        return result
 
     def _arguments(self, args: tuple, kwargs: dict) -> Mapping[str, Any]:
         """Return the arguments of the plain class, by name."""
@@ -152,6 +172,22 @@ def find_type(name: str) -> type:
         'of a backbone, neck or head of MMDetection, or of a backbone of '
         'MMPretrain where that is installed'
     )
+
+
+def check_type(kind: Any) -> None:
+    """Raise if a config names a type ``SGE<Name>`` that does not exist.
+
+    Args:
+        kind: The ``type`` of a part of a model.
+
+    Raises:
+        ValueError: If it does not exist; the message names the nearest.
+    """
+    if isinstance(kind, str) and kind.startswith(PREFIX):
+        try:
+            find_type(kind)
+        except KeyError as error:
+            raise ValueError(error.args[0]) from error
 
 
 def _nearest(name: str) -> str:

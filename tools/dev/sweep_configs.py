@@ -4,8 +4,8 @@
 At each place the changed parts of each config are built on the meta device,
 plain and with SGE: the keys of the plain weights must all be there with their
 shapes. Backbones run on an image of 128 x 128 pixels, and necks on what their
-backbone returns. At the first place that takes SGE the derived config is also
-written and loaded. With ``--out`` the counts go to ``configs_tried.json`` and
+backbone returns. Each different change is also written as a derived config,
+which is loaded. With ``--out`` the counts go to ``configs_tried.json`` and
 what has SGE in fewer than two places to ``configs_left.json``.
 """
 
@@ -40,7 +40,7 @@ from sge_mmdet.conversion import (
     add_sge,
     write_sge_config,
 )
-from sge_mmdet.conversion.add_sge import PLACES, find_parts
+from sge_mmdet.conversion.add_sge import PLACES, find_parts, sge_changes
 from sge_mmdet.conversion.parts import build_without_weights
 from sge_mmdet.models.families import IMAGE_SIZE, run_without_weights
 from sge_mmdet.utils import quiet_log, upstream_path
@@ -111,26 +111,33 @@ def try_config(
         return [Outcome(name, w, '-', NOT_APPLICABLE, reason) for w in places]
     outcomes = []
     for place in places:
-        is_first = all(outcome.status != BUILT for outcome in outcomes)
-        file = folder / 'sge.py' if is_first else None
-        outcomes.append(_try_place(name, cfg, place, file, options))
+        outcomes.append(_try_place(name, cfg, place, folder, options))
     return outcomes
 
 
+_written: Set[str] = set()
+
+
 def _try_place(
-    name: str, cfg: Config, place: str, file: Optional[Path], options: dict
+    name: str, cfg: Config, place: str, folder: Path, options: dict
 ) -> Outcome:
-    """Add SGE at one place; also write the derived config if asked to."""
+    """Add SGE at one place; also write a derived config of a new kind."""
     keys = [key for one in PLACES[place] for key in one.keys]
     plain = dict(find_parts(cfg.model, keys))
     kind = ', '.join(sorted({_kind(part) for part in plain.values()}))
     try:
         with quiet_log():
             new = add_sge(cfg, where=place, **options)
-            if file:
+            change = str(sge_changes(cfg, where=place, **options))
+            if change not in _written:
                 new = write_sge_config(
-                    f'mmdet::{name}', file, True, where=place, **options
+                    f'mmdet::{name}',
+                    folder / 'sge.py',
+                    overwrite=True,
+                    where=place,
+                    **options,
                 )
+                _written.add(change)
     except NotApplicableError as error:
         # The product's own answer, in words.
         return Outcome(name, place, kind, NOT_APPLICABLE, _first_line(error))
@@ -423,6 +430,9 @@ def write_results(outcomes: List[Outcome], folder: Path, date: str) -> None:
 def main() -> None:
     """Sweep over all configs; exit status 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'configs', nargs='*', help='paths below configs; default: all'
+    )
     parser.add_argument('--groups', type=int, default=64)
     parser.add_argument(
         '--where', nargs='+', choices=SWEPT, default=list(SWEPT)
@@ -433,10 +443,11 @@ def main() -> None:
     register_all_modules()
     remember_changes()
     warnings.simplefilter('ignore')
+    names = args.configs or upstream_config_names()
     with tempfile.TemporaryDirectory() as folder:
         outcomes = [
             outcome
-            for name in track_iter_progress(upstream_config_names())
+            for name in track_iter_progress(names)
             for outcome in try_config(
                 name, Path(folder), args.where, groups=args.groups
             )
