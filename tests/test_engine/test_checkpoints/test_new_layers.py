@@ -8,6 +8,8 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint
 
+import sge_mmdet  # noqa: F401  registers the types
+
 pytestmark = pytest.mark.filterwarnings('ignore:insert_sge.*single channel')
 CSPNEXT = dict(type='CSPNeXt', widen_factor=0.25, deepen_factor=0.34)
 SWIN = dict(type='SwinTransformer', embed_dims=48, depths=(1, 1, 1, 1))
