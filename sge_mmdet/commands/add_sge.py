@@ -45,8 +45,15 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--where',
         default='backbone',
-        help='part of the detector that gets SGE: backbone, neck or both; '
-        'default: backbone',
+        help='part of the detector that gets SGE: backbone, outputs (of the '
+        'backbone), neck, both (backbone and neck) or heads; default: '
+        'backbone',
+    )
+    parser.add_argument(
+        '--preserve',
+        action='store_true',
+        help='start with the function of the old weights; otherwise SGE first '
+        'scales by 0.73',
     )
     add_overwrite_option(parser)
     return parser.parse_args(args)
@@ -64,5 +71,6 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         stages=tuple(map(bool, options.stages)),
         position=options.position,
         where=options.where,
+        preserve=options.preserve,
     )
     print(f'# {options.out}\n{options.out.read_text()}')

@@ -1,6 +1,7 @@
 """Insert SGE into any module of PyTorch, behind its outputs or parts of it."""
 
 import warnings
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any, Dict, Mapping, Optional, Sequence, Union, cast
 
@@ -163,11 +164,15 @@ def _new_layers(
     options: Dict[str, Any],
 ) -> nn.Module:
     """Return new SGE layers, of the type and on the device of the target."""
+    weights = chain(target.parameters(), module.parameters())
+    like = next((w for w in weights if w.is_floating_point()), None)
 
     def layer(count: int) -> SpatialGroupEnhance:
-        return SpatialGroupEnhance(
-            count, largest_groups(count, groups), **options
-        )
+        # Inside `with torch.device("meta")` a weight may be elsewhere.
+        with nullcontext() if like is None else like.device:
+            return SpatialGroupEnhance(
+                count, largest_groups(count, groups), **options
+            )
 
     sge: nn.Module
     if isinstance(channels, dict):
@@ -179,8 +184,6 @@ def _new_layers(
         sge = EnhancedOutputs(layers, len(layers) == len(channels))
     else:
         sge = layer(channels)
-    weights = chain(target.parameters(), module.parameters())
-    like = next((w for w in weights if w.is_floating_point()), None)
     sge.train(target.training)
     return sge if like is None else sge.to(like.device, like.dtype)
 
