@@ -54,8 +54,8 @@ def not_a_map(place: str, output: Any) -> str:
     return (
         f'insert_sge: SGE takes a feature map of shape (N, C, H, W), but '
         f'{place} returned {describe_output(output)}. Name another module '
-        'with after=..., or choose the maps among its outputs with '
-        'outputs=...'
+        'with after=...; where it returns several maps, give out_channels= '
+        'of each, or example=, and choose some of them with outputs='
     )
 
 

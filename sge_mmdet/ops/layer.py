@@ -114,7 +114,7 @@ class SpatialGroupEnhance(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enhance a feature map of shape (N, C, H, W)."""
-        return self._enhance(x, self._with_factor(None))
+        return self._enhance(x, self._with_factor(x, None))
 
     def forward_residual(
         self,
@@ -133,14 +133,19 @@ class SpatialGroupEnhance(nn.Module):
                 ``x`` where no gradient is wanted. Default: False.
         """
         return self._enhance(
-            x, self._with_factor(norm), identity, may_overwrite
+            x, self._with_factor(x, norm), identity, may_overwrite
         )
 
-    def _with_factor(self, norm: Optional[FixedNorm]) -> Optional[FixedNorm]:
+    def _with_factor(
+        self, x: Tensor, norm: Optional[FixedNorm]
+    ) -> Optional[FixedNorm]:
         """Return a norm that multiplies by the factor as well."""
         factor = self.factor
         if factor is None:
             return norm
+        if x.dim() > 1 and x.shape[1] != self.in_channels:
+            # Res2Net gives a plugin behind conv2 more channels than it says.
+            factor = factor[:1].expand(x.shape[1])
         if norm is None:
             return FixedNorm(factor)
         return norm._replace(

@@ -60,7 +60,11 @@ def find_places(module: nn.Module, after: Any) -> Dict[str, nn.Module]:
             module, [after] if isinstance(after, str) else list(after)
         )
     _check_places(places)
-    return places
+    # A shared module has one place, under the first of its names.
+    names = {id(part): name for name, part in reversed(places.items())}
+    return {
+        name: part for name, part in places.items() if name == names[id(part)]
+    }
 
 
 def _parts(module: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
