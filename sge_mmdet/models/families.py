@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 
 from ..ops import insert_sge
 
@@ -66,6 +67,7 @@ TOWERS = (
 )
 # Attributes of heads with convolutions that predictions are made from, each.
 LEVELS = ('convs_bridge', 'inter_convs')
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 # Height and width of the image that shows a backbone's outputs, in pixels. The
 # stacked hourglasses need a multiple of 128.
 IMAGE_SIZE = 128
@@ -335,10 +337,13 @@ def _channels_of(backbone: nn.Module, outputs: Any) -> Union[int, List[int]]:
 
 
 def _shape_of(part: nn.Module) -> Optional[Callable[..., Tensor]]:
-    """Return a function with the output shape of an operator of mmcv.
+    """Return a function with the output shape of a layer, for the meta device.
 
-    mmcv's own operators do not run on the meta device. None for others.
+    mmcv's own operators do not run there, and norms take long. None for
+    layers that run as they are.
     """
+    if isinstance(part, NORMS):
+        return lambda x, *_: x
     kinds = {cls.__name__ for cls in type(part).__mro__}
     if kinds & {'DeformConv2d', 'ModulatedDeformConv2d', 'SAConv2d'}:
         conv: Any = part
