@@ -22,6 +22,7 @@ _EXPORTS = {
     # The operator and the layer.
     'ops': (
         'SpatialGroupEnhance',
+        'insert_sge',
         'spatial_group_enhance',
         'spatial_group_enhance_residual',
     ),
@@ -55,11 +56,13 @@ if not _MISSING:
         allow_config_names,
         allow_mmengine_checkpoints,
         hooks,  # noqa: F401
+        report_new_layers,
     )
     from .evaluation import small_object_metric  # noqa: F401
 
     allow_config_names()
     allow_mmengine_checkpoints()
+    report_new_layers()
 
 
 def __getattr__(name: str) -> Any:

@@ -55,8 +55,15 @@ def _add_layer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--where',
         default='backbone',
-        help='part of the detector that gets SGE: backbone, neck or both; '
-        'default: backbone',
+        help='part of the detector that gets SGE: backbone, outputs (of the '
+        'backbone), neck, both (backbone and neck) or heads; default: '
+        'backbone',
+    )
+    parser.add_argument(
+        '--preserve',
+        action='store_true',
+        help='start with the function of the old weights; otherwise SGE first '
+        'scales by 0.73',
     )
 
 

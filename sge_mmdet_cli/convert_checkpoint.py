@@ -5,7 +5,9 @@ CHECKPOINT can be one of these, which are recognised by their keys:
   - a detector from the paper's authors (MMDetection 0.6);
   - any backbone or detector without SGE. --config then names the config with
     SGE that it is converted for, and the converted model computes exactly
-    what the model without SGE computes.
+    what the model without SGE computes;
+  - a model whose SGE has preserve=True. With --fold and --config, its
+    constant factors move into the norms before SGE, and disappear.
 """
 
 import argparse
@@ -31,6 +33,12 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--config',
         help='config of the model with SGE that the result is for; needed if '
         'the checkpoint has no SGE',
+    )
+    parser.add_argument(
+        '--fold',
+        action='store_true',
+        help='multiply the factors of SGE with preserve=True into the norms '
+        'before it; needs --config',
     )
     add_overwrite_option(parser)
     return parser.parse_args(args)

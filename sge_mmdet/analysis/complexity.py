@@ -19,6 +19,7 @@ from torch.nn.modules.pooling import (
 )
 
 from ..models import SpatialGroupEnhance
+from ..ops.inserted import EnhancedLayer
 from ..utils import quiet_log
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -165,6 +166,9 @@ def _module_flops(
 ) -> int:
     """Return the operations of a module without its children."""
     weight: Optional[Tensor] = getattr(module, 'weight', None)
+    if isinstance(module, EnhancedLayer):
+        # It shows the weight of the layer inside, which counts itself.
+        return 0
     if isinstance(module, NORMS):
         return 2 * _numel(inputs[0])
     if isinstance(module, ONE_PER_INPUT):

@@ -17,5 +17,6 @@ def run(options: argparse.Namespace) -> None:
         stages=tuple(map(bool, options.stages)),
         position=options.position,
         where=options.where,
+        preserve=options.preserve,
     )
     print(f'# {options.out}\n{options.out.read_text()}')

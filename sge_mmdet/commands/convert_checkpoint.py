@@ -18,6 +18,10 @@ def run(options: argparse.Namespace) -> None:
     # MMEngine logs that it loads a checkpoint even if there is none.
     with quiet_log(logging.WARNING):
         steps = convert_checkpoint(
-            options.checkpoint, options.out, cfg, options.overwrite
+            options.checkpoint,
+            options.out,
+            cfg,
+            options.overwrite,
+            options.fold,
         )
     print(f'{options.out}: ' + '; '.join(steps))

@@ -2,11 +2,12 @@
 
 from ..utils import find_config
 from ..utils.moved import moved
-from .add_sge import NotApplicableError, add_sge
+from .add_sge import add_sge
 from .checkpoint import convert_checkpoint, convert_state_dict
 from .config import write_sge_config
 from .function_preserving import with_function_preserving_sge
 from .legacy import upgrade_legacy_detector
+from .parts import NotApplicableError
 
 __all__ = [
     'NotApplicableError',

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from ..models.layers import SpatialGroupEnhance
 from ..utils import Writer, build_model, printable_list
-from .function_preserving import with_function_preserving_sge
+from .function_preserving import (
+    sge_layers,
+    with_folded_factors,
+    with_function_preserving_sge,
+)
 from .legacy import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 
 # Layers of an ImageNet classifier, which a detector's backbone lacks.
@@ -31,7 +35,9 @@ class Conversion(NamedTuple):
 
 
 def convert_state_dict(
-    state_dict: Dict[str, Tensor], model: Optional[nn.Module] = None
+    state_dict: Dict[str, Tensor],
+    model: Optional[nn.Module] = None,
+    fold: bool = False,
 ) -> Conversion:
     """Convert weights for a model of MMDetection 3.x with SGE.
 
@@ -48,10 +54,13 @@ def convert_state_dict(
             weights of a backbone are for its ``backbone``. The weights are
             loaded into it, to check that they fit. Weights without SGE need
             it. Default: None.
+        fold (bool): Whether the constant factors of SGE with
+            ``preserve=True`` are multiplied into the norms before them and
+            removed; it needs the model. Default: False.
 
     Raises:
-        ValueError: If the weights do not fit the model; the message names the
-            keys.
+        ValueError: If the weights do not fit the model, or a factor cannot be
+            folded; the message names the keys.
     """
     if not isinstance(state_dict, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor)
@@ -67,6 +76,9 @@ def convert_state_dict(
         model = _find_backbone(model)
     # The name of a plugin includes its postfix, as in "sge1".
     has_sge = any(re.search(r'(^|\.)sge\w*\.', key) for key in state)
+    if fold:
+        state, folded = _with_folded_factors(state, model)
+        steps += folded
     if not has_sge:
         state, added = _with_new_sge(state, model)
         steps += added
@@ -113,6 +125,25 @@ def _with_current_names(state_dict: Dict[str, Tensor]) -> Conversion:
     return Conversion(state, steps)
 
 
+def _with_folded_factors(
+    state: Dict[str, Tensor], model: Optional[nn.Module]
+) -> Conversion:
+    """Return weights without the factors of SGE with ``preserve=True``."""
+    if model is None:
+        raise ValueError(
+            'Folding needs the model, to find the norms before SGE; name its '
+            'config (--config)'
+        )
+    folded = with_folded_factors(state, model)
+    return Conversion(
+        folded,
+        [
+            f'multiplied {len(state) - len(folded)} factors of SGE into the '
+            'parameters before them'
+        ],
+    )
+
+
 def _with_new_sge(
     state: Dict[str, Tensor], model: Optional[nn.Module]
 ) -> Conversion:
@@ -122,18 +153,22 @@ def _with_new_sge(
             f'The weights have no SGE ({printable_list(state)}); name the '
             'config of the model with SGE that they are for (--config)'
         )
-    layers = sum(
-        isinstance(part, SpatialGroupEnhance) for part in model.modules()
-    )
+    layers = sge_layers(model)
     if not layers:
         raise ValueError(
             'The model of the config has no SGE; '
             'tools/add_sge.py writes one that has'
         )
     steps = _check_fit(state, model, without_sge=True)
+    divided = sum(layer.factor is None for layer in layers.values())
     steps.append(
-        f'added {layers} SGE layers and divided the parameters before '
-        'them by their gate'
+        f'added {len(layers)} SGE layers'
+        + (
+            f' and divided the parameters before {divided} of them by their '
+            'gate'
+            if divided
+            else ', which preserve the function'
+        )
     )
     return Conversion(with_function_preserving_sge(state, model), steps)
 
@@ -143,6 +178,7 @@ def convert_checkpoint(
     target: Union[str, Path],
     cfg: Optional[Config] = None,
     overwrite: bool = False,
+    fold: bool = False,
 ) -> 'list[str]':
     """Convert a checkpoint file; see :func:`convert_state_dict`.
 
@@ -156,6 +192,8 @@ def convert_checkpoint(
         cfg (Config, optional): Config of the detector that the weights are
             for; weights without SGE need it. Default: None.
         overwrite (bool): Whether to replace an existing file. Default: False.
+        fold (bool): Whether to fold the factors of SGE with ``preserve=True``;
+            see :func:`convert_state_dict`. Default: False.
 
     Returns:
         list[str]: Descriptions of the changes.
@@ -184,7 +222,7 @@ def convert_checkpoint(
     )
     model = None if cfg is None else build_model(cfg)
     try:
-        conversion = convert_state_dict(weights, model)
+        conversion = convert_state_dict(weights, model, fold)
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
     meta = dict(converted_from=str(source))

@@ -9,7 +9,8 @@ from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
 from ..utils import Writer, find_config, load_config, upstream_path
-from .add_sge import NotApplicableError, sge_changes
+from .add_sge import sge_changes
+from .parts import NotApplicableError
 
 
 def write_sge_config(

@@ -2,20 +2,34 @@
 
 A new SGE layer multiplies its input by sigmoid(b) at every position, because
 w = 0 (arXiv 1905.09646). Dividing the norm before it by this factor preserves
-the function of the model, so that training can continue from its weights.
+the function of the model, so that training can continue from its weights. A
+layer with ``preserve=True`` has a factor of its own, which can be folded into
+the norm before it later.
 """
 
 import math
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import (
+    Any,
+    Container,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.models.backbones.res2net import Bottle2neck
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from ..models.backbones.sge_blocks import SGEBasicBlock
 from ..models.layers import SpatialGroupEnhance
 from ..models.necks import SGEFPN, SGEOutputs
+from ..ops.inserted import EnhancedLayer
 
 
 class Source(NamedTuple):
@@ -24,9 +38,10 @@ class Source(NamedTuple):
     Attributes:
         layer (SpatialGroupEnhance): SGE layer.
         name (str): Name of the layer in the model.
-        scaled (list[str]): Parameters to divide by the gate.
-        undone (list[str]): Parameters to multiply by the gate, because their
-            input has been divided already.
+        scaled (list[str]): Parameters that scale the layer's input.
+        undone (list[str]): Parameters to scale by the inverse of what the
+            layer before it was scaled by, because their input is scaled
+            already.
     """
 
     layer: SpatialGroupEnhance
@@ -41,6 +56,8 @@ def with_function_preserving_sge(
     """Return weights with which a model with SGE equals the one without.
 
     The outputs are equal up to rounding, in training and in evaluation mode.
+    Layers with ``preserve=True`` get their initial state; what is before them
+    stays as it is.
 
     Args:
         state_dict (dict[str, Tensor]): Weights of the model without SGE.
@@ -55,7 +72,20 @@ def with_function_preserving_sge(
             parameters are missing.
     """
     state = dict(state_dict)
-    for source in fresh_sge_sources(model):
+    layers = sge_layers(model)
+    for name, layer in layers.items():
+        if f'{name}.weight' in state:
+            raise ValueError(
+                f'The checkpoint already has {name}; load it without '
+                'conversion'
+            )
+        if layer.factor is not None:
+            _add_layer(state, name, layer)
+            state[f'{name}.factor'] = torch.full(
+                layer.factor.shape, 1 + math.exp(-layer.bias_init)
+            )
+    plain = {name for name in layers if layers[name].factor is None}
+    for source in fresh_sge_sources(model, plain):
         layer = source.layer
         if layer.weight_init != 0:
             raise ValueError(
@@ -64,11 +94,6 @@ def with_function_preserving_sge(
                 f'weight_init={layer.weight_init}'
             )
         gate = 1 / (1 + math.exp(-layer.bias_init))
-        if f'{source.name}.weight' in state:
-            raise ValueError(
-                f'The checkpoint already has {source.name}; load it without '
-                'conversion'
-            )
         missing = [
             key for key in (*source.scaled, *source.undone) if key not in state
         ]
@@ -83,18 +108,104 @@ def with_function_preserving_sge(
                 state[key] = (state[key].double() * factor).to(
                     state[key].dtype
                 )
-        for key, value in (('weight', 0.0), ('bias', layer.bias_init)):
-            state[f'{source.name}.{key}'] = torch.full(
-                layer.weight.shape, float(value)
-            )
+        _add_layer(state, source.name, layer)
     return state
 
 
-def fresh_sge_sources(model: nn.Module) -> Iterator[Source]:
+def with_folded_factors(
+    state_dict: Dict[str, Tensor], model: nn.Module
+) -> Dict[str, Tensor]:
+    """Return weights without the factors of layers with ``preserve=True``.
+
+    Each factor moves into the norm or convolution before its layer. The
+    model computes what it did, up to rounding, with and without ``preserve``.
+
+    Args:
+        state_dict (dict[str, Tensor]): Weights of a model with SGE.
+        model (nn.Module): Model with SGE, on any device, including "meta".
+
+    Returns:
+        dict[str, Tensor]: Weights without keys that end in ``factor``;
+        changed ones are new tensors.
+
+    Raises:
+        ValueError: If there is no factor, or if no parameters scale the input
+            of a layer that has one.
+    """
+    state = dict(state_dict)
+    named = {
+        name for name in sge_layers(model) if f'{name}.factor' in state_dict
+    }
+    if not named:
+        raise ValueError(
+            'The checkpoint has no factors to fold, which layers with '
+            'preserve=True have; leave out --fold'
+        )
+    before = None
+    for source in fresh_sge_sources(model, named):
+        factor = state.pop(f'{source.name}.factor').double()
+        if source.undone or not source.scaled:
+            # Its input comes from the level before it, scaled already.
+            if (
+                before is None
+                or not bool((factor == factor[0]).all())
+                or (not bool((before == factor[0]).all()))
+            ):
+                raise ValueError(
+                    f'{source.name}.factor: expected the one constant of all '
+                    'levels, with which it can be folded, got '
+                    f'{factor.min():.4g} to {factor.max():.4g}'
+                )
+        missing = [
+            key for key in (*source.scaled, *source.undone) if key not in state
+        ]
+        if missing:
+            raise ValueError(
+                f'{source.name}.factor cannot be folded, since the checkpoint '
+                f'has no {", ".join(missing)}; load it with preserve=True'
+            )
+        for keys, scale in (
+            (source.scaled, factor),
+            (source.undone, 1 / factor[:1]),
+        ):
+            for key in keys:
+                value = state[key]
+                shape = (-1, *[1] * (value.dim() - 1))
+                state[key] = (value.double() * scale.view(shape)).to(value)
+        before = factor
+    return state
+
+
+def sge_layers(model: nn.Module) -> 'dict[str, SpatialGroupEnhance]':
+    """Return the SGE layers of a model by name.
+
+    Args:
+        model (nn.Module): Any model.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, SpatialGroupEnhance)
+    }
+
+
+def _add_layer(
+    state: Dict[str, Tensor], name: str, layer: SpatialGroupEnhance
+) -> None:
+    """Add the initial w and b of a layer to the weights of a model."""
+    for key, value in (('weight', 0.0), ('bias', layer.bias_init)):
+        state[f'{name}.{key}'] = torch.full(layer.weight.shape, float(value))
+
+
+def fresh_sge_sources(
+    model: nn.Module, named: Optional[Container[str]] = None
+) -> Iterator[Source]:
     """Yield the parameters that scale the input of each SGE layer.
 
     Args:
         model (nn.Module): Model with SGE in its backbone or neck.
+        named (Container[str], optional): Names of the layers that are asked
+            for. Default: None, all.
 
     Raises:
         ValueError: If a layer's input cannot be scaled.
@@ -102,19 +213,46 @@ def fresh_sge_sources(model: nn.Module) -> Iterator[Source]:
     for name, module in model.named_modules():
         prefix = f'{name}.' if name else ''
         if isinstance(module, SGEOutputs):
-            yield from _neck_sources(module, prefix)
-        else:
-            for child, layer in module.named_children():
-                # SGE layers in a ModuleList belong to a neck.
-                if isinstance(layer, SpatialGroupEnhance) and not isinstance(
-                    module, nn.ModuleList
-                ):
-                    norm = f'{prefix}{_norm_before(module, child, prefix)}'
-                    yield Source(
-                        layer,
-                        f'{prefix}{child}',
-                        [f'{norm}.weight', f'{norm}.bias'],
-                    )
+            if named is None or f'{prefix}sge.0' in named:
+                yield from _neck_sources(module, prefix)
+            continue
+        for child, layer in module.named_children():
+            # SGE layers in a ModuleList belong to a neck.
+            if (
+                isinstance(layer, SpatialGroupEnhance)
+                and not isinstance(module, nn.ModuleList)
+                and (named is None or f'{prefix}{child}' in named)
+            ):
+                yield Source(
+                    layer,
+                    f'{prefix}{child}',
+                    _parameters_before(module, child, prefix),
+                )
+
+
+def _parameters_before(
+    module: nn.Module, child: str, prefix: str
+) -> List[str]:
+    """Return the keys that scale the input of a module's SGE."""
+    if isinstance(module, EnhancedLayer):
+        # Its keys are those that the layer inside had.
+        inner = module.inner
+        if isinstance(inner.weight, Tensor) and not isinstance(
+            inner, _ConvTransposeNd
+        ):
+            return [
+                f'{prefix}{key}'
+                for key in ('weight', 'bias')
+                if getattr(inner, key, None) is not None
+            ]
+    if isinstance(module, ConvModule) and module.order == (
+        'conv',
+        'norm',
+        'act',
+    ):
+        return _output_parameters(module, prefix)[0]
+    norm = f'{prefix}{_norm_before(module, child, prefix)}'
+    return [f'{norm}.weight', f'{norm}.bias']
 
 
 def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
@@ -142,7 +280,8 @@ def _norm_before(block: nn.Module, child: str, prefix: str) -> str:
     raise ValueError(
         f'{prefix}{child} in a {type(block).__name__} has no norm before it '
         'whose scale reaches it unchanged; function-preserving weights exist '
-        "for position='after_conv3'"
+        "for position='after_conv3', and without any conversion for every "
+        'SGE with the option preserve=True'
     )
 
 
@@ -151,7 +290,8 @@ def _neck_sources(neck: SGEOutputs, prefix: str) -> Iterator[Source]:
         raise ValueError(
             f'Function-preserving weights exist for SGE in the '
             f'backbone and in SGEFPN, not in '
-            f'{type(neck).__name__}'
+            f'{type(neck).__name__}; with sge=dict(preserve=True) none are '
+            'needed'
         )
     pyramid: Any = neck
     own_levels = len(pyramid.lateral_convs)

@@ -1,7 +1,11 @@
 """Extensions of MMEngine's runs: hooks, checkpoints, tools and checks."""
 
 from .brief_runner import BriefRunner
-from .checkpoints import allow_mmengine_checkpoints, load_local_checkpoint
+from .checkpoints import (
+    allow_mmengine_checkpoints,
+    load_local_checkpoint,
+    report_new_layers,
+)
 from .class_names import read_classes
 from .config_names import allow_config_names
 from .inference import DetectionFiles, detect, find_test_data
@@ -22,5 +26,6 @@ __all__ = [
     'find_test_data',
     'load_local_checkpoint',
     'read_classes',
+    'report_new_layers',
     'run_upstream_tool',
 ]

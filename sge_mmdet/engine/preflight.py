@@ -5,6 +5,7 @@ from typing import Any, Iterator, Sequence, Tuple
 
 from mmengine.config import Config
 
+from ..models.generated import check_type
 from ..models.layers import check_plugins
 from ..utils import check_json_file
 
@@ -34,7 +35,7 @@ def check_config(cfg: Config, splits: Sequence[str]) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Raise if a plugin has an unknown position.
+    """Raise if a type with SGE or a plugin's position is unknown.
 
     MMDetection's own backbones raise an error without a message.
 
@@ -42,9 +43,11 @@ def check_model(model: Any) -> None:
         model (dict): Config of a model or of a part of it.
 
     Raises:
-        ValueError: If a plugin has an unknown position.
+        ValueError: If a type ``SGE<Name>`` does not exist; the message names
+            the nearest. If a plugin has an unknown position.
     """
     if isinstance(model, dict):
+        check_type(model.get('type'))
         if isinstance(model.get('plugins'), (list, tuple)):
             check_plugins(model['plugins'])
         model = list(model.values())

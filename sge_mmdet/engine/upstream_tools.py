@@ -15,6 +15,7 @@ from ..utils.configs import NO_CONFIG
 from ..utils.text import printable
 from ..utils.upstream_warnings import hide_upstream_warnings
 from .checkpoints.refusal import CheckpointError
+from .config_imports import import_options
 from .hooks.exact_resume import find_whole_checkpoint
 from .launch import use_cpus
 from .preflight import check_config
@@ -33,7 +34,8 @@ def run_upstream_tool(
     These things are added to it:
 
     - SGE is registered even if the config does not import it, so that
-      ``--cfg-options model.backbone.type=SGEResNet`` is enough.
+      ``--cfg-options model.backbone.type=SGEResNet`` is enough. The config in
+      the work directory and in the checkpoints has the import.
     - Data sets and plugins are checked before the run.
     - Several processes can run without GPUs.
     - A config may be named ``sge_mmdet::...`` or ``mmdet::...``.
@@ -96,7 +98,7 @@ def _prepare(name: str, config: str, args: Sequence[str]) -> List[str]:
     options, _ = parser.parse_known_args(args)
     cfg = load_config(config, options.cfg_options)
     check_config(cfg, SPLITS[name])
-    added = use_cpus(cfg, options.launcher)
+    added = use_cpus(cfg, options.launcher) + import_options(cfg)
     resumes_last = options.resume == 'auto' or (
         cfg.get('resume') and not cfg.get('load_from') and not options.resume
     )

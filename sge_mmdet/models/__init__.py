@@ -1,5 +1,6 @@
 """Backbones, necks and layers registered in MMDetection's registries."""
 
+from . import generated  # noqa: F401
 from .backbones import SGEResNet, SGEResNeXt
 from .baselines import BAM, CBAM, BAMResNet, SKResNet, SqueezeExcitation
 from .layers import SpatialGroupEnhance

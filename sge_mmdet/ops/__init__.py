@@ -2,6 +2,8 @@
 
 - ``functional``: the two functions that users call; ``layer``: the module;
   ``warm_up``: what compiles all kernels of a model beforehand.
+- ``insertion``: puts the module into other modules; ``places``: where;
+  ``inserted``: what it leaves there.
 - ``reference``: the formula, which everything else is tested against.
 - ``autograd``: the operator that PyTorch knows, and its gradient; ``checks``:
   what it takes.
@@ -14,6 +16,7 @@
 from .checks import check_groups, largest_groups
 from .dispatch import backend_for, use_backend
 from .functional import spatial_group_enhance, spatial_group_enhance_residual
+from .insertion import insert_sge
 from .layer import SpatialGroupEnhance
 from .passes import FixedNorm
 from .reference import gate_reference, spatial_group_enhance_reference
@@ -25,6 +28,7 @@ __all__ = [
     'backend_for',
     'check_groups',
     'gate_reference',
+    'insert_sge',
     'largest_groups',
     'spatial_group_enhance',
     'spatial_group_enhance_reference',

@@ -175,7 +175,10 @@ class _Enhance(torch.autograd.Function):
         *of_inputs, of_scale, of_shift, of_identity = gradients
         return (
             *of_inputs,
-            *((None, None) if inputs.norm is None else (of_scale, of_shift)),
+            None if inputs.norm is None else of_scale,
+            None
+            if inputs.norm is None or inputs.norm.shift is None
+            else of_shift,
             *(None, None),
             None if outputs.y is None else of_identity,
             *(None, None),

@@ -157,15 +157,15 @@ def check_eps(eps: float) -> None:
 def _check_norm(norm: FixedNorm, x: Tensor) -> None:
     """Raise unless the vectors of a norm fit a feature map."""
     scale, shift, mean, variance, _ = norm
-    if scale is None or shift is None or (mean is None) != (variance is None):
+    if scale is None or (mean is None) != (variance is None):
         raise ValueError(
-            'A norm before SGE takes scale and shift together, and mean and '
-            'variance together or not at all; without scale and shift, give '
-            'ones and zeros in their place'
+            'A norm before SGE takes a scale, and mean and variance together '
+            'or not at all; without a scale, give ones in its place'
         )
     of_channels, device = x.shape[1:2], x.device
     _check_parameter('scale', scale, of_channels, device)
-    _check_parameter('shift', shift, of_channels, device)
+    if shift is not None:
+        _check_parameter('shift', shift, of_channels, device)
     if mean is not None:
         _check_parameter('running mean', mean, of_channels, device)
         _check_parameter('running variance', variance, of_channels, device)

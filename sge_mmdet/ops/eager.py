@@ -5,7 +5,7 @@ and their names stand in :mod:`sge_mmdet.ops.reference`, the gradient in
 :func:`backward`.
 """
 
-from typing import Iterator, List, Optional, Tuple, cast
+from typing import Any, Iterator, Optional, Tuple, cast
 
 import torch
 from torch import Tensor
@@ -66,12 +66,11 @@ def backward(
     positions = x.shape[2] * x.shape[3]
     # Those of a norm and of an identity are there where these are.
     of_x, *of_parameters, of_identity = gradients
-    of_weight, of_bias, of_scale, of_shift = cast(
-        List[Tensor],
-        [
-            gradient if gradient is None else gradient.zero_().view(groups, -1)
-            for gradient in of_parameters
-        ],
+    of_weight, of_bias, of_scale, of_shift = (
+        cast(Any, gradient)
+        if gradient is None
+        else gradient.zero_().view(groups, -1)
+        for gradient in of_parameters
     )
     for at, w, b, a in _blocks(inputs):
         rows = _rows(x, at, groups).to(w.dtype)
@@ -105,7 +104,8 @@ def backward(
             of_scale[at[1]] += (grad_z * ((rows - mean) * deviation)).sum(
                 (0, -1)
             )
-            of_shift[at[1]] += grad_z.sum((0, -1))
+            if of_shift is not None:
+                of_shift[at[1]] += grad_z.sum((0, -1))
             grad_z.mul_(scale)
         _rows(of_x, at, groups).copy_(grad_z)
 
@@ -131,7 +131,7 @@ def _blocks(inputs: Inputs) -> Iterator[Tuple]:
     a = None
     if inputs.norm is not None:
         a = [
-            vector.view(groups, -1, 1)
+            None if vector is None else vector.view(groups, -1, 1)
             for vector in (
                 *inputs.norm.affine(kind),
                 *_standard(inputs.norm, kind),
@@ -144,7 +144,7 @@ def _blocks(inputs: Inputs) -> Iterator[Tuple]:
                 (slice(n, n + images_at_once), rows),
                 w[rows],
                 b[rows],
-                a and [vector[rows] for vector in a],
+                a and [v if v is None else v[rows] for v in a],
             )
 
 
@@ -163,8 +163,10 @@ def _rows(maps: Tensor, at: Tuple[slice, slice], groups: int) -> Tensor:
     return rows.flatten(3) if maps.dim() == 4 else rows
 
 
-def _affine(x: Tensor, a: 'Optional[list[Tensor]]') -> Tensor:
-    return x if a is None else torch.addcmul(a[1], x, a[0])
+def _affine(x: Tensor, a: 'Optional[list[Any]]') -> Tensor:
+    if a is None:
+        return x
+    return x * a[0] if a[1] is None else torch.addcmul(a[1], x, a[0])
 
 
 def _similarity(

@@ -14,7 +14,7 @@ from .autograd import is_compiling, run_operator
 from .checks import check_forward
 from .dispatch import wants_reference
 from .passes import FixedNorm, Inputs
-from .reference import residual_reference, spatial_group_enhance_reference
+from .reference import operator_reference
 
 
 def spatial_group_enhance(
@@ -125,18 +125,11 @@ def enhance(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
         TypeError: As the functions above.
         ValueError: As the functions above.
     """
-    x, weight, bias, norm, identity, groups, eps, normalize = inputs
     # A number of groups of another type would end in PyTorch's dispatcher.
-    if isinstance(groups, int) and not _takes_reference():
+    if isinstance(inputs.groups, int) and not _takes_reference():
         return run_operator(inputs, may_overwrite)
     check_forward(inputs)
-    if identity is None:
-        return spatial_group_enhance_reference(
-            x, weight, bias, groups, eps, normalize
-        )
-    return residual_reference(
-        x, weight, bias, norm, identity, groups, eps, normalize
-    )
+    return operator_reference(*inputs)
 
 
 def _takes_reference() -> bool:

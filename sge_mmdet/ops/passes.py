@@ -17,33 +17,38 @@ class FixedNorm(NamedTuple):
 
     It is :math:`z = (x - \mathrm{mean}) / \sqrt{\mathrm{variance} +
     \mathrm{eps}} \cdot \mathrm{scale} + \mathrm{shift}`, or without
-    statistics :math:`z = x \cdot \mathrm{scale} + \mathrm{shift}`.
+    statistics :math:`z = x \cdot \mathrm{scale} + \mathrm{shift}`. Without
+    shift it is a scale alone.
 
     Attributes:
         scale: Per-channel scale of shape (C,).
-        shift: Per-channel shift of shape (C,).
+        shift: Per-channel shift of shape (C,), or None for zeros.
         mean: Running mean of shape (C,), or None.
         variance: Running variance of shape (C,); given where the mean is.
         eps: Added to the variance.
     """
 
     scale: Tensor
-    shift: Tensor
+    shift: Optional[Tensor] = None
     mean: Optional[Tensor] = None
     variance: Optional[Tensor] = None
     eps: float = 1e-5
 
-    def affine(self, dtype: torch.dtype) -> 'tuple[Tensor, Tensor]':
+    def affine(self, dtype: torch.dtype) -> 'tuple[Tensor, Optional[Tensor]]':
         """Return the norm as one scale and one shift of each channel.
+
+        The shift is None where nothing is added.
 
         Args:
             dtype: The type to compute in.
         """
-        scale, shift = self.scale.to(dtype), self.shift.to(dtype)
+        scale = self.scale.to(dtype)
+        shift = None if self.shift is None else self.shift.to(dtype)
         if self.mean is None or self.variance is None:
             return scale, shift
         scale = scale * torch.rsqrt(self.variance.to(dtype) + self.eps)
-        return scale, shift - self.mean.to(dtype) * scale
+        centre = self.mean.to(dtype) * scale
+        return scale, -centre if shift is None else shift - centre
 
 
 class Inputs(NamedTuple):

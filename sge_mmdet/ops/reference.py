@@ -120,17 +120,17 @@ def noise_level(dtype: torch.dtype) -> float:
     return float(torch.finfo(dtype).eps ** 1.5)
 
 
-def residual_reference(
+def operator_reference(
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
     norm: Optional[FixedNorm],
-    identity: Tensor,
+    identity: Optional[Tensor],
     groups: int,
     eps: float = 1e-5,
     normalize: bool = True,
 ) -> Tensor:
-    """Compute the end of a residual block, module by module.
+    """Compute the operator with all of its options, module by module.
 
     The arguments are those of :class:`sge_mmdet.ops.passes.Inputs`,
     unchecked.
@@ -138,7 +138,9 @@ def residual_reference(
     y = spatial_group_enhance_reference(
         norm_reference(x, norm), weight, bias, groups, eps, normalize
     )
-    return torch.relu(y + identity).to(x.dtype)
+    if identity is not None:
+        y = torch.relu(y + identity)
+    return y.to(x.dtype)
 
 
 def norm_reference(x: Tensor, norm: Optional[FixedNorm]) -> Tensor:
@@ -151,5 +153,8 @@ def norm_reference(x: Tensor, norm: Optional[FixedNorm]) -> Tensor:
     if norm is None:
         return x
     dtype = torch.promote_types(x.dtype, torch.float32)
-    scale, shift = (vector.view(1, -1, 1, 1) for vector in norm.affine(dtype))
-    return torch.addcmul(shift, x.to(dtype), scale)
+    scale, shift = norm.affine(dtype)
+    scale = scale.view(1, -1, 1, 1)
+    if shift is None:
+        return x.to(dtype) * scale
+    return torch.addcmul(shift.view(1, -1, 1, 1), x.to(dtype), scale)

@@ -12,9 +12,9 @@ from typing import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from .functional import spatial_group_enhance, spatial_group_enhance_residual
+from .functional import enhance, spatial_group_enhance_residual
 from .layer import SpatialGroupEnhance
-from .passes import FixedNorm
+from .passes import FixedNorm, Inputs
 
 TAILS = ('alone', 'residual', 'norm')
 
@@ -57,7 +57,12 @@ def warm_up(
                 f'A tail is one of {", ".join(TAILS)}, got {tail!r}'
             )
     layers = {
-        (layer.in_channels, layer.groups, layer.normalize): layer
+        (
+            layer.in_channels,
+            layer.groups,
+            layer.normalize,
+            layer.factor is None,
+        ): layer
         for layer in module.modules()
         if isinstance(layer, SpatialGroupEnhance)
     }
@@ -105,10 +110,11 @@ def _run(
             for tensor in (x, layer.weight, layer.bias)
         ]
         gate = weight, bias, layer.groups, layer.eps, layer.normalize
+        factor = layer.factor
+        norm = None if factor is None else FixedNorm(factor.detach())
         if tail == 'alone':
-            y = spatial_group_enhance(x, *gate)
+            y = enhance(Inputs(x, weight, bias, norm, None, *gate[2:]))
         else:
-            norm = None
             if tail == 'norm':
                 # Norms have the type of the model's parameters.
                 ones = [layer.weight.new_ones(x.shape[1]) for _ in range(4)]

@@ -294,6 +294,8 @@ def similarity_figure(
 
 
 def _gate_maps(layer: SpatialGroupEnhance, x: Tensor) -> GateMaps:
+    if layer.factor is not None:
+        x = x * layer.factor.view(1, -1, 1, 1)
     d, t, gate = gate_reference(
         x, layer.weight, layer.bias, layer.groups, layer.eps, layer.normalize
     )

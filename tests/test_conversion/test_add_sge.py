@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from sge_mmdet import SGEFPN, SGEResNet, SpatialGroupEnhance, add_sge
+from sge_mmdet.conversion.add_sge import sge_changes
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -161,12 +162,16 @@ def test_detectors_inside_other_models_get_sge_and_teachers_do_not():
 
 def test_backbones_that_cannot_have_sge_are_left_and_said(log):
     cfg = config()
-    cfg.model.reid = dict(backbone=dict(type='SwinTransformer'))
+    cfg.model.reid = dict(backbone=dict(type='NoSuchNet'))
+    cfg.model.other = dict(backbone=dict(type='CSPNeXt', arch='P9'))
     model = add_sge(cfg).model
     assert model.backbone.type == 'SGEResNet'
-    assert model.reid.backbone == dict(type='SwinTransformer')
-    assert 'model.reid.backbone: expected a ResNet' in log.text
-    assert "got 'SwinTransformer'" in log.text
+    assert model.reid.backbone == dict(type='NoSuchNet')
+    assert "model.reid.backbone: expected the type of a backbone, got 'No" in (
+        log.text
+    )
+    # An unrelated part that cannot be built does not veto the detector.
+    assert "model.other.backbone: 'CSPNeXt' cannot be built: Key" in log.text
 
 
 FPN = dict(type='FPN', in_channels=[256, 512], out_channels=96, num_outs=3)
@@ -223,12 +228,16 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
         (config(), dict(stages=(False,) * 4), 'selects no stage'),
         (config(depth=18), dict(position='after_conv1'), 'two convolutions'),
         (
-            config(type='SwinTransformer'),
-            {},
-            'model.backbone: expected a ResNet of MMDetection .ResNet, '
-            ".*, got 'SwinTransformer'; where='neck'",
+            Config(dict(model=dict(backbone=dict(type='CSPNeXt')))),
+            dict(position='after_conv2'),
+            'position and stages are options for the ResNets',
         ),
-        (config(type='NoSuchNet'), {}, "expected a ResNet .*'NoSuchNet'"),
+        (config(type='NoSuchNet'), {}, "the type of a backbone, .*'NoSuchNe"),
+        (
+            config(type='SGECSPNext'),
+            {},
+            "no type 'SGECSPNext'; the nearest is 'SGECSPNeXt'",
+        ),
         (
             config(depth=49),
             {},
@@ -238,7 +247,7 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
         (
             Config(dict(model=dict(backbone=[dict(type='ResNet')]))),
             {},
-            'expected a ResNet',
+            'the type of a backbone',
         ),
         (config(type='SGEResNet'), {}, "'SGEResNet' already has SGE"),
         (
@@ -251,8 +260,7 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
         (
             config(neck=dict(type='BFP')),
             dict(where='neck'),
-            'model.neck: expected one of FPN, PAFPN, HRFPN, ChannelMapper, '
-            "got 'BFP'",
+            "model.neck: 'BFP' cannot be built: TypeError",
         ),
         (
             config(neck=dict(FPN, type='SGEFPN')),
@@ -280,3 +288,94 @@ def test_new_model_computes_with_sge():
     with torch.no_grad():
         before, after = (backbone(image)[-1] for backbone in backbones)
     assert before.shape == after.shape and not torch.allclose(before, after)
+
+
+CSPNEXT = dict(type='CSPNeXt', widen_factor=0.25, deepen_factor=0.34)
+SSD = dict(
+    type='SSDVGG',
+    depth=16,
+    ceil_mode=True,
+    out_indices=(3, 4),
+    out_feature_indices=(22, 34),
+)
+SWIN = dict(type='SwinTransformer', embed_dims=48, depths=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    'backbone, where, change',
+    [
+        (CSPNEXT, 'backbone', dict(type='SGECSPNeXt')),
+        (
+            CSPNEXT,
+            'outputs',
+            dict(type='SGECSPNeXt', sge=dict(after='outputs')),
+        ),
+        (SWIN, 'backbone', dict(type='SGESwinTransformer')),
+        (SWIN, 'outputs', dict(type='SGESwinTransformer')),
+        (
+            dict(type='ResNet', depth=18),
+            'outputs',
+            dict(type='SGEResNet', sge=dict(after='outputs')),
+        ),
+    ],
+    ids=str,
+)
+def test_backbones_of_other_families_get_sge_by_a_short_config(
+    backbone, where, change
+):
+    cfg = Config(dict(model=dict(backbone=dict(backbone))))
+    changes = sge_changes(cfg, where=where)['model']['backbone']
+    assert changes == change
+    built = MODELS.build(
+        add_sge(cfg, where=where, preserve=True).model.backbone
+    )
+    plain = MODELS.build(backbone)
+    built.eval(), plain.eval()
+    missing, unexpected = built.load_state_dict(plain.state_dict(), False)
+    assert not unexpected
+    assert missing and all('sge.' in key for key in missing)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for before, after in zip(plain(image), built(image)):
+            torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
+
+
+def test_heads_get_sge_where_they_have_towers(log):
+    cfg = config(neck=FPN)
+    cfg.model.rpn_head = dict(type='RPNHead', in_channels=96, feat_channels=96)
+    cfg.model.roi_head = dict(
+        type='CascadeRoIHead',
+        bbox_head=[
+            dict(type='Shared4Conv1FCBBoxHead', in_channels=96, num_classes=3)
+        ]
+        * 2,
+        mask_head=dict(type='MaskIoUHead', num_convs=1, num_fcs=1),
+    )
+    model = add_sge(cfg, where='heads').model
+    assert model.rpn_head.type == 'SGERPNHead'
+    assert [head.type for head in model.roi_head.bbox_head] == [
+        'SGEShared4Conv1FCBBoxHead'
+    ] * 2
+    assert model.backbone.type == 'ResNet'
+    assert 'sge' in MODELS.build(model.rpn_head).rpn_conv._modules
+    convs = MODELS.build(model.roi_head.bbox_head[0]).shared_convs
+    assert ['sge' in conv._modules for conv in convs] == [False] * 3 + [True]
+
+
+def test_refusal_recommends_no_place_that_is_refused_too():
+    head = dict(type='Shared2FCBBoxHead', num_classes=3)
+    cfg = Config(
+        dict(
+            model=dict(
+                backbone=SSD,
+                neck=dict(type='GlobalAveragePooling'),
+                bbox_head=head,
+            )
+        )
+    )
+    with pytest.raises(ValueError, match=r"where='backbone' or 'outputs'$"):
+        add_sge(cfg, where='heads')
+    del cfg.model['backbone']
+    with pytest.raises(ValueError) as raised:
+        add_sge(cfg, where='neck')
+    assert 'where=' not in str(raised.value)

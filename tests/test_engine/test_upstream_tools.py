@@ -3,12 +3,15 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.engine import load_local_checkpoint
+from sge_mmdet.engine.config_imports import import_options
 from sge_mmdet.utils import upstream_path
 from sge_mmdet.visualization.training_curves import read_scalars
 from tests.helpers.processes import run_scripts
@@ -269,8 +272,80 @@ def test_cfg_options_alone_put_sge_into_a_config_that_never_heard_of_it(
         'val_dataloader.dataset.pipeline.1.scale=(160,96)',
     )
     assert code == 0, output
-    state = load_local_checkpoint(tmp_path / 'work/epoch_1.pth')['state_dict']
+    checkpoint = tmp_path / 'work/epoch_1.pth'
+    state = load_local_checkpoint(checkpoint)['state_dict']
     assert 'backbone.layer4.1.sge.bias' in state
+    # In a process that does not import this package by itself.
+    image = next((small[0].parent / 'digits' / 'val').iterdir())
+    script = (
+        'import sys; from mmdet.apis import DetInferencer, init_detector; '
+        'config, weights, image = sys.argv[1:]; '
+        'model = init_detector(config, weights, device="cpu"); '
+        'print(type(model.backbone).__name__); '
+        'result = DetInferencer(weights=weights, device="cpu")(image); '
+        'print([*result])'
+    )
+    arguments = [tmp_path / 'work/upstream.py', checkpoint, image]
+    shown = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', script, *arguments],
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert 'SGEResNet' in shown.stdout and 'predictions' in shown.stdout
+    code, output = run(
+        upstream_path('tools', 'test.py'),
+        tmp_path / 'work/upstream.py',
+        checkpoint,
+        '--work-dir',
+        tmp_path / 'test',
+    )
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    'text, options',
+    [
+        (
+            "model = dict(type='RetinaNet', backbone=dict(type='SGEHRNet'))",
+            ['custom_imports.imports=[sge_mmdet]'],
+        ),
+        (
+            "model = dict(plugins=[dict(cfg=dict(type='SGE'))])\n"
+            "custom_imports = dict(imports='numpy')",
+            ['custom_imports.imports=[numpy,sge_mmdet]'],
+        ),
+        (
+            "val_evaluator = dict(type='SmallObjectMetric')\n"
+            "custom_imports = dict(imports=['sge_mmdet'])",
+            [],
+        ),
+        ("model = dict(backbone=dict(type='HRNet'))", []),
+    ],
+)
+def test_import_is_added_where_a_config_needs_it(text, options):
+    cfg = Config.fromstring(text, '.py')
+    assert import_options(cfg) == options
+    cfg.merge_from_dict(
+        {
+            key: value[1:-1].split(',')
+            for key, value in (option.split('=') for option in options)
+        }
+    )
+    assert import_options(cfg) == []
+
+
+def test_mistyped_type_with_sge_is_one_line_before_the_run(small):
+    code, output = run(
+        'tools/train.py',
+        small[0],
+        '--cfg-options',
+        'model.backbone.type=SGECSPNext',
+    )
+    assert code == 1
+    (line,) = [one for one in output.splitlines() if 'error' in one]
+    assert "no type 'SGECSPNext'; the nearest is 'SGECSPNeXt'" in line
+    assert 'Traceback' not in output
 
 
 def arguments_of(program, folder, script, arguments, **environment):

@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ...utils.registration import register
+from ..families import place_sge
 from ..layers import SpatialGroupEnhance, check_plugins
 from .sge_blocks import SGEBasicBlock, SGEBottleneck
 
@@ -36,7 +37,9 @@ class SGEResNet(ResNet):
         depth (int): Depth, from {18, 34, 50, 101, 152}.
         sge (dict, optional): Options of :class:`SpatialGroupEnhance`:
             ``groups`` (one number, or one per stage), ``eps``, ``normalize``,
-            ``weight_init``, ``bias_init``. Default: None, all of them at
+            ``weight_init``, ``bias_init``. With ``after``, SGE stands
+            elsewhere: "outputs", or patterns for names of modules, see
+            :func:`sge_mmdet.ops.insert_sge`. Default: None, all of them at
             their defaults.
         sge_stages (Sequence[bool]): Whether SGE is used, one value per stage.
             Default: (True, True, True, True).
@@ -73,11 +76,19 @@ class SGEResNet(ResNet):
     ) -> None:
         # ResNet.__init__ calls make_res_layer, which reads these two.
         self.sge = dict(sge or {})
+        after = self.sge.pop('after', None)
         self.sge_stages = tuple(sge_stages)
         self._check_options(
             depth, kwargs.get('num_stages', 4), plugins, kwargs.get('dcn')
         )
+        if after is not None:
+            self.sge_stages = (False,) * len(self.sge_stages)
         super().__init__(depth=depth, plugins=plugins, **kwargs)
+        if after is not None:
+            options = dict(self.sge, after=after)
+            # The layers behind the outputs are a child of this name.
+            del self.sge
+            place_sge(self, options, {})
 
     def _check_options(
         self,

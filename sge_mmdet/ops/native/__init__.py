@@ -157,8 +157,15 @@ def _call(
     type of sums.
     """
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
-    *vectors, norm_eps = norm or NO_NORM
     kind = sum_dtype(x.dtype)
+    if norm is not None and norm.shift is None:
+        # The kernels read and differentiate by every scale and shift alike.
+        norm = norm._replace(shift=torch.zeros_like(norm.scale))
+        *others, of_scale, of_shift, of_identity = gradients
+        if of_scale is not None:
+            of_shift = torch.empty_like(of_scale)
+        gradients = (*others, of_scale, of_shift, of_identity)
+    *vectors, norm_eps = norm or NO_NORM
     # Conversions are kept in here until the kernel has run.
     parameters = [
         vector

@@ -478,7 +478,8 @@ def _write_parameters(
     if scale is not None:
         at = bundle * (BLOCK_G * c) + lane
         tl.store(grad_scale + at, of_scale, mask=lane < BLOCK_G * c)
-        tl.store(grad_shift + at, of_shift, mask=lane < BLOCK_G * c)
+        if grad_shift is not None:
+            tl.store(grad_shift + at, of_shift, mask=lane < BLOCK_G * c)
 
 
 @triton.jit(do_not_specialize=SIZES)

@@ -84,7 +84,7 @@ def _dense(weight: Tensor, bias: Tensor, norm: Optional[FixedNorm]) -> tuple:
         weight,
         bias,
         scale.contiguous(),
-        shift.contiguous(),
+        None if shift is None else shift.contiguous(),
         mean,
         variance,
         eps,

@@ -93,6 +93,7 @@ def load_norm(
             tl.load(scale + at, mask=inside, other=0.0).to(tl.float32)
             * inverse
         )
+    if shift is not None:
         offset = tl.load(shift + at, mask=inside, other=0.0).to(tl.float32)
     return centre, inverse, factor, first, (first - centre) * factor + offset
 

@@ -1,0 +1,4 @@
+_base_ = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'
+
+custom_imports = dict(imports=['sge_mmdet'])
+model = dict(backbone=dict(type='SGECSPDarknet', sge=dict(preserve=True)))
