@@ -64,7 +64,7 @@ def backward(
     """
     x, y, groups = inputs.x, outputs.y, inputs.groups
     positions = x.shape[2] * x.shape[3]
-    # Those of a norm and of an identity are there where these are.
+    # The gradients of a norm and of an identity are None without these.
     of_x, *of_parameters, of_identity = gradients
     of_weight, of_bias, of_scale, of_shift = cast(
         List[Tensor],
