@@ -4,7 +4,7 @@ import re
 import pytest
 from matplotlib.image import imread
 
-from sge_mmdet.commands.compare import main
+from sge_mmdet_cli.compare import main
 from tests.helpers.random_coco import random_coco
 
 

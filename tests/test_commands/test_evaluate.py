@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread, imsave
 
-from sge_mmdet.commands.evaluate import main
+from sge_mmdet_cli.evaluate import main
 from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
 
 PICTURES = ('ap_by_size', 'precision_recall', 'classes', 'errors', 'missed')

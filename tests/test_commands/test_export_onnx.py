@@ -3,8 +3,8 @@ import sys
 import pytest
 import torch
 
-from sge_mmdet.commands.export_onnx import main
 from sge_mmdet.deployment import check
+from sge_mmdet_cli.export_onnx import main
 from tests.helpers.small_detectors import small_config, small_detector
 
 pytest.importorskip('onnx')
