@@ -1,4 +1,4 @@
-"""Which packages sge_mmdet works with."""
+"""Versions of other packages that sge_mmdet supports."""
 
 import importlib.util
 import warnings

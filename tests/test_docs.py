@@ -16,6 +16,7 @@ import sys
 from unittest import mock
 
 import pytest
+import yaml
 from mmdet.registry import METRICS, MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
@@ -203,6 +204,26 @@ def test_files_that_are_named_exist(page):
         r'`((?:tools|tests|configs|docs|sge_mmdet)/[\w./-]*\w)`', text
     )
     assert not [name for name in names if not (ROOT / name).exists()]
+
+
+def test_workflow_runs_the_two_commands_of_the_readme():
+    workflow = yaml.safe_load(
+        (ROOT / '.github' / 'workflows' / 'ci.yml').read_text()
+    )
+    (job,) = workflow['jobs'].values()
+    commands = [step['run'] for step in job['steps'] if 'run' in step]
+    readme = next(
+        snippet
+        for snippet in reversed(SHELL)
+        if snippet.page.name == 'README.md' and 'make demo' in snippet.text
+    )
+    shown = [line.split('#')[0].strip() for line in readme.text.splitlines()]
+    assert commands[: len(shown)] == shown == ['make demo', 'make test']
+    targets = [word for command in commands for word in command.split()[1:]]
+    makefile = (ROOT / 'Makefile').read_text()
+    assert all(f'\n{target}: env\n' in makefile for target in targets)
+    versions = [step['uses'] for step in job['steps'] if 'uses' in step]
+    assert all(re.fullmatch(r'[\w-]+/[\w-]+@v\d+', one) for one in versions)
 
 
 def test_every_page_is_on_the_site():

@@ -41,7 +41,7 @@ def as_ground_truth(
     categories: Optional[Union[str, Sequence[str]]] = None,
     in_label_order: bool = False,
 ) -> GroundTruth:
-    """Return ground truth for any form of it.
+    """Return ground truth, given in any of its forms.
 
     Args:
         source (Any): Annotation file in COCO's JSON, its content, pycocotools'

@@ -17,7 +17,7 @@ HARDNESS_SEED = 12345
 
 
 class Skill(NamedTuple):
-    """How well a synthetic detector works.
+    """Quality of a synthetic detector.
 
     Attributes:
         shift: Standard deviation of its boxes' errors, relative to their

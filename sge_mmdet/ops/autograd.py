@@ -44,7 +44,7 @@ _BACKWARD_SCHEMA = (
 )
 _OPTION_COUNT = 4
 _Tensors = Tuple[Tensor, ...]
-# Whether ``torch.compile`` or ``torch.export`` is looking on.
+# Function that says whether ``torch.compile`` or ``torch.export`` traces.
 is_compiling = getattr(
     getattr(torch, 'compiler', None), 'is_compiling', lambda: False
 )

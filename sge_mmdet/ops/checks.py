@@ -1,4 +1,4 @@
-"""What the operator takes: types, shapes and devices, checked by name."""
+"""Checks of the operator's arguments: types, shapes and devices."""
 
 from typing import Optional, Tuple
 

@@ -1,4 +1,4 @@
-"""Which implementation of SGE runs: chosen by device and type, or by name."""
+"""Choice of the implementation of SGE: by device and type, or by name."""
 
 import importlib
 import importlib.util
@@ -171,7 +171,7 @@ def _triton_works(device: int) -> bool:
         _try_triton(torch.device('cuda', device))
         works = True
     except Exception as error:
-        # Whatever a compiler, a driver or Triton answers.
+        # A compiler, a driver and Triton raise many types of error.
         warnings.warn(
             'SGE runs in plain PyTorch on this GPU, since Triton fails: '
             f'{type(error).__name__}: {error}',

@@ -5,7 +5,7 @@ and their names stand in :mod:`sge_mmdet.ops.reference`, the gradient in
 :func:`backward`.
 """
 
-from typing import Any, Iterator, Optional, Tuple, cast
+from typing import Any, Iterator, Optional, Sequence, Tuple, cast
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ def backward(
     """
     x, y, groups = inputs.x, outputs.y, inputs.groups
     positions = x.shape[2] * x.shape[3]
-    # Those of a norm and of an identity are there where these are.
+    # The gradients of a norm and of an identity are None without these.
     of_x, *of_parameters, of_identity = gradients
     of_weight, of_bias, of_scale, of_shift = (
         cast(Any, gradient)
@@ -100,14 +100,33 @@ def backward(
         grad_z = g * gate
         grad_z.add_((z * delta).mean(-1, keepdim=True)).add_(m * delta)
         if a is not None:
-            scale, mean, deviation = a[0], a[2], a[3]
-            of_scale[at[1]] += (grad_z * ((rows - mean) * deviation)).sum(
-                (0, -1)
-            )
-            if of_shift is not None:
-                of_shift[at[1]] += grad_z.sum((0, -1))
-            grad_z.mul_(scale)
+            shift = None if of_shift is None else of_shift[at[1]]
+            _through_norm(grad_z, rows, a, of_scale[at[1]], shift)
         _rows(of_x, at, groups).copy_(grad_z)
+
+
+def _through_norm(
+    grad_z: Tensor,
+    rows: Tensor,
+    affine: Sequence[Tensor],
+    of_scale: Tensor,
+    of_shift: Optional[Tensor],
+) -> None:
+    """Turn the gradient of a norm's output into that of its input, in place.
+
+    Args:
+        grad_z (Tensor): Gradient of the output, shape as ``rows``.
+        rows (Tensor): Input of the norm, of shape (images, groups, channels,
+            positions).
+        affine (Sequence[Tensor]): Parameters of the norm from ``_blocks``.
+        of_scale (Tensor): Gradient of the scale, to which is added.
+        of_shift (Tensor, optional): Gradient of the shift, to which is added.
+    """
+    scale, mean, deviation = affine[0], affine[2], affine[3]
+    of_scale += (grad_z * ((rows - mean) * deviation)).sum((0, -1))
+    if of_shift is not None:
+        of_shift += grad_z.sum((0, -1))
+    grad_z.mul_(scale)
 
 
 def _blocks(inputs: Inputs) -> Iterator[Tuple]:

@@ -122,8 +122,8 @@ def enhance(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
             need x any more. Default: False.
 
     Raises:
-        TypeError: As the functions above.
-        ValueError: As the functions above.
+        TypeError: In the same cases as the functions above.
+        ValueError: In the same cases as the functions above.
     """
     # A number of groups of another type would end in PyTorch's dispatcher.
     if isinstance(inputs.groups, int) and not _takes_reference():

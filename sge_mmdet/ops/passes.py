@@ -1,4 +1,4 @@
-"""What the two passes of SGE take and return; every backend has both.
+"""Inputs and outputs of the two passes of SGE, which every backend has.
 
 A backend is a module with ``forward(inputs, outputs)``, which fills the
 outputs, and ``backward(inputs, outputs, grad_y, gradients)``, which fills the
@@ -52,14 +52,14 @@ class FixedNorm(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What SGE is computed from.
+    """Tensors and options from which SGE is computed.
 
     Attributes:
         x: Feature map of shape (N, C, H, W).
         weight: w of shape (1, G, 1, 1).
         bias: b of shape (1, G, 1, 1).
         norm: The norm before SGE, or None.
-        identity: What is added before ReLU, of the shape and type of x; None
+        identity: Map added before ReLU, of the shape and type of x; None
             without addition and ReLU. The backward pass does without it.
         groups: Number of groups G.
         eps: Added to the standard deviation.
@@ -106,7 +106,7 @@ FlatOptions = Tuple[int, float, float, bool]
 
 
 class Outputs(NamedTuple):
-    """What a forward pass returns and a backward pass takes.
+    """Result of a forward pass, which the backward pass takes.
 
     Attributes:
         y: The result, as x; for the backward pass None without ReLU.
@@ -128,10 +128,11 @@ class Gradients(NamedTuple):
 
     Attributes:
         x: Gradient of x; shape and type of x.
-        weight: Of G values, in the type of sums.
-        bias: Of G values, in the type of sums.
-        scale: Of the norm's scale, of C values in the type of sums, or None.
-        shift: Of the norm's shift, or None.
+        weight: Gradient of w: G values in the type of sums.
+        bias: Gradient of b: G values in the type of sums.
+        scale: Gradient of the norm's scale: C values in the type of sums, or
+            None.
+        shift: Gradient of the norm's shift, as that of the scale, or None.
         identity: Gradient of the identity, or None.
     """
 

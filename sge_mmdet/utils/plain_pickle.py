@@ -4,14 +4,27 @@ Python's own unpicklers allocate what a file requests: ten bytes can request
 32 GB, and lists that contain each other twice can take forever to hash or to
 print. This reader supports only the few opcodes that plain data needs
 (protocols 2 to 5), counts the memory of every object against the size of the
-file, and calls only the functions that it is given.
+file, and calls only the functions that it is given. Results of detectors are
+read with it, and checkpoints with a subclass; each has its own list of names
+and its own budget.
 """
 
 import pickle
 import pickletools
 import struct
 import sys
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    List,
+    Mapping,
+    NoReturn,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from .text import printable
 
@@ -23,11 +36,20 @@ BYTE, SHORT, UNSIGNED, INTEGER, LENGTH, DOUBLE = map(
 MOST_MARKS = 100
 # Memory of an object in addition to sys.getsizeof, in bytes.
 OVERHEAD = 16
+# Memory of a reference to an object that exists, in bytes: on the stack, and
+# once more while a container is made of it.
+REFERENCE = 18
+# Longest line, in bytes; lines are names of modules and attributes.
+LONGEST_LINE = 10_000
 # Longest key, in characters; longer keys could take long to compare.
 LONGEST_KEY = 200
 # Upper bound of integer keys. Any number of larger integers can have the same
 # hash, so that a dict of them takes quadratic time.
 LARGEST_KEY = 2**53
+
+
+class Refused(pickle.UnpicklingError):
+    """Raised for contents that are not allowed; the message describes them."""
 
 
 class Budget:
@@ -48,8 +70,6 @@ class Budget:
     # Python does not count are not part of it.
     FACTOR = 8
     FREE_BYTES = 50_000_000
-    # Raised if the budget is exhausted.
-    error = pickle.UnpicklingError
 
     def __init__(self, size: int) -> None:
         self.left = self.FACTOR * size + self.FREE_BYTES
@@ -61,11 +81,11 @@ class Budget:
             amount (int): Size of the memory, in bytes.
 
         Raises:
-            pickle.UnpicklingError: If the budget is exhausted.
+            Refused: If the budget is exhausted.
         """
         self.left -= amount
         if self.left < 0:
-            raise self.error(
+            raise Refused(
                 'it would take more than ten times its size in memory, '
                 'because parts of it are repeated or it requests more than '
                 'it contains'
@@ -84,10 +104,10 @@ class PlainPickle:
     """Reader of consecutive pickles of plain data.
 
     It builds dicts, lists, tuples, numbers, text and bytes. Keys of dicts are
-    text or integers.
+    text or integers. Subclasses may read further opcodes and build more.
 
     Args:
-        data (bytes): Pickles.
+        data (bytes or memoryview): Pickles.
         names (Mapping): Objects by the names in the pickles, a module and an
             attribute; those that are functions may be called.
         budget (Budget): Memory budget of the file.
@@ -98,9 +118,14 @@ class PlainPickle:
         at (int): Position after the last pickle that was read, in bytes.
     """
 
+    # Reader of each supported opcode; filled at the end of this module.
+    readers: ClassVar[Dict[int, Callable[[Any], None]]] = {}
+    # Types whose items may be set.
+    mappings: ClassVar[Tuple[type, ...]] = (dict,)
+
     def __init__(
         self,
-        data: bytes,
+        data: Union[bytes, memoryview],
         names: Mapping[Tuple[str, str], Any],
         budget: Budget,
         find_stored: Optional[Callable[[Any], Any]] = None,
@@ -115,35 +140,44 @@ class PlainPickle:
         """Return the content of the next pickle.
 
         Raises:
-            pickle.UnpicklingError: If the pickle is damaged, contains more
-                than plain data or exceeds the budget.
+            Refused: If the pickle contains more than plain data or exceeds
+                the budget.
+            pickle.UnpicklingError: If it is damaged.
         """
         self.stack: List[Any] = []
         self.marks: List[int] = []
         self.memo: List[Any] = []
+        readers = self.readers
         try:
             while True:
                 code = self.data[self.at]
                 self.at += 1
                 if code == pickle.STOP[0]:
                     return self.stack.pop()
-                READERS[code](self)
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f'it holds {_opcode_name(code)}, which plain data does not '
-                'need'
-            ) from None
+                reader = readers.get(code)
+                if reader is None:
+                    self.refuse_opcode(code)
+                reader(self)
         except (IndexError, UnicodeError, struct.error):
             raise pickle.UnpicklingError(
                 f'it is damaged or truncated at byte {self.at}'
             ) from None
+
+    def check_protocol(self, protocol: int) -> None:
+        """Accept any protocol; its opcodes are checked."""
+
+    def refuse_opcode(self, code: int) -> NoReturn:
+        """Refuse an opcode that is not supported, or not in this place."""
+        raise Refused(
+            f'it holds {_opcode_name(code)}, which plain data does not need'
+        )
 
     def take(self, length: int) -> bytes:
         """Return the next bytes."""
         begin, self.at = self.at, self.at + length
         if self.at > len(self.data):
             raise IndexError
-        return self.data[begin : self.at]
+        return bytes(self.data[begin : self.at])
 
     def number(self, form: struct.Struct) -> Any:
         """Return the next number."""
@@ -153,14 +187,21 @@ class PlainPickle:
 
     def line(self) -> str:
         """Return the next line of text."""
-        end = self.data.find(b'\n', self.at)
+        text = bytes(self.data[self.at : self.at + LONGEST_LINE])
+        end = text.find(b'\n')
         if end < 0:
             raise IndexError
-        return self.take(end + 1 - self.at)[:-1].decode()
+        self.at += end + 1
+        return text[:end].decode()
 
     def push(self, value: Any) -> None:
         """Push a new object and subtract its size from the budget."""
         self.budget.spend(sys.getsizeof(value) + OVERHEAD)
+        self.stack.append(value)
+
+    def refer(self, value: Any) -> None:
+        """Push an object that exists already."""
+        self.budget.spend(REFERENCE)
         self.stack.append(value)
 
     def since_mark(self) -> List[Any]:
@@ -177,10 +218,18 @@ class PlainPickle:
         self.budget.spend(8)
         self.memo.append(self.stack[-1])
 
+    def memoize(self) -> None:
+        """Store the last object in the memo, under the next number."""
+        self.put(len(self.memo))
+
+    def get(self, index: int) -> None:
+        """Push an object of the memo."""
+        self.refer(self.memo[index])
+
     def mark(self) -> None:
         """Begin a container."""
         if len(self.marks) == MOST_MARKS:
-            raise pickle.UnpicklingError(
+            raise Refused(
                 f'it has more than {MOST_MARKS} containers inside each other'
             )
         self.marks.append(len(self.stack))
@@ -194,52 +243,61 @@ class PlainPickle:
 
     def update(self, keys_and_values: List[Any]) -> None:
         """Add keys and values to the dict on the stack."""
-        target = self.target(dict)
+        target = self.target(*self.mappings)
         before = sys.getsizeof(target)
-        keys = keys_and_values[::2]
-        for key in keys:
-            if not (type(key) is int and abs(key) < LARGEST_KEY) and not (
-                type(key) is str and len(key) <= LONGEST_KEY
-            ):
-                raise pickle.UnpicklingError(
-                    'a key of a dict is neither a whole number below '
-                    f'{LARGEST_KEY} nor a text of at most {LONGEST_KEY} '
-                    f'characters: {printable(key, 80)}'
-                )
-        target.update(zip(keys, keys_and_values[1::2]))
+        for key, value in zip(keys_and_values[::2], keys_and_values[1::2]):
+            self.check_key(key)
+            target[key] = value
         self.budget.spend(sys.getsizeof(target) - before)
 
-    def target(self, kind: type) -> Any:
-        """Return the container on the stack, which must be of this type."""
-        if type(self.stack[-1]) is not kind:
-            raise pickle.UnpicklingError(
+    def check_key(self, key: Any) -> None:
+        """Refuse keys whose lookup can be slow."""
+        if not (type(key) is int and abs(key) < LARGEST_KEY) and not (
+            type(key) is str and len(key) <= LONGEST_KEY
+        ):
+            raise Refused(
+                'a key of a dict is neither a whole number below '
+                f'{LARGEST_KEY} nor a text of at most {LONGEST_KEY} '
+                f'characters: {printable(key, 80)}'
+            )
+
+    def target(self, *kinds: type) -> Any:
+        """Return the container on the stack, of one of these types."""
+        if type(self.stack[-1]) not in kinds:
+            raise Refused(
                 f'it puts items into a {type(self.stack[-1]).__name__}'
             )
         return self.stack[-1]
 
     def name(self, module: Any, attribute: Any) -> None:
-        """Push the object of a name; refuse names that are not given."""
-        if (
-            not type(module) is type(attribute) is str
-            or (module, attribute) not in self.names
-        ):
-            raise pickle.UnpicklingError(
+        """Push the object of a name."""
+        if not type(module) is type(attribute) is str:
+            raise Refused(
                 f'it contains {printable(module, 80)}.'
                 f'{printable(attribute, 80)}'
             )
-        self.stack.append(self.names[module, attribute])
+        self.refer(self.find_class(module, attribute))
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the object of a name; refuse names that are not given.
+
+        It is named as in Python's unpickler, because PyTorch overrides it.
+        """
+        if (module, name) not in self.names:
+            raise Refused(
+                f'it contains {printable(module, 80)}.{printable(name, 80)}'
+            )
+        return self.names[module, name]
 
     def call(self) -> None:
         """Call a function among the given names."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not callable(function) or type(arguments) is not tuple:
-            raise pickle.UnpicklingError(
-                'it calls an object that is not a function'
-            )
+            raise Refused('it calls an object that is not a function')
         try:
             self.push(function(*arguments))
         except TypeError:
-            raise pickle.UnpicklingError(
+            raise Refused(
                 'it calls a function with other arguments than it takes'
             ) from None
 
@@ -247,13 +305,13 @@ class PlainPickle:
         """Set the state of a :class:`Stateful` object; refuse others."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], Stateful):
-            raise KeyError
+            self.refuse_opcode(pickle.BUILD[0])
         self.stack[-1].set_state(state)
 
     def stored(self) -> None:
         """Push the object of a persistent id."""
         if self.find_stored is None:
-            raise KeyError
+            self.refuse_opcode(pickle.BINPERSID[0])
         self.push(self.find_stored(self.stack.pop()))
 
 
@@ -274,7 +332,7 @@ def _last(self: PlainPickle, number: int) -> List[Any]:
 
 
 def _constant(value: Any) -> Callable[[PlainPickle], None]:
-    return lambda self: self.stack.append(value)
+    return lambda self: self.refer(value)
 
 
 def _number(form: struct.Struct) -> Callable[[PlainPickle], None]:
@@ -296,7 +354,7 @@ def _put(form: struct.Struct) -> Callable[[PlainPickle], None]:
 
 
 def _get(form: struct.Struct) -> Callable[[PlainPickle], None]:
-    return lambda self: self.stack.append(self.memo[self.number(form)])
+    return lambda self: self.get(self.number(form))
 
 
 def _tuple(length: int) -> Callable[[PlainPickle], None]:
@@ -320,11 +378,10 @@ def _stack_global(self: PlainPickle) -> None:
     self.name(module, attribute)
 
 
-# Reader of each supported opcode.
-READERS: Dict[int, Callable[[PlainPickle], None]] = {
+PlainPickle.readers = {
     code[0]: reader
     for code, reader in {
-        pickle.PROTO: lambda self: self.take(1),
+        pickle.PROTO: lambda self: self.check_protocol(self.number(BYTE)),
         pickle.FRAME: _frame,
         pickle.NONE: _constant(None),
         pickle.NEWTRUE: _constant(True),
@@ -352,15 +409,15 @@ READERS: Dict[int, Callable[[PlainPickle], None]] = {
         pickle.APPENDS: lambda self: self.extend(self.since_mark()),
         pickle.SETITEM: lambda self: self.update(_last(self, 2)),
         pickle.SETITEMS: lambda self: self.update(self.since_mark()),
-        pickle.MEMOIZE: lambda self: self.put(len(self.memo)),
+        pickle.MEMOIZE: lambda self: self.memoize(),
         pickle.BINPUT: _put(BYTE),
         pickle.LONG_BINPUT: _put(UNSIGNED),
         pickle.BINGET: _get(BYTE),
         pickle.LONG_BINGET: _get(UNSIGNED),
         pickle.GLOBAL: lambda self: self.name(self.line(), self.line()),
         pickle.STACK_GLOBAL: _stack_global,
-        pickle.REDUCE: PlainPickle.call,
-        pickle.BUILD: PlainPickle.build,
-        pickle.BINPERSID: PlainPickle.stored,
+        pickle.REDUCE: lambda self: self.call(),
+        pickle.BUILD: lambda self: self.build(),
+        pickle.BINPERSID: lambda self: self.stored(),
     }.items()
 }

@@ -120,14 +120,11 @@ def run_steps(
     is_interrupted = threading.Event()
 
     def run(step: Step) -> Outcome:
-        why = ''
-        if is_interrupted.is_set():
-            why = 'interrupted'
-        elif time.monotonic() - start + step.seconds > 60 * minutes:
-            why = (
-                f'its limit of {step.seconds} s does not fit the total of '
-                f'{minutes:g} minutes'
-            )
+        why = (
+            'interrupted'
+            if is_interrupted.is_set()
+            else _overrun(step, time.monotonic() - start, minutes)
+        )
         one = (
             Outcome(step, 'skipped', 0.0, why)
             if why
@@ -152,6 +149,22 @@ def run_steps(
                 kill_running()
                 raise
     return outcomes
+
+
+def _overrun(step: Step, elapsed: float, minutes: float) -> str:
+    """Return why a step does not fit the total time, or an empty text.
+
+    Args:
+        step (Step): The step.
+        elapsed (float): Time since the start, in seconds.
+        minutes (float): Total time.
+    """
+    if elapsed + step.seconds <= 60 * minutes:
+        return ''
+    return (
+        f'its limit of {step.seconds} s does not fit the total of '
+        f'{minutes:g} minutes'
+    )
 
 
 def _line(one: Outcome, end: float) -> str:

@@ -1,16 +1,13 @@
 """Errors and memory budget for reading untrusted files."""
 
-import pickle
-
 from ...utils import plain_pickle
+from ...utils.plain_pickle import Refused
+
+__all__ = ['Budget', 'CheckpointError', 'Damaged', 'OtherKind', 'Refused']
 
 
 class CheckpointError(RuntimeError):
     """Raised if a checkpoint cannot be used; the message names the file."""
-
-
-class Refused(pickle.UnpicklingError):
-    """Raised for contents that are not allowed; the message describes them."""
 
 
 class OtherKind(Refused):
@@ -31,4 +28,3 @@ class Budget(plain_pickle.Budget):
     # Reading needs two or three copies of the file.
     FACTOR = 6
     FREE_BYTES = 80_000_000
-    error = Refused

@@ -1,14 +1,15 @@
 """An unpickler that builds only the contents of MMEngine's checkpoints.
 
-Like PyTorch's unpickler for ``weights_only``, it is based on the unpickler in
-Python. It has a closed list of names; PyTorch's list of allowed functions,
-which is shared by the process, is neither used nor changed. A budget limits
-the memory of built objects. Keys of dicts are text or numbers, because the
-hash of other objects can take forever.
+It is the reader of :mod:`sge_mmdet.utils.plain_pickle` with a closed list of
+names; PyTorch's list of allowed functions, which is shared by the process, is
+neither used nor changed. A budget limits the memory of built objects. Keys of
+dicts are text or numbers, because the hash of other objects can take forever.
 """
 
 import codecs
+import io
 import pickle
+import sys
 from collections import Counter, OrderedDict
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Optional
@@ -17,7 +18,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
 
-from ...utils.plain_pickle import LARGEST_KEY
+from ...utils.plain_pickle import LARGEST_KEY, PlainPickle, Stateful
 from ...utils.text import printable
 from . import pickled_numpy, pickled_tensors
 from .refusal import Budget, Damaged, Refused
@@ -32,51 +33,9 @@ METHODS = {
 # text cannot.
 MOST_NUMBER_KEYS = 50_000
 NEWEST_PROTOCOL = 4
-# Upper bounds of the memory of opcodes, in bytes; other opcodes are refused.
-PRICES = {
-    pickle.PROTO: 0,
-    pickle.STOP: 0,
-    pickle.MARK: 100,
-    pickle.NONE: 10,
-    pickle.NEWTRUE: 10,
-    pickle.NEWFALSE: 10,
-    pickle.BININT: 50,
-    pickle.BININT1: 10,
-    pickle.BININT2: 50,
-    pickle.LONG1: 300,
-    pickle.BINFLOAT: 40,
-    pickle.BINUNICODE: 80,
-    pickle.SHORT_BINSTRING: 80,
-    pickle.EMPTY_DICT: 80,
-    pickle.EMPTY_LIST: 80,
-    pickle.EMPTY_SET: 240,
-    pickle.EMPTY_TUPLE: 10,
-    pickle.TUPLE: 80,
-    pickle.TUPLE1: 80,
-    pickle.TUPLE2: 80,
-    pickle.TUPLE3: 80,
-    pickle.BINGET: 10,
-    pickle.LONG_BINGET: 10,
-    pickle.BINPUT: 1,
-    pickle.LONG_BINPUT: 150,
-    pickle.APPEND: 10,
-    pickle.APPENDS: 0,
-    pickle.SETITEM: 0,
-    pickle.SETITEMS: 0,
-    pickle.GLOBAL: 100,
-    pickle.REDUCE: 500,
-    pickle.NEWOBJ: 500,
-    pickle.BUILD: 500,
-    pickle.BINPERSID: 500,
-    # Opcodes of protocols 3 and 4.
-    pickle.FRAME: 100,
-    pickle.MEMOIZE: 150,
-    pickle.STACK_GLOBAL: 100,
-    pickle.SHORT_BINUNICODE: 80,
-    pickle.ADDITEMS: 0,
-    pickle.BINBYTES: 80,
-    pickle.SHORT_BINBYTES: 80,
-}
+# Upper bounds of the memory of an object that a function made, and of an entry
+# of the memo, in bytes.
+CALL_COST, MEMO_COST = 500, 150
 
 
 def get_pickled_method(cls: Any, name: Any) -> Callable:
@@ -199,14 +158,31 @@ def pickle_module_for(
     )
 
 
-# Typeshed does not declare its methods.
-PythonUnpickler: Any = pickle._Unpickler
+class CheckpointUnpickler(PlainPickle):
+    """Unpickler with a budget; :func:`pickle_module_for` creates it.
 
+    Args:
+        file (io.BytesIO): File, read from its position on.
+        **options: Options of :func:`torch.load`, which do not matter here.
+    """
 
-class CheckpointUnpickler(PythonUnpickler):
-    """Unpickler with a budget; :func:`pickle_module_for` creates it."""
-
+    mappings = (dict, OrderedDict, Counter)
     allowance: SimpleNamespace
+    # PyTorch sets it, to return the storage of a tensor.
+    persistent_load: Callable[[Any], Any]
+
+    def __init__(self, file: io.BytesIO, **options: Any) -> None:
+        # A copy of a large file would not be in the budget.
+        super().__init__(file.getbuffer(), {}, self.allowance.budget)
+        self.file = file
+
+    def load(self) -> Any:
+        """Return the content of the next pickle; see :class:`PlainPickle`."""
+        self.at = self.file.tell()
+        self.places: Dict[int, Any] = {}
+        content = super().load()
+        self.file.seek(self.at)
+        return content
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the object that a name in the file stands for."""
@@ -220,46 +196,46 @@ class CheckpointUnpickler(PythonUnpickler):
             return dtype
         raise Refused(f'it contains {printable(path)}, which could run code')
 
-    def load_proto(self) -> None:
+    def check_protocol(self, protocol: int) -> None:
         """Refuse newer protocols."""
-        protocol = self.read(1)[0]
         if protocol > NEWEST_PROTOCOL:
             raise Refused(
                 f'it is written with pickle_protocol={protocol}, and 2 to '
                 f'{NEWEST_PROTOCOL} are read; torch.save writes 2 by itself'
             )
 
-    def load_binbytes(self) -> None:
-        """Subtract bytes from the budget."""
-        PythonUnpickler.load_binbytes(self)
-        self.allowance.budget.spend(len(self.stack[-1]))
+    def put(self, index: int) -> None:
+        """Store the last object in the memo, under any number."""
+        if index not in self.places:
+            self.budget.spend(MEMO_COST)
+        self.places[index] = self.stack[-1]
 
-    def load_additems(self) -> None:
+    def memoize(self) -> None:
+        """Store the last object in the memo, under the next number."""
+        self.put(len(self.places))
+
+    def get(self, index: int) -> None:
+        """Push an object of the memo."""
+        if index not in self.places:
+            raise IndexError
+        self.refer(self.places[index])
+
+    def add_items(self) -> None:
         """Add items to a set; refuse other objects."""
-        items = self.pop_mark()
-        if type(self.stack[-1]) is not set:
-            raise Refused('it adds members to an object that is not a set')
-        self.allowance.budget.spend(100 * len(items))
+        items = self.since_mark()
+        target = self.target(set)
+        before = sys.getsizeof(target)
         for key in items:
             self.check_key(key)
-        self.stack[-1].update(items)
+        target.update(items)
+        self.budget.spend(sys.getsizeof(target) - before)
 
-    def load_binunicode(self) -> None:
-        """Subtract text from the budget, up to four bytes per character."""
-        PythonUnpickler.load_binunicode(self)
-        self.allowance.budget.spend(4 * len(self.stack[-1]))
-
-    def load_short_binunicode(self) -> None:
-        """Subtract text of protocol 4 from the budget."""
-        PythonUnpickler.load_short_binunicode(self)
-        self.allowance.budget.spend(4 * len(self.stack[-1]))
-
-    def load_reduce(self) -> None:
+    def call(self) -> None:
         """Call a function in :data:`FUNCTIONS`."""
-        args, function = self.stack.pop(), self.stack[-1]
+        args, function = self.stack.pop(), self.stack.pop()
         if id(function) not in CALLABLE or type(args) is not tuple:
             raise Refused('it calls an object that checkpoints do not call')
-        self.allowance.budget.spend(sum(map(_price, args)))
+        self.budget.spend(CALL_COST + sum(map(_price, args)))
         if function is new_set:
             for key in (
                 key
@@ -268,10 +244,11 @@ class CheckpointUnpickler(PythonUnpickler):
                 for key in arg
             ):
                 self.check_key(key)
-        made = self.stack[-1] = function(*args)
+        made = function(*args)
+        self.stack.append(made)
         if isinstance(made, torch.Tensor):
             # A tensor that repeats elements becomes larger when copied.
-            self.allowance.budget.spend(
+            self.budget.spend(
                 max(
                     0,
                     (
@@ -281,29 +258,27 @@ class CheckpointUnpickler(PythonUnpickler):
                 )
             )
 
-    def load_newobj(self) -> None:
+    def create(self) -> None:
         """Create a log buffer; refuse other classes."""
-        args, cls = self.stack.pop(), self.stack[-1]
+        args, cls = self.stack.pop(), self.stack.pop()
         if cls is not HistoryBuffer or type(args) is not tuple or args:
             raise Refused(
                 'it creates an object of a class that is not allowed'
             )
-        self.stack[-1] = cls.__new__(cls)
+        self.budget.spend(CALL_COST)
+        self.stack.append(cls.__new__(cls))
 
-    def load_build(self) -> None:
+    def build(self) -> None:
         """Set the state of an object."""
-        state, made = self.stack.pop(), self.stack[-1]
-        if type(made) in (
-            pickled_numpy.PickledDtype,
-            pickled_numpy.PickledArray,
-        ):
-            if type(state) is not tuple:
-                raise Refused(
-                    'the state of an array or of its type is not a tuple'
-                )
-            self.allowance.budget.spend(sum(map(_price, state)))
-            made.__setstate__(state)
-        elif (
+        made, state = self.stack[-2], self.stack[-1]
+        self.budget.spend(CALL_COST)
+        if isinstance(made, Stateful):
+            if type(state) is tuple:
+                self.budget.spend(sum(map(_price, state)))
+            super().build()
+            return
+        self.stack.pop()
+        if (
             type(made) is OrderedDict
             and type(state) is dict
             and ({*state} <= {'_metadata'})
@@ -315,40 +290,6 @@ class CheckpointUnpickler(PythonUnpickler):
             raise Refused(
                 'it sets the state of an object, which could run code'
             )
-
-    def load_append(self) -> None:
-        """Append to a list; refuse other objects."""
-        self.extend([self.stack.pop()])
-
-    def load_appends(self) -> None:
-        """Append to a list; refuse other objects."""
-        self.extend(self.pop_mark())
-
-    def extend(self, items: list) -> None:
-        """Extend the list on the stack; refuse other objects."""
-        if type(self.stack[-1]) is not list:
-            raise Refused('it appends to an object that is not a list')
-        self.stack[-1].extend(items)
-
-    def load_setitem(self) -> None:
-        """Set items of a dict; refuse other objects."""
-        value, key = self.stack.pop(), self.stack.pop()
-        self.update([key, value])
-
-    def load_setitems(self) -> None:
-        """Set items of a dict; refuse other objects."""
-        self.update(self.pop_mark())
-
-    def update(self, items: list) -> None:
-        """Set items of the dict on the stack; refuse other objects."""
-        target = self.stack[-1]
-        if type(target) not in (dict, OrderedDict, Counter):
-            raise Refused('it sets items of an object that is not a dict')
-        price = 100 if type(target) is dict else 250
-        self.allowance.budget.spend(price * len(items))
-        for key, value in zip(items[::2], items[1::2]):
-            self.check_key(key)
-            target[key] = value
 
     def check_key(self, key: Any) -> None:
         """Refuse keys whose lookup can be slow."""
@@ -364,9 +305,10 @@ class CheckpointUnpickler(PythonUnpickler):
                 'text and numbers are read'
             )
 
-    def load_binpersid(self) -> None:
+    def stored(self) -> None:
         """Load the storage of a tensor; refuse sizes that the file lacks."""
         claim = self.stack.pop()
+        self.budget.spend(CALL_COST)
         is_zip = self.allowance.storages is not None
         if type(claim) is not tuple or len(claim) != (5 if is_zip else 6):
             raise Refused('it has a tensor without numbers')
@@ -390,7 +332,7 @@ class CheckpointUnpickler(PythonUnpickler):
                 'it has a tensor on the device meta, without numbers'
             )
         self.claim(key, count * torch._utils._element_size(dtype))
-        self.append(self.persistent_load(claim))
+        self.stack.append(self.persistent_load(claim))
 
     def claim(self, key: str, size: int) -> None:
         """Raise if a storage is larger than its part of the file."""
@@ -406,23 +348,13 @@ class CheckpointUnpickler(PythonUnpickler):
             allowed.unclaimed -= size
 
 
-def _priced(price: int, handle: Callable) -> Callable:
-    def pay_and_handle(self: CheckpointUnpickler) -> None:
-        self.allowance.budget.spend(price)
-        handle(self)
-
-    return pay_and_handle
-
-
-# Methods of the class above, or else of its base class.
-CheckpointUnpickler.dispatch = {
-    code[0]: _priced(
-        price,
-        getattr(
-            CheckpointUnpickler, pickle._Unpickler.dispatch[code[0]].__name__
-        ),
-    )
-    for code, price in PRICES.items()
+CheckpointUnpickler.readers = {
+    **PlainPickle.readers,
+    # Checkpoints that were written by Python 2.
+    pickle.SHORT_BINSTRING[0]: PlainPickle.readers[pickle.SHORT_BINUNICODE[0]],
+    pickle.EMPTY_SET[0]: lambda self: self.push(set()),
+    pickle.ADDITEMS[0]: CheckpointUnpickler.add_items,
+    pickle.NEWOBJ[0]: CheckpointUnpickler.create,
 }
 
 
