@@ -1,4 +1,4 @@
-"""Write a short config that trains a detector on your own data.
+"""Write a short config that trains a detector on your data.
 
 The data is a JSON file in COCO's format, or a folder in the layout of Pascal
 VOC (Annotations/*.xml) or YOLO (images, labels, data.yaml). A folder may hold

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from ..datasets import OwnData
 from ..evaluation.bins import size_bins
-from ..utils import Writer, find_config, get_model, load_config
+from ..utils import Writer, find_config, get_model, load_config, printable
 from ..utils.configs import base_batch_size, inherited_files
 from .add_sge import NotApplicableError, sge_changes
 from .config import check_inheritable, derived_text
@@ -131,17 +131,17 @@ def write_new_config(
         if split.file is None
     }
     writer.check(path, *new)
-    for file, split in new.items():
-        writer.write(file, split.text)
-        notes.append(
-            f'{file} was written: {len(split.content["images"])} images of '
-            f'{split.name}.'
-        )
     text = derived_text(source, path.parent, changes)
     with writer.replacing(path) as draft:
         draft.write(text.encode())
         draft.flush()
-        load_config(draft.name)
+        _check_classes(load_config(draft.name), data.classes)
+        for file, split in new.items():
+            writer.write(file, split.text)
+            notes.append(
+                f'{file} was written: {len(split.content["images"])} images '
+                f'of {split.name}.'
+            )
     return NewConfig(
         path, load_config(path), files['train'], files['val'], notes
     )
@@ -179,6 +179,17 @@ def _changes(
     changes['default_hooks'] = dict(checkpoint=_save_best(data, notes))
     _set_batch(cfg, batch, changes, notes)
     return changes
+
+
+def _check_classes(cfg: Config, classes: Tuple[str, ...]) -> None:
+    """Raise if MMEngine reads other classes than were written."""
+    for name, read in zip(classes, cfg.classes):
+        if name != read:
+            raise ValueError(
+                f'expected names of classes that mean the same in a config, '
+                f'got {printable(name)!r}, in which MMEngine replaces what is '
+                'between {{ and }}; rename the class'
+            )
 
 
 def _imports(cfg: Config) -> Dict[str, Any]:

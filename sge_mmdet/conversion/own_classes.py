@@ -75,16 +75,12 @@ def _as_source(base: Any, change: Any, path: Path) -> Any:
         }
     if not isinstance(base, (list, tuple)) or not isinstance(change, dict):
         return change
-    source = item_source(*map(_key, path))
+    source = item_source(path)
     if len(change) == len(base) and all(
         one == dict(num_classes=COUNT) for one in change.values()
     ):
         return Code(f'[dict(head, num_classes={COUNT}) for head in {source}]')
     return [_merged(part, change.get(i, {})) for i, part in enumerate(base)]
-
-
-def _key(key: Union[str, int]) -> Any:
-    return key
 
 
 def _merged(base: Any, change: Any) -> Any:

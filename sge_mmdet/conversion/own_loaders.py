@@ -92,8 +92,8 @@ def _change(
                 fields, metainfo=dict(_delete_=True, **fields['metainfo'])
             )
         return fields
-    kept = {
-        key: Code(item_source(*path, key))
+    kept: Dict[str, Any] = {
+        key: Code(item_source((*path, key)))
         for key in ('pipeline', 'filter_cfg')
         if dataset.get(key)
     }
@@ -153,7 +153,7 @@ def evaluator_change(cfg: Config, name: str, ann_file: str) -> Dict[str, Any]:
         ann_file (str): Annotation file below ``data_root``.
     """
     evaluator = cfg.get(f'{name}_evaluator')
-    fields = dict(
+    fields: Dict[str, Any] = dict(
         type='SmallObjectMetric',
         ann_file=Code(f'data_root + {ann_file!r}'),
     )

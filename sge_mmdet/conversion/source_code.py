@@ -1,6 +1,6 @@
 """Python source of values in configs."""
 
-from typing import Any
+from typing import Any, Sequence, Union
 
 
 class Code(str):
@@ -25,14 +25,13 @@ def to_source(value: Any) -> str:
     return repr(value)
 
 
-def item_source(name: str, *path: Any) -> str:
+def item_source(path: Sequence[Union[str, int]]) -> str:
     """Return the source of an inherited value, such as ``_base_.a.b[0]``.
 
     Args:
-        name (str): Key of the config.
-        *path (str or int): Keys and indices below it.
+        path (Sequence[str or int]): Keys and indices that lead to the value.
     """
-    text = f'_base_.{name}'
+    text = '_base_'
     for key in path:
         text += f'[{key}]' if isinstance(key, int) else f'.{key}'
     return text
