@@ -202,12 +202,15 @@ class _Steps:
 
     def plain(self, config: Path) -> str:
         """Return the line that writes the config without SGE."""
-        options = self.options
+        options, data = self.options, self.data
         words = [
             *(options.base, '--train', self.new.train, '--val', self.new.val),
-            *('--images', self.data.train.images),
-            *('--val-images', self.data.val.images, '--gpus', options.gpus),
+            *('--images', data.train.images),
         ]
+        if data.val.images != data.train.images:
+            words += ['--val-images', data.val.images]
+        if options.gpus > 1:
+            words += ['--gpus', options.gpus]
         if options.batch_size:
             words += ['--batch-size', options.batch_size]
         return self.line('new-config', *words, '-o', config)

@@ -264,6 +264,9 @@ def _set_batch(
     total = batch.gpus * images
     scale = total / base
     changes['auto_scale_lr'] = dict(base_batch_size=total)
+    if 'enable' not in (cfg.get('auto_scale_lr') or {}):
+        # MMDetection's --auto-scale-lr needs it.
+        changes['auto_scale_lr']['enable'] = False
     if scale != 1:
         changes['optim_wrapper'] = dict(
             optimizer=dict(lr=_rounded(rate * scale))

@@ -139,9 +139,9 @@ def set_key(path, value):
 
 ERRORS = [
     (
-        set_classes('ship', 'bouy', 'old harbour'),
+        set_classes('ship', 'buooy', 'old harbour'),
         r'train_dataloader\.dataset\.metainfo\.classes: there is no category '
-        r"bouy \(the nearest is buoy\), .*classes=\('ship', 'buoy', 'old",
+        r"buooy \(the nearest is buoy\), .*classes=\('ship', 'buoy', 'old",
     ),
     (
         set_classes('buoy', 'ship', 'old harbour'),
@@ -305,6 +305,8 @@ def test_large_files_are_searched_instead_of_parsed(
     assert large.content is None and whole.content
     assert large.category_names() == whole.category_names() == [*CLASSES]
     assert large.image_names() == whole.image_names()
+    monkeypatch.setattr(preflight.annotations, 'SAMPLE', 1)
+    assert large.image_names() == whole.image_names()[:1]
     for limits in ((0, 32**2), (96**2, 1e10)):
         assert large.has_area(limits) == whole.has_area(limits)
 

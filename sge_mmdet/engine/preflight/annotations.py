@@ -47,8 +47,7 @@ class AnnotationFile:
     def category_names(self) -> Optional[List[Any]]:
         """Return the names of the categories; None if they are not found."""
         if self.content is None:
-            with self.path.open('rb') as file, _mapped(file) as text:
-                entries = _find_categories(text)
+            entries = _find_categories(self._text())
         else:
             entries = self._list('categories')
         if not entries or not all(_is_named(entry) for entry in entries):
@@ -58,9 +57,8 @@ class AnnotationFile:
     def image_names(self) -> List[str]:
         """Return the file names of some images."""
         if self.content is None:
-            with self.path.open('rb') as file, _mapped(file) as text:
-                found = zip(range(SAMPLE), FILE_NAME.finditer(text))
-                return [json.loads(match[1]) for _, match in found]
+            found = zip(range(SAMPLE), FILE_NAME.finditer(self._text()))
+            return [json.loads(match[1]) for _, match in found]
         names = [
             image['file_name']
             for image in self._list('images')
@@ -87,9 +85,8 @@ class AnnotationFile:
 
     def _areas(self) -> Iterator[float]:
         if self.content is None:
-            with self.path.open('rb') as file, _mapped(file) as text:
-                for match in AREA.finditer(text):
-                    yield float(match[1])
+            for match in AREA.finditer(self._text()):
+                yield float(match[1])
             return
         for entry in self._list('annotations'):
             if isinstance(entry, dict) and not entry.get('iscrowd'):
@@ -97,15 +94,16 @@ class AnnotationFile:
                 if isinstance(area, (int, float)):
                     yield area
 
+    def _text(self) -> mmap.mmap:
+        """Return the text; it is unmapped when the last match is gone."""
+        with self.path.open('rb') as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
     def _list(self, key: str) -> List[Any]:
         value = (
             self.content.get(key) if isinstance(self.content, dict) else None
         )
         return value if isinstance(value, list) else []
-
-
-def _mapped(file: Any) -> mmap.mmap:
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _is_named(entry: Any) -> bool:
