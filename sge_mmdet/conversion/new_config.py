@@ -105,9 +105,8 @@ def write_new_config(
     check_inheritable(source)
     cfg = load_config(source)
     files = {
-        split: getattr(data, split).file
-        or path.with_name(f'{path.stem}_{split}.json')
-        for split in ('train', 'val')
+        name: split.file or path.with_name(f'{path.stem}_{name}.json')
+        for name, split in data.splits.items()
     }
     notes: List[str] = []
     try:
@@ -118,33 +117,41 @@ def write_new_config(
         raise NotApplicableError(f'{base}: {error}') from error
     except ValueError as error:
         raise ValueError(f'{base}: {error}') from error
-    writer = Writer(
-        overwrite,
-        [
-            *inherited_files(source),
-            *filter(None, (data.train.file, data.val.file)),
-        ],
+    inputs = filter(None, (data.train.file, data.val.file))
+    writer = Writer(overwrite, [*inherited_files(source), *inputs])
+    text = derived_text(source, path.parent, changes)
+    _write(path, text, data, files, writer)
+    notes += [
+        f'{files[name]} was written: {len(split.content["images"])} images of '
+        f'{split.name}.'
+        for name, split in data.splits.items()
+        if split.file is None
+    ]
+    return NewConfig(
+        path, load_config(path), files['train'], files['val'], notes
     )
+
+
+def _write(
+    path: Path,
+    text: str,
+    data: OwnData,
+    files: Dict[str, Path],
+    writer: Writer,
+) -> None:
+    """Write a config, and annotations that are not a file yet."""
     new = {
         files[name]: split
-        for name, split in (('train', data.train), ('val', data.val))
+        for name, split in data.splits.items()
         if split.file is None
     }
     writer.check(path, *new)
-    text = derived_text(source, path.parent, changes)
     with writer.replacing(path) as draft:
         draft.write(text.encode())
         draft.flush()
         _check_classes(load_config(draft.name), data.classes)
         for file, split in new.items():
             writer.write(file, split.text)
-            notes.append(
-                f'{file} was written: {len(split.content["images"])} images '
-                f'of {split.name}.'
-            )
-    return NewConfig(
-        path, load_config(path), files['train'], files['val'], notes
-    )
 
 
 def _changes(

@@ -37,6 +37,11 @@ class OwnData:
     classes: Tuple[str, ...]
     has_masks: bool
 
+    @property
+    def splits(self) -> Dict[str, Split]:
+        """dict[str, Split]: Both splits by name, "train" and "val"."""
+        return dict(train=self.train, val=self.val)
+
 
 def read_own_data(
     train: Path,

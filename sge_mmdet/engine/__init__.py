@@ -7,6 +7,8 @@ from .config_names import allow_config_names
 from .inference import DetectionFiles, detect, find_test_data
 from .optim_wrappers import BFloat16OptimWrapper
 from .preflight import (
+    Findings,
+    TrainingRun,
     check_config,
     check_datasets,
     check_model,
@@ -18,6 +20,8 @@ __all__ = [
     'BFloat16OptimWrapper',
     'BriefRunner',
     'DetectionFiles',
+    'Findings',
+    'TrainingRun',
     'allow_config_names',
     'allow_mmengine_checkpoints',
     'check_config',

@@ -11,6 +11,7 @@ from sge_mmdet.conversion import Batch, write_new_config
 from sge_mmdet.datasets import read_own_data
 from sge_mmdet.utils import build_model
 from sge_mmdet.utils.class_counts import class_counts
+from tests.helpers.documents import snippets
 from tests.helpers.own_data import CLASSES, write_coco, write_yolo
 from tests.helpers.scripts import run_script
 
@@ -232,3 +233,19 @@ def test_odd_names_outlive_the_text_or_are_refused(
     else:
         cfg = write_new_config(FASTER, tmp_path / 'new.py', data).cfg
         assert cfg.train_dataloader.dataset.metainfo.classes == names
+
+
+def test_page_shows_what_its_command_writes(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/harbour').symlink_to(folder)
+    page = [
+        snippet
+        for snippet in snippets('shell', 'python')
+        if snippet.page.name == 'your_data.md'
+    ]
+    command = page[0].commands()[0]
+    assert run_script('new_config.py', *command[2:])[0] == 0
+    (tmp_path / 'page.py').write_text(page[1].text)
+    written, shown = map(Config.fromfile, ('harbour.py', 'page.py'))
+    assert written.to_dict() == shown.to_dict()

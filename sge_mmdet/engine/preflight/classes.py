@@ -61,15 +61,7 @@ def check_file_classes(
         file (AnnotationFile): Its annotations.
     """
     names = file.category_names()
-    if names is None:
-        return
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    if {*repeated} & {*classes}:
-        findings.error(
-            f'{file.path}: expected each name of a category once, got '
-            f'{printable_list(repeated)} several times; give each category a '
-            'name of its own'
-        )
+    if names is None or _is_ambiguous(findings, classes, names, file):
         return
     lacking = [name for name in classes if name not in names]
     used = [name for name in names if name in classes]
@@ -102,6 +94,24 @@ def check_file_classes(
             f'{file.path} are not among the classes: '
             f'{printable_list(unused)}; their objects count as background'
         )
+
+
+def _is_ambiguous(
+    findings: Findings,
+    classes: Sequence[str],
+    names: Sequence[Any],
+    file: AnnotationFile,
+) -> bool:
+    """Return whether the name of a class stands for several categories."""
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if not {*repeated} & {*classes}:
+        return False
+    findings.error(
+        f'{file.path}: expected each name of a category once, got '
+        f'{printable_list(repeated)} several times; give each category a '
+        'name of its own'
+    )
+    return True
 
 
 def _describe(lacking: Sequence[str], names: Sequence[Any]) -> str:

@@ -157,18 +157,10 @@ def _check_file(
     if module is None:
         return
     try:
-        content = load_local_checkpoint(path)
+        shapes = _shapes(path, prefix)
     except RuntimeError as error:
         findings.error(f'{where}: {error}')
         return
-    held = content.get('state_dict', content)
-    start = f'{prefix.rstrip(".")}.' if prefix else ''
-    shapes = {
-        re.sub(r'^module\.', '', key)[len(start) :]: tuple(value.shape)
-        for key, value in held.items()
-        if isinstance(value, torch.Tensor)
-        and re.sub(r'^module\.', '', key).startswith(start)
-    }
     wanted = {
         key: tuple(value.shape) for key, value in module.state_dict().items()
     }
@@ -184,6 +176,18 @@ def _check_file(
             f'the model and {shapes.get(first, "not")} in the file. Name '
             'weights of such a model'
         )
+
+
+def _shapes(path: str, prefix: str) -> 'Dict[str, Tuple[int, ...]]':
+    """Return the shapes of the values in a file below a prefix."""
+    content = load_local_checkpoint(path)
+    start = f'{prefix.rstrip(".")}.' if prefix else ''
+    shapes = {}
+    for key, value in content.get('state_dict', content).items():
+        name = re.sub(r'^module\.', '', str(key))
+        if isinstance(value, torch.Tensor) and name.startswith(start):
+            shapes[name[len(start) :]] = tuple(value.shape)
+    return shapes
 
 
 def _submodule(model: Optional[nn.Module], where: str) -> Optional[nn.Module]:
