@@ -134,7 +134,18 @@ def _preflight(cfg: Config, run: TrainingRun) -> None:
     launched = run.launcher != 'none'
     if launched and any(os.environ.get(key, '0') != '0' for key in RANKS):
         return
-    findings = check_training(cfg, run)
+    try:
+        findings = check_training(cfg, run)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        # A config can hold anything, and MMDetection may accept it.
+        print(
+            'warning: the checks before the training are left out, because '
+            f'they failed: {type(error).__name__}: {printable(str(error))}',
+            file=sys.stderr,
+        )
+        return
     for message in findings.warnings:
         print(f'warning: {message}', file=sys.stderr)
     if findings.errors:

@@ -188,6 +188,11 @@ ERRORS = [
         'model: it cannot be built: TypeError: .*numouts',
     ),
     (
+        set_key('model.backbone.type', 'SGEResNett'),
+        'model: it cannot be built: KeyError: .*SGEResNett .*; the nearest '
+        'type is SGEResNe',
+    ),
+    (
         set_key('load_from', 'nowhere.pth'),
         'load_from: there is no file nowhere.pth',
     ),
@@ -335,6 +340,18 @@ def test_tool_prints_a_line_for_each_finding(data, tmp_path, monkeypatch):
     assert run_tool(config, '--no-preflight', *options) == (0, '')
     with mock.patch.dict(os.environ, RANK='1'):
         assert run_tool(config, *options, '--launcher', 'pytorch')[0] == 0
+
+
+def test_failure_of_a_check_stops_no_training(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def fail(*args):
+        raise KeyError('defect')
+
+    monkeypatch.setattr('sge_mmdet.engine.upstream_tools.check_training', fail)
+    code, shown = run_tool(data / 'mine.py')
+    assert code == 0 and shown.startswith('warning: the checks before the tr')
+    assert "KeyError: 'defect'" in shown
 
 
 def test_tool_takes_the_name_of_an_upstream_config(tmp_path, monkeypatch):

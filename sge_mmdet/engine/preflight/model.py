@@ -1,10 +1,12 @@
 """The model of a config, built without memory, and its first weights."""
 
+import difflib
 import os.path as osp
 import re
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
@@ -81,9 +83,21 @@ def build_without_memory(
             # mmcv's SyncBN can only be built inside a process group.
             if 'process group' not in text:
                 findings.error(
-                    f'model: it cannot be built: {printable(text, 400)}'
+                    f'model: it cannot be built: {printable(text, 160)}'
+                    f'{_nearest_type(text)}'
                 )
     return None
+
+
+def _nearest_type(text: str) -> str:
+    """Return the end of a message about a type that is not registered."""
+    found = re.search(r'(\w+) is not in the mmdet::model registry', text)
+    near = (
+        difflib.get_close_matches(found[1], MODELS.module_dict, 1)
+        if (found)
+        else []
+    )
+    return f'; the nearest type is {near[0]}' if near else ''
 
 
 def check_weights(
