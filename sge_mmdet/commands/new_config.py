@@ -15,7 +15,6 @@ from typing import List, Optional, Sequence
 from ..conversion import (
     Batch,
     NewConfig,
-    NotApplicableError,
     add_sge,
     write_new_config,
 )
@@ -152,8 +151,9 @@ def next_commands(
         try:
             with quiet_log():
                 add_sge(new.cfg)
-        except NotApplicableError:
-            return [*lines, f'SGE cannot be added to {options.base}.']
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            return [*lines, f'SGE cannot be added to it: {reason}']
         make = steps.line('add-sge', new.path, '-o', other)
         pair = (new.path, other)
         title = 'The same with SGE, and the comparison:'

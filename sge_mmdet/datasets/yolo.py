@@ -43,14 +43,16 @@ def read_yolo(folder: Path, images: Optional[Path] = None) -> Dict[str, Split]:
     options = _read_yaml(file) if file else {}
     names = _read_names(folder, file, options)
     root = images or folder
-    parts = {}
-    if not images and options.get('train') and options.get('val'):
-        for split in ('train', 'val'):
-            parts[split] = _split_images(folder, options, split)
+    if images or not options.get('train'):
+        folder_of_images = images or folder_of(folder / IMAGES, '--images')
+        parts = dict(all=find_images(folder_of_images))
+    elif options.get('val'):
+        parts = {
+            split: _split_images(folder, options, split)
+            for split in ('train', 'val')
+        }
     else:
-        parts['all'] = find_images(
-            images or folder_of(folder / IMAGES, '--images')
-        )
+        parts = dict(all=_split_images(folder, options, 'train'))
     return {
         split: _convert(folder, root, paths, names)
         for split, paths in parts.items()

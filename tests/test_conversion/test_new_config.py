@@ -186,6 +186,17 @@ def test_sge_is_added_and_the_plain_config_is_offered(folder, tmp_path):
     assert any('new_config.py' in line and 'plain' in line for line in lines)
 
 
+def test_detector_that_has_sge_already_is_trained_alone(folder, tmp_path):
+    code, shown = run_script(
+        'new_config.py',
+        'sge_mmdet::sge/retinanet_r50-sge_fpn_1x_coco.py',
+        *('--train', folder / 'train.json', '--val', folder / 'val.json'),
+        *('--images', folder / 'images', '-o', tmp_path / 'ships.py'),
+    )
+    assert code == 0 and 'SGE cannot be added to it: model.backb' in shown
+    assert (tmp_path / 'ships.py').is_file()
+
+
 @pytest.mark.parametrize(
     'arguments, words',
     [

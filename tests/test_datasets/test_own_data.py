@@ -90,6 +90,32 @@ def test_yolo_polygons_become_masks_and_files_without_labels_no_objects(
     assert entry['category_id'] == 2 and len(content['images']) == 2
 
 
+@pytest.mark.parametrize('places', ['split first', 'lists of images'])
+def test_other_places_of_yolo_files_hold_the_same_objects(
+    places, coco, tmp_path
+):
+    write_yolo(tmp_path / 'old', coco)
+    lines = [f'names: {[*CLASSES]}']
+    for split in ('train', 'val'):
+        for kind in ('images', 'labels'):
+            source = tmp_path / 'old' / kind / split
+            target = tmp_path / 'new' / split / kind
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+        listed = tmp_path / 'new' / f'{split}.txt'
+        names = sorted((tmp_path / 'new' / split / 'images').iterdir())
+        listed.write_text(
+            ''.join(f'./{split}/images/{path.name}\n' for path in names)
+        )
+        is_list = places == 'lists of images'
+        place = listed.name if is_list else f'../{split}/images'
+        lines.append(f'{split}: {place}')
+    (tmp_path / 'new/data.yaml').write_text('\n'.join(lines))
+    data, expected = read_own_data(tmp_path / 'new'), read(coco)
+    assert objects(data.train) == objects(expected.train)
+    assert objects(data.val) == objects(expected.val)
+
+
 def test_fraction_is_drawn_by_its_seed(folder):
     one, again, other = (
         read_own_data(

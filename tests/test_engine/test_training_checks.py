@@ -106,6 +106,8 @@ def test_upstream_config_has_no_findings(name, data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(preflight.training, 'check_config', read_files)
     monkeypatch.setattr(preflight.resources, 'get_device', lambda: 'cuda')
+    usage = mock.Mock(free=10**15)
+    monkeypatch.setattr('shutil.disk_usage', lambda path: usage)
     cfg = load_config(f'mmdet::{name}')
     found = re.search(r'_(\d+)x(?=b?\d+[_-])', name)
     images = cfg.train_dataloader.batch_size
