@@ -23,6 +23,7 @@ COMMANDS = {
     'export-onnx': 'Export a detector to ONNX and check the file',
     'make-digits': "Make the demo's data set of handwritten digits",
     'model-stats': 'Print parameters and GFLOPs of a model',
+    'new-config': 'Write a short config that trains a detector on your data',
     'run-study': 'Train configs with several seeds and compare them',
     'test': "Test a detector with MMDetection's own tool",
     'train': "Train a detector with MMDetection's own tool",

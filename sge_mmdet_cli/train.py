@@ -1,7 +1,8 @@
 """Train a detector with MMDetection's own tool.
 
 SGE is registered even if the config does not import it. --help shows the
-options of MMDetection's tools/train.py.
+options of MMDetection's tools/train.py. Config, data and machine are checked
+first; --no-preflight leaves these checks out.
 """
 
 from typing import Optional, Sequence

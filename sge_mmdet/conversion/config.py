@@ -3,14 +3,16 @@
 import os.path as osp
 import re
 from pathlib import Path
-from typing import Any, List, Union
+from typing import Any, Union
 
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
 from ..utils import Writer, find_config, load_config, upstream_path
+from ..utils.configs import inherited_files
 from .add_sge import sge_changes
 from .parts import NotApplicableError
+from .source_code import to_source
 
 
 def write_sge_config(
@@ -46,9 +48,9 @@ def write_sge_config(
             f'Expected a Python file as config to write, got {path}; name it '
             f'{path.with_suffix(".py")}'
         )
-    _check_inheritable(source)
+    check_inheritable(source)
     cfg = load_config(source)
-    writer = Writer(overwrite, _inherited_files(source))
+    writer = Writer(overwrite, inherited_files(source))
     writer.check(path)
     try:
         changes = sge_changes(cfg, **options)
@@ -56,7 +58,7 @@ def write_sge_config(
         raise NotApplicableError(f'{source}: {error}') from error
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
-    text = _derived_text(source, path.parent, changes)
+    text = derived_text(source, path.parent, changes)
     with writer.replacing(path) as file:
         file.write(text.encode())
         file.flush()
@@ -64,8 +66,15 @@ def write_sge_config(
     return load_config(path)
 
 
-def _check_inheritable(source: Path) -> None:
-    """Raise unless a config is Python that ``_base_`` can inherit."""
+def check_inheritable(source: Path) -> None:
+    """Raise unless a config is Python that ``_base_`` can inherit.
+
+    Args:
+        source (Path): Config to inherit.
+
+    Raises:
+        ValueError: If it cannot be parsed or has MMEngine's pure Python style.
+    """
     try:
         is_lazy = Config._is_lazy_import(str(source))
     except (SyntaxError, ValueError) as error:
@@ -80,11 +89,20 @@ def _check_inheritable(source: Path) -> None:
         )
 
 
-def _derived_text(source: Path, folder: Path, changes: dict) -> str:
-    """Return the text of a config in ``folder`` that inherits another one."""
+def derived_text(source: Path, folder: Path, changes: dict) -> str:
+    """Return the text of a config in ``folder`` that inherits another one.
+
+    Args:
+        source (Path): Config to inherit.
+        folder (Path): Folder of the new config.
+        changes (dict): Values of the new config by key.
+
+    Raises:
+        ValueError: If a value cannot be written as text.
+    """
     lines = [
         f'_base_ = {_inherited_name(source, folder)!r}\n',
-        *(f'{key} = {_to_source(value)}' for key, value in changes.items()),
+        *(f'{key} = {to_source(value)}' for key, value in changes.items()),
     ]
     try:
         return FormatCode(
@@ -98,15 +116,6 @@ def _derived_text(source: Path, folder: Path, changes: dict) -> str:
         ) from error
 
 
-def _inherited_files(source: Path) -> List[Path]:
-    """Return the paths of a config and of all configs that it inherits."""
-    files = [source]
-    for name in Config._get_base_files(str(source)):
-        base, _ = Config._get_cfg_path(name, str(source))
-        files += _inherited_files(Path(base))
-    return files
-
-
 def _inherited_name(source: Path, folder: Path) -> str:
     """Return the name by which a config in ``folder`` inherits another."""
     upstream = upstream_path('configs')
@@ -115,13 +124,3 @@ def _inherited_name(source: Path, folder: Path) -> str:
         # MMEngine accepts only letters, digits and "_" in folders: no gn+ws.
         return f'mmdet::{below}' if re.match(r'\w+/', below) else str(source)
     return Path(osp.relpath(source, folder.resolve())).as_posix()
-
-
-def _to_source(value: Any) -> str:
-    """Return Python source of a value, with dict(...) as in configs."""
-    if isinstance(value, dict):
-        items = (f'{key}={_to_source(item)}' for key, item in value.items())
-        return f'dict({", ".join(items)})'
-    if isinstance(value, list):
-        return f'[{", ".join(map(_to_source, value))}]'
-    return repr(value)

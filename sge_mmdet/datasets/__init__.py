@@ -1,5 +1,7 @@
-"""Data sets that this package generates."""
+"""Data sets of the user, and those that this package generates."""
 
 from .digits import DigitsOptions, make_digits
+from .own_data import OwnData, read_own_data
+from .splits import Split
 
-__all__ = ['DigitsOptions', 'make_digits']
+__all__ = ['DigitsOptions', 'OwnData', 'Split', 'make_digits', 'read_own_data']

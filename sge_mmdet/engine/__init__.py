@@ -10,18 +10,28 @@ from .class_names import read_classes
 from .config_names import allow_config_names
 from .inference import DetectionFiles, detect, find_test_data
 from .optim_wrappers import BFloat16OptimWrapper
-from .preflight import check_config, check_datasets, check_model
+from .preflight import (
+    Findings,
+    TrainingRun,
+    check_config,
+    check_datasets,
+    check_model,
+    check_training,
+)
 from .upstream_tools import run_upstream_tool
 
 __all__ = [
     'BFloat16OptimWrapper',
     'BriefRunner',
     'DetectionFiles',
+    'Findings',
+    'TrainingRun',
     'allow_config_names',
     'allow_mmengine_checkpoints',
     'check_config',
     'check_datasets',
     'check_model',
+    'check_training',
     'detect',
     'find_test_data',
     'load_local_checkpoint',

@@ -1,6 +1,7 @@
 """MMDetection's own ``tools/train.py`` and ``tools/test.py``, with SGE."""
 
 import argparse
+import os
 import re
 import sys
 import traceback
@@ -8,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import List, Optional, Sequence
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 
 from ..utils import find_config, load_config, upstream_path
 from ..utils.configs import NO_CONFIG
@@ -18,9 +19,14 @@ from .checkpoints.refusal import CheckpointError
 from .config_imports import import_options
 from .hooks.exact_resume import find_whole_checkpoint
 from .launch import use_cpus
-from .preflight import check_config
+from .preflight import TrainingRun, check_config, check_training
+from .preflight.training import find_work_dir
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
+# Option that leaves out the checks before a run.
+NO_PREFLIGHT = '--no-preflight'
+# Variables in which launchers give the number of a process.
+RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 SPLITS = {'train.py': ('train', 'val'), 'test.py': ('test',)}
 
 
@@ -36,7 +42,9 @@ def run_upstream_tool(
     - SGE is registered even if the config does not import it, so that
       ``--cfg-options model.backbone.type=SGEResNet`` is enough. The config in
       the work directory and in the checkpoints has the import.
-    - Data sets and plugins are checked before the run.
+    - Data sets and plugins are checked before the run, and before a training
+      all that :func:`check_training` checks. ``--no-preflight`` leaves these
+      checks out.
     - Several processes can run without GPUs.
     - A config may be named ``sge_mmdet::...`` or ``mmdet::...``.
     - ``--resume`` skips checkpoints that are incomplete.
@@ -53,10 +61,11 @@ def run_upstream_tool(
     args = list(sys.argv[1:] if args is None else args)
     try:
         tool = upstream_path('tools', name)
-        args = [_config_path(argument) for argument in args]
+        checks = NO_PREFLIGHT not in args
+        args = [_config_path(arg) for arg in args if arg != NO_PREFLIGHT]
         config = _find_config_file(args)
         if config:
-            args += _prepare(name, config, args)
+            args += _prepare(name, config, args, checks)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.argv = [program or sys.argv[0], *args]
@@ -88,27 +97,62 @@ def _find_config_file(args: Sequence[str]) -> Optional[str]:
     return None
 
 
-def _prepare(name: str, config: str, args: Sequence[str]) -> List[str]:
+def _prepare(
+    name: str, config: str, args: Sequence[str], checks: bool
+) -> List[str]:
     """Check a config and its checkpoint; return arguments to add."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     parser.add_argument('--launcher', default='none')
     parser.add_argument('--resume', nargs='?', const='auto')
     parser.add_argument('--work-dir')
+    parser.add_argument('--amp', action='store_true')
+    parser.add_argument('--auto-scale-lr', action='store_true')
     options, _ = parser.parse_known_args(args)
     cfg = load_config(config, options.cfg_options)
-    check_config(cfg, SPLITS[name])
+    work_dir = find_work_dir(cfg, config, options.work_dir)
+    if checks and name == 'train.py':
+        run = TrainingRun(
+            work_dir, options.launcher, options.amp, options.auto_scale_lr
+        )
+        _preflight(cfg, run)
+    elif checks:
+        check_config(cfg, SPLITS[name])
     added = use_cpus(cfg, options.launcher) + import_options(cfg)
     resumes_last = options.resume == 'auto' or (
         cfg.get('resume') and not cfg.get('load_from') and not options.resume
     )
     if name == 'train.py' and resumes_last:
-        find_whole_checkpoint(
-            options.work_dir
-            or cfg.get('work_dir')
-            or Path('work_dirs', Path(config).stem)
-        )
+        find_whole_checkpoint(work_dir)
     return ['--cfg-options', *added] if added else []
+
+
+def _preflight(cfg: Config, run: TrainingRun) -> None:
+    """Check a training in the first of its processes; print what is found.
+
+    Raises:
+        ValueError: If the training cannot run.
+    """
+    launched = run.launcher != 'none'
+    if launched and any(os.environ.get(key, '0') != '0' for key in RANKS):
+        return
+    try:
+        findings = check_training(cfg, run)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        # A config can hold anything, and MMDetection may accept it.
+        print(
+            'warning: the checks before the training are left out, because '
+            f'they failed: {type(error).__name__}: {printable(str(error))}',
+            file=sys.stderr,
+        )
+        return
+    for message in findings.warnings:
+        print(f'warning: {message}', file=sys.stderr)
+    if findings.errors:
+        lines = '\nerror: '.join(findings.errors)
+        raise ValueError(f'{cfg.filename}: {lines}')
 
 
 def _run(tool: Path) -> None:

@@ -2,8 +2,9 @@
 
 import copy
 import difflib
+import re
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -89,6 +90,43 @@ def load_config(
             f'{path} cannot be loaded as a config: '
             f'{type(error).__name__}: {error}'
         ) from error
+
+
+def inherited_files(source: Path) -> List[Path]:
+    """Return the paths of a config and of all configs that it inherits.
+
+    Args:
+        source (Path): The config.
+    """
+    files = [source]
+    for name in Config._get_base_files(str(source)):
+        base, _ = Config._get_cfg_path(name, str(source))
+        files += inherited_files(Path(base))
+    return files
+
+
+def base_batch_size(cfg: Config, files: Sequence[Path]) -> Optional[int]:
+    """Return the number of images a step that a learning rate is for.
+
+    Some configs of MMDetection, such as those of RTMDet, inherit an
+    ``auto_scale_lr`` that is not theirs; their names have the true number,
+    such as 8xb32 (8 GPUs of 32 images).
+
+    Args:
+        cfg (Config): The config.
+        files (Sequence[Path]): The files of :func:`inherited_files`.
+
+    Returns:
+        int or None: The number; None if nothing says it.
+    """
+    loader = cfg.get('train_dataloader') or {}
+    for file in files:
+        found = re.search(r'(?:^|[_-])(\d+)xb(\d+)(?=[_-]|$)', file.stem)
+        if found and int(found[2]) == loader.get('batch_size'):
+            return int(found[1]) * int(found[2])
+        if 'auto_scale_lr' in file.read_text(encoding='utf-8'):
+            break
+    return (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
 
 
 def get_model(cfg: Config) -> dict:

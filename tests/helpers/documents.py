@@ -12,6 +12,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
+from .own_data import write_coco, write_voc, write_yolo
 from .tiny_run import DEMO, write_tiny_run
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,11 @@ def write_sandbox(folder):
     (folder / 'images').symlink_to(data / 'val')
     (folder / 'image.jpg').symlink_to(min((data / 'val').glob('*.jpg')))
     (folder / 'val.json').symlink_to(data / 'annotations' / 'val.json')
+    own = folder / 'data' / 'harbour'
+    own.mkdir(parents=True)
+    write_coco(own)
+    write_voc(folder / 'data' / 'harbour_voc', own)
+    write_yolo(folder / 'data' / 'harbour_yolo', own)
     for name in ('tools', 'configs'):
         (folder / name).symlink_to(ROOT / name)
     plain = DEMO / 'faster-rcnn_r50-w16_fpn_400i_digits.py'

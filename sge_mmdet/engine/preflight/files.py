@@ -1,21 +1,29 @@
-"""Checks of a config and its data before a run starts."""
+"""Files and folders of a config's data, and the plugins of its model."""
 
 import os.path as osp
-from typing import Any, Iterator, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from ..models.generated import check_type
-from ..models.layers import check_plugins
-from ..utils import check_json_file
+from ...models.generated import check_type
+from ...models.layers import check_plugins
+from ...utils import check_json_file
+from .annotations import AnnotationFile
+
+Files = Dict[Path, AnnotationFile]
 
 
-def check_config(cfg: Config, splits: Sequence[str]) -> None:
+def check_config(
+    cfg: Config, splits: Sequence[str], files: Optional[Files] = None
+) -> None:
     """Raise if a config cannot be run; the message names the config.
 
     Args:
         cfg (Config): Config of a run.
         splits (Sequence[str]): Data loaders to check: "train", "val", "test".
+        files (dict[Path, AnnotationFile], optional): Where annotation files
+            that are read are kept. Default: None.
 
     Raises:
         FileNotFoundError: If a folder or an annotation file does not exist.
@@ -24,7 +32,7 @@ def check_config(cfg: Config, splits: Sequence[str]) -> None:
     """
     try:
         check_model(cfg.get('model'))
-        check_datasets(cfg, splits)
+        check_datasets(cfg, splits, files)
     except (OSError, ValueError) as error:
         kind = (
             FileNotFoundError
@@ -56,7 +64,9 @@ def check_model(model: Any) -> None:
             check_model(part)
 
 
-def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
+def check_datasets(
+    cfg: Config, splits: Sequence[str], files: Optional[Files] = None
+) -> None:
     """Raise if files of a config's data sets are missing or damaged.
 
     MMEngine raises only after building the model, and its error for a damaged
@@ -66,6 +76,8 @@ def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
     Args:
         cfg (Config): Config of a run.
         splits (Sequence[str]): Data loaders to check: "train", "val", "test".
+        files (dict[Path, AnnotationFile], optional): Where annotation files
+            that are read are kept. Default: None.
 
     Raises:
         FileNotFoundError: If a folder or an annotation file does not exist.
@@ -73,12 +85,34 @@ def check_datasets(cfg: Config, splits: Sequence[str]) -> None:
             a path.
     """
     for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        if isinstance(loader, dict):
-            for where, dataset in _leaf_datasets(
-                loader.get('dataset'), f'{split}_dataloader.dataset'
-            ):
-                _check_dataset(where, dataset)
+        for where, dataset in leaf_datasets(cfg, split):
+            _check_dataset(where, dataset, files)
+
+
+def leaf_datasets(cfg: Config, split: str) -> Iterator[Tuple[str, dict]]:
+    """Yield place and config of the data sets of a data loader.
+
+    Args:
+        cfg (Config): Config.
+        split (str): Data loader: "train", "val" or "test".
+    """
+    loader = cfg.get(f'{split}_dataloader')
+    if isinstance(loader, dict):
+        yield from _leaf_datasets(
+            loader.get('dataset'), f'{split}_dataloader.dataset'
+        )
+
+
+def annotation_path(dataset: dict) -> Optional[Path]:
+    """Return the annotation file of a data set, if it is a local file.
+
+    Args:
+        dataset (dict): Config of a data set.
+    """
+    root, file = dataset.get('data_root') or '', dataset.get('ann_file')
+    if dataset.get('backend_args') or not file or '://' in f'{root}{file}':
+        return None
+    return Path(root, file)
 
 
 def _leaf_datasets(dataset: object, where: str) -> Iterator[Tuple[str, dict]]:
@@ -93,7 +127,7 @@ def _leaf_datasets(dataset: object, where: str) -> Iterator[Tuple[str, dict]]:
         yield from _leaf_datasets(part, f'{where}.datasets[{i}]')
 
 
-def _check_dataset(where: str, dataset: dict) -> None:
+def _check_dataset(where: str, dataset: dict, files: Optional[Files]) -> None:
     for key in 'data_root', 'ann_file':
         if not isinstance(dataset.get(key) or '', str):
             raise ValueError(
@@ -130,5 +164,9 @@ def _check_dataset(where: str, dataset: dict) -> None:
     ann_file = osp.join(root, ann_file)
     if not osp.exists(ann_file):
         raise FileNotFoundError(f'There is no file {ann_file}: {advice}')
-    if ann_file.endswith('.json'):
+    if not ann_file.endswith('.json'):
+        return
+    if files is None:
         check_json_file(ann_file)
+    elif Path(ann_file) not in files:
+        files[Path(ann_file)] = AnnotationFile(Path(ann_file))
