@@ -382,6 +382,7 @@ PUBLIC = {
     'compare_detections',
     'convert_checkpoint',
     'evaluate',
+    'insert_sge',
     'report',
     'spatial_group_enhance',
     'spatial_group_enhance_residual',
