@@ -147,9 +147,16 @@ def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
         yield stats._replace(name=row.name), row
 
 
+def _is_known(name: str) -> bool:
+    try:
+        return MODELS.get(name) is not None
+    except KeyError:  # A mistyped type with SGE.
+        return False
+
+
 def _build_backbone(backbone: dict) -> nn.Module:
     name = backbone['type']
-    if isinstance(name, str) and MODELS.get(name) is None:
+    if isinstance(name, str) and not _is_known(name):
         known = sorted(MODELS.module_dict)
         near = difflib.get_close_matches(name, known)
         raise ValueError(

@@ -226,7 +226,8 @@ def _mmpretrain_backbones() -> Tuple[str, ...]:
 def generate_on_demand(registry: Registry) -> None:
     """Let a registry find the types ``SGE<Name>`` that nobody has named yet.
 
-    A name without a module raises a KeyError that names the nearest one.
+    A mistyped name raises a KeyError that names the nearest one. For other
+    names ``get`` returns None, as it does without this.
 
     Args:
         registry (Registry): Registry whose ``get`` is extended.
@@ -237,9 +238,14 @@ def generate_on_demand(registry: Registry) -> None:
     def get(key: str) -> Any:
         found = upstream(key)
         name = key.rpartition('.')[2] if isinstance(key, str) else ''
-        if found is None and name.startswith(PREFIX):
+        if found is not None or not name.startswith(PREFIX):
+            return found
+        try:
             return find_type(name)
-        return found
+        except KeyError:
+            if _nearest(name):
+                raise
+            return None
 
     vars(registry)['get'] = get
 

@@ -198,9 +198,7 @@ def compare(
     if getattr(plain, 'with_rpn', False):
         samples = [new_sample(image)]
         if hasattr(plain.rpn_head, 'predict'):
-            proposals = plain.rpn_head.predict(
-                maps[0], samples, rescale=False
-            )
+            proposals = plain.rpn_head.predict(maps[0], samples, rescale=False)
         for model, levels in zip((plain, ours), maps):
             heads = [model.roi_head.forward(levels, proposals, samples)]
             if isinstance(model.rpn_head, nn.Module):
