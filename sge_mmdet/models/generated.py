@@ -190,6 +190,22 @@ def check_type(kind: Any) -> None:
             raise ValueError(error.args[0]) from error
 
 
+def is_type_with_sge(name: str) -> bool:
+    """Return whether a name is that of a type ``SGE<Name>``.
+
+    Args:
+        name (str): Value of ``type`` in a config.
+    """
+    if not name.startswith(PREFIX):
+        return False
+    try:
+        find_type(name)
+    except Exception:
+        # An import of MMPretrain raises any type of error.
+        return False
+    return True
+
+
 def _nearest(name: str) -> str:
     """Return the part of an error message that names the nearest type."""
     known = [
