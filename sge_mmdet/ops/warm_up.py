@@ -113,7 +113,7 @@ def _run(
         factor = layer.factor
         norm = None if factor is None else FixedNorm(factor.detach())
         if tail == 'alone':
-            y = enhance(Inputs(*leaves, norm, None, *gate[2:]))
+            y = enhance(Inputs(x, weight, bias, norm, None, *gate[2:]))
         else:
             if tail == 'norm':
                 # Norms have the type of the model's parameters.

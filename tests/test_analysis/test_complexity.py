@@ -7,7 +7,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import nn
 
-from sge_mmdet import SpatialGroupEnhance
+from sge_mmdet import SpatialGroupEnhance, insert_sge
 from sge_mmdet.analysis import (
     PAPER_ROWS,
     ModelStats,
@@ -121,3 +121,14 @@ def test_tool_prints_a_backbone_and_names_what_it_does_not_know():
     assert output.splitlines()[1].split()[:2] == ['SGEResNet', '96x64']
     code, output = run_script('model_stats.py', 'NoSuchNet')
     assert code == 1 and 'NoSuchNet' in output
+
+
+@pytest.mark.parametrize('after', ['0', '1'])
+def test_inserted_sge_does_not_count_the_layer_before_it_twice(after):
+    def build():
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+
+    image = torch.rand(1, 3, 10, 10)
+    # SGE counts one operation for each value of its input.
+    model = insert_sge(build(), after, groups=4)
+    assert count_flops(model, image) == count_flops(build(), image) + 8 * 64

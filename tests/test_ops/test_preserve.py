@@ -11,6 +11,7 @@ from sge_mmdet.ops import (
     SpatialGroupEnhance,
     spatial_group_enhance,
     use_backend,
+    warm_up,
 )
 from tests.helpers.operator_cases import (
     BACKENDS,
@@ -207,3 +208,12 @@ def test_a_norm_may_have_statistics_and_no_shift():
         for shift in (None, torch.zeros(12))
     )
     torch.testing.assert_close(got, want)
+
+
+def test_warm_up_runs_the_layer_as_it_is():
+    plain = SpatialGroupEnhance(8, 2)
+    model = torch.nn.Sequential(
+        plain, SpatialGroupEnhance(8, 2, preserve=True)
+    )
+    once = warm_up(plain, tails=['alone'])
+    assert warm_up(model, tails=['alone']) == 2 * once

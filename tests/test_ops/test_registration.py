@@ -432,7 +432,7 @@ def test_environment_variable_names_the_backend(value, words):
             r'\(1, 6, 4, 5\)',
         ),
         (dict(identity=torch.zeros(1, 6, 4, 4).half()), TypeError, 'float16'),
-        (dict(norm=FixedNorm(torch.ones(6), None)), ValueError, 'together'),
+        (dict(norm=FixedNorm(None, torch.ones(6))), ValueError, 'together'),
         (
             dict(norm=FixedNorm(torch.ones(5), torch.ones(5))),
             ValueError,

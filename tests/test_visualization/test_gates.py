@@ -142,3 +142,13 @@ def test_histogram_has_both_similarities_of_every_group(maps, tmp_path):
     assert [len(axis.get_legend().texts) for axis in figure.axes] == [2, 2]
     figure.savefig(tmp_path / 'histogram.png')
     assert imread(tmp_path / 'histogram.png').std() > 0
+
+
+def test_maps_of_a_preserving_layer_are_those_behind_its_factor():
+    layer = SpatialGroupEnhance(12, 4, preserve=True).double()
+    nn.init.normal_(layer.weight)
+    x = torch.randn(2, 12, 9, 7).double()
+    with recorded_gates(nn.Sequential(layer)) as found:
+        y = layer(x)
+    after = y[0].abs().unflatten(0, (4, 3)).mean(1).detach()
+    np.testing.assert_allclose(found['0'].after, after, rtol=1e-5)

@@ -46,7 +46,6 @@ CONFIGS: Dict[str, Tuple[str, ...]] = {
         'free_anchor/freeanchor_r50_fpn_1x_coco.py',
         'fsaf/fsaf_r50_fpn_1x_coco.py',
         'gfl/gfl_r50_fpn_1x_coco.py',
-        'guided_anchoring/ga-retinanet_r50-caffe_fpn_1x_coco.py',
         'hrnet/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco.py',
         'nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco.py',
         'nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco.py',
@@ -76,11 +75,8 @@ CONFIGS: Dict[str, Tuple[str, ...]] = {
         'cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py',
     ),
     'two stages': (
-        'carafe/faster-rcnn_r50_fpn-carafe_1x_coco.py',
         'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
         'convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py',
-        'dcnv2/faster-rcnn_r50_fpn_mdpool_1x_coco.py',
-        'detectors/detectors_cascade-rcnn_r50_1x_coco.py',
         'double_heads/dh-faster-rcnn_r50_fpn_1x_coco.py',
         'dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py',
         'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
@@ -108,18 +104,32 @@ CONFIGS: Dict[str, Tuple[str, ...]] = {
         'dino/dino-4scale_r50_8xb2-12e_coco.py',
         'mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
         'maskformer/maskformer_r50_ms-16xb1-75e_coco.py',
-        'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
     ),
 }
-# Height and width of the image, in pixels, and where SSD needs its own.
+# Height and width of the image, in pixels, and what some detectors need.
 SIZE = 128
-SIZES = {'ssd/ssd300_coco.py': 300}
+SIZES = {
+    'ddod/ddod_r50_fpn_1x_coco.py': 384,
+    'dino/dino-4scale_r50_8xb2-12e_coco.py': 256,
+    'ssd/ssd300_coco.py': 300,
+}
+# Detectors that run in float64. In SOLO, which keeps scores that equal the
+# maximum of their neighbours, and in DINO, which keeps the best queries,
+# rounding decides between equal scores; the others multiply what rounding left
+# by more than ten.
+IN_DOUBLE = (
+    'dino/dino-4scale_r50_8xb2-12e_coco.py',
+    'reppoints/reppoints-moment_r50_fpn_1x_coco.py',
+    'solo/solo_r50_fpn_1x_coco.py',
+    'yolact/yolact_r50_1xb8-55e_coco.py',
+)
 COLUMNS = (
     'config',
     'kind',
     'backbone',
     'neck',
     'SGE layers',
+    'dtype',
     'features',
     'heads',
     'date',
@@ -174,6 +184,8 @@ def check_config(name: str) -> Tuple[Config, Compared]:
     size = SIZES.get(name, SIZE)
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, size, size, generator=generator)
+    if name in IN_DOUBLE:
+        plain, ours, image = plain.double(), ours.double(), image.double()
     return changed, Compared(len(layers), *compare(plain, ours, image))
 
 
@@ -292,7 +304,8 @@ def summarise(rows: List[Dict[str, Any]]) -> dict:
         command='tools/dev/check_preserved.py --out '
         'docs/results/preserved.csv',
         date=str(date.today()),
-        hardware='CPU, float32',
+        hardware='CPU, float32; float64 for four, in which a '
+        'comparison of rounded scores decides, or which multiply rounding',
         versions='as pinned in requirements/environment.txt '
         f'(torch {torch.__version__.partition("+")[0]}, mmcv 2.1.0, '
         'mmdet 3.3.0)',
@@ -327,6 +340,7 @@ def run(names: List[str]) -> Tuple[List[Dict[str, Any]], List[str]]:
             cfg.model.backbone.type,
             ' + '.join(one['type'] for one in necks),
             compared.layers,
+            'float64' if name in IN_DOUBLE else 'float32',
             f'{compared.features:.1e}',
             f'{compared.heads:.1e}',
             date.today(),
