@@ -206,8 +206,8 @@ def _warn_of_single_channels(
     if single:
         name, channels = single[0]
         warnings.warn(
-            f'insert_sge: in {len(single)} of {len(all_layers)} layers a group '
-            f'is a single channel, such as the {channels} channels of '
+            f'insert_sge: in {len(single)} of {len(all_layers)} layers a '
+            f'group is a single channel, such as the {channels} channels of '
             f'{place_name(name, places[name])}; a smaller number of groups '
             f'shares the similarity among channels',
             stacklevel=3,
