@@ -190,6 +190,22 @@ def check_type(kind: Any) -> None:
             raise ValueError(error.args[0]) from error
 
 
+def is_type_with_sge(name: str) -> bool:
+    """Return whether a name is that of a type ``SGE<Name>``.
+
+    Args:
+        name (str): Value of ``type`` in a config.
+    """
+    if not name.startswith(PREFIX):
+        return False
+    try:
+        find_type(name)
+    except Exception:
+        # An import of MMPretrain raises any type of error.
+        return False
+    return True
+
+
 def _nearest(name: str) -> str:
     """Return the part of an error message that names the nearest type."""
     known = [
@@ -226,7 +242,8 @@ def _mmpretrain_backbones() -> Tuple[str, ...]:
 def generate_on_demand(registry: Registry) -> None:
     """Let a registry find the types ``SGE<Name>`` that nobody has named yet.
 
-    A name without a module raises a KeyError that names the nearest one.
+    A mistyped name raises a KeyError that names the nearest one. For other
+    names ``get`` returns None, as it does without this.
 
     Args:
         registry (Registry): Registry whose ``get`` is extended.
@@ -237,9 +254,14 @@ def generate_on_demand(registry: Registry) -> None:
     def get(key: str) -> Any:
         found = upstream(key)
         name = key.rpartition('.')[2] if isinstance(key, str) else ''
-        if found is None and name.startswith(PREFIX):
+        if found is not None or not name.startswith(PREFIX):
+            return found
+        try:
             return find_type(name)
-        return found
+        except KeyError:
+            if _nearest(name):
+                raise
+            return None
 
     vars(registry)['get'] = get
 

@@ -192,18 +192,22 @@ def _warn_of_single_channels(
     places: Dict[str, nn.Module], layers: Dict[str, nn.Module]
 ) -> None:
     """Warn once if a group is a single channel, which SGE scales alone."""
-    single = [
-        (name, layer.in_channels)
+    all_layers = [
+        (name, layer)
         for name, sge in layers.items()
         for layer in sge.modules()
         if isinstance(layer, SpatialGroupEnhance)
-        and layer.in_channels == layer.groups
+    ]
+    single = [
+        (name, layer.in_channels)
+        for name, layer in all_layers
+        if layer.in_channels == layer.groups
     ]
     if single:
         name, channels = single[0]
         warnings.warn(
-            f'insert_sge: at {len(single)} of {len(places)} places a group '
-            f'is a single channel, such as the {channels} channels of '
+            f'insert_sge: in {len(single)} of {len(all_layers)} layers a '
+            f'group is a single channel, such as the {channels} channels of '
             f'{place_name(name, places[name])}; a smaller number of groups '
             f'shares the similarity among channels',
             stacklevel=3,

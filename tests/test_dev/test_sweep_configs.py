@@ -155,7 +155,7 @@ def test_sweep_sees_a_failure(sweep, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error('broken')
 
-    monkeypatch.setattr(sweep, 'write_sge_config', fail)
+    monkeypatch.setattr(sweep, 'add_sge', fail)
     outcomes = sweep.try_config(BUILT[0], tmp_path, ['backbone'])
     assert outcomes[0].status == sweep.FAILED
     assert f'{error.__name__}: broken' in sweep.tabulate(outcomes)

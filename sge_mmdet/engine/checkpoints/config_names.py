@@ -16,6 +16,8 @@ from typing import Any, Dict, Iterable, Iterator, Set, Tuple
 from mmengine import registry as registries
 from mmengine.registry import Registry
 
+from ...models.generated import is_type_with_sge
+
 # Packages that MMEngine imports by itself if a config names them.
 PACKAGES = (
     'mmengine',
@@ -203,8 +205,10 @@ class Names:
         """
         scope, dot, _ = name.partition('.')
         if not dot:
-            return name in FUNCTIONS or any(
-                name in self.of(own) for own in self.scopes
+            return (
+                name in FUNCTIONS
+                or any(name in self.of(own) for own in self.scopes)
+                or is_type_with_sge(name)
             )
         # MMCV evaluates names of functions, and MMEngine imports any path.
         if not _is_path(name):

@@ -60,6 +60,8 @@ def test_config_text_that_is_more_than_data_is_refused(text):
         'os',
         'mmseg.a or f()',
         'Nothing',
+        'SGENothing',
+        'SGEos.system',
     ],
 )
 def test_types_that_no_registry_holds_are_left_out_of_a_config(name):
@@ -93,6 +95,7 @@ def test_values_that_a_package_evaluates_or_imports_are_left_out(value):
     'text',
     [
         "model = dict(type='mmdet.models.FasterRCNN', neck=dict(type='FPN'))",
+        "model = dict(type='SGECSPNeXt', a=dict(type='SGERetinaHead'))",
         "optimizer = dict(type='torch.optim.sgd.SGD', lr=-1.0e-5)",
         "test_dataloader = dict(dataset=dict(type='CocoDataset', "
         "ann_file='a'))",
