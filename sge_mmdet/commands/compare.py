@@ -15,7 +15,6 @@ from ..evaluation import (
     ResampledFigures,
     compare_figures,
     read_detections,
-    resample_results,
 )
 from ..evaluation.report import COMPARISON_FILES, write_comparison
 from ..utils import Writer
@@ -23,8 +22,9 @@ from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
     add_class_option,
     add_group_option,
+    add_protocol_option,
     add_size_options,
-    find_max_dets,
+    choose_protocol,
     group_files,
     read_sized_ground_truth,
 )
@@ -67,6 +67,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='names of the two detectors in tables; default: A B',
     )
     add_size_options(parser)
+    add_protocol_option(parser)
     add_class_option(parser)
     add_group_option(parser)
     _add_report_options(parser)
@@ -124,20 +125,18 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
-    max_dets = find_max_dets(options)
-    ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
-    figures = resample_results(
+    protocol = choose_protocol(options)
+    ground_truth, _ = read_sized_ground_truth(options.ground_truth, options)
+    figures = protocol.resample(
         ground_truth,
         [
             read_detections(path, ground_truth, options.metric)
             for path in (*options.a, *options.b)
         ],
-        bins,
         options.metric,
         options.resamples,
         options.seed,
         progress=True,
-        max_dets=max_dets,
     )
     comparison = _compare(figures, options)
     print(comparison)

@@ -6,8 +6,9 @@ from typing import List, Optional, Sequence, Tuple, Union
 
 from ..engine import read_classes
 from ..evaluation import GroundTruth, read_ground_truth
-from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
+from ..evaluation.bins import SizeBin, parse_size_bins
 from ..evaluation.image_groups import with_groups
+from ..evaluation.protocols import PROTOCOLS, Protocol, find_protocol
 from ..evaluation.settings import check_max_dets
 
 
@@ -22,15 +23,14 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--size-bins',
         nargs='+',
-        default=['coco'],
         help='bins of object sizes: coco, aitod, or limits of sqrt(area) in '
-        'pixels such as 0 8 16 32 inf; default: coco',
+        'pixels such as 0 8 16 32 inf; default: those of the protocol, coco',
     )
     parser.add_argument(
         '--max-dets',
         type=int,
         help='largest number of detections that count in an image, for each '
-        'class; default: 100 as in COCO, or 1500 with --size-bins aitod',
+        'class; default: that of the protocol, 100 in COCO',
     )
     parser.add_argument(
         '--area',
@@ -38,6 +38,33 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
         choices=('annotation', 'box'),
         help='area that gives the size of an object: the annotated area, as '
         'in COCO, or the area of its box; default: annotation',
+    )
+
+
+def add_protocol_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--protocol`` to a parser."""
+    parser.add_argument(
+        '--protocol',
+        choices=tuple(PROTOCOLS),
+        help='protocol of a data set, with its sizes, numbers of detections, '
+        'IoU thresholds and rules of what is ignored; default: coco, or aitod '
+        'with --size-bins aitod',
+    )
+
+
+def choose_protocol(args: argparse.Namespace) -> Protocol:
+    """Return the protocol with the sizes and detections of the options.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        ValueError: If the sizes or the number of detections are wrong.
+    """
+    words = args.size_bins
+    return find_protocol(getattr(args, 'protocol', None), words).with_options(
+        parse_size_bins(words) if words else None,
+        None if args.max_dets is None else check_max_dets(args.max_dets),
     )
 
 
@@ -50,9 +77,7 @@ def find_max_dets(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If it is not 1 or more.
     """
-    if args.max_dets is None:
-        return find_protocol(args.size_bins).max_dets
-    return check_max_dets(args.max_dets)
+    return choose_protocol(args).counted
 
 
 def add_class_option(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +138,7 @@ def read_sized_ground_truth(
             :func:`read_ground_truth`, :func:`read_classes`,
             :func:`parse_size_bins` and :func:`with_groups`.
     """
-    bins = parse_size_bins(args.size_bins)
+    bins = list(choose_protocol(args).bins)
     words = getattr(args, 'classes', None)
     if words == ['all']:
         ground_truth = read_ground_truth(path, 'all')

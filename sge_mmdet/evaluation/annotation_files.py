@@ -19,6 +19,7 @@ from .entries import (
     number_table,
     unique_ids,
 )
+from .protocol_labels import read_protocol_labels
 from .structures import GroundTruth
 
 # Longest side of an image, in pixels. Masks of larger images could fill the
@@ -74,7 +75,6 @@ def read_ground_truth(
         ) from error
     _check_sizes(sizes, image_ids, name)
     objects.check(list(all_names), name)
-    _warn_of_federated_labels(data, name)
     area = objects.areas(name)
     category_ids = np.array(sorted(chosen), int)
     keep = np.flatnonzero(np.isin(objects.category_id, category_ids))
@@ -95,6 +95,7 @@ def read_ground_truth(
         name=name,
         other_ids=np.setdiff1d(np.array([*all_names], int), category_ids),
         has_known_labels=categories is not None,
+        labels=read_protocol_labels(data, objects.image, objects.box, keep),
     )
 
 
@@ -152,19 +153,6 @@ def number_images(data: dict) -> Tuple[dict, Dict[Any, int]]:
             for entry in data['annotations']
         ],
     ), numbers
-
-
-def _warn_of_federated_labels(data: dict, name: str) -> None:
-    """Warn if only some classes were looked for in each image, as in LVIS."""
-    if any('neg_category_ids' in image for image in data['images']):
-        warnings.warn(
-            f'{name} has the labels of LVIS: in each image, only some classes '
-            'were looked for. COCO counts detections of all other classes as '
-            'errors, so that AP is lower than by the protocol of LVIS, for '
-            'which LVISMetric is; compare it only with figures that were '
-            'computed in the same way',
-            stacklevel=3,
-        )
 
 
 class _Objects:

@@ -19,8 +19,8 @@ from .annotation_files import (
     read_ground_truth,
     used_annotations,
 )
-from .bins import find_protocol, with_all_sizes
 from .bins import size_bins as make_size_bins
+from .bins import with_all_sizes
 from .checked_detections import (
     corners_to_sizes,
     make_detections,
@@ -28,9 +28,10 @@ from .checked_detections import (
 )
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
+from .protocols import find_protocol
 from .settings import check_choice, check_max_dets
 from .structures import Detections, GroundTruth
-from .tables import class_table, size_table
+from .tables import class_table
 
 AREAS = ('annotation', 'box')
 # CocoMetric's figures of average precision: (IoU, size, position in
@@ -95,22 +96,25 @@ class SmallObjectMetric(CocoMetric):
 
     def __init__(
         self,
-        size_bins: Union[str, Sequence[float]] = 'coco',
+        size_bins: Optional[Union[str, Sequence[float]]] = None,
         area: str = 'annotation',
         engine: Optional[str] = None,
         max_dets: Optional[int] = None,
+        protocol: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
-        self.bins = make_size_bins(size_bins)
+        self.protocol = find_protocol(protocol, size_bins).with_options(
+            None if size_bins is None else make_size_bins(size_bins),
+            None if max_dets is None else check_max_dets(max_dets),
+            kwargs.get('iou_thrs'),
+        )
+        self.max_dets = self.protocol.counted
+        self.bins = self.protocol.bins
         check_choice('area', area, AREAS)
         check_choice('engine', engine, (None, *ENGINES))
         super().__init__(**kwargs)
         self.area = area
         self.engine = engine
-        self.protocol = find_protocol(size_bins)
-        self.max_dets = check_max_dets(
-            self.protocol.max_dets if max_dets is None else max_dets
-        )
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
@@ -158,9 +162,10 @@ class SmallObjectMetric(CocoMetric):
             detections = self._make_detections(
                 preds, images, ground_truth, metric
             )
-            figures.update(
-                self._upstream_figures(metric, ground_truth, detections)
-            )
+            if self.protocol.has_coco_rules:
+                figures.update(
+                    self._upstream_figures(metric, ground_truth, detections)
+                )
             figures.update(
                 self._size_figures(metric, ground_truth, detections, logger)
             )
@@ -273,19 +278,17 @@ class SmallObjectMetric(CocoMetric):
         """Return the figures by size, and log them as tables."""
         if self.area == 'box':
             ground_truth = ground_truth.with_box_areas()
-        result = evaluate(
-            ground_truth,
-            detections,
-            self.bins,
-            metric,
-            self.iou_thrs,
-            (self.max_dets,),
-            self.engine,
-            self.protocol.extra_thresholds,
-        )
-        logger.info(f'{metric} by object size:\n{size_table(result).text()}')
+        prepared = self.protocol.prepare(ground_truth, detections, metric)
+        result = self.protocol.evaluate(*prepared, metric, self.engine)
+        logger.info(f'{metric} by object size:\n{result}')
         self._warn_of_empty_sizes(result, metric)
         figures = self._sizes_of_class(result, metric)
+        if not self.protocol.has_coco_rules:
+            figures.update(self._headline(result, metric))
+        figures.update(
+            (f'{metric}_{key}', -1.0 if value is None else round(value, 3))
+            for key, value in result.figures.items()
+        )
         if self.classwise and metric != 'proposal':
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
             for k, name in enumerate(result.category_names):
@@ -293,6 +296,26 @@ class SmallObjectMetric(CocoMetric):
                     self._sizes_of_class(result, f'{metric}_{name}', k)
                 )
         return figures
+
+    def _headline(
+        self, result: EvaluationResult, metric: str
+    ) -> Dict[str, float]:
+        """Return the protocol's AP under the keys of CocoMetric's."""
+        values = {
+            f'{metric}_mAP': result.ap(),
+            f'{metric}_mAP_50': result.ap(0.5),
+            f'{metric}_mAP_75': result.ap(0.75),
+        }
+        return {
+            key: -1.0 if value is None else round(value, 3)
+            for key, value in values.items()
+        }
+
+    def _shown_thresholds(self, result: EvaluationResult) -> List[float]:
+        """Return the IoU thresholds whose AP by size is logged."""
+        if self.protocol.name == 'coco':
+            return [*result.extra_thresholds, 0.5]
+        return sorted({*result.extra_thresholds, 0.25, 0.5, 0.75})
 
     def _warn_of_empty_sizes(
         self, result: EvaluationResult, metric: str
@@ -327,7 +350,7 @@ class SmallObjectMetric(CocoMetric):
         for bin in bins:
             size = bin.name
             values = {f'{prefix}_mAP_{size}': result.ap(None, size, category)}
-            for iou in (*result.extra_thresholds, 0.5):
+            for iou in self._shown_thresholds(result):
                 if iou in result.thresholds:
                     values[f'{prefix}_mAP_{100 * iou:.0f}_{size}'] = result.ap(
                         iou, size, category
