@@ -140,15 +140,17 @@ class EvaluationResult:
         return self._mean(self.recall[..., a, m][thresholds], category)
 
     def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
-        """Return the mean precision at 101 recalls; None without objects.
+        """Return the mean precision at 101 recalls.
+
+        It is None without objects, or if the IoU threshold was not evaluated.
 
         Args:
             iou (float): IoU threshold.
             size (str): Name of a bin.
         """
         thresholds, a, m = self._indices(iou, size, self.ap_max_dets)
-        values = self.curves[..., a, m][thresholds][0]
-        return values if values[0] > -1 else None
+        values = self.curves[..., a, m][thresholds]
+        return values[0] if len(values) and values[0, 0] > -1 else None
 
     def count(self, size: str = 'all', category: Optional[int] = None) -> int:
         """Return the number of objects, without crowds.

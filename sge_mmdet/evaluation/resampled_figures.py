@@ -329,7 +329,8 @@ def _check_resamples(
             'expected resamples to be at least 2, and some hundreds for '
             f'reliable intervals, got {resamples}'
         )
-    if not len(ground_truth.image):
+    counted = with_all_sizes(bins)[0].holds(ground_truth.area)
+    if not (counted & ~ground_truth.crowd).any():
         raise ValueError(
             f'{ground_truth.name} has no objects, so that there is nothing to '
             'compare; give annotations with at least one object'

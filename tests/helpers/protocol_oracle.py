@@ -136,6 +136,8 @@ def evaluate(name, ground_truth, results):
         if rules.box_areas or 'area' not in one:
             one['area'] = width * height
     classes = {c['id']: c['name'] for c in ground_truth['categories']}
+    if name == 'lvis':
+        truth = [a for a in truth if a['area'] > 0]
     pairs = {(a['image_id'], a['category_id']) for a in truth}
     open_pairs = set()
     if name == 'visdrone':
@@ -153,7 +155,9 @@ def evaluate(name, ground_truth, results):
                 (image['id'], k) for k in image['not_exhaustive_category_ids']
             }
         found = [
-            d for d in found if (d['image_id'], d['category_id']) in pairs
+            d
+            for d in found
+            if d['area'] > 0 and (d['image_id'], d['category_id']) in pairs
         ]
     tables = {
         key: of_class(truth, found, key, rules, open_pairs)

@@ -1,12 +1,17 @@
 """Each protocol against its published rules in plain loops."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 import sge_mmdet
-from sge_mmdet.evaluation import read_ground_truth
-from sge_mmdet.evaluation.protocols import PROTOCOLS, find_protocol
-from sge_mmdet.evaluation.result_json import detections_from_coco
+from sge_mmdet.commands import compare as compare_command
+from sge_mmdet.commands import evaluate as evaluate_command
+from sge_mmdet.evaluation import SmallObjectMetric
+from sge_mmdet.evaluation.protocols import PROTOCOLS
 from tests.helpers import protocol_oracle
 from tests.helpers.random_coco import random_coco
 
@@ -117,3 +122,153 @@ def test_every_figure_is_that_of_the_published_rules(name):
                 raise AssertionError(f'data set {seed}, {engine}') from error
         compared += want['AP', 'all', None] is not None
     assert compared > DATA_SETS / 2
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_few_detections_count_as_the_protocol_counts_them(name, monkeypatch):
+    rules = replace(protocol_oracle.RULES[name], numbers=[3], ap_number=3)
+    monkeypatch.setitem(protocol_oracle.RULES, name, rules)
+    for seed in range(12):
+        data = protocol_data(name, seed)
+        result = sge_mmdet.evaluate(*data, protocol=name, max_dets=3)
+        same(ours(result), protocol_oracle.evaluate(name, *data))
+
+
+@pytest.mark.parametrize('name', sorted({*PROTOCOLS} - {'visdrone'}))
+def test_a_comparison_has_the_figures_of_the_protocol(name):
+    for seed in range(8):
+        data = protocol_data(name, seed)
+        want = protocol_oracle.evaluate(name, *data)
+        if want['AP', 'all', None] is None:
+            continue
+        comparison = sge_mmdet.compare(
+            data[0], data[1], data[1], protocol=name, resamples=9
+        )
+        for row in comparison.sizes:
+            size = row.name.partition('_')[2] or 'all'
+            iou = float(row.name[2:]) / 100 if row.name[2:].isdigit() else None
+            value = next(
+                value
+                for key, value in want.items()
+                if key[:2] == ('AP', size)
+                and (key[2] == iou or (iou and key[2] == pytest.approx(iou)))
+            )
+            # Resamples are in single precision.
+            assert row.a == pytest.approx(value, abs=1e-6), row.name
+
+
+def test_a_comparison_by_visdrone_says_that_ap_is_that_of_coco():
+    data = protocol_data('visdrone', 4)
+    with pytest.warns(UserWarning, match='101 recalls'):
+        sge_mmdet.compare(
+            data[0], data[1], data[1], protocol='visdrone', resamples=9
+        )
+
+
+def test_the_bins_of_a_protocol_can_be_others():
+    data = protocol_data('soda-d', 2)
+    sizes = [0, 8, 32]
+    result = sge_mmdet.evaluate(*data, sizes, protocol='soda-d')
+    assert [bin.name for bin in result.bins] == ['all', '0-8', '8-32']
+    assert result.count('all') == sge_mmdet.evaluate(
+        *data, protocol='soda-d'
+    ).count('all')
+
+
+def test_unknown_protocols_and_metrics_are_refused():
+    data = protocol_data('coco', 2)
+    for call in sge_mmdet.evaluate, sge_mmdet.compare:
+        results = data[1:] * (1 + (call is sge_mmdet.compare))
+        with pytest.raises(ValueError, match=r'coco, aitod.*got .dota'):
+            call(data[0], *results, protocol='dota')
+    with pytest.raises(ValueError, match=r'visdrone, .*got .voc'):
+        SmallObjectMetric(protocol='voc')
+    with pytest.raises(ValueError, match='tinyperson evaluates bbox'):
+        sge_mmdet.evaluate(*data, metric='proposal', protocol='tinyperson')
+    with pytest.raises(ValueError, match=r'"neg_category_ids".*another'):
+        sge_mmdet.evaluate(*data, protocol='lvis')
+    for image in data[0]['images']:
+        image.update(neg_category_ids=['x'], not_exhaustive_category_ids=[])
+    with pytest.raises(ValueError, match=r'neg_category_ids.*\[.x.\]'):
+        sge_mmdet.evaluate(*data, protocol='lvis')
+
+
+def test_regions_need_the_size_of_their_image():
+    data = protocol_data('visdrone', 4)
+    for image in data[0]['images']:
+        image.update(width=0, height=0)
+    with pytest.raises(ValueError, match='its height and width'):
+        sge_mmdet.evaluate(*data, protocol='visdrone')
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_the_tools_take_protocols(name, tmp_path, capsys):
+    data = protocol_data(name, 4)
+    truth, found = tmp_path / 'truth.json', tmp_path / 'results.json'
+    truth.write_text(json.dumps(data[0]))
+    found.write_text(json.dumps(data[1]))
+    files = str(truth), str(found)
+    options = '--protocol', name, '--resamples', '9'
+    evaluate_command.main(
+        [*files, '--protocol', name, '--out-dir', str(tmp_path / 'out')]
+    )
+    result = sge_mmdet.evaluate(*data, protocol=name)
+    assert str(result) in capsys.readouterr().out
+    report = json.loads((tmp_path / 'out/evaluation.json').read_text())
+    assert report['sizes'] == result.table().records()
+    assert report.get('figures', {}) == pytest.approx(result.figures)
+    compare_command.main(
+        [files[1], files[1], '--ground-truth', files[0], *options]
+    )
+    assert f'AP_{result.bins[1].name}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_the_metric_logs_the_figures_of_the_protocol(name, tmp_path):
+    data = protocol_data(name, 4)
+    figures = run_metric(data, tmp_path, protocol=name)
+    result = sge_mmdet.evaluate(*data, protocol=name)
+    wanted = {
+        f'coco/bbox_mAP_{bin.name}': result.ap(size=bin.name)
+        for bin in result.bins[1:]
+    }
+    for key, value in result.figures.items():
+        wanted[f'coco/bbox_{key}'] = value
+    if not PROTOCOLS[name].has_coco_rules:
+        wanted['coco/bbox_mAP'] = result.ap()
+        wanted['coco/bbox_mAP_50'] = result.ap(0.5)
+    for key, value in wanted.items():
+        assert figures[key] == (
+            -1 if value is None else pytest.approx(value, abs=6e-4)
+        ), key
+
+
+def run_metric(data, folder, **options):
+    """Return what SmallObjectMetric logs for ground truth and results."""
+    path = folder / 'annotations.json'
+    path.write_text(json.dumps(data[0]))
+    keys = [entry['id'] for entry in data[0]['categories']]
+    metric = SmallObjectMetric(ann_file=str(path), **options)
+    metric.dataset_meta = dict(
+        classes=[entry['name'] for entry in data[0]['categories']]
+    )
+    for image in data[0]['images']:
+        own = [d for d in data[1] if d['image_id'] == image['id']]
+        boxes = np.array([d['bbox'] for d in own], float).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        instances = dict(
+            bboxes=torch.from_numpy(boxes),
+            scores=torch.tensor([d['score'] for d in own]).double(),
+            labels=torch.tensor([keys.index(d['category_id']) for d in own]),
+        )
+        metric.process(
+            {},
+            [
+                dict(
+                    img_id=image['id'],
+                    pred_instances=instances,
+                    ori_shape=(image['height'], image['width']),
+                )
+            ],
+        )
+    return metric.evaluate(len(data[0]['images']))

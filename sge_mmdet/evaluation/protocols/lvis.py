@@ -27,8 +27,8 @@ class LVIS(Protocol):
     classes that are neither annotated in it nor in its "neg_category_ids" do
     not exist. Of a class in its "not_exhaustive_category_ids", detections
     that hit nothing are ignored. Objects with "ignore" are ignored; "iscrowd"
-    does not count. APr, APc and APf are the means over the rare, common and
-    frequent classes.
+    does not count. Objects and detections without any area do not exist. APr,
+    APc and APf are the means over the rare, common and frequent classes.
 
     For masks, the size of a detection is that of its mask, as in COCO. The
     program takes the area of the box where the result has both.
@@ -52,18 +52,18 @@ class LVIS(Protocol):
                 (labels.not_exhaustive, 'not_exhaustive_category_ids'),
             )
         )
+        has_size = ground_truth.area > 0
+        ground_truth = of_rows(ignored_without_crowds(ground_truth), has_size)
         present = ground_truth.image * categories + ground_truth.category
         found = detections.image * categories + detections.category
-        # What cannot be hit by a crowd of the whole image is left out here.
-        is_empty = np.isin(found, not_exhaustive) & (detections.area <= 0)
         keep = (
             best_of_images(detections, self.counted)
             & np.isin(found, np.union1d(present, negative))
-            & ~is_empty
+            & (detections.area > 0)
         )
         return (
             _with_crowds(
-                ignored_without_crowds(ground_truth),
+                ground_truth,
                 # Without objects or detections such a crowd does nothing.
                 np.intersect1d(not_exhaustive, found),
                 metric,

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -181,15 +182,17 @@ class VisDrone(Protocol):
         counts = (objects > 0).sum(0)
         rank = _rank_in_image(matches)
         limits = np.searchsorted(matches.category, np.arange(len(objects) + 1))
-        for k, a, m in np.ndindex(len(objects), bins, len(self.max_dets)):
-            if not objects[k, a]:
-                continue
-            own = np.arange(limits[k], limits[k + 1])
+        for (k, a), m in product(
+            np.argwhere(objects > 0).tolist(), range(len(self.max_dets))
+        ):
+            own = np.arange(int(limits[k]), int(limits[k + 1]))
             own = own[rank[own] < self.max_dets[m]]
             status = matches.status[own, a].T
             false = (status == MISSED) & matches.inside[own, a]
             for t in range(thresholds):
-                curve = _Curve(status[t] == HIT, false[t], objects[k, a])
+                curve = _Curve(
+                    status[t] == HIT, false[t], float(objects[k, a])
+                )
                 precision[t, k, a, m] = curve.area
                 recall[t, k, a, m] = curve.last_recall
                 curves[t, :, a, m] += curve.at_recalls() / counts[a]
