@@ -1,5 +1,6 @@
 """MMDetection's CocoMetric with figures by object size, and faster."""
 
+import inspect
 import tempfile
 import warnings
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
+from ..utils import printable_list
 from ..utils.registration import register
 from .annotation_files import (
     number_images,
@@ -66,26 +68,39 @@ class SmallObjectMetric(CocoMetric):
     the metrics "segm" and "proposal" they begin with ``segm_`` and
     ``proposal_``. With ``classwise`` they are logged for each class as well.
     Figures of a size without objects are -1. With another ``max_dets`` than
-    100, the same figures are logged for the size "all". AI-TOD's protocol
-    (``size_bins='aitod'``) adds ``bbox_mAP_25_<size>``.
+    100, the same figures are logged for the size "all".
+
+    With ``protocol``, the figures by size follow the protocol of a data set,
+    and what it has besides is logged too: ``bbox_mAP_25_<size>`` and
+    ``bbox_oLRP`` for AI-TOD, ``bbox_APr`` for LVIS, ``bbox_AR@500`` for
+    VisDrone. Where the protocol ignores other things than COCO does
+    (VisDrone, TinyPerson, SODA, LVIS), ``bbox_mAP``, ``bbox_mAP_50`` and
+    ``bbox_mAP_75`` are the protocol's, and CocoMetric's other figures are
+    not logged.
 
     MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
     detections per image. With at most 100 detections both are the same.
 
     Args:
         size_bins (str or Sequence[float]): "coco", "aitod", or limits of the
-            sides in pixels; see :func:`size_bins`. Default: "coco".
+            sides in pixels; see :func:`size_bins`. Default: None, those of
+            the protocol.
         area (str): Area that defines the size of an object: "annotation", the
             annotated area (of its mask), as in COCO, or "box". Default:
             "annotation".
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
         max_dets (int, optional): Largest number of detections per image and
-            class in the figures by size. Default: None, 100 as in COCO, or
-            1500 with "aitod".
+            class in the figures by size. Default: None, that of the
+            protocol, which is 100 in COCO.
+        protocol (str, optional): Protocol of a data set, as in
+            :func:`sge_mmdet.evaluate`: "coco", "aitod", "aitod-v2",
+            "visdrone", "tinyperson", "soda-d", "soda-a" or "lvis". Default:
+            None, "aitod" if ``size_bins`` is "aitod", otherwise "coco".
         **kwargs: Arguments of ``CocoMetric``.
 
     Raises:
+        TypeError: If an argument is that of another evaluator.
         ValueError: If an option has an unknown value.
     """
 
@@ -103,16 +118,20 @@ class SmallObjectMetric(CocoMetric):
         protocol: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
+        check_choice('area', area, AREAS)
+        check_choice('engine', engine, (None, *ENGINES))
+        _check_arguments(kwargs)
+        thresholds = kwargs.get('iou_thrs')
+        if isinstance(thresholds, float):
+            kwargs['iou_thrs'] = thresholds = [thresholds]
         self.protocol = find_protocol(protocol, size_bins).with_options(
             None if size_bins is None else make_size_bins(size_bins),
             None if max_dets is None else check_max_dets(max_dets),
-            kwargs.get('iou_thrs'),
+            thresholds,
         )
+        super().__init__(**kwargs)
         self.max_dets = self.protocol.counted
         self.bins = self.protocol.bins
-        check_choice('area', area, AREAS)
-        check_choice('engine', engine, (None, *ENGINES))
-        super().__init__(**kwargs)
         self.area = area
         self.engine = engine
         for item in self.metric_items or ():
@@ -121,6 +140,27 @@ class SmallObjectMetric(CocoMetric):
                     'expected metric_items to be some of '
                     f'{", ".join([*AP_ITEMS, *AR_ITEMS])}, got {item!r}'
                 )
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep the detections of some images.
+
+        Args:
+            data_batch (dict): A batch of data. It is not used.
+            data_samples (Sequence[dict]): Detections of each image.
+
+        Raises:
+            KeyError: If a sample has no detections, such as a caption, a
+                segmentation or a video.
+        """
+        for sample in data_samples:
+            if 'pred_instances' not in sample:
+                raise KeyError(
+                    'SmallObjectMetric evaluates the detections of images, '
+                    '"pred_instances", which this result does not have; keep '
+                    'the evaluator of the config, because it evaluates '
+                    'something else'
+                )
+        super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Compute the figures of all images.
@@ -132,6 +172,12 @@ class SmallObjectMetric(CocoMetric):
             dict[str, float]: Figures by name.
         """
         logger = MMLogger.get_current_instance()
+        if not (self.dataset_meta or {}).get('classes'):
+            raise ValueError(
+                'SmallObjectMetric needs the classes of the data set, '
+                '"classes" in its metainfo; data sets of phrases and '
+                'expressions have none, so keep their own evaluator'
+            )
         gts, preds = zip(*results)
         self._load_ground_truth(gts)
         if self.outfile_prefix is not None:
@@ -362,3 +408,23 @@ class SmallObjectMetric(CocoMetric):
             )
             figures[f'{prefix}_num_{size}'] = result.count(size, category)
         return figures
+
+
+def _check_arguments(kwargs: Dict[str, Any]) -> None:
+    """Raise if arguments are those of another evaluator.
+
+    Args:
+        kwargs (dict): Arguments for ``CocoMetric``.
+
+    Raises:
+        TypeError: If ``CocoMetric`` does not have them.
+    """
+    known = inspect.signature(CocoMetric).parameters
+    unknown = [name for name in kwargs if name not in known]
+    if unknown:
+        raise TypeError(
+            f'SmallObjectMetric has no argument {printable_list(unknown)}. It '
+            'takes the place of CocoMetric and LVISMetric and has their '
+            f'arguments ({", ".join(known)}); an evaluator with others '
+            'measures something else, so keep it beside this one'
+        )
