@@ -17,7 +17,6 @@ from mmengine.logging import MMLogger
 from ..utils import printable_list
 from ..utils.registration import register
 from .annotation_files import (
-    number_images,
     read_ground_truth,
     used_annotations,
 )
@@ -188,11 +187,13 @@ class SmallObjectMetric(CocoMetric):
                 f'results are saved in {Path(self.outfile_prefix).parent}'
             )
             return figures
-        data, numbers = number_images(used_annotations(self._coco_api.dataset))
+        data = used_annotations(self._coco_api.dataset)
         ground_truth = replace(
             read_ground_truth(data, self.dataset_meta['classes']), lenient=True
         )
-        images = [numbers.get(x, x) for x in (p['img_id'] for p in preds)]
+        images = ground_truth.text_ids.image_numbers(
+            [pred['img_id'] for pred in preds], 'The test'
+        )
         warn_of_missing_images(ground_truth, len({*images}), 'The test')
         for metric in self.metrics:
             logger.info(f'Evaluating {metric}...')
@@ -254,10 +255,13 @@ class SmallObjectMetric(CocoMetric):
             if all('mask_scores' in pred for pred in preds):
                 scores = 'mask_scores'
         labels = np.concatenate([pred['labels'] for pred in preds])
+        categories = ground_truth.text_ids.category_numbers(
+            self.cat_ids or [], 'The test'
+        )
         return make_detections(
             ground_truth,
             np.repeat(images, [len(pred['labels']) for pred in preds]),
-            np.array(self.cat_ids)[labels.astype(int)],
+            np.array(categories)[labels.astype(int)],
             corners_to_sizes([pred['bboxes'] for pred in preds]),
             np.concatenate([pred[scores] for pred in preds]),
             masks,

@@ -14,6 +14,7 @@ import numpy as np
 from ..utils.moved import moved
 from .masks import check_annotated_masks, own_sizes
 from .protocol_labels import ProtocolLabels
+from .text_ids import TextIds
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class GroundTruth:
             as a whole; None if each image stands for itself.
         labels: What the protocols of some data sets know of the objects,
             besides COCO's keys; None if nothing is known.
+        text_ids: Numbers of images and categories whose ids in the file are
+            text.
     """
 
     image_ids: np.ndarray
@@ -71,6 +74,7 @@ class GroundTruth:
     lenient: bool = False
     groups: Optional[np.ndarray] = None
     labels: Optional[ProtocolLabels] = None
+    text_ids: TextIds = field(default_factory=TextIds)
 
     @cached_property
     def masks(self) -> list:
