@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as mask_utils
 
 import sge_mmdet
 from sge_mmdet.commands import compare as compare_command
@@ -272,3 +273,26 @@ def run_metric(data, folder, **options):
             ],
         )
     return metric.evaluate(len(data[0]['images']))
+
+
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+def test_masks_of_whole_boxes_have_the_figures_of_the_boxes(engine):
+    for seed in range(1, 21, 2):
+        data = protocol_data('lvis', 6 * seed + 3)
+        for entry in (*data[0]['annotations'], *data[1]):
+            entry['segmentation'] = box_mask(entry['bbox'])
+        by_box, by_mask = (
+            sge_mmdet.evaluate(*data, metric=m, protocol='lvis', engine=engine)
+            for m in ('bbox', 'segm')
+        )
+        np.testing.assert_allclose(by_mask.precision, by_box.precision)
+        np.testing.assert_allclose(by_mask.recall, by_box.recall)
+
+
+def box_mask(box):
+    """Return a mask of 40 x 60 pixels that is a box of whole pixels."""
+    x, y, width, height = map(round, box)
+    mask = np.zeros((40, 60), np.uint8, order='F')
+    mask[y : y + height, x : x + width] = 1
+    encoded = mask_utils.encode(mask)
+    return dict(size=encoded['size'], counts=encoded['counts'].decode())
