@@ -244,17 +244,31 @@ def test_the_metric_logs_the_figures_of_the_protocol(name, tmp_path):
         ), key
 
 
-def run_metric(data, folder, **options):
-    """Return what SmallObjectMetric logs for ground truth and results."""
+def run_metric(data, folder, names=None, **options):
+    """Return what SmallObjectMetric logs for ground truth and results.
+
+    Args:
+        data (tuple): Ground truth and results.
+        folder (Path): Folder for the annotation file.
+        names (list, optional): Names of the classes. Default: None, all.
+        options: Arguments of the metric.
+    """
     path = folder / 'annotations.json'
     path.write_text(json.dumps(data[0]))
-    keys = [entry['id'] for entry in data[0]['categories']]
+    chosen = [
+        entry
+        for entry in data[0]['categories']
+        if names is None or entry['name'] in names
+    ]
+    keys = [entry['id'] for entry in chosen]
     metric = SmallObjectMetric(ann_file=str(path), **options)
-    metric.dataset_meta = dict(
-        classes=[entry['name'] for entry in data[0]['categories']]
-    )
+    metric.dataset_meta = dict(classes=[entry['name'] for entry in chosen])
     for image in data[0]['images']:
-        own = [d for d in data[1] if d['image_id'] == image['id']]
+        own = [
+            d
+            for d in data[1]
+            if d['image_id'] == image['id'] and d['category_id'] in keys
+        ]
         boxes = np.array([d['bbox'] for d in own], float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         instances = dict(

@@ -93,8 +93,9 @@ def optimal_lrp(
     )
     classes: List[Tuple[float, ...]] = []
     objects = np.asarray(matches.objects.sum(1)).ravel()
+    limits = np.searchsorted(matches.category, np.arange(len(objects) + 1))
     for k in np.flatnonzero(objects).tolist():
-        own = matches.category == k
+        own = slice(limits[k], limits[k + 1])
         classes.append(
             _lrp_of_class(
                 status[own] == HIT,
