@@ -103,7 +103,6 @@ def compare(
     protocol: Optional[str] = None,
     categories: Optional[Union[str, Sequence[str]]] = None,
     in_label_order: bool = False,
-    max_dets: Optional[int] = None,
     **options: Any,
 ) -> Comparison:
     """Compare two detectors by a paired bootstrap over images.
@@ -124,9 +123,9 @@ def compare(
             classes, as in :func:`evaluate`. Default: None.
         in_label_order (bool): Whether labels are positions in ``categories``.
             Default: False.
-        max_dets (int, optional): Largest number of detections per image and
-            class. Default: None, that of the protocol, which is 100 in COCO.
-        **options (Any): Arguments of :func:`compare_detections`: ``names``,
+        **options (Any): ``max_dets``, the largest number of detections per
+            image and class (default: that of the protocol, which is 100 in
+            COCO), and arguments of :func:`compare_detections`: ``names``,
             the names of the detectors (default: ("A", "B")); ``resamples``,
             the number of resamples (default: 1000); ``seed``, the seed of the
             resampling (default: 0).
@@ -139,7 +138,10 @@ def compare(
         FileNotFoundError, TypeError or ValueError: As :func:`evaluate`, or if
             there is nothing to compare.
     """
-    rules = _protocol(protocol, sizes, max_dets)
+    number = options.pop('max_dets', None)
+    rules = _protocol(
+        protocol, sizes, None if number is None else check_max_dets(number)
+    )
     truth = as_ground_truth(ground_truth, categories, in_label_order)
     first, second = (
         as_results(results, truth, metric, f'The result of {name}')
@@ -166,7 +168,7 @@ def _protocol(
     rules = find_protocol(name, sizes).with_options(
         None if sizes is None else as_bins(sizes), thresholds=thresholds
     )
-    if max_dets is None or isinstance(max_dets, int):
+    if max_dets is None or isinstance(max_dets, (int, str)):
         number = None if max_dets is None else check_max_dets(max_dets)
         return rules.with_options(max_dets=number)
     return replace(rules, max_dets=tuple(max_dets), ap_max_dets=None)
