@@ -31,10 +31,10 @@ def of_categories(
         tuple[GroundTruth, Detections]: Both, with indices among the chosen
         categories.
     """
-    ground_truth = of_rows(
+    ground_truth = take_rows(
         ground_truth, np.isin(ground_truth.category, chosen)
     )
-    detections = of_rows(detections, np.isin(detections.category, chosen))
+    detections = take_rows(detections, np.isin(detections.category, chosen))
     ids = ground_truth.category_ids[chosen]
     return replace(
         ground_truth,
@@ -89,7 +89,7 @@ def with_outside_as_crowd(
     )
 
 
-def of_rows(structure: Structure, keep: np.ndarray) -> Structure:
+def take_rows(structure: Structure, keep: np.ndarray) -> Structure:
     """Return some of the objects or detections.
 
     Args:

@@ -10,7 +10,7 @@ from ..entries import find_ids
 from ..evaluation_result import EvaluationResult
 from ..ranks import ranks_within_runs
 from ..structures import Detections, GroundTruth
-from ..subsets import of_rows
+from ..subsets import take_rows
 from .base import Protocol, ignored_without_crowds, labels_of
 
 FREQUENCIES = ('r', 'c', 'f')
@@ -53,7 +53,9 @@ class LVIS(Protocol):
             )
         )
         has_size = ground_truth.area > 0
-        ground_truth = of_rows(ignored_without_crowds(ground_truth), has_size)
+        ground_truth = take_rows(
+            ignored_without_crowds(ground_truth), has_size
+        )
         present = ground_truth.image * categories + ground_truth.category
         found = detections.image * categories + detections.category
         keep = (
@@ -69,7 +71,7 @@ class LVIS(Protocol):
                 metric,
                 labels.frequency,
             ),
-            of_rows(detections, keep),
+            take_rows(detections, keep),
         )
 
     def _figures(

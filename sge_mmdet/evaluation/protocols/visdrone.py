@@ -15,7 +15,7 @@ from ..protocol_labels import is_region
 from ..ranks import ranks_within_runs
 from ..resampled_figures import ResampledFigures
 from ..structures import Detections, GroundTruth
-from ..subsets import of_categories, of_rows
+from ..subsets import of_categories, take_rows
 from .base import Protocol, labels_of, recalls_of
 from .lvis import best_of_images
 
@@ -61,13 +61,13 @@ class VisDrone(Protocol):
             crowd=ground_truth.crowd | labels_of(ground_truth).ignore,
         )
         regions = _Regions(ground_truth)
-        ground_truth = of_rows(
+        ground_truth = take_rows(
             ground_truth, ~regions.hold(ground_truth.image, ground_truth.box)
         )
-        detections = of_rows(
+        detections = take_rows(
             detections, ~regions.hold(detections.image, detections.box)
         )
-        detections = of_rows(
+        detections = take_rows(
             detections, best_of_images(detections, self.counted)
         )
         evaluated = [
