@@ -14,6 +14,7 @@ from .options import (
     add_class_option,
     add_group_option,
     add_overwrite_option,
+    add_protocol_option,
     add_size_options,
     create_parser,
 )
@@ -37,6 +38,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='names of the two detectors in tables; default: A B',
     )
     add_size_options(parser)
+    add_protocol_option(parser)
     add_class_option(parser)
     add_group_option(parser)
     _add_report_options(parser)

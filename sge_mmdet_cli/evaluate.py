@@ -12,6 +12,7 @@ from typing import Optional, Sequence
 from .options import (
     add_class_option,
     add_overwrite_option,
+    add_protocol_option,
     add_size_options,
     create_parser,
 )
@@ -32,6 +33,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='result file, or checkpoint of the detector',
     )
     add_size_options(parser)
+    add_protocol_option(parser)
     add_class_option(parser)
     parser.add_argument(
         '--engine',

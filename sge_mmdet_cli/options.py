@@ -3,6 +3,18 @@
 import argparse
 from typing import Any, Optional, Sequence
 
+# Those of sge_mmdet.evaluation.protocols, whose import takes seconds.
+PROTOCOLS = (
+    'coco',
+    'aitod',
+    'aitod-v2',
+    'visdrone',
+    'tinyperson',
+    'soda-d',
+    'soda-a',
+    'lvis',
+)
+
 
 class ConfigValues(argparse.Action):
     """Values of a config, ``KEY=VALUE``, parsed as MMEngine does.
@@ -98,15 +110,14 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--size-bins',
         nargs='+',
-        default=['coco'],
         help='bins of object sizes: coco, aitod, or limits of sqrt(area) in '
-        'pixels such as 0 8 16 32 inf; default: coco',
+        'pixels such as 0 8 16 32 inf; default: those of the protocol, coco',
     )
     parser.add_argument(
         '--max-dets',
         type=int,
         help='largest number of detections that count in an image, for each '
-        'class; default: 100 as in COCO, or 1500 with --size-bins aitod',
+        'class; default: that of the protocol, 100 in COCO',
     )
     parser.add_argument(
         '--area',
@@ -114,6 +125,17 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
         choices=('annotation', 'box'),
         help='area that gives the size of an object: the annotated area, as '
         'in COCO, or the area of its box; default: annotation',
+    )
+
+
+def add_protocol_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--protocol`` to a parser."""
+    parser.add_argument(
+        '--protocol',
+        choices=PROTOCOLS,
+        help='protocol of a data set, with its sizes, numbers of detections, '
+        'IoU thresholds and rules of what is ignored; default: coco, or aitod '
+        'with --size-bins aitod',
     )
 
 

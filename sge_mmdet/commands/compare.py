@@ -8,14 +8,13 @@ from ..evaluation import (
     ResampledFigures,
     compare_figures,
     read_detections,
-    resample_results,
 )
 from ..evaluation.interactive import Gallery, compared_report
 from ..evaluation.report import COMPARISON_FILES, PAGE, write_comparison
 from ..utils import Writer
 from .common import reported_errors
 from .size_options import (
-    find_max_dets,
+    choose_protocol,
     group_files,
     read_sized_ground_truth,
 )
@@ -36,21 +35,19 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
-    max_dets = find_max_dets(options)
-    ground_truth, bins = read_sized_ground_truth(options.ground_truth, options)
+    protocol = choose_protocol(options)
+    ground_truth, _ = read_sized_ground_truth(options.ground_truth, options)
     results = [
         read_detections(path, ground_truth, options.metric)
         for path in (*options.a, *options.b)
     ]
-    figures = resample_results(
+    figures = protocol.resample(
         ground_truth,
         results,
-        bins,
         options.metric,
         options.resamples,
         options.seed,
         progress=True,
-        max_dets=max_dets,
     )
     comparison = _compare(figures, options)
     print(comparison)
@@ -59,9 +56,9 @@ def run(options: argparse.Namespace) -> None:
             ground_truth,
             (results[0], results[len(options.a)]),
             comparison,
-            bins,
+            protocol.bins,
             options.metric,
-            max_dets,
+            protocol.counted,
             options.score,
             Gallery(options.images, beside=options.out_dir),
         )

@@ -9,11 +9,8 @@ from ..evaluation import (
     Detections,
     GroundTruth,
     class_table,
-    evaluate,
     read_detections,
-    size_table,
 )
-from ..evaluation.bins import find_protocol
 from ..evaluation.report import (
     EVALUATION_FILES,
     PAGE,
@@ -23,7 +20,7 @@ from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import reported_errors
 from .size_options import (
-    find_max_dets,
+    choose_protocol,
     read_sized_ground_truth,
 )
 
@@ -36,10 +33,10 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in EVALUATION_FILES))
-    max_dets = find_max_dets(options)
+    protocol = choose_protocol(options)
     files = _find_files(options, writer)
     with step_bar(['ground truth', 'results', 'evaluation']) as step:
-        ground_truth, bins = step(
+        ground_truth, _ = step(
             read_sized_ground_truth,
             files.ground_truth,
             options,
@@ -48,20 +45,14 @@ def run(options: argparse.Namespace) -> None:
         detections = step(
             read_detections, files.results, ground_truth, options.metric
         )
-        evaluated = ground_truth, detections
+        evaluated = protocol.prepare(ground_truth, detections, options.metric)
         result = step(
-            evaluate,
-            *evaluated,
-            bins,
-            options.metric,
-            max_dets=(max_dets,),
-            engine=options.engine,
-            extra_thresholds=find_protocol(options.size_bins).extra_thresholds,
+            protocol.evaluate, *evaluated, options.metric, options.engine
         )
-    print(size_table(result).text())
+    print(result)
     if options.classwise:
         print(f'\n{class_table(result).text()}')
-    print(f'\n{_describe(*evaluated, max_dets, options.area)}')
+    print(f'\n{_describe(*evaluated, protocol.counted, options.area)}')
     if options.out_dir:
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
         report_evaluation(

@@ -6,9 +6,26 @@ from typing import List, Optional, Sequence, Tuple, Union
 
 from ..engine import read_classes
 from ..evaluation import GroundTruth, read_ground_truth
-from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
+from ..evaluation.bins import SizeBin, parse_size_bins
 from ..evaluation.image_groups import with_groups
+from ..evaluation.protocols import Protocol, find_protocol
 from ..evaluation.settings import check_max_dets
+
+
+def choose_protocol(args: argparse.Namespace) -> Protocol:
+    """Return the protocol with the sizes and detections of the options.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        ValueError: If the sizes or the number of detections are wrong.
+    """
+    words = args.size_bins
+    return find_protocol(getattr(args, 'protocol', None), words).with_options(
+        parse_size_bins(words) if words else None,
+        None if args.max_dets is None else check_max_dets(args.max_dets),
+    )
 
 
 def find_max_dets(args: argparse.Namespace) -> int:
@@ -20,9 +37,7 @@ def find_max_dets(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If it is not 1 or more.
     """
-    if args.max_dets is None:
-        return find_protocol(args.size_bins).max_dets
-    return check_max_dets(args.max_dets)
+    return choose_protocol(args).counted
 
 
 def group_files(args: argparse.Namespace) -> List[str]:
@@ -57,7 +72,7 @@ def read_sized_ground_truth(
             :func:`read_ground_truth`, :func:`read_classes`,
             :func:`parse_size_bins` and :func:`with_groups`.
     """
-    bins = parse_size_bins(args.size_bins)
+    bins = list(choose_protocol(args).bins)
     words = getattr(args, 'classes', None)
     if words == ['all']:
         ground_truth = read_ground_truth(path, 'all')

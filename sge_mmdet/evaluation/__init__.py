@@ -5,8 +5,11 @@ What is in which module:
 - ``structures``: ground truth and detections as structures of arrays;
 - ``annotation_files``, ``result_files``: readers of COCO's JSON and of result
   pickles, with the checks in ``entries``, ``masks``, ``checked_detections``;
+  ids that are text get numbers in ``text_ids``;
 - ``engines``: COCO's evaluation by hotcoco or pycocotools, whose
   ``evaluation_result`` is shown in ``tables``;
+- ``protocols``: the evaluation of some data sets, by name, which needs
+  ``protocol_labels`` of the annotation file;
 - ``matching``, ``errors``: which detection hit which object, and kinds of
   errors;
 - ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:

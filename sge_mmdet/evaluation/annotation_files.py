@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from .entries import (
     number_table,
     unique_ids,
 )
+from .protocol_labels import read_protocol_labels
 from .structures import GroundTruth
+from .text_ids import number_ids
 
 # Longest side of an image, in pixels. Masks of larger images could fill the
 # memory of any machine.
@@ -59,6 +61,7 @@ def read_ground_truth(
     data = source if isinstance(source, dict) else load_json(source)
     _check_lists(data, name)
     try:
+        data, text_ids = number_ids(data, name)
         image_ids = unique_ids(name, 'images', data['images'])
         unique_ids(name, 'annotations', data['annotations'])
         all_names = _category_names(data['categories'], name)
@@ -74,7 +77,6 @@ def read_ground_truth(
         ) from error
     _check_sizes(sizes, image_ids, name)
     objects.check(list(all_names), name)
-    _warn_of_federated_labels(data, name)
     area = objects.areas(name)
     category_ids = np.array(sorted(chosen), int)
     keep = np.flatnonzero(np.isin(objects.category_id, category_ids))
@@ -95,6 +97,8 @@ def read_ground_truth(
         name=name,
         other_ids=np.setdiff1d(np.array([*all_names], int), category_ids),
         has_known_labels=categories is not None,
+        labels=read_protocol_labels(data, objects.image, objects.box, keep),
+        text_ids=text_ids,
     )
 
 
@@ -121,50 +125,6 @@ def used_annotations(data: dict) -> dict:
             and entry['category_id'] in categories
         ],
     )
-
-
-def number_images(data: dict) -> Tuple[dict, Dict[Any, int]]:
-    """Return ground truth whose image ids are numbers instead of text.
-
-    Data sets such as VOC, CrowdHuman and Open Images have text. The numbers
-    have its order, which decides which detection comes first among equal
-    scores.
-
-    Args:
-        data (dict): Content of an annotation file in COCO's format, whose
-            annotations are all of its images.
-
-    Returns:
-        tuple[dict, dict]: The content, and the number of each text; {} where
-        no id is text.
-    """
-    ids = [image['id'] for image in data['images']]
-    if not any(isinstance(key, str) for key in ids):
-        return data, {}
-    numbers = {key: i for i, key in enumerate(sorted({*ids}, key=str), 1)}
-    return dict(
-        data,
-        images=[
-            dict(image, id=numbers[image['id']]) for image in data['images']
-        ],
-        annotations=[
-            dict(entry, image_id=numbers[entry['image_id']])
-            for entry in data['annotations']
-        ],
-    ), numbers
-
-
-def _warn_of_federated_labels(data: dict, name: str) -> None:
-    """Warn if only some classes were looked for in each image, as in LVIS."""
-    if any('neg_category_ids' in image for image in data['images']):
-        warnings.warn(
-            f'{name} has the labels of LVIS: in each image, only some classes '
-            'were looked for. COCO counts detections of all other classes as '
-            'errors, so that AP is lower than by the protocol of LVIS, for '
-            'which LVISMetric is; compare it only with figures that were '
-            'computed in the same way',
-            stacklevel=3,
-        )
 
 
 class _Objects:

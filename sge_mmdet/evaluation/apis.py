@@ -1,15 +1,15 @@
 """Evaluation and comparison in one call, from results of many forms."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Union
 
-from . import engines
-from .bins import find_protocol
 from .comparison import compare_detections
 from .comparison_result import Comparison
 from .conversion import as_bins, as_detections, as_ground_truth, as_results
 from .evaluation_result import EvaluationResult
 from .interactive import Gallery, Report, compared_report
+from .protocols import Protocol, find_protocol
 from .report import report_evaluation
 from .settings import check_max_dets
 
@@ -17,9 +17,10 @@ from .settings import check_max_dets
 def evaluate(
     ground_truth: Any,
     results: Any,
-    sizes: Any = 'coco',
+    sizes: Any = None,
     metric: str = 'bbox',
     *,
+    protocol: Optional[str] = None,
     categories: Optional[Union[str, Sequence[str]]] = None,
     in_label_order: bool = False,
     max_dets: Optional[Union[int, Sequence[int]]] = None,
@@ -49,9 +50,15 @@ def evaluate(
         results (Any): Results of a detector, in one of the forms above.
         sizes (str or Sequence): Bins of object sizes: "coco", "aitod", limits
             of the sides in pixels such as ``[0, 16, 32, inf]``, or a list of
-            :class:`~sge_mmdet.evaluation.SizeBin`. Default: "coco".
+            :class:`~sge_mmdet.evaluation.SizeBin`. Default: None, those of
+            the protocol.
         metric (str): Metric: "bbox", "segm", or "proposal", which ignores
             categories. Default: "bbox".
+        protocol (str, optional): Protocol, a key of
+            :data:`sge_mmdet.evaluation.protocols.PROTOCOLS`: "coco", "aitod",
+            "aitod-v2", "visdrone", "tinyperson", "soda-d", "soda-a" or
+            "lvis". Default: None, "aitod" if ``sizes`` is "aitod", otherwise
+            "coco".
         categories (str or Sequence[str], optional): Names of the detector's
             classes, or "all"; the labels of supervision, torchvision and
             arrays are then positions among them. Default: None, these labels
@@ -60,8 +67,8 @@ def evaluate(
             Default: False, positions among these categories in the order of
             the annotation file, as in MMDetection.
         max_dets (int or Sequence[int], optional): Largest number of
-            detections per image and class. Default: None, 100 as in COCO, or
-            1500 with "aitod".
+            detections per image and class. Default: None, the numbers of the
+            protocol, which is 100 in COCO.
         **options (Any): ``thresholds``, ``engine`` and ``extra_thresholds`` of
             :func:`sge_mmdet.evaluation.evaluate`; ``bins`` is another name of
             ``sizes``.
@@ -77,29 +84,28 @@ def evaluate(
             option has an unknown value.
     """
     sizes = options.pop('bins', sizes)
-    bins = as_bins(sizes)
-    protocol = find_protocol(sizes)
-    if max_dets is None or isinstance(max_dets, int):
-        number = protocol.max_dets if max_dets is None else max_dets
-        max_dets = (check_max_dets(number),)
+    rules = _protocol(
+        protocol, sizes, max_dets, options.pop('thresholds', None)
+    )
+    if 'extra_thresholds' in options:
+        extra = tuple(options.pop('extra_thresholds'))
+        rules = replace(rules, extra_thresholds=extra)
     truth = as_ground_truth(ground_truth, categories, in_label_order)
     detections = as_detections(results, truth, metric)
-    options.setdefault('extra_thresholds', protocol.extra_thresholds)
-    return engines.evaluate(
-        truth, detections, bins, metric, max_dets=max_dets, **options
-    )
+    prepared = rules.prepare(truth, detections, metric)
+    return rules.evaluate(*prepared, metric, **options)
 
 
 def compare(
     ground_truth: Any,
     a: Any,
     b: Any,
-    sizes: Any = 'coco',
+    sizes: Any = None,
     metric: str = 'bbox',
     *,
+    protocol: Optional[str] = None,
     categories: Optional[Union[str, Sequence[str]]] = None,
     in_label_order: bool = False,
-    max_dets: Optional[int] = None,
     **options: Any,
 ) -> Comparison:
     """Compare two detectors by a paired bootstrap over images.
@@ -112,15 +118,17 @@ def compare(
         b (Any): Results of the second detector, in the same forms. Dicts with
             the same seeds are paired by seed.
         sizes (str or Sequence): Bins of object sizes, as in :func:`evaluate`.
-            Default: "coco".
+            Default: None, those of the protocol.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        protocol (str, optional): Protocol, as in :func:`evaluate`. Default:
+            None.
         categories (str or Sequence[str], optional): Names of the detectors'
             classes, as in :func:`evaluate`. Default: None.
         in_label_order (bool): Whether labels are positions in ``categories``.
             Default: False.
-        max_dets (int, optional): Largest number of detections per image and
-            class. Default: None, 100 as in COCO, or 1500 with "aitod".
-        **options (Any): Arguments of :func:`compare_detections`: ``names``,
+        **options (Any): ``max_dets``, the largest number of detections per
+            image and class (default: that of the protocol, which is 100 in
+            COCO), and arguments of :func:`compare_detections`: ``names``,
             the names of the detectors (default: ("A", "B")); ``resamples``,
             the number of resamples (default: 1000); ``seed``, the seed of the
             resampling (default: 0).
@@ -133,17 +141,23 @@ def compare(
         FileNotFoundError, TypeError or ValueError: As :func:`evaluate`, or if
             there is nothing to compare.
     """
-    bins = as_bins(sizes)
-    if max_dets is None:
-        max_dets = find_protocol(sizes).max_dets
-    options['max_dets'] = check_max_dets(max_dets)
+    number = options.pop('max_dets', None)
+    rules = _protocol(
+        protocol, sizes, None if number is None else check_max_dets(number)
+    )
     truth = as_ground_truth(ground_truth, categories, in_label_order)
     first, second = (
         as_results(results, truth, metric, f'The result of {name}')
         for name, results in zip('ab', (a, b))
     )
     return compare_detections(
-        truth, first, second, bins, metric=metric, **options
+        truth,
+        first,
+        second,
+        rules.bins,
+        metric=metric,
+        protocol=rules,
+        **options,
     )
 
 
@@ -186,8 +200,9 @@ def report(
         FileNotFoundError, TypeError or ValueError: As :func:`evaluate`.
         ImportError: If plotly is not installed.
     """
-    sizes = options.setdefault('sizes', options.pop('bins', 'coco'))
+    sizes = options.setdefault('sizes', options.pop('bins', None))
     metric = options.get('metric', 'bbox')
+    rules = _protocol(options.get('protocol'), sizes, options.get('max_dets'))
     truth = as_ground_truth(
         ground_truth,
         options.pop('categories', None),
@@ -197,21 +212,35 @@ def report(
     first = as_detections(results, truth, metric)
     if other is None:
         result = evaluate(truth, first, **options)
+        truth, first = rules.prepare(truth, first, metric)
         return report_evaluation(
             truth, first, result, metric, score, name=names[0]
         ).page(gallery)
     second = as_detections(other, truth, metric)
-    max_dets = options.get('max_dets')
-    if max_dets is None:
-        max_dets = find_protocol(sizes).max_dets
     comparison = compare(truth, first, second, names=names, **options)
     return compared_report(
         truth,
         (first, second),
         comparison,
-        as_bins(sizes),
+        rules.bins,
         metric,
-        max_dets,
+        rules.counted,
         score,
         gallery,
     )
+
+
+def _protocol(
+    name: Optional[str],
+    sizes: Any,
+    max_dets: Optional[Union[int, Sequence[int]]],
+    thresholds: Optional[Sequence[float]] = None,
+) -> Protocol:
+    """Return the protocol of some arguments of :func:`evaluate`."""
+    rules = find_protocol(name, sizes).with_options(
+        None if sizes is None else as_bins(sizes), thresholds=thresholds
+    )
+    if max_dets is None or isinstance(max_dets, (int, str)):
+        number = None if max_dets is None else check_max_dets(max_dets)
+        return rules.with_options(max_dets=number)
+    return replace(rules, max_dets=tuple(max_dets), ap_max_dets=None)

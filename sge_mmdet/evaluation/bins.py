@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import List, NamedTuple, Sequence, Tuple, Union
+from typing import List, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -27,11 +27,15 @@ class SizeBin:
         name: Name of the bin, such as "small" or "16-32".
         low: Lower bound of sqrt(area), in pixels.
         high: Upper bound of sqrt(area), in pixels; may be infinite.
+        outside_is_crowd: Whether objects of other sizes are ignored as crowds
+            are: they can be hit many times, and their overlap is the
+            intersection over the detection's area.
     """
 
     name: str
     low: float
     high: float
+    outside_is_crowd: bool = False
 
     @property
     def area(self) -> Tuple[float, float]:
@@ -66,41 +70,22 @@ class SizeBin:
         )
 
 
-class Protocol(NamedTuple):
-    """Settings of a data set's own evaluation besides its size bins.
-
-    Attributes:
-        max_dets: Largest number of detections per image and class.
-        extra_thresholds: IoU thresholds with an AP of their own, besides
-            COCO's.
-    """
-
-    max_dets: int = 100
-    extra_thresholds: Tuple[float, ...] = ()
-
-
-# Protocols of the names in NAMED_BINS. Limits in pixels have COCO's.
-PROTOCOLS = {'coco': Protocol(), 'aitod': Protocol(1500, (0.25,))}
-
-
-def find_protocol(spec: Union[str, Sequence[Union[float, str]]]) -> Protocol:
-    """Return the protocol that belongs to the bins of object sizes.
-
-    Args:
-        spec (str or Sequence): Argument of :func:`size_bins` or of
-            :func:`parse_size_bins`.
-    """
-    if not isinstance(spec, str) and len(spec) == 1:
-        spec = str(spec[0])
-    return PROTOCOLS.get(spec if isinstance(spec, str) else '', Protocol())
-
-
 ALL_SIZES = SizeBin('all', 0, math.inf)
 
 
 def with_all_sizes(bins: Sequence[SizeBin]) -> List[SizeBin]:
-    """Return the bins, preceded by the bin of all sizes."""
-    return [ALL_SIZES, *(bin for bin in bins if bin.name != ALL_SIZES.name)]
+    """Return the bins, preceded by the bin of all sizes.
+
+    Args:
+        bins (Sequence[SizeBin]): Bins. One that is called "all" is taken in
+            place of the bin of all sizes: some protocols leave out the
+            smallest or the largest objects.
+    """
+    named = [bin for bin in bins if bin.name == ALL_SIZES.name]
+    return [
+        *(named or [ALL_SIZES])[:1],
+        *(bin for bin in bins if bin.name != ALL_SIZES.name),
+    ]
 
 
 def size_bins(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -29,6 +30,9 @@ from .intervals import (
 from .resampled_figures import ResampledFigures, Support, resample_results
 from .structures import Detections, GroundTruth
 
+if TYPE_CHECKING:
+    from .protocols import Protocol
+
 Result = TypeVar('Result')
 # Results of one detector, in any order or by their training seeds.
 BySeed = Union[Sequence[Result], Mapping[Any, Result]]
@@ -41,6 +45,7 @@ def compare_detections(
     bins: Sequence[SizeBin],
     names: Tuple[str, str] = ('A', 'B'),
     metric: str = 'bbox',
+    protocol: Optional['Protocol'] = None,
     **resampling: Any,
 ) -> Comparison:
     """Compare two detectors by a paired bootstrap over images.
@@ -59,6 +64,8 @@ def compare_detections(
         bins (Sequence[SizeBin]): Bins of object sizes.
         names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
+        protocol (Protocol, optional): Protocol, whose bins, IoU thresholds and
+            number of detections are taken. Default: None, COCO's.
         **resampling (Any): Arguments of :func:`resample_results`:
             ``resamples``, the number of resamples (default: 1000); ``seed``,
             the seed of the resampling (default: 0); and ``max_dets``, the
@@ -72,12 +79,13 @@ def compare_detections(
             memory than is available.
     """
     first, second = _by_seed(a), _by_seed(b)
-    figures = resample_results(
-        ground_truth,
-        [*first.values(), *second.values()],
-        bins,
-        metric,
-        **resampling,
+    results = [*first.values(), *second.values()]
+    figures = (
+        protocol.resample(ground_truth, results, metric, **resampling)
+        if protocol
+        else resample_results(
+            ground_truth, results, bins, metric, **resampling
+        )
     )
     return compare_figures(
         dict(zip(first, figures)),

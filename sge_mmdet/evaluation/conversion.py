@@ -212,6 +212,13 @@ def _from_table(
         raise ValueError(
             f'{name}: expected an array of numbers, got type {rows.dtype}'
         )
+    ids = ground_truth.text_ids
+    if ids.images or ids.categories:
+        raise ValueError(
+            f'{name} is an array of numbers, but {ground_truth.name} has ids '
+            'that are text; give a list of detections or a dict from image '
+            'ids to detections'
+        )
     check_categories(ground_truth, rows[:, 6], name)
     detections = make_detections(
         ground_truth,
@@ -235,7 +242,8 @@ def _from_list(
         warn_of_few_images(ground_truth, detections, name)
         return detections
     if form and not form.may_have_ids:
-        images = [_plain_id(get(result, 'img_id')) for result in results]
+        keys = [_plain_id(get(result, 'img_id')) for result in results]
+        images = list(ground_truth.text_ids.image_numbers(keys, name))
         if len({*map(str, images)}) < len(images):
             raise ValueError(
                 f'{name}: several results have the same img_id, as those of '
@@ -302,14 +310,16 @@ def _find_images(
             the same file name.
     """
     ids = ground_truth.image_ids.tolist()
-    known = {key: [key] for key in ids}
+    texts = ground_truth.text_ids.image_texts(ids)
+    known = {text: [key] for text, key in zip(texts, ids)}
     by_name: Dict[str, List[int]] = {}
     for key, text in zip(ids, ground_truth.file_names):
         by_name.setdefault(text, []).append(key)
     images = []
     for key in keys:
         if isinstance(key, (str, os.PathLike)):
-            found = by_name.get(str(os.fspath(key)), [])
+            text = str(os.fspath(key))
+            found = by_name.get(text, known.get(text, []))
         else:
             found = known.get(_plain_id(key), [])
         if len(found) != 1:
@@ -321,8 +331,8 @@ def _find_images(
             raise ValueError(
                 f'{name} has a result of image {printable_value(key)}, which '
                 f'{why} the ground truth; expected the id of an image, such '
-                f'as {printable_list(map(str, ids), 2)}, or the file name of '
-                f'one image, such as {printable_list(by_name, 2)}'
+                f'as {printable_list(map(str, texts), 2)}, or the file name '
+                f'of one image, such as {printable_list(by_name, 2)}'
             )
         images += found
     return images

@@ -15,8 +15,16 @@ from .evaluation_result import EvaluationResult
 from .hotcoco_engine import run_hotcoco
 from .pycocotools_engine import run_pycocotools
 from .settings import COCO_THRESHOLDS, METRICS, Settings, check_choice
-from .structures import Detections, GroundTruth
-from .subsets import of_categories, of_used_images
+from .structures import (
+    Detections,
+    GroundTruth,
+    warn_of_federated_labels,
+)
+from .subsets import (
+    of_categories,
+    of_used_images,
+    with_outside_as_crowd,
+)
 
 Engine = Callable[
     [GroundTruth, Detections, Settings], Tuple[np.ndarray, np.ndarray]
@@ -71,6 +79,7 @@ def evaluate(
     engine = engine or default_engine()
     check_choice('engine', engine, ENGINES)
     check_choice('metric', metric, METRICS)
+    warn_of_federated_labels(ground_truth)
     bins = with_all_sizes(bins)
     extra = tuple(t for t in extra_thresholds if t not in thresholds)
     thresholds = (*extra, *thresholds)
@@ -86,9 +95,10 @@ def evaluate(
     distinct = settings._replace(
         bins=[bins[place.index(i)] for i in range(len(areas))]
     )
+    in_bins = _by_bin if bins[0].outside_is_crowd else _in_parts
     precision, curves, recall = (
         figures[..., place, :]
-        for figures in _in_parts(run, ground_truth, detections, distinct)
+        for figures in in_bins(run, ground_truth, detections, distinct)
     )
     return EvaluationResult(
         precision,
@@ -101,6 +111,28 @@ def evaluate(
         ground_truth.category_names if settings.by_category else ['object'],
         extra,
     )
+
+
+def _by_bin(
+    run: Engine,
+    ground_truth: GroundTruth,
+    detections: Detections,
+    settings: Settings,
+) -> Tuple[np.ndarray, ...]:
+    """Evaluate bin by bin, with objects of other sizes as crowds.
+
+    Takes and returns what :func:`_in_parts` does.
+    """
+    parts = [
+        _in_parts(
+            run,
+            with_outside_as_crowd(ground_truth, bin),
+            detections,
+            settings._replace(bins=[bin]),
+        )
+        for bin in settings.bins
+    ]
+    return tuple(np.concatenate(figures, -2) for figures in zip(*parts))
 
 
 def _in_parts(

@@ -1,7 +1,7 @@
 """Precision and recall of an evaluation, by category and object size."""
 
-from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple, Union
+from dataclasses import dataclass, field
+from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
@@ -30,6 +30,12 @@ class EvaluationResult:
         category_names: Names of the categories.
         extra_thresholds: IoU thresholds that no mean over the thresholds
             contains.
+        ap_max_dets: Number of detections per image of average precision,
+            one of ``max_dets``. None for the largest one.
+        class_weights: Weight of each category in a mean, of shape
+            (categories,); None if all count alike.
+        figures: Figures that a protocol has besides those by size, by name;
+            None for those without objects.
     """
 
     precision: np.ndarray
@@ -41,14 +47,32 @@ class EvaluationResult:
     objects: np.ndarray
     category_names: List[str]
     extra_thresholds: Tuple[float, ...] = ()
+    ap_max_dets: Optional[int] = None
+    class_weights: Optional[np.ndarray] = None
+    figures: Mapping[str, Optional[float]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the table by size as text."""
-        return self.table().text()
+        """Return the table by size as text, and the protocol's figures."""
+        text = self.table().text()
+        if not self.figures:
+            return text
+        return f'{text}\n\n{self.figure_table().text()}'
 
     def _repr_html_(self) -> str:
         """Return the table by size for notebooks."""
-        return self.table().html()
+        html = self.table().html()
+        if not self.figures:
+            return html
+        return f'{html}\n{self.figure_table().html()}'
+
+    def figure_table(self) -> Table:
+        """Return the figures that the protocol has besides those by size."""
+        return Table(('figure', 'value'), list(self.figures.items()))
+
+    @property
+    def counted(self) -> int:
+        """int: Number of detections per image of average precision."""
+        return self.ap_max_dets or self.max_dets[-1]
 
     def table(self, classes: bool = False) -> Table:
         """Return AP and AR by size, or AP by class, as a table.
@@ -90,36 +114,43 @@ class EvaluationResult:
             category (int, optional): Index of a category. Default: None, the
                 mean over all categories with such objects.
             max_dets (int, optional): Largest number of detections per image.
-                Default: None, the largest one evaluated.
+                Default: None, ``ap_max_dets`` or the largest one evaluated.
 
         Returns:
             float or None: Average precision in [0, 1]; None without objects.
         """
-        thresholds, a, m = self._indices(iou, size, max_dets)
-        k = slice(None) if category is None else [category]
-        return _mean(self.precision[..., a, m][thresholds][:, k])
+        thresholds, a, m = self._indices(
+            iou, size, self.ap_max_dets if max_dets is None else max_dets
+        )
+        return self._mean(self.precision[..., a, m][thresholds], category)
 
     def ar(
         self,
         size: str = 'all',
         category: Optional[int] = None,
         max_dets: Optional[int] = None,
+        iou: Optional[float] = None,
     ) -> Optional[float]:
-        """Return an average recall; arguments are those of :meth:`ap`."""
-        thresholds, a, m = self._indices(None, size, max_dets)
-        k = slice(None) if category is None else [category]
-        return _mean(self.recall[..., a, m][thresholds][:, k])
+        """Return an average recall; arguments are those of :meth:`ap`.
+
+        ``max_dets`` is the largest number evaluated by default, whatever
+        ``ap_max_dets`` is.
+        """
+        thresholds, a, m = self._indices(iou, size, max_dets)
+        return self._mean(self.recall[..., a, m][thresholds], category)
 
     def curve(self, iou: float, size: str) -> Optional[np.ndarray]:
-        """Return the mean precision at 101 recalls; None without objects.
+        """Return the mean precision at 101 recalls.
+
+        It is None without objects, or if the IoU threshold was not evaluated.
 
         Args:
             iou (float): IoU threshold.
             size (str): Name of a bin.
         """
-        thresholds, a, m = self._indices(iou, size, None)
-        values = self.curves[..., a, m][thresholds][0]
-        return values if values[0] > -1 else None
+        thresholds, a, m = self._indices(iou, size, self.ap_max_dets)
+        values = self.curves[..., a, m][thresholds]
+        return values[0] if len(values) and values[0, 0] > -1 else None
 
     def count(self, size: str = 'all', category: Optional[int] = None) -> int:
         """Return the number of objects, without crowds.
@@ -147,8 +178,21 @@ class EvaluationResult:
         m = -1 if max_dets is None else self.max_dets.index(max_dets)
         return thresholds, self._names().index(size), m
 
+    def _mean(
+        self, values: np.ndarray, category: Optional[int]
+    ) -> Optional[float]:
+        """Return the mean of figures of shape (thresholds, categories).
 
-def _mean(values: np.ndarray) -> Optional[float]:
-    """Return the mean of figures, without the -1 that means no objects."""
-    values = values[values > -1]
-    return float(values.mean()) if values.size else None
+        Figures of -1 mean that there are no objects, and are left out.
+        """
+        if category is not None:
+            values = values[:, [category]]
+        has_objects = values > -1
+        if not has_objects.any():
+            return None
+        if self.class_weights is None or category is not None:
+            return float(values[has_objects].mean())
+        weights = np.broadcast_to(self.class_weights, values.shape)
+        return float(
+            np.average(values[has_objects], weights=weights[has_objects])
+        )

@@ -104,7 +104,7 @@ def _from_mapping(
             f'{printable(name)}: expected an object that maps each file name '
             f'or image id to a group, got {printable_value(groups)}'
         )
-    ids = ground_truth.image_ids.tolist()
+    ids = ground_truth.text_ids.image_texts(ground_truth.image_ids.tolist())
     found = [
         groups.get(file, groups.get(str(id)))
         for file, id in zip(ground_truth.file_names, ids)
@@ -156,7 +156,7 @@ def _from_key(
     _check_complete(
         found,
         ground_truth.file_names,
-        ground_truth.image_ids.tolist(),
+        ground_truth.text_ids.image_texts(ground_truth.image_ids.tolist()),
         f'--group-by {printable(key)}, among the keys of "images" '
         f'({printable_list(keys, 8)}),',
     )
@@ -166,7 +166,7 @@ def _from_key(
 def _check_complete(
     found: Sequence[Any],
     file_names: Sequence[str],
-    ids: Sequence[int],
+    ids: Sequence[Any],
     what: str,
 ) -> None:
     """Raise if an image has no group.
@@ -174,7 +174,7 @@ def _check_complete(
     Args:
         found (Sequence): Group of each image, or None.
         file_names (Sequence[str]): File names of the images.
-        ids (Sequence[int]): Ids of the images.
+        ids (Sequence): Ids of the images.
         what (str): Where the groups come from, for the message.
     """
     lacking = [i for i, group in enumerate(found) if group is None]
@@ -182,7 +182,8 @@ def _check_complete(
         first = lacking[0]
         raise ValueError(
             f'{what} has no group for {len(lacking)} of {len(found)} images, '
-            f'such as {printable(file_names[first])!r} (id {ids[first]}); '
-            'name a key that all images have, a regular expression with '
-            'parentheses, or a JSON file that ends in .json'
+            f'such as {printable(file_names[first])!r} '
+            f'(id {printable(ids[first])}); name a key that all images have, '
+            'a regular expression with parentheses, or a JSON file that ends '
+            'in .json'
         )

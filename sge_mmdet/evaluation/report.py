@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import List, Optional, Tuple, Union
 
 from ..utils import RENEWING, Writer
 from ..utils.tables import Table
@@ -69,6 +69,7 @@ class EvaluationReport:
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""
+        figures = dict(self.result.figures)
         errors = dict(
             size=self.errors.bin.name,
             score=self.errors.score_threshold,
@@ -80,6 +81,7 @@ class EvaluationReport:
         return dict(
             sizes=size_table(self.result).records(),
             classes=class_table(self.result).records(),
+            **({'figures': figures} if figures else {}),
             errors=errors,
         )
 
@@ -108,9 +110,14 @@ class EvaluationReport:
         out = Path(out_dir)
         writer = self._keeping_images(images, writer)
         writer.check(*(out / name for name in EVALUATION_FILES))
-        tables = size_table(self.result), class_table(self.result)
+        tables: Tuple[Table, ...] = (
+            size_table(self.result),
+            class_table(self.result),
+        )
         for name, table in zip(('sizes', 'classes'), tables):
             writer.write(out / f'{name}.csv', table.csv())
+        if self.result.figures:
+            tables = *tables, self.result.figure_table()
         writer.write(out / 'evaluation.md', _markdown(*tables))
         writer.write(
             out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
@@ -204,7 +211,7 @@ def report_evaluation(
             _pictured_size(result.bins),
             metric,
             score,
-            result.max_dets[-1],
+            result.counted,
         )
         curve = step(
             evaluate,
@@ -212,7 +219,7 @@ def report_evaluation(
             detections,
             size_bins(CURVE),
             metric,
-            max_dets=result.max_dets[-1:],
+            max_dets=(result.counted,),
             engine=engine,
         )
     return EvaluationReport(

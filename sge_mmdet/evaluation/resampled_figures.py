@@ -1,18 +1,22 @@
 """Figures of a result on resamples of the images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from .bins import SizeBin, with_all_sizes
 from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
 from .image_groups import warn_of_sources
 from .matching import Matches, match
-from .settings import COCO_THRESHOLDS
-from .structures import Detections, GroundTruth
-from .subsets import of_categories
+from .settings import COCO_THRESHOLDS, Settings
+from .structures import (
+    Detections,
+    GroundTruth,
+    warn_of_federated_labels,
+)
+from .subsets import of_categories, with_outside_as_crowd
 
 # Fewest images (or groups of images) with such objects for an interval, and
 # fewest of a class, on average over the classes of a mean. With fewer,
@@ -150,23 +154,95 @@ def resample_figures(
         ValueError: If the ground truth has no objects, or the resamples are
             too few for an interval or need more memory than is available.
     """
-    _check_resamples(ground_truth, bins, resamples)
+    settings = Settings(bins, metric, max_dets=(max_dets,))
+    return resample_by_settings(
+        ground_truth, detections, settings, resamples, seed, progress
+    )
+
+
+def resample_by_settings(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    settings: Settings,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> ResampledFigures:
+    """Compute the figures of one result, also with other IoU thresholds.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        settings (Settings): Settings of the evaluation, with one number of
+            detections.
+        resamples (int): Number of resamples. Default: 1000.
+        seed (int): Seed of the resampling. Default: 0.
+        progress (bool): Whether to show a progress bar. Default: False.
+
+    Returns:
+        ResampledFigures: Figures for :func:`compare_figures`.
+
+    Raises:
+        ValueError: As :func:`resample_figures`.
+    """
+    _check_resamples(ground_truth, settings.bins, resamples)
+    warn_of_federated_labels(ground_truth)
     # Categories without objects have no figures.
     ground_truth, detections = of_categories(
         ground_truth, detections, np.unique(ground_truth.category)
     )
-    bins = with_all_sizes(bins)
+    settings = settings._replace(bins=with_all_sizes(settings.bins))
     images = len(ground_truth.image_ids)
     drawn = resample_weights(images, resamples, seed, ground_truth.groups)
     return figures_of_matches(
-        match(
-            ground_truth, detections, bins, metric, COCO_THRESHOLDS, max_dets
-        ),
+        _match(ground_truth, detections, settings),
         np.concatenate([np.ones((1, images), int), drawn]),
-        [bin.name for bin in bins[1:]],
+        [bin.name for bin in settings.bins[1:]],
         ground_truth.category_names,
         ground_truth.groups,
         progress,
+        settings.thresholds,
+    )
+
+
+def _match(
+    ground_truth: GroundTruth, detections: Detections, settings: Settings
+) -> Matches:
+    """Match detections in all bins; crowds outside a bin are its own.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        settings (Settings): Settings of the evaluation.
+    """
+    bins, rest = settings.bins, settings[1:3]
+    if not bins[0].outside_is_crowd:
+        return match(
+            ground_truth, detections, bins, *rest, settings.max_dets[-1]
+        )
+    parts = [
+        match(
+            with_outside_as_crowd(ground_truth, bin),
+            detections,
+            [bin],
+            *rest,
+            settings.max_dets[-1],
+        )
+        for bin in bins
+    ]
+    status, partner, inside = (
+        np.concatenate([getattr(part, name) for part in parts], 1)
+        for name in ('status', 'partner', 'inside')
+    )
+    # Rows of the sparse matrix are ordered by category, then by bin.
+    rows = np.arange(len(bins) * len(ground_truth.category_ids))
+    by_category = rows.reshape(len(bins), -1).T.ravel()
+    return replace(
+        parts[0],
+        status=status,
+        partner=partner,
+        inside=inside,
+        objects=vstack([part.objects for part in parts], 'csr')[by_category],
     )
 
 
@@ -177,6 +253,7 @@ def figures_of_matches(
     categories: Sequence[str],
     groups: Optional[np.ndarray] = None,
     progress: bool = False,
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
 ) -> ResampledFigures:
     """Compute the figures of matched detections with weighted images.
 
@@ -190,13 +267,15 @@ def figures_of_matches(
         groups (np.ndarray, optional): Index of each image's group, of shape
             (images,). Default: None, without groups.
         progress (bool): Whether to show a progress bar. Default: False.
+        thresholds (Sequence[float]): IoU thresholds of the matches, 0.5 and
+            0.75 among them. Default: 0.5 to 0.95.
 
     Returns:
         ResampledFigures: Figures for :func:`compare_figures`.
     """
     ap = weighted_ap(matches, weights, progress=progress)
     return ResampledFigures(
-        dict(_by_size(ap, sizes)),
+        dict(_by_size(ap, sizes, thresholds)),
         dict(_by_class(ap, sizes, categories)),
         weights.shape[1],
         _small_figure(sizes),
@@ -250,7 +329,8 @@ def _check_resamples(
             'expected resamples to be at least 2, and some hundreds for '
             f'reliable intervals, got {resamples}'
         )
-    if not len(ground_truth.image):
+    counted = with_all_sizes(bins)[0].holds(ground_truth.area)
+    if not (counted & ~ground_truth.crowd).any():
         raise ValueError(
             f'{ground_truth.name} has no objects, so that there is nothing to '
             'compare; give annotations with at least one object'
@@ -273,6 +353,7 @@ def _small_figure(sizes: Sequence[str]) -> str:
 def _by_size(
     ap: np.ndarray,
     sizes: Sequence[str],
+    thresholds: Sequence[float],
 ) -> Iterator[Tuple[str, np.ndarray]]:
     """Yield names and values of the figures of all classes.
 
@@ -280,11 +361,12 @@ def _by_size(
         ap (np.ndarray): Average precision of shape (1 + resamples,
             thresholds, categories, bins); the first bin has all sizes.
         sizes (Sequence[str]): Names of the other bins.
+        thresholds (Sequence[float]): IoU thresholds.
     """
     by_size = mean_ap(ap)
     yield 'AP', by_size[:, 0]
     for iou in 0.5, 0.75:
-        t = int(np.argmin(np.abs(np.array(COCO_THRESHOLDS) - iou)))
+        t = int(np.argmin(np.abs(np.array(thresholds) - iou)))
         yield f'AP{100 * iou:.0f}', mean_ap(ap, slice(t, t + 1))[:, 0]
     for i, size in enumerate(sizes, start=1):
         yield f'AP_{size}', by_size[:, i]

@@ -88,14 +88,16 @@ def detections_from_coco(
             if masks
             else [result['bbox'] for result in results]
         )
-        check_categories(ground_truth, category_ids, name)
+        images = ground_truth.text_ids.image_numbers(image_ids, name)
+        categories = ground_truth.text_ids.category_numbers(category_ids, name)
+        check_categories(ground_truth, categories, name)
     except (KeyError, TypeError) as error:
         raise ValueError(
             f'{name} is not a COCO result file{" with masks" * masks}: '
             f'{describe_fault("a detection", error)}'
         ) from error
     return make_detections(
-        ground_truth, image_ids, category_ids, box, score, segmentation, name
+        ground_truth, images, categories, box, score, segmentation, name
     )
 
 
@@ -109,7 +111,8 @@ def _read_plain_boxes(
         Detections or None: None if there is anything unusual, which
         :func:`detections_from_coco` accepts or names in its message.
     """
-    if msgspec is None:
+    ids = ground_truth.text_ids
+    if msgspec is None or ids.images or ids.categories:
         return None
     text = read_json_text(path)
     try:

@@ -34,8 +34,11 @@ def detections_from_pickle(
             the ground truth.
     """
     size = path.stat().st_size if path.is_file() else 0
+    results = _load(path)
+    if ground_truth.text_ids.images:
+        results = _with_numbers(results, ground_truth, str(path))
     return detections_from_instances(
-        _load(path),
+        results,
         ground_truth,
         str(path),
         masks,
@@ -43,6 +46,21 @@ def detections_from_pickle(
         'is not a result file of tools/test.py --out, or does not belong to '
         'this ground truth',
     )
+
+
+def _with_numbers(results: Any, ground_truth: GroundTruth, name: str) -> Any:
+    """Return results whose images have the numbers that stand for text."""
+    if type(results) is not list or not all(
+        type(result) is dict and 'img_id' in result for result in results
+    ):
+        # It is refused where the form is checked.
+        return results
+    numbers = ground_truth.text_ids.image_numbers(
+        [result['img_id'] for result in results], name
+    )
+    return [
+        dict(result, img_id=number) for result, number in zip(results, numbers)
+    ]
 
 
 def _load(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """MMDetection's CocoMetric with figures by object size, and faster."""
 
+import inspect
 import tempfile
 import warnings
 from collections import OrderedDict
@@ -13,14 +14,14 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 
+from ..utils import printable_list
 from ..utils.registration import register
 from .annotation_files import (
-    number_images,
     read_ground_truth,
     used_annotations,
 )
-from .bins import find_protocol, with_all_sizes
 from .bins import size_bins as make_size_bins
+from .bins import with_all_sizes
 from .checked_detections import (
     corners_to_sizes,
     make_detections,
@@ -28,9 +29,10 @@ from .checked_detections import (
 )
 from .engines import ENGINES, evaluate
 from .evaluation_result import EvaluationResult
+from .protocols import find_protocol
 from .settings import check_choice, check_max_dets
 from .structures import Detections, GroundTruth
-from .tables import class_table, size_table
+from .tables import class_table
 
 AREAS = ('annotation', 'box')
 # CocoMetric's figures of average precision: (IoU, size, position in
@@ -65,26 +67,39 @@ class SmallObjectMetric(CocoMetric):
     the metrics "segm" and "proposal" they begin with ``segm_`` and
     ``proposal_``. With ``classwise`` they are logged for each class as well.
     Figures of a size without objects are -1. With another ``max_dets`` than
-    100, the same figures are logged for the size "all". AI-TOD's protocol
-    (``size_bins='aitod'``) adds ``bbox_mAP_25_<size>``.
+    100, the same figures are logged for the size "all".
+
+    With ``protocol``, the figures by size follow the protocol of a data set,
+    and what it has besides is logged too: ``bbox_mAP_25_<size>`` and
+    ``bbox_oLRP`` for AI-TOD, ``bbox_APr`` for LVIS, ``bbox_AR@500`` for
+    VisDrone. Where the protocol ignores other things than COCO does
+    (VisDrone, TinyPerson, SODA, LVIS), ``bbox_mAP``, ``bbox_mAP_50`` and
+    ``bbox_mAP_75`` are the protocol's, and CocoMetric's other figures are
+    not logged.
 
     MMDetection's own ``mAP_s`` counts up to ``proposal_nums[2]`` (1000)
     detections per image. With at most 100 detections both are the same.
 
     Args:
         size_bins (str or Sequence[float]): "coco", "aitod", or limits of the
-            sides in pixels; see :func:`size_bins`. Default: "coco".
+            sides in pixels; see :func:`size_bins`. Default: None, those of
+            the protocol.
         area (str): Area that defines the size of an object: "annotation", the
             annotated area (of its mask), as in COCO, or "box". Default:
             "annotation".
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
         max_dets (int, optional): Largest number of detections per image and
-            class in the figures by size. Default: None, 100 as in COCO, or
-            1500 with "aitod".
+            class in the figures by size. Default: None, that of the
+            protocol, which is 100 in COCO.
+        protocol (str, optional): Protocol of a data set, as in
+            :func:`sge_mmdet.evaluate`: "coco", "aitod", "aitod-v2",
+            "visdrone", "tinyperson", "soda-d", "soda-a" or "lvis". Default:
+            None, "aitod" if ``size_bins`` is "aitod", otherwise "coco".
         **kwargs: Arguments of ``CocoMetric``.
 
     Raises:
+        TypeError: If an argument is that of another evaluator.
         ValueError: If an option has an unknown value.
     """
 
@@ -95,28 +110,56 @@ class SmallObjectMetric(CocoMetric):
 
     def __init__(
         self,
-        size_bins: Union[str, Sequence[float]] = 'coco',
+        size_bins: Optional[Union[str, Sequence[float]]] = None,
         area: str = 'annotation',
         engine: Optional[str] = None,
         max_dets: Optional[int] = None,
+        protocol: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
-        self.bins = make_size_bins(size_bins)
         check_choice('area', area, AREAS)
         check_choice('engine', engine, (None, *ENGINES))
+        _check_arguments(kwargs)
+        thresholds = kwargs.get('iou_thrs')
+        if isinstance(thresholds, float):
+            kwargs['iou_thrs'] = thresholds = [thresholds]
+        self.protocol = find_protocol(protocol, size_bins).with_options(
+            None if size_bins is None else make_size_bins(size_bins),
+            None if max_dets is None else check_max_dets(max_dets),
+            thresholds,
+        )
         super().__init__(**kwargs)
+        self.max_dets = self.protocol.counted
+        self.bins = self.protocol.bins
         self.area = area
         self.engine = engine
-        self.protocol = find_protocol(size_bins)
-        self.max_dets = check_max_dets(
-            self.protocol.max_dets if max_dets is None else max_dets
-        )
         for item in self.metric_items or ():
             if item not in {**AP_ITEMS, **AR_ITEMS}:
                 raise KeyError(
                     'expected metric_items to be some of '
                     f'{", ".join([*AP_ITEMS, *AR_ITEMS])}, got {item!r}'
                 )
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep the detections of some images.
+
+        Args:
+            data_batch (dict): A batch of data. It is not used.
+            data_samples (Sequence[dict]): Detections of each image.
+
+        Raises:
+            KeyError: If a sample has no detections, such as a caption, a
+                segmentation or a video.
+        """
+        for sample in data_samples:
+            if 'pred_instances' not in sample:
+                raise KeyError(
+                    'SmallObjectMetric evaluates the detections of images, '
+                    '"pred_instances", which this result does not have; keep '
+                    'the evaluator of the config, because it evaluates '
+                    'something else'
+                )
+        super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Compute the figures of all images.
@@ -128,6 +171,12 @@ class SmallObjectMetric(CocoMetric):
             dict[str, float]: Figures by name.
         """
         logger = MMLogger.get_current_instance()
+        if not (self.dataset_meta or {}).get('classes'):
+            raise ValueError(
+                'SmallObjectMetric needs the classes of the data set, '
+                '"classes" in its metainfo; data sets of phrases and '
+                'expressions have none, so keep their own evaluator'
+            )
         gts, preds = zip(*results)
         self._load_ground_truth(gts)
         if self.outfile_prefix is not None:
@@ -138,11 +187,13 @@ class SmallObjectMetric(CocoMetric):
                 f'results are saved in {Path(self.outfile_prefix).parent}'
             )
             return figures
-        data, numbers = number_images(used_annotations(self._coco_api.dataset))
+        data = used_annotations(self._coco_api.dataset)
         ground_truth = replace(
             read_ground_truth(data, self.dataset_meta['classes']), lenient=True
         )
-        images = [numbers.get(x, x) for x in (p['img_id'] for p in preds)]
+        images = ground_truth.text_ids.image_numbers(
+            [pred['img_id'] for pred in preds], 'The test'
+        )
         warn_of_missing_images(ground_truth, len({*images}), 'The test')
         for metric in self.metrics:
             logger.info(f'Evaluating {metric}...')
@@ -158,9 +209,10 @@ class SmallObjectMetric(CocoMetric):
             detections = self._make_detections(
                 preds, images, ground_truth, metric
             )
-            figures.update(
-                self._upstream_figures(metric, ground_truth, detections)
-            )
+            if self.protocol.has_coco_rules:
+                figures.update(
+                    self._upstream_figures(metric, ground_truth, detections)
+                )
             figures.update(
                 self._size_figures(metric, ground_truth, detections, logger)
             )
@@ -203,10 +255,13 @@ class SmallObjectMetric(CocoMetric):
             if all('mask_scores' in pred for pred in preds):
                 scores = 'mask_scores'
         labels = np.concatenate([pred['labels'] for pred in preds])
+        categories = ground_truth.text_ids.category_numbers(
+            self.cat_ids or [], 'The test'
+        )
         return make_detections(
             ground_truth,
             np.repeat(images, [len(pred['labels']) for pred in preds]),
-            np.array(self.cat_ids)[labels.astype(int)],
+            np.array(categories)[labels.astype(int)],
             corners_to_sizes([pred['bboxes'] for pred in preds]),
             np.concatenate([pred[scores] for pred in preds]),
             masks,
@@ -273,19 +328,17 @@ class SmallObjectMetric(CocoMetric):
         """Return the figures by size, and log them as tables."""
         if self.area == 'box':
             ground_truth = ground_truth.with_box_areas()
-        result = evaluate(
-            ground_truth,
-            detections,
-            self.bins,
-            metric,
-            self.iou_thrs,
-            (self.max_dets,),
-            self.engine,
-            self.protocol.extra_thresholds,
-        )
-        logger.info(f'{metric} by object size:\n{size_table(result).text()}')
+        prepared = self.protocol.prepare(ground_truth, detections, metric)
+        result = self.protocol.evaluate(*prepared, metric, self.engine)
+        logger.info(f'{metric} by object size:\n{result}')
         self._report_empty_sizes(result, metric, logger)
         figures = self._sizes_of_class(result, metric)
+        if not self.protocol.has_coco_rules:
+            figures.update(self._headline(result, metric))
+        figures.update(
+            (f'{metric}_{key}', -1.0 if value is None else round(value, 3))
+            for key, value in result.figures.items()
+        )
         if self.classwise and metric != 'proposal':
             logger.info(f'{metric} by class:\n{class_table(result).text()}')
             for k, name in enumerate(result.category_names):
@@ -293,6 +346,26 @@ class SmallObjectMetric(CocoMetric):
                     self._sizes_of_class(result, f'{metric}_{name}', k)
                 )
         return figures
+
+    def _headline(
+        self, result: EvaluationResult, metric: str
+    ) -> Dict[str, float]:
+        """Return the protocol's AP under the keys of CocoMetric's."""
+        values = {
+            f'{metric}_mAP': result.ap(),
+            f'{metric}_mAP_50': result.ap(0.5),
+            f'{metric}_mAP_75': result.ap(0.75),
+        }
+        return {
+            key: -1.0 if value is None else round(value, 3)
+            for key, value in values.items()
+        }
+
+    def _shown_thresholds(self, result: EvaluationResult) -> List[float]:
+        """Return the IoU thresholds whose AP by size is logged."""
+        if self.protocol.name == 'coco':
+            return [*result.extra_thresholds, 0.5]
+        return sorted({*result.extra_thresholds, 0.25, 0.5, 0.75})
 
     def _report_empty_sizes(
         self, result: EvaluationResult, metric: str, logger: MMLogger
@@ -342,7 +415,7 @@ class SmallObjectMetric(CocoMetric):
         for bin in bins:
             size = bin.name
             values = {f'{prefix}_mAP_{size}': result.ap(None, size, category)}
-            for iou in (*result.extra_thresholds, 0.5):
+            for iou in self._shown_thresholds(result):
                 if iou in result.thresholds:
                     values[f'{prefix}_mAP_{100 * iou:.0f}_{size}'] = result.ap(
                         iou, size, category
@@ -354,3 +427,23 @@ class SmallObjectMetric(CocoMetric):
             )
             figures[f'{prefix}_num_{size}'] = result.count(size, category)
         return figures
+
+
+def _check_arguments(kwargs: Dict[str, Any]) -> None:
+    """Raise if arguments are those of another evaluator.
+
+    Args:
+        kwargs (dict): Arguments for ``CocoMetric``.
+
+    Raises:
+        TypeError: If ``CocoMetric`` does not have them.
+    """
+    known = inspect.signature(CocoMetric).parameters
+    unknown = [name for name in kwargs if name not in known]
+    if unknown:
+        raise TypeError(
+            f'SmallObjectMetric has no argument {printable_list(unknown)}. It '
+            'takes the place of CocoMetric and LVISMetric and has their '
+            f'arguments ({", ".join(known)}); an evaluator with others '
+            'measures something else, so keep it beside this one'
+        )

@@ -4,6 +4,7 @@ Entry i of each array belongs to object or detection i. Images and categories
 are indices: positions in ``image_ids`` and ``category_ids``.
 """
 
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import List, Optional
@@ -12,6 +13,8 @@ import numpy as np
 
 from ..utils.moved import moved
 from .masks import check_annotated_masks, own_sizes
+from .protocol_labels import ProtocolLabels
+from .text_ids import TextIds
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class GroundTruth:
             CocoMetric.
         groups: Index of each image's group, of shape (I,), which is resampled
             as a whole; None if each image stands for itself.
+        labels: What the protocols of some data sets know of the objects,
+            besides COCO's keys; None if nothing is known.
+        text_ids: Numbers of images and categories whose ids in the file are
+            text.
     """
 
     image_ids: np.ndarray
@@ -66,6 +73,8 @@ class GroundTruth:
     has_known_labels: bool = False
     lenient: bool = False
     groups: Optional[np.ndarray] = None
+    labels: Optional[ProtocolLabels] = None
+    text_ids: TextIds = field(default_factory=TextIds)
 
     @cached_property
     def masks(self) -> list:
@@ -90,6 +99,26 @@ class GroundTruth:
     def with_box_areas(self) -> 'GroundTruth':
         """Return a copy whose areas are those of the boxes."""
         return replace(self, area=self.box[:, 2] * self.box[:, 3])
+
+
+def warn_of_federated_labels(ground_truth: GroundTruth) -> None:
+    """Warn if only some classes were looked for in each image, as in LVIS.
+
+    Args:
+        ground_truth (GroundTruth): Ground truth that is evaluated as COCO
+            does.
+    """
+    labels = ground_truth.labels
+    if labels is not None and labels.negative is not None:
+        warnings.warn(
+            f'{ground_truth.name} has the labels of LVIS: in each image, only '
+            'some classes were looked for. COCO counts detections of all '
+            'other classes as errors, so that AP is lower than by the '
+            "protocol of LVIS, which protocol='lvis' (--protocol lvis) and "
+            'LVISMetric have; compare it only with figures that were computed '
+            'in the same way',
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)

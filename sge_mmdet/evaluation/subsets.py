@@ -9,6 +9,7 @@ from typing import Any, Dict, Tuple, TypeVar
 
 import numpy as np
 
+from .bins import SizeBin
 from .structures import Detections, GroundTruth
 
 Structure = TypeVar('Structure', GroundTruth, Detections)
@@ -30,8 +31,10 @@ def of_categories(
         tuple[GroundTruth, Detections]: Both, with indices among the chosen
         categories.
     """
-    ground_truth = _rows(ground_truth, np.isin(ground_truth.category, chosen))
-    detections = _rows(detections, np.isin(detections.category, chosen))
+    ground_truth = take_rows(
+        ground_truth, np.isin(ground_truth.category, chosen)
+    )
+    detections = take_rows(detections, np.isin(detections.category, chosen))
     ids = ground_truth.category_ids[chosen]
     return replace(
         ground_truth,
@@ -71,7 +74,22 @@ def of_used_images(
     ), replace(detections, image=np.searchsorted(used, detections.image))
 
 
-def _rows(structure: Structure, keep: np.ndarray) -> Structure:
+def with_outside_as_crowd(
+    ground_truth: GroundTruth, bin: SizeBin
+) -> GroundTruth:
+    """Return the ground truth with objects of other sizes as crowds.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        bin (SizeBin): Bin of object sizes.
+    """
+    return replace(
+        ground_truth,
+        crowd=ground_truth.crowd | ~bin.holds(ground_truth.area),
+    )
+
+
+def take_rows(structure: Structure, keep: np.ndarray) -> Structure:
     """Return some of the objects or detections.
 
     Args:

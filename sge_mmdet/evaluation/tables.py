@@ -17,7 +17,8 @@ def size_table(result: 'EvaluationResult') -> Table:
     Returns:
         Table: One row per bin. Extra thresholds have columns of their own.
     """
-    ious = (*result.extra_thresholds, 0.5, 0.75)
+    low = (0.25,) if 0.25 in result.thresholds else ()
+    ious = tuple(dict.fromkeys((*result.extra_thresholds, *low, 0.5, 0.75)))
     columns = [f'AP{100 * iou:.0f}' for iou in ious]
     return Table(
         ('size', 'area', 'objects', 'AP', *columns, 'AR'),

@@ -15,7 +15,8 @@ from sge_mmdet.compatibility import SUPPORTED, describe_missing
 from sge_mmdet.datasets import DigitsOptions
 from sge_mmdet.deployment import MODES, PARTS
 from sge_mmdet.deployment.checked_export import ExportOptions
-from sge_mmdet_cli import export_onnx, make_digits, model_stats
+from sge_mmdet.evaluation import protocols
+from sge_mmdet_cli import export_onnx, make_digits, model_stats, options
 from tests.helpers.scripts import TOOLS, run_script
 
 ROOT = Path(__file__).parents[2]
@@ -337,3 +338,7 @@ def test_failures_are_printed_one_a_line(capsys):
         common.exit_at_failures(['one', 'two'])
     assert end.value.code == 1
     assert capsys.readouterr().err == 'error: one\nerror: two\n'
+
+
+def test_protocols_of_the_parsers_are_those_of_the_evaluation():
+    assert options.PROTOCOLS == tuple(protocols.PROTOCOLS)

@@ -190,9 +190,9 @@ ERRORS = [
         'model: it cannot be built: TypeError: .*numouts',
     ),
     (
-        set_key('model.backbone.type', 'SGEResNett'),
-        'model: it cannot be built: KeyError: .*SGEResNett .*; the nearest '
-        'type is SGEResNe',
+        set_key('model.backbone.type', 'ResNett'),
+        'model: it cannot be built: KeyError: .*ResNett .*; the nearest '
+        'type is ResNe',
     ),
     (
         set_key('load_from', 'nowhere.pth'),

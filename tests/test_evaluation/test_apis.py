@@ -355,7 +355,8 @@ def test_sizes_are_a_name_limits_or_bins(data):
 
 def test_protocol_of_a_data_set_is_followed(data):
     result = sge_mmdet.evaluate(data.path, data.results, 'aitod')
-    assert result.max_dets == (1500,)
+    assert result.max_dets == (1, 100, 1500)
+    assert {'oLRP', 'AR@100'} < {*result.figures}
     assert result.extra_thresholds == (0.25,)
     result = sge_mmdet.evaluate(data.path, data.results, 'aitod', max_dets=2)
     assert result.max_dets == (2,)

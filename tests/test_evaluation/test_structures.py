@@ -90,7 +90,7 @@ def change(ground_truth, key, at, **values):
         (change(good_ground_truth(), 'annotations', 0, id=2), 'such as 2'),
         (
             change(good_ground_truth(), 'images', 0, id='7'),
-            "ids of images .* got '7'",
+            'annotation 1 has an "image_id" that is not in "images"',
         ),
         (
             change(good_ground_truth(), 'categories', 0, id=4),

@@ -94,7 +94,7 @@ def _nearest_type(text: str) -> str:
     found = re.search(r'(\w+) is not in the mmdet::model registry', text)
     near = (
         difflib.get_close_matches(found[1], MODELS.module_dict, 1)
-        if (found)
+        if found
         else []
     )
     return f'; the nearest type is {near[0]}' if near else ''

@@ -5,7 +5,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 
-from ...evaluation.bins import find_protocol, size_bins, with_all_sizes
+from ...evaluation.bins import size_bins, with_all_sizes
+from ...evaluation.protocols import find_protocol
 from ...evaluation.small_object_metric import AP_ITEMS, AR_ITEMS
 from .annotations import AnnotationFile
 from .findings import Findings
@@ -79,6 +80,11 @@ def _figures(
         kind = kind.rpartition('.')[2]
         if kind not in METRICS or part.get('classwise'):
             return None
+        # Other protocols have figures of their own.
+        if find_protocol(part.get('protocol'), part.get('size_bins')).name != (
+            'coco'
+        ):
+            return None
         if part.get('format_only'):
             continue
         prefix = part.get('prefix') or 'coco'
@@ -114,12 +120,9 @@ def _size_figures(
     evaluator: Dict[str, Any], metric: str
 ) -> 'Iterator[Tuple[str, Optional[Tuple[float, float]]]]':
     """Yield the figures by size of ``SmallObjectMetric``."""
-    spec = evaluator.get('size_bins', 'coco')
-    extra = find_protocol(spec).extra_thresholds
+    spec = evaluator.get('size_bins') or 'coco'
     for bin in with_all_sizes(size_bins(spec)):
-        kinds = ['mAP', 'AR', 'num', 'mAP_50']
-        kinds += [f'mAP_{100 * iou:.0f}' for iou in extra]
-        for kind in kinds:
+        for kind in ('mAP', 'AR', 'num', 'mAP_50'):
             limits = None if bin.name == 'all' else bin.area
             yield f'{metric}_{kind}_{bin.name}', limits
 

@@ -85,9 +85,7 @@ def evaluated_report(
     Raises:
         ImportError: If plotly is not installed.
     """
-    detector = Detector(
-        name, ground_truth, detections, metric, result.max_dets[-1]
-    )
+    detector = Detector(name, ground_truth, detections, metric, result.counted)
     return _render(
         evaluation_content(
             ground_truth, detector, result, curve, score, gallery
