@@ -15,12 +15,13 @@ from ..evaluation import (
     Detections,
     GroundTruth,
     class_table,
+    diagnose_detections,
     evaluate,
     read_detections,
     size_table,
 )
 from ..evaluation.bins import find_protocol
-from ..evaluation.report import PICTURES, TABLES, report_evaluation
+from ..evaluation.report import names_of_files, report_evaluation
 from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import add_overwrite_option, create_parser, reported_errors
@@ -59,6 +60,14 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='also print a table of the classes',
     )
     parser.add_argument(
+        '--diagnose',
+        action='store_true',
+        help='also print, and write to --out-dir, by object size: the score '
+        'with the highest F1 and recalls at numbers of false positives per '
+        'image, what each kind of error costs in AP50, how right the scores '
+        'are, and which classes are confused',
+    )
+    parser.add_argument(
         '--images',
         type=Path,
         help='folder of the images; with --out-dir, missed objects are drawn '
@@ -67,9 +76,8 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--score',
         type=float,
-        default=0.3,
         help='lowest score of the detections in the breakdown of errors; '
-        'default: 0.3',
+        'default: the score with the highest F1',
     )
     parser.add_argument(
         '--out-dir',
@@ -88,10 +96,14 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         options.overwrite, [options.ground_truth, options.results], renews=True
     )
     if options.out_dir:
-        writer.check(*(options.out_dir / name for name in TABLES + PICTURES))
+        names = names_of_files(options.diagnose)
+        writer.check(*(options.out_dir / name for name in names))
     max_dets = find_max_dets(options)
     files = _find_files(options, writer)
-    with step_bar(['ground truth', 'results', 'evaluation']) as step:
+    steps = ['ground truth', 'results', 'evaluation']
+    if options.diagnose:
+        steps.append('diagnostics')
+    with step_bar(steps) as step:
         ground_truth, bins = step(
             read_sized_ground_truth,
             files.ground_truth,
@@ -111,9 +123,16 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             engine=options.engine,
             extra_thresholds=find_protocol(options.size_bins).extra_thresholds,
         )
+        if options.diagnose:
+            diagnostics = step(
+                diagnose_detections, *evaluated, bins, options.metric, max_dets
+            )
+            result = replace(result, diagnostics=diagnostics)
     print(size_table(result).text())
     if options.classwise:
         print(f'\n{class_table(result).text()}')
+    if options.diagnose:
+        print(f'\n{result.diagnostics}')
     print(f'\n{_describe(*evaluated, max_dets, options.area)}')
     if options.out_dir:
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])

@@ -9,6 +9,7 @@ from ..evaluation import GroundTruth, read_ground_truth
 from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
 from ..evaluation.image_groups import with_groups
 from ..evaluation.settings import check_max_dets
+from ..utils import load_json
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +95,7 @@ def group_files(args: argparse.Namespace) -> List[str]:
 def read_sized_ground_truth(
     path: Union[str, Path],
     args: argparse.Namespace,
-    classes: Optional[Sequence[str]] = None,
+    classes: Optional[Union[str, Sequence[str]]] = None,
 ) -> Tuple[GroundTruth, List[SizeBin]]:
     """Read ground truth with the options of this module.
 
@@ -115,17 +116,22 @@ def read_sized_ground_truth(
     """
     bins = parse_size_bins(args.size_bins)
     words = getattr(args, 'classes', None)
+    group_by = getattr(args, 'group_by', None)
+    # Groups need the content too, so that the file is read once for both.
+    source = load_json(path) if group_by else path
+    in_label_order = False
     if words == ['all']:
-        ground_truth = read_ground_truth(path, 'all')
+        classes = 'all'
     elif words:
         named = read_classes(words[0]) if len(words) == 1 else None
         # The labels of CocoDataset follow the file, whatever the order in
         # the config.
-        ground_truth = read_ground_truth(path, named or words, not named)
-    else:
-        ground_truth = read_ground_truth(path, classes)
-    if getattr(args, 'group_by', None):
-        ground_truth = with_groups(ground_truth, args.group_by, path)
+        classes, in_label_order = named or words, not named
+    ground_truth = read_ground_truth(
+        source, classes, in_label_order, name=str(path)
+    )
+    if group_by:
+        ground_truth = with_groups(ground_truth, group_by, source)
     return (
         ground_truth.with_box_areas() if args.area == 'box' else ground_truth,
         bins,

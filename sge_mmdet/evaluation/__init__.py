@@ -9,6 +9,8 @@ What is in which module:
   ``evaluation_result`` is shown in ``tables``;
 - ``matching``, ``errors``: which detection hit which object, and kinds of
   errors;
+- ``operating_points``, ``tide``, ``confusion``, ``diagnostics``: score
+  thresholds, costs of errors, confused classes and calibration by size;
 - ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:
   differences between two detectors, with intervals;
 - ``image_groups``: videos, scenes or source images that are resampled as
@@ -24,11 +26,13 @@ from .annotation_files import read_ground_truth
 from .bins import SizeBin, parse_size_bins, size_bins
 from .comparison import compare_detections, compare_figures
 from .comparison_result import Comparison, Difference
+from .diagnostics import Diagnostics, diagnose_detections
 from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .evaluation_result import EvaluationResult
 from .image_groups import with_groups
 from .legacy_coco_metric import LegacyCocoMetric
+from .operating_points import OperatingPoints, find_operating_points
 from .resampled_figures import (
     ResampledFigures,
     resample_figures,
@@ -42,11 +46,13 @@ from .tables import class_table, size_table
 __all__ = [
     'Comparison',
     'Detections',
+    'Diagnostics',
     'Difference',
     'ErrorBreakdown',
     'EvaluationResult',
     'GroundTruth',
     'LegacyCocoMetric',
+    'OperatingPoints',
     'ResampledFigures',
     'SizeBin',
     'SmallObjectMetric',
@@ -54,7 +60,9 @@ __all__ = [
     'class_table',
     'compare_detections',
     'compare_figures',
+    'diagnose_detections',
     'evaluate',
+    'find_operating_points',
     'parse_size_bins',
     'read_detections',
     'read_ground_truth',

@@ -1,5 +1,6 @@
 """Evaluation and comparison in one call, from results of many forms."""
 
+from dataclasses import replace
 from typing import Any, Optional, Sequence, Union
 
 from . import engines
@@ -7,6 +8,7 @@ from .bins import find_protocol
 from .comparison import compare_detections
 from .comparison_result import Comparison
 from .conversion import as_bins, as_detections, as_ground_truth, as_results
+from .diagnostics import diagnose_detections
 from .evaluation_result import EvaluationResult
 from .settings import check_max_dets
 
@@ -61,7 +63,9 @@ def evaluate(
             1500 with "aitod".
         **options (Any): ``thresholds``, ``engine`` and ``extra_thresholds`` of
             :func:`sge_mmdet.evaluation.evaluate`; ``bins`` is another name of
-            ``sizes``.
+            ``sizes``. ``diagnose``, whether to add operating points, costs of
+            errors, calibration and confusions by size as
+            ``result.diagnostics`` (default: False).
 
     Returns:
         EvaluationResult: Precision and recall. It is printed as a table, and
@@ -74,6 +78,7 @@ def evaluate(
             option has an unknown value.
     """
     sizes = options.pop('bins', sizes)
+    diagnose = options.pop('diagnose', False)
     bins = as_bins(sizes)
     protocol = find_protocol(sizes)
     if max_dets is None or isinstance(max_dets, int):
@@ -82,8 +87,16 @@ def evaluate(
     truth = as_ground_truth(ground_truth, categories, in_label_order)
     detections = as_detections(results, truth, metric)
     options.setdefault('extra_thresholds', protocol.extra_thresholds)
-    return engines.evaluate(
+    result = engines.evaluate(
         truth, detections, bins, metric, max_dets=max_dets, **options
+    )
+    if not diagnose:
+        return result
+    return replace(
+        result,
+        diagnostics=diagnose_detections(
+            truth, detections, bins, metric, result.max_dets[-1]
+        ),
     )
 
 

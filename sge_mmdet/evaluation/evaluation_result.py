@@ -7,6 +7,7 @@ import numpy as np
 
 from ..utils.tables import Table
 from .bins import SizeBin
+from .diagnostics import Diagnostics
 from .tables import class_table, size_table
 
 
@@ -30,6 +31,8 @@ class EvaluationResult:
         category_names: Names of the categories.
         extra_thresholds: IoU thresholds that no mean over the thresholds
             contains.
+        diagnostics: Operating points, costs of errors, calibration and
+            confusions by size, if they were asked for, otherwise None.
     """
 
     precision: np.ndarray
@@ -41,6 +44,7 @@ class EvaluationResult:
     objects: np.ndarray
     category_names: List[str]
     extra_thresholds: Tuple[float, ...] = ()
+    diagnostics: Optional[Diagnostics] = None
 
     def __str__(self) -> str:
         """Return the table by size as text."""

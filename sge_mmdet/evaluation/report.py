@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import List, Optional, Tuple, Union
 
 from ..utils import RENEWING, Writer
 from ..utils.tables import Table
@@ -11,26 +11,49 @@ from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
 from .comparison_result import Comparison
 from .engines import evaluate
-from .errors import ErrorBreakdown, break_down_errors
+from .errors import ErrorBreakdown, errors_of_matches
 from .evaluation_result import EvaluationResult
+from .matching import match
+from .operating_points import HIT_OVERLAP, OperatingPoints, points_of_matches
 from .plots import (
     draw_ap_by_size,
+    draw_calibration,
     draw_class_bars,
     draw_comparison,
+    draw_confusion,
+    draw_error_costs,
     draw_errors,
     draw_missed,
+    draw_operating_points,
     draw_precision_recall,
 )
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
-TABLES = ('sizes.csv', 'classes.csv', 'evaluation.md', 'evaluation.json')
+TABLES = (
+    'sizes.csv',
+    'classes.csv',
+    'operating_points.csv',
+    'operating_points_of_classes.csv',
+    'evaluation.md',
+    'evaluation.json',
+)
 PICTURES = (
     'ap_by_size.png',
     'precision_recall.png',
+    'operating_points.png',
     'classes.png',
     'errors.png',
     'missed.png',
+)
+# Files that diagnostics add.
+DIAGNOSTICS = (
+    'error_costs.csv',
+    'calibration.csv',
+    'confusions.csv',
+    'error_costs.png',
+    'calibration.png',
+    'confusions.png',
 )
 COMPARISON_FILES = tuple(
     f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')
@@ -50,6 +73,7 @@ class EvaluationReport:
         result: Precision and recall by object size.
         curve: Precision and recall in the finer bins of the curve.
         errors: Errors on the objects of the size that the pictures show.
+        points: Score thresholds by size and class.
     """
 
     ground_truth: GroundTruth
@@ -57,6 +81,7 @@ class EvaluationReport:
     result: EvaluationResult
     curve: EvaluationResult
     errors: ErrorBreakdown
+    points: OperatingPoints
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""
@@ -68,11 +93,20 @@ class EvaluationReport:
             misses=self.errors.misses,
             false=self.errors.false,
         )
-        return dict(
+        parts = dict(
             sizes=size_table(self.result).records(),
             classes=class_table(self.result).records(),
             errors=errors,
+            operating_points=self.points.to_dict(),
         )
+        if self.result.diagnostics:
+            parts.update(self.result.diagnostics.to_dict())
+        return parts
+
+    @property
+    def files(self) -> Tuple[str, ...]:
+        """tuple[str, ...]: Names of the files, with and without images."""
+        return names_of_files(self.result.diagnostics is not None)
 
     def write(
         self,
@@ -96,11 +130,23 @@ class EvaluationReport:
         """
         out = Path(out_dir)
         writer = self._keeping_images(images, writer)
-        writer.check(*(out / name for name in TABLES + PICTURES))
-        tables = size_table(self.result), class_table(self.result)
-        for name, table in zip(('sizes', 'classes'), tables):
+        writer.check(*(out / name for name in self.files))
+        tables = {
+            'sizes': size_table(self.result),
+            'classes': class_table(self.result),
+            'operating_points': self.points.table(),
+            'operating_points_of_classes': self.points.table(classes=True),
+        }
+        diagnostics = self.result.diagnostics
+        if diagnostics:
+            tables.update(
+                error_costs=diagnostics.cost_table(),
+                calibration=diagnostics.calibration_table(),
+                confusions=diagnostics.confusion_table(),
+            )
+        for name, table in tables.items():
             writer.write(out / f'{name}.csv', table.csv())
-        writer.write(out / 'evaluation.md', _markdown(*tables))
+        writer.write(out / 'evaluation.md', _markdown(*tables.values()))
         self._draw(out, images, writer)
         writer.write(
             out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
@@ -115,7 +161,7 @@ class EvaluationReport:
         inputs = [
             Path(images, name)
             for name in self.ground_truth.file_names
-            if Path(name).name in PICTURES
+            if Path(name).name in self.files
         ]
         return replace(writer, inputs=[*writer.inputs, *inputs])
 
@@ -128,8 +174,16 @@ class EvaluationReport:
         draw_precision_recall(
             self.result, size, out / 'precision_recall.png', writer
         )
+        draw_operating_points(
+            self.points, size, out / 'operating_points.png', writer
+        )
         draw_class_bars(self.result, size, out / 'classes.png', writer)
         draw_errors(self.errors, out / 'errors.png', writer)
+        diagnostics = self.result.diagnostics
+        if diagnostics:
+            draw_error_costs(diagnostics, out / 'error_costs.png', writer)
+            draw_calibration(diagnostics, out / 'calibration.png', writer)
+            draw_confusion(diagnostics, size, out / 'confusions.png', writer)
         if images:
             draw_missed(
                 self.errors,
@@ -141,12 +195,21 @@ class EvaluationReport:
             )
 
 
+def names_of_files(diagnose: bool) -> Tuple[str, ...]:
+    """Return the names of the files that a report can have.
+
+    Args:
+        diagnose (bool): Whether it has diagnostics.
+    """
+    return TABLES + PICTURES + (DIAGNOSTICS if diagnose else ())
+
+
 def report_evaluation(
     ground_truth: GroundTruth,
     detections: Detections,
     result: EvaluationResult,
     metric: str = 'bbox',
-    score: float = 0.3,
+    score: Optional[float] = None,
     engine: Optional[str] = None,
 ) -> EvaluationReport:
     """Add the curve and the errors of a report to an evaluation.
@@ -156,34 +219,38 @@ def report_evaluation(
         detections (Detections): Detections.
         result (EvaluationResult): Result of :func:`evaluate` on them.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
-        score (float): Lowest score of a detection in the breakdown of errors.
-            Default: 0.3.
+        score (float, optional): Lowest score of a detection in the breakdown
+            of errors. Default: None, the score with the highest F1.
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
 
     Returns:
         EvaluationReport: The report.
     """
-    with step_bar(['errors', 'AP by size']) as step:
+    bins, data = result.bins, (ground_truth, detections)
+    size = _pictured_size(bins)
+    with step_bar(['matches', 'errors', 'AP by size']) as step:
+        matches = step(
+            match, *data, bins, metric, [HIT_OVERLAP], result.max_dets[-1]
+        )
         errors = step(
-            break_down_errors,
-            ground_truth,
-            detections,
-            _pictured_size(result.bins),
+            errors_of_matches,
+            *data,
+            size,
             metric,
+            matches.of_bin(bins.index(size)),
             score,
-            result.max_dets[-1],
         )
         curve = step(
             evaluate,
-            ground_truth,
-            detections,
+            *data,
             size_bins(CURVE),
             metric,
             max_dets=result.max_dets[-1:],
             engine=engine,
         )
-    return EvaluationReport(ground_truth, detections, result, curve, errors)
+    points = points_of_matches(matches, bins, ground_truth.category_names)
+    return EvaluationReport(*data, result, curve, errors, points)
 
 
 def write_comparison(

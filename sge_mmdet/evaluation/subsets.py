@@ -30,8 +30,10 @@ def of_categories(
         tuple[GroundTruth, Detections]: Both, with indices among the chosen
         categories.
     """
-    ground_truth = _rows(ground_truth, np.isin(ground_truth.category, chosen))
-    detections = _rows(detections, np.isin(detections.category, chosen))
+    ground_truth = take_rows(
+        ground_truth, np.isin(ground_truth.category, chosen)
+    )
+    detections = take_rows(detections, np.isin(detections.category, chosen))
     ids = ground_truth.category_ids[chosen]
     return replace(
         ground_truth,
@@ -71,7 +73,7 @@ def of_used_images(
     ), replace(detections, image=np.searchsorted(used, detections.image))
 
 
-def _rows(structure: Structure, keep: np.ndarray) -> Structure:
+def take_rows(structure: Structure, keep: np.ndarray) -> Structure:
     """Return some of the objects or detections.
 
     Args:
