@@ -14,7 +14,6 @@ from ..evaluation import (
     Comparison,
     ResampledFigures,
     compare_figures,
-    read_detections,
     resample_results,
 )
 from ..evaluation.report import COMPARISON_FILES, write_comparison
@@ -24,9 +23,12 @@ from .size_options import (
     add_class_option,
     add_group_option,
     add_size_options,
+    add_tile_options,
     find_max_dets,
     group_files,
+    read_results,
     read_sized_ground_truth,
+    tile_files,
 )
 
 
@@ -69,6 +71,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_size_options(parser)
     add_class_option(parser)
     add_group_option(parser)
+    add_tile_options(parser)
     _add_report_options(parser)
     add_overwrite_option(parser, renews=True)
     options = parser.parse_args(args)
@@ -119,6 +122,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             *options.a,
             *options.b,
             *group_files(options),
+            *tile_files(options),
         ],
         renews=True,
     )
@@ -129,7 +133,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     figures = resample_results(
         ground_truth,
         [
-            read_detections(path, ground_truth, options.metric)
+            read_results(path, ground_truth, options)
             for path in (*options.a, *options.b)
         ],
         bins,

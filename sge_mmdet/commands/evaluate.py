@@ -17,7 +17,6 @@ from ..evaluation import (
     class_table,
     diagnose_detections,
     evaluate,
-    read_detections,
     size_table,
 )
 from ..evaluation.bins import find_protocol
@@ -28,8 +27,11 @@ from .common import add_overwrite_option, create_parser, reported_errors
 from .size_options import (
     add_class_option,
     add_size_options,
+    add_tile_options,
     find_max_dets,
+    read_results,
     read_sized_ground_truth,
+    tile_files,
 )
 
 
@@ -48,6 +50,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add_size_options(parser)
     add_class_option(parser)
+    add_tile_options(parser)
     parser.add_argument(
         '--engine',
         choices=('hotcoco', 'pycocotools'),
@@ -93,7 +96,9 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     """Print the tables; write the report to ``--out-dir``."""
     options = parse_args(args)
     writer = Writer(
-        options.overwrite, [options.ground_truth, options.results], renews=True
+        options.overwrite,
+        [options.ground_truth, options.results, *tile_files(options)],
+        renews=True,
     )
     if options.out_dir:
         names = names_of_files(options.diagnose)
@@ -110,9 +115,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             options,
             files.classes,
         )
-        detections = step(
-            read_detections, files.results, ground_truth, options.metric
-        )
+        detections = step(read_results, files.results, ground_truth, options)
         evaluated = ground_truth, detections
         result = step(
             evaluate,
@@ -161,6 +164,11 @@ def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:
     if not options.ground_truth.endswith('.py'):
         return DetectionFiles(
             Path(options.ground_truth), options.images, Path(options.results)
+        )
+    if options.merge_tiles:
+        raise ValueError(
+            '--merge-tiles needs ground truth of the source images: give it '
+            'and a result file in place of a config and a checkpoint'
         )
     default = Path('work_dirs', Path(options.ground_truth).stem)
     return detect(

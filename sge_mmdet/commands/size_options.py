@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 from ..engine import read_classes
-from ..evaluation import GroundTruth, read_ground_truth
+from ..evaluation import (
+    Detections,
+    GroundTruth,
+    read_detections,
+    read_ground_truth,
+)
 from ..evaluation.bins import SizeBin, find_protocol, parse_size_bins
 from ..evaluation.image_groups import with_groups
 from ..evaluation.settings import check_max_dets
-from ..utils import load_json
+from ..evaluation.tiles import Merging, merge_tiles, read_tiles
+from ..utils import load_json, printable
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +86,78 @@ def add_group_option(parser: argparse.ArgumentParser) -> None:
         'parentheses is the group; or a JSON file that maps file names or '
         'image ids to groups; default: each image stands for itself',
     )
+
+
+def add_tile_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--merge-tiles`` and ``--tile-merging`` to a parser."""
+    parser.add_argument(
+        '--merge-tiles',
+        nargs='+',
+        metavar='FILE [PATTERN]',
+        help='the results are of tiles, which are merged into the images of '
+        'the ground truth: JSON file whose "images" are the tiles; their '
+        'places come from "source", "x" and "y" of each entry, or from the '
+        'file names: NAME_X_Y, the names of SAHI or those of DOTA, or a '
+        'regular expression with groups (?P<name>...), (?P<x>...) and '
+        '(?P<y>...)',
+    )
+    parser.add_argument(
+        '--tile-merging',
+        nargs=3,
+        metavar=('nmm|nms', 'ios|iou', 'THRESHOLD'),
+        default=Merging(),
+        help='how detections of a class are merged: greedy non-maximum '
+        'merging or suppression, from an intersection over the smaller box '
+        'or over the union on; default: nmm ios 0.5, as SAHI does',
+    )
+
+
+def read_results(
+    path: Union[str, Path],
+    ground_truth: GroundTruth,
+    args: argparse.Namespace,
+) -> Detections:
+    """Read results, merged from tiles if the options say so.
+
+    Args:
+        path (str or Path): Result file.
+        ground_truth (GroundTruth): The ground truth.
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        OSError, RuntimeError or ValueError: In the same cases as
+            :func:`read_detections`, :func:`read_tiles` and
+            :func:`merge_tiles`.
+    """
+    if not args.merge_tiles:
+        return read_detections(path, ground_truth, args.metric)
+    if len(args.merge_tiles) > 2:
+        raise ValueError(
+            'expected --merge-tiles to be followed by a JSON file and at most '
+            f'one pattern, got {len(args.merge_tiles)} words'
+        )
+    method, overlap, threshold = args.tile_merging
+    try:
+        merging = Merging(method, overlap, float(threshold))
+    except ValueError as error:
+        raise ValueError(
+            'expected the threshold of --tile-merging to be a number, got '
+            f'{printable(threshold)!r}'
+        ) from error
+    tiles = read_tiles(
+        args.merge_tiles[0], ground_truth, *args.merge_tiles[1:]
+    )
+    detections = read_detections(path, tiles.ground_truth, args.metric)
+    return merge_tiles(tiles, detections, merging)
+
+
+def tile_files(args: argparse.Namespace) -> List[str]:
+    """Return the file that ``--merge-tiles`` names, which is an input.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+    """
+    return (args.merge_tiles or [])[:1]
 
 
 def group_files(args: argparse.Namespace) -> List[str]:

@@ -15,6 +15,7 @@ What is in which module:
   differences between two detectors, with intervals;
 - ``image_groups``: videos, scenes or source images that are resampled as
   wholes;
+- ``tiles``: results of tiles, merged into their source images;
 - ``report``, ``plots``: files and pictures of an evaluation or a comparison;
 - ``apis``: ``sge_mmdet.evaluate`` and ``sge_mmdet.compare``, which take
   results of many forms by ``conversion`` and ``image_results``;
@@ -42,6 +43,7 @@ from .result_files import read_detections
 from .small_object_metric import SmallObjectMetric
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
+from .tiles import Merging, Tiles, merge_tiles, read_tiles
 
 __all__ = [
     'Comparison',
@@ -52,10 +54,12 @@ __all__ = [
     'EvaluationResult',
     'GroundTruth',
     'LegacyCocoMetric',
+    'Merging',
     'OperatingPoints',
     'ResampledFigures',
     'SizeBin',
     'SmallObjectMetric',
+    'Tiles',
     'break_down_errors',
     'class_table',
     'compare_detections',
@@ -63,9 +67,11 @@ __all__ = [
     'diagnose_detections',
     'evaluate',
     'find_operating_points',
+    'merge_tiles',
     'parse_size_bins',
     'read_detections',
     'read_ground_truth',
+    'read_tiles',
     'resample_figures',
     'resample_results',
     'size_bins',
