@@ -6,7 +6,6 @@ from typing import Any, Dict, List, Optional, Sequence
 from ..utils.tables import Cell, Table
 from .bins import SizeBin, with_all_sizes
 from .confusion import Calibration, Confusion, calibrate, confuse
-from .errors import DEFAULT_SCORE
 from .matching import match
 from .operating_points import (
     HIT_OVERLAP,
@@ -156,11 +155,7 @@ def diagnose_detections(
         ground_truth, detections, bins, metric, [HIT_OVERLAP], max_dets
     )
     points = points_of_matches(matches, bins, ground_truth.category_names)
-    best = [points.best(bin.name) for bin in bins]
-    scores = [
-        DEFAULT_SCORE if point is None or point.score is None else point.score
-        for point in best
-    ]
+    scores = [points.threshold(bin.name) for bin in bins]
     data = ground_truth, detections
     by_bin = [(bin, matches.of_bin(a)) for a, bin in enumerate(bins)]
     return Diagnostics(

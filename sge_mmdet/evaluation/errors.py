@@ -13,8 +13,6 @@ from .structures import Detections, GroundTruth
 
 # Detections with a lower overlap have nothing to do with an object.
 LOWEST_OVERLAP = 0.1
-# Lowest score that counts where no threshold hits any object.
-DEFAULT_SCORE = 0.3
 MISS_KINDS = ('localisation', 'class', 'missed')
 FALSE_KINDS = ('duplicate', 'localisation', 'class', 'background')
 
@@ -80,6 +78,10 @@ def break_down_errors(
     matches = match(
         ground_truth, detections, [bin], metric, [HIT_OVERLAP], max_dets
     )
+    if score_threshold is None:
+        score_threshold = points_of_matches(
+            matches, [bin], ground_truth.category_names
+        ).threshold(bin.name)
     return errors_of_matches(
         ground_truth, detections, bin, metric, matches, score_threshold
     )
@@ -91,7 +93,7 @@ def errors_of_matches(
     bin: SizeBin,
     metric: str,
     matches: Matches,
-    score_threshold: Optional[float] = None,
+    score_threshold: float,
 ) -> ErrorBreakdown:
     """Sort the errors of matched detections by kind.
 
@@ -101,14 +103,11 @@ def errors_of_matches(
         bin (SizeBin): Bin of object sizes.
         metric (str): Metric, "bbox" or "segm".
         matches (Matches): Matches for this bin and an IoU of 0.5.
-        score_threshold (float, optional): As in :func:`break_down_errors`.
-            Default: None.
+        score_threshold (float): Lowest score of the detections that count.
 
     Returns:
         ErrorBreakdown: Numbers of errors by kind.
     """
-    if score_threshold is None:
-        score_threshold = _best_score(matches, bin, ground_truth)
     inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
     is_hit, is_false = _hits_and_false(
         ground_truth, detections, matches, score_threshold
@@ -127,17 +126,6 @@ def errors_of_matches(
         _count(false_kind[is_false], FALSE_KINDS),
         missed[np.argsort(-ground_truth.area[missed], kind='stable')],
     )
-
-
-def _best_score(
-    matches: Matches, bin: SizeBin, ground_truth: GroundTruth
-) -> float:
-    """Return the threshold with the highest F1, or the default."""
-    points = points_of_matches(matches, [bin], ground_truth.category_names)
-    point = points.best(bin.name)
-    if point is None or point.score is None:
-        return DEFAULT_SCORE
-    return point.score
 
 
 def _hits_and_false(

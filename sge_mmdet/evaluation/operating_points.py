@@ -17,6 +17,8 @@ from .structures import Detections, GroundTruth
 
 # IoU from which a detection hits an object.
 HIT_OVERLAP = 0.5
+# Lowest score that counts where no threshold hits any object.
+DEFAULT_SCORE = 0.3
 # Numbers of false positives per image at which recall is reported, as in the
 # challenges that use FROC curves.
 FALSE_PER_IMAGE = (0.125, 0.25, 0.5, 1, 2, 4, 8)
@@ -133,6 +135,17 @@ class OperatingPoints:
                 threshold for all classes.
         """
         return self.curve(size, category).best()
+
+    def threshold(self, size: str = 'all') -> float:
+        """Return the score with the highest F1; 0.3 without any hit.
+
+        Args:
+            size (str): Name of a bin. Default: "all".
+        """
+        point = self.best(size)
+        if point is None or point.score is None:
+            return DEFAULT_SCORE
+        return point.score
 
     def curve(
         self, size: str = 'all', category: Optional[int] = None

@@ -135,7 +135,6 @@ class EvaluationReport:
             'sizes': size_table(self.result),
             'classes': class_table(self.result),
             'operating_points': self.points.table(),
-            'operating_points_of_classes': self.points.table(classes=True),
         }
         diagnostics = self.result.diagnostics
         if diagnostics:
@@ -144,9 +143,12 @@ class EvaluationReport:
                 calibration=diagnostics.calibration_table(),
                 confusions=diagnostics.confusion_table(),
             )
+        writer.write(out / 'evaluation.md', _markdown(*tables.values()))
+        # Too long for a page.
+        of_classes = self.points.table(classes=True)
+        tables['operating_points_of_classes'] = of_classes
         for name, table in tables.items():
             writer.write(out / f'{name}.csv', table.csv())
-        writer.write(out / 'evaluation.md', _markdown(*tables.values()))
         self._draw(out, images, writer)
         writer.write(
             out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
@@ -229,10 +231,17 @@ def report_evaluation(
     """
     bins, data = result.bins, (ground_truth, detections)
     size = _pictured_size(bins)
-    with step_bar(['matches', 'errors', 'AP by size']) as step:
+    with step_bar(
+        ['matches', 'operating points', 'errors', 'AP by size']
+    ) as step:
         matches = step(
             match, *data, bins, metric, [HIT_OVERLAP], result.max_dets[-1]
         )
+        points = step(
+            points_of_matches, matches, bins, ground_truth.category_names
+        )
+        if score is None:
+            score = points.threshold(size.name)
         errors = step(
             errors_of_matches,
             *data,
@@ -249,7 +258,6 @@ def report_evaluation(
             max_dets=result.max_dets[-1:],
             engine=engine,
         )
-    points = points_of_matches(matches, bins, ground_truth.category_names)
     return EvaluationReport(*data, result, curve, errors, points)
 
 
