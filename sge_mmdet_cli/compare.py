@@ -16,6 +16,7 @@ from .options import (
     add_overwrite_option,
     add_protocol_option,
     add_size_options,
+    add_tile_options,
     create_parser,
 )
 from .running import run_command
@@ -41,6 +42,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_protocol_option(parser)
     add_class_option(parser)
     add_group_option(parser)
+    add_tile_options(parser)
     _add_report_options(parser)
     add_overwrite_option(parser, renews=True)
     options = parser.parse_args(args)

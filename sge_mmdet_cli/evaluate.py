@@ -14,6 +14,7 @@ from .options import (
     add_overwrite_option,
     add_protocol_option,
     add_size_options,
+    add_tile_options,
     create_parser,
 )
 from .running import run_command
@@ -35,6 +36,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_size_options(parser)
     add_protocol_option(parser)
     add_class_option(parser)
+    add_tile_options(parser)
     parser.add_argument(
         '--engine',
         choices=('hotcoco', 'pycocotools'),
@@ -54,6 +56,14 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         help='also print a table of the classes',
     )
     parser.add_argument(
+        '--diagnose',
+        action='store_true',
+        help='also print, and write to --out-dir, by object size: the score '
+        'with the highest F1 and recalls at numbers of false positives per '
+        'image, what each kind of error costs in AP50, how right the scores '
+        'are, and which classes are confused',
+    )
+    parser.add_argument(
         '--images',
         type=Path,
         help='folder of the images; with --out-dir, objects and detections '
@@ -62,9 +72,8 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--score',
         type=float,
-        default=0.3,
         help='lowest score of the detections in the breakdown of errors; '
-        'default: 0.3',
+        'default: the score with the highest F1',
     )
     parser.add_argument(
         '--out-dir',

@@ -128,6 +128,29 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tile_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--merge-tiles`` and ``--tile-merging`` to a parser."""
+    parser.add_argument(
+        '--merge-tiles',
+        nargs='+',
+        metavar='FILE [PATTERN]',
+        help='the results are of tiles, which are merged into the images of '
+        'the ground truth: JSON file whose "images" are the tiles; their '
+        'places come from "source", "x" and "y" of each entry, or from the '
+        'file names: NAME_X_Y, the names of SAHI or those of DOTA, or a '
+        'regular expression with groups (?P<name>...), (?P<x>...) and '
+        '(?P<y>...)',
+    )
+    parser.add_argument(
+        '--tile-merging',
+        nargs=3,
+        metavar=('nmm|nms', 'ios|iou', 'THRESHOLD'),
+        help='how detections of a class are merged: greedy non-maximum '
+        'merging or suppression, from an intersection over the smaller box '
+        'or over the union on; default: nmm ios 0.5, as SAHI does',
+    )
+
+
 def add_protocol_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--protocol`` to a parser."""
     parser.add_argument(

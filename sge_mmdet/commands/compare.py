@@ -7,7 +7,6 @@ from ..evaluation import (
     Comparison,
     ResampledFigures,
     compare_figures,
-    read_detections,
 )
 from ..evaluation.interactive import Gallery, compared_report
 from ..evaluation.report import COMPARISON_FILES, PAGE, write_comparison
@@ -16,7 +15,9 @@ from .common import reported_errors
 from .size_options import (
     choose_protocol,
     group_files,
+    read_results,
     read_sized_ground_truth,
+    tile_files,
 )
 
 
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
             *options.a,
             *options.b,
             *group_files(options),
+            *tile_files(options),
         ],
         renews=True,
     )
@@ -38,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     protocol = choose_protocol(options)
     ground_truth, _ = read_sized_ground_truth(options.ground_truth, options)
     results = [
-        read_detections(path, ground_truth, options.metric)
+        read_results(path, ground_truth, options)
         for path in (*options.a, *options.b)
     ]
     figures = protocol.resample(

@@ -9,19 +9,17 @@ from ..evaluation import (
     Detections,
     GroundTruth,
     class_table,
-    read_detections,
+    diagnose_detections,
 )
-from ..evaluation.report import (
-    EVALUATION_FILES,
-    PAGE,
-    report_evaluation,
-)
+from ..evaluation.report import PAGE, names_of_files, report_evaluation
 from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import reported_errors
 from .size_options import (
     choose_protocol,
+    read_results,
     read_sized_ground_truth,
+    tile_files,
 )
 
 
@@ -29,43 +27,52 @@ from .size_options import (
 def run(options: argparse.Namespace) -> None:
     """Print the tables; write the report to ``--out-dir``."""
     writer = Writer(
-        options.overwrite, [options.ground_truth, options.results], renews=True
+        options.overwrite,
+        [options.ground_truth, options.results, *tile_files(options)],
+        renews=True,
     )
     if options.out_dir:
-        writer.check(*(options.out_dir / name for name in EVALUATION_FILES))
+        names = names_of_files(options.diagnose)
+        writer.check(*(options.out_dir / name for name in names))
     protocol = choose_protocol(options)
     files = _find_files(options, writer)
-    with step_bar(['ground truth', 'results', 'evaluation']) as step:
-        ground_truth, _ = step(
+    metric = options.metric
+    steps = ['ground truth', 'results', 'evaluation']
+    if options.diagnose:
+        steps.append('diagnostics')
+    with step_bar(steps) as step:
+        ground_truth, bins = step(
             read_sized_ground_truth,
             files.ground_truth,
             options,
             files.classes,
         )
-        detections = step(
-            read_detections, files.results, ground_truth, options.metric
-        )
-        evaluated = protocol.prepare(ground_truth, detections, options.metric)
-        result = step(
-            protocol.evaluate, *evaluated, options.metric, options.engine
-        )
+        detections = step(read_results, files.results, ground_truth, options)
+        evaluated = protocol.prepare(ground_truth, detections, metric)
+        result = step(protocol.evaluate, *evaluated, metric, options.engine)
+        if options.diagnose:
+            diagnostics = step(
+                diagnose_detections, *evaluated, bins, metric, protocol.counted
+            )
+            result = replace(result, diagnostics=diagnostics)
     print(result)
     if options.classwise:
         print(f'\n{class_table(result).text()}')
+    if options.diagnose:
+        print(f'\n{result.diagnostics}')
     print(f'\n{_describe(*evaluated, protocol.counted, options.area)}')
     if options.out_dir:
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
         report_evaluation(
             *evaluated,
             result,
-            options.metric,
+            metric,
             options.score,
             options.engine,
             Path(options.results).name,
         ).write(options.out_dir, files.images, writer)
-        print(
-            f'written to {options.out_dir}; look at {options.out_dir / PAGE}'
-        )
+        page = options.out_dir / PAGE
+        print(f'written to {options.out_dir}; look at {page}')
 
 
 def _describe(
@@ -87,6 +94,11 @@ def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:
     if not options.ground_truth.endswith('.py'):
         return DetectionFiles(
             Path(options.ground_truth), options.images, Path(options.results)
+        )
+    if options.merge_tiles:
+        raise ValueError(
+            '--merge-tiles needs ground truth of the source images: give it '
+            'and a result file in place of a config and a checkpoint'
         )
     default = Path('work_dirs', Path(options.ground_truth).stem)
     return detect(

@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 from ..engine import read_classes
-from ..evaluation import GroundTruth, read_ground_truth
+from ..evaluation import (
+    Detections,
+    GroundTruth,
+    read_detections,
+    read_ground_truth,
+)
 from ..evaluation.bins import SizeBin, parse_size_bins
 from ..evaluation.image_groups import with_groups
 from ..evaluation.protocols import Protocol, find_protocol
 from ..evaluation.settings import check_max_dets
+from ..evaluation.tiles import Merging, merge_tiles, read_tiles
+from ..utils import load_json, printable
 
 
 def choose_protocol(args: argparse.Namespace) -> Protocol:
@@ -40,6 +47,60 @@ def find_max_dets(args: argparse.Namespace) -> int:
     return choose_protocol(args).counted
 
 
+def read_results(
+    path: Union[str, Path],
+    ground_truth: GroundTruth,
+    args: argparse.Namespace,
+) -> Detections:
+    """Read results, merged from tiles if the options say so.
+
+    Args:
+        path (str or Path): Result file.
+        ground_truth (GroundTruth): The ground truth.
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        OSError, RuntimeError or ValueError: In the same cases as
+            :func:`read_detections`, :func:`read_tiles` and
+            :func:`merge_tiles`.
+    """
+    if not args.merge_tiles:
+        return read_detections(path, ground_truth, args.metric)
+    if len(args.merge_tiles) > 2:
+        raise ValueError(
+            'expected --merge-tiles to be followed by a JSON file and at most '
+            f'one pattern, got {len(args.merge_tiles)} words'
+        )
+    merging = Merging()
+    if args.tile_merging:
+        method, overlap, threshold = args.tile_merging
+        merging = Merging(method, overlap, _as_threshold(threshold))
+    tiles = read_tiles(
+        args.merge_tiles[0], ground_truth, *args.merge_tiles[1:]
+    )
+    detections = read_detections(path, tiles.ground_truth, args.metric)
+    return merge_tiles(tiles, detections, merging)
+
+
+def _as_threshold(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError as error:
+        raise ValueError(
+            'expected the threshold of --tile-merging to be a number, got '
+            f'{printable(word)!r}'
+        ) from error
+
+
+def tile_files(args: argparse.Namespace) -> List[str]:
+    """Return the file that ``--merge-tiles`` names, which is an input.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+    """
+    return (args.merge_tiles or [])[:1]
+
+
 def group_files(args: argparse.Namespace) -> List[str]:
     """Return the file that ``--group-by`` names, which is an input.
 
@@ -53,7 +114,7 @@ def group_files(args: argparse.Namespace) -> List[str]:
 def read_sized_ground_truth(
     path: Union[str, Path],
     args: argparse.Namespace,
-    classes: Optional[Sequence[str]] = None,
+    classes: Optional[Union[str, Sequence[str]]] = None,
 ) -> Tuple[GroundTruth, List[SizeBin]]:
     """Read ground truth with the options about object sizes.
 
@@ -74,17 +135,22 @@ def read_sized_ground_truth(
     """
     bins = list(choose_protocol(args).bins)
     words = getattr(args, 'classes', None)
+    group_by = getattr(args, 'group_by', None)
+    # Groups need the content too, so that the file is read once for both.
+    source = load_json(path) if group_by else path
+    in_label_order = False
     if words == ['all']:
-        ground_truth = read_ground_truth(path, 'all')
+        classes = 'all'
     elif words:
         named = read_classes(words[0]) if len(words) == 1 else None
         # The labels of CocoDataset follow the file, whatever the order in
         # the config.
-        ground_truth = read_ground_truth(path, named or words, not named)
-    else:
-        ground_truth = read_ground_truth(path, classes)
-    if getattr(args, 'group_by', None):
-        ground_truth = with_groups(ground_truth, args.group_by, path)
+        classes, in_label_order = named or words, not named
+    ground_truth = read_ground_truth(
+        source, classes, in_label_order, name=str(path)
+    )
+    if group_by:
+        ground_truth = with_groups(ground_truth, group_by, source)
     return (
         ground_truth.with_box_areas() if args.area == 'box' else ground_truth,
         bins,

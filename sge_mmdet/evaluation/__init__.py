@@ -12,10 +12,13 @@ What is in which module:
   ``protocol_labels`` of the annotation file;
 - ``matching``, ``errors``: which detection hit which object, and kinds of
   errors;
+- ``operating_points``, ``tide``, ``confusion``, ``diagnostics``: score
+  thresholds, costs of errors, confused classes and calibration by size;
 - ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:
   differences between two detectors, with intervals;
 - ``image_groups``: videos, scenes or source images that are resampled as
   wholes;
+- ``tiles``: results of tiles, merged into their source images;
 - ``report``, ``plots``: files and pictures of an evaluation or a comparison;
 - ``apis``: ``sge_mmdet.evaluate`` and ``sge_mmdet.compare``, which take
   results of many forms by ``conversion`` and ``image_results``;
@@ -27,11 +30,13 @@ from .annotation_files import read_ground_truth
 from .bins import SizeBin, parse_size_bins, size_bins
 from .comparison import compare_detections, compare_figures
 from .comparison_result import Comparison, Difference
+from .diagnostics import Diagnostics, diagnose_detections
 from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .evaluation_result import EvaluationResult
 from .image_groups import with_groups
 from .legacy_coco_metric import LegacyCocoMetric
+from .operating_points import OperatingPoints, find_operating_points
 from .resampled_figures import (
     ResampledFigures,
     resample_figures,
@@ -41,26 +46,35 @@ from .result_files import read_detections
 from .small_object_metric import SmallObjectMetric
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
+from .tiles import Merging, Tiles, merge_tiles, read_tiles
 
 __all__ = [
     'Comparison',
     'Detections',
+    'Diagnostics',
     'Difference',
     'ErrorBreakdown',
     'EvaluationResult',
     'GroundTruth',
     'LegacyCocoMetric',
+    'Merging',
+    'OperatingPoints',
     'ResampledFigures',
     'SizeBin',
     'SmallObjectMetric',
+    'Tiles',
     'break_down_errors',
     'class_table',
     'compare_detections',
     'compare_figures',
+    'diagnose_detections',
     'evaluate',
+    'find_operating_points',
+    'merge_tiles',
     'parse_size_bins',
     'read_detections',
     'read_ground_truth',
+    'read_tiles',
     'resample_figures',
     'resample_results',
     'size_bins',

@@ -35,6 +35,7 @@ def read_ground_truth(
     source: Union[str, Path, dict],
     categories: Optional[Union[str, Sequence[str]]] = None,
     in_label_order: bool = False,
+    name: Optional[str] = None,
 ) -> GroundTruth:
     """Read ground truth in COCO's annotation format.
 
@@ -48,6 +49,8 @@ def read_ground_truth(
             positions in ``categories``. Default: False, positions among these
             categories in the file's order, as in MMDetection's
             ``CocoDataset``.
+        name (str, optional): Name of the ground truth, for messages. Default:
+            None, the path, or "The ground truth" for content.
 
     Returns:
         GroundTruth: The ground truth.
@@ -57,7 +60,8 @@ def read_ground_truth(
         ValueError: If the file is not COCO ground truth, with the first entry
             that is wrong; or if it lacks a chosen category.
     """
-    name = 'The ground truth' if isinstance(source, dict) else str(source)
+    if name is None:
+        name = 'The ground truth' if isinstance(source, dict) else str(source)
     data = source if isinstance(source, dict) else load_json(source)
     _check_lists(data, name)
     try:

@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 from .comparison import compare_detections
 from .comparison_result import Comparison
 from .conversion import as_bins, as_detections, as_ground_truth, as_results
+from .diagnostics import diagnose_detections
 from .evaluation_result import EvaluationResult
 from .interactive import Gallery, Report, compared_report
 from .protocols import Protocol, find_protocol
@@ -71,7 +72,9 @@ def evaluate(
             protocol, which is 100 in COCO.
         **options (Any): ``thresholds``, ``engine`` and ``extra_thresholds`` of
             :func:`sge_mmdet.evaluation.evaluate`; ``bins`` is another name of
-            ``sizes``.
+            ``sizes``. ``diagnose``, whether to add operating points, costs of
+            errors, calibration and confusions by size as
+            ``result.diagnostics`` (default: False).
 
     Returns:
         EvaluationResult: Precision and recall. It is printed as a table, and
@@ -84,6 +87,7 @@ def evaluate(
             option has an unknown value.
     """
     sizes = options.pop('bins', sizes)
+    diagnose = options.pop('diagnose', False)
     rules = _protocol(
         protocol, sizes, max_dets, options.pop('thresholds', None)
     )
@@ -93,7 +97,15 @@ def evaluate(
     truth = as_ground_truth(ground_truth, categories, in_label_order)
     detections = as_detections(results, truth, metric)
     prepared = rules.prepare(truth, detections, metric)
-    return rules.evaluate(*prepared, metric, **options)
+    result = rules.evaluate(*prepared, metric, **options)
+    if not diagnose:
+        return result
+    return replace(
+        result,
+        diagnostics=diagnose_detections(
+            *prepared, list(rules.bins), metric, rules.counted
+        ),
+    )
 
 
 def compare(
@@ -168,7 +180,7 @@ def report(
     images: Optional[Union[str, Path]] = None,
     *,
     names: Tuple[str, str] = ('A', 'B'),
-    score: float = 0.3,
+    score: Optional[float] = None,
     beside: Union[str, Path] = '.',
     **options: Any,
 ) -> Report:
@@ -186,8 +198,9 @@ def report(
         images (str or Path, optional): Folder of the images. Default: None,
             without pictures.
         names (tuple[str, str]): Names of the detectors. Default: ("A", "B").
-        score (float): Score threshold that the page begins with. Default:
-            0.3.
+        score (float, optional): Score threshold that the page begins with.
+            Default: None, the one with the highest F1 for one detector, and
+            0.3 for two.
         beside (str or Path): Folder that the page will lie in, since it links
             to the images. Default: ".".
         **options (Any): Further arguments of :func:`evaluate`, or with two
@@ -225,7 +238,7 @@ def report(
         rules.bins,
         metric,
         rules.counted,
-        score,
+        0.3 if score is None else score,
         gallery,
     )
 

@@ -1,19 +1,18 @@
 """Errors on objects of one size, by kind."""
 
 from dataclasses import dataclass
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .bins import SizeBin
 from .matching import HIT, MISSED, Matches, match
+from .operating_points import HIT_OVERLAP, points_of_matches
 from .overlaps import overlapping_pairs
 from .structures import Detections, GroundTruth
 
 # Detections with a lower overlap have nothing to do with an object.
 LOWEST_OVERLAP = 0.1
-# Overlap from which a detection of the same class hits an object.
-HIT_OVERLAP = 0.5
 MISS_KINDS = ('localisation', 'class', 'missed')
 FALSE_KINDS = ('duplicate', 'localisation', 'class', 'background')
 
@@ -57,7 +56,7 @@ def break_down_errors(
     detections: Detections,
     bin: SizeBin,
     metric: str = 'bbox',
-    score_threshold: float = 0.3,
+    score_threshold: Optional[float] = None,
     max_dets: int = 100,
 ) -> ErrorBreakdown:
     """Sort the errors on objects of a size by kind.
@@ -67,18 +66,49 @@ def break_down_errors(
         detections (Detections): Detections on its images.
         bin (SizeBin): Bin of object sizes.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
-        score_threshold (float): Lowest score of the detections that count.
-            Default: 0.3.
+        score_threshold (float, optional): Lowest score of the detections that
+            count. Default: None, the score with the highest F1 on objects of
+            the size, or 0.3 if no detection hits any.
         max_dets (int): Largest number of detections per image and class; the
             others do not exist. Default: 100.
 
     Returns:
         ErrorBreakdown: Numbers of errors by kind.
     """
-    inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
     matches = match(
         ground_truth, detections, [bin], metric, [HIT_OVERLAP], max_dets
     )
+    if score_threshold is None:
+        score_threshold = points_of_matches(
+            matches, [bin], ground_truth.category_names
+        ).threshold(bin.name)
+    return errors_of_matches(
+        ground_truth, detections, bin, metric, matches, score_threshold
+    )
+
+
+def errors_of_matches(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    bin: SizeBin,
+    metric: str,
+    matches: Matches,
+    score_threshold: float,
+) -> ErrorBreakdown:
+    """Sort the errors of matched detections by kind.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+        bin (SizeBin): Bin of object sizes.
+        metric (str): Metric, "bbox" or "segm".
+        matches (Matches): Matches for this bin and an IoU of 0.5.
+        score_threshold (float): Lowest score of the detections that count.
+
+    Returns:
+        ErrorBreakdown: Numbers of errors by kind.
+    """
+    inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
     is_hit, is_false = _hits_and_false(
         ground_truth, detections, matches, score_threshold
     )

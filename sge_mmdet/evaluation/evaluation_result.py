@@ -7,6 +7,7 @@ import numpy as np
 
 from ..utils.tables import Table
 from .bins import SizeBin
+from .diagnostics import Diagnostics
 from .tables import class_table, size_table
 
 
@@ -36,6 +37,8 @@ class EvaluationResult:
             (categories,); None if all count alike.
         figures: Figures that a protocol has besides those by size, by name;
             None for those without objects.
+        diagnostics: Operating points, costs of errors, calibration and
+            confusions by size, if they were asked for, otherwise None.
     """
 
     precision: np.ndarray
@@ -50,6 +53,7 @@ class EvaluationResult:
     ap_max_dets: Optional[int] = None
     class_weights: Optional[np.ndarray] = None
     figures: Mapping[str, Optional[float]] = field(default_factory=dict)
+    diagnostics: Optional[Diagnostics] = None
 
     def __str__(self) -> str:
         """Return the table by size as text, and the protocol's figures."""

@@ -6,7 +6,7 @@ detections of all images and classes choose an object, then all second ones,
 and so on, so that a data set of COCO's size takes seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -55,6 +55,21 @@ class Matches:
     partner: np.ndarray
     inside: np.ndarray
     objects: csr_matrix
+
+    def of_bin(self, a: int) -> 'Matches':
+        """Return the matches of one bin.
+
+        Args:
+            a (int): Index of the bin.
+        """
+        only, bins = slice(a, a + 1), self.status.shape[1]
+        return replace(
+            self,
+            status=self.status[:, only],
+            partner=self.partner[:, only],
+            inside=self.inside[:, only],
+            objects=self.objects[a::bins],
+        )
 
 
 class _Sorted(NamedTuple):

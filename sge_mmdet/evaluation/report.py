@@ -11,31 +11,53 @@ from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
 from .comparison_result import Comparison
 from .engines import evaluate
-from .errors import ErrorBreakdown, break_down_errors
+from .errors import ErrorBreakdown, errors_of_matches
 from .evaluation_result import EvaluationResult
 from .interactive import Gallery, Report, evaluated_report
+from .matching import match
+from .operating_points import HIT_OVERLAP, OperatingPoints, points_of_matches
 from .plots import (
     draw_ap_by_size,
+    draw_calibration,
     draw_class_bars,
     draw_comparison,
+    draw_confusion,
+    draw_error_costs,
     draw_errors,
     draw_missed,
+    draw_operating_points,
     draw_precision_recall,
 )
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
-TABLES = ('sizes.csv', 'classes.csv', 'evaluation.md', 'evaluation.json')
+TABLES = (
+    'sizes.csv',
+    'classes.csv',
+    'operating_points.csv',
+    'operating_points_of_classes.csv',
+    'evaluation.md',
+    'evaluation.json',
+)
 PICTURES = (
     'ap_by_size.png',
     'precision_recall.png',
+    'operating_points.png',
     'classes.png',
     'errors.png',
     'missed.png',
 )
+# Files that diagnostics add.
+DIAGNOSTICS = (
+    'error_costs.csv',
+    'calibration.csv',
+    'confusions.csv',
+    'error_costs.png',
+    'calibration.png',
+    'confusions.png',
+)
 # The page in which all of it can be explored.
 PAGE = 'report.html'
-EVALUATION_FILES = (*TABLES, *PICTURES, PAGE)
 COMPARISON_FILES = (
     *[f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')],
     PAGE,
@@ -55,6 +77,7 @@ class EvaluationReport:
         result: Precision and recall by object size.
         curve: Precision and recall in the finer bins of the curve.
         errors: Errors on the objects of the size that the pictures show.
+        points: Score thresholds by size and class.
         metric: Metric, "bbox" or "segm".
         name: Name of the detector, for the page.
     """
@@ -64,6 +87,7 @@ class EvaluationReport:
     result: EvaluationResult
     curve: EvaluationResult
     errors: ErrorBreakdown
+    points: OperatingPoints
     metric: str = 'bbox'
     name: str = 'the detector'
 
@@ -78,12 +102,21 @@ class EvaluationReport:
             misses=self.errors.misses,
             false=self.errors.false,
         )
-        return dict(
+        parts = dict(
             sizes=size_table(self.result).records(),
             classes=class_table(self.result).records(),
             **({'figures': figures} if figures else {}),
             errors=errors,
+            operating_points=self.points.to_dict(),
         )
+        if self.result.diagnostics:
+            parts.update(self.result.diagnostics.to_dict())
+        return parts
+
+    @property
+    def files(self) -> Tuple[str, ...]:
+        """tuple[str, ...]: Names of the files, with and without images."""
+        return names_of_files(self.result.diagnostics is not None)
 
     def write(
         self,
@@ -109,16 +142,28 @@ class EvaluationReport:
         """
         out = Path(out_dir)
         writer = self._keeping_images(images, writer)
-        writer.check(*(out / name for name in EVALUATION_FILES))
-        tables: Tuple[Table, ...] = (
-            size_table(self.result),
-            class_table(self.result),
-        )
-        for name, table in zip(('sizes', 'classes'), tables):
-            writer.write(out / f'{name}.csv', table.csv())
+        writer.check(*(out / name for name in self.files))
+        tables = {
+            'sizes': size_table(self.result),
+            'classes': class_table(self.result),
+            'operating_points': self.points.table(),
+        }
+        diagnostics = self.result.diagnostics
+        if diagnostics:
+            tables.update(
+                error_costs=diagnostics.cost_table(),
+                calibration=diagnostics.calibration_table(),
+                confusions=diagnostics.confusion_table(),
+            )
+        shown = [*tables.values()]
         if self.result.figures:
-            tables = *tables, self.result.figure_table()
-        writer.write(out / 'evaluation.md', _markdown(*tables))
+            shown.append(self.result.figure_table())
+        writer.write(out / 'evaluation.md', _markdown(*shown))
+        # Too long for a page.
+        of_classes = self.points.table(classes=True)
+        tables['operating_points_of_classes'] = of_classes
+        for name, table in tables.items():
+            writer.write(out / f'{name}.csv', table.csv())
         writer.write(
             out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
         )
@@ -151,7 +196,7 @@ class EvaluationReport:
         inputs = [
             Path(images, name)
             for name in self.ground_truth.file_names
-            if Path(name).name in PICTURES
+            if Path(name).name in self.files
         ]
         return replace(writer, inputs=[*writer.inputs, *inputs])
 
@@ -164,8 +209,16 @@ class EvaluationReport:
         draw_precision_recall(
             self.result, size, out / 'precision_recall.png', writer
         )
+        draw_operating_points(
+            self.points, size, out / 'operating_points.png', writer
+        )
         draw_class_bars(self.result, size, out / 'classes.png', writer)
         draw_errors(self.errors, out / 'errors.png', writer)
+        diagnostics = self.result.diagnostics
+        if diagnostics:
+            draw_error_costs(diagnostics, out / 'error_costs.png', writer)
+            draw_calibration(diagnostics, out / 'calibration.png', writer)
+            draw_confusion(diagnostics, size, out / 'confusions.png', writer)
         if images:
             draw_missed(
                 self.errors,
@@ -177,12 +230,21 @@ class EvaluationReport:
             )
 
 
+def names_of_files(diagnose: bool) -> Tuple[str, ...]:
+    """Return the names of the files that a report can have.
+
+    Args:
+        diagnose (bool): Whether it has diagnostics.
+    """
+    return (*TABLES, *PICTURES, *(DIAGNOSTICS if diagnose else ()), PAGE)
+
+
 def report_evaluation(
     ground_truth: GroundTruth,
     detections: Detections,
     result: EvaluationResult,
     metric: str = 'bbox',
-    score: float = 0.3,
+    score: Optional[float] = None,
     engine: Optional[str] = None,
     name: str = 'the detector',
 ) -> EvaluationReport:
@@ -193,8 +255,8 @@ def report_evaluation(
         detections (Detections): Detections.
         result (EvaluationResult): Result of :func:`evaluate` on them.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
-        score (float): Lowest score of a detection in the breakdown of errors.
-            Default: 0.3.
+        score (float, optional): Lowest score of a detection in the breakdown
+            of errors. Default: None, the score with the highest F1.
         engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
             None, hotcoco if it is installed.
         name (str): Name of the detector, for the page. Default: "the
@@ -203,28 +265,36 @@ def report_evaluation(
     Returns:
         EvaluationReport: The report.
     """
-    with step_bar(['errors', 'AP by size']) as step:
+    bins, data = result.bins, (ground_truth, detections)
+    size = _pictured_size(bins)
+    with step_bar(
+        ['matches', 'operating points', 'errors', 'AP by size']
+    ) as step:
+        matches = step(
+            match, *data, bins, metric, [HIT_OVERLAP], result.counted
+        )
+        points = step(
+            points_of_matches, matches, bins, ground_truth.category_names
+        )
+        if score is None:
+            score = points.threshold(size.name)
         errors = step(
-            break_down_errors,
-            ground_truth,
-            detections,
-            _pictured_size(result.bins),
+            errors_of_matches,
+            *data,
+            size,
             metric,
+            matches.of_bin(bins.index(size)),
             score,
-            result.counted,
         )
         curve = step(
             evaluate,
-            ground_truth,
-            detections,
+            *data,
             size_bins(CURVE),
             metric,
             max_dets=(result.counted,),
             engine=engine,
         )
-    return EvaluationReport(
-        ground_truth, detections, result, curve, errors, metric, name
-    )
+    return EvaluationReport(*data, result, curve, errors, points, metric, name)
 
 
 def write_comparison(

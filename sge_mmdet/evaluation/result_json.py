@@ -1,6 +1,7 @@
 """Detections in COCO's result format."""
 
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
@@ -120,7 +121,7 @@ def _read_plain_boxes(
     except (msgspec.MsgspecError, RecursionError):
         return None
     image_ids, category_ids, score, boxes = (
-        [getattr(row, name) for row in rows]
+        list(map(attrgetter(name), rows))
         for name in ('image_id', 'category_id', 'score', 'bbox')
     )
     box = np.fromiter(chain.from_iterable(boxes), float, 4 * len(boxes))

@@ -4,6 +4,7 @@ import re
 import pytest
 from matplotlib.image import imread
 
+from sge_mmdet.utils import json_files
 from sge_mmdet_cli.compare import main
 from tests.helpers.random_coco import random_coco
 
@@ -181,3 +182,23 @@ def test_tool_keeps_the_file_of_groups(files, capsys):
             files,
             '--overwrite',
         )
+
+
+def test_the_ground_truth_is_read_once_for_groups(files, capsys, monkeypatch):
+    data = json.loads((files / 'truth.json').read_text())
+    for i, image in enumerate(data['images']):
+        image['video'] = i // 2
+    (files / 'truth.json').write_text(json.dumps(data))
+    read = []
+
+    def read_text(path):
+        read.append(path)
+        return path_text(path)
+
+    path_text = json_files.read_json_text
+    monkeypatch.setattr(json_files, 'read_json_text', read_text)
+    results = [files / 'a.json', files / 'b.json']
+    args = [*results, '--ground-truth', files / 'truth.json']
+    shown = run(capsys, *args, '--group-by', 'video', '--resamples', 20)
+    assert 'of 10 groups of 20 images' in shown
+    assert [*map(str, read)] == [str(files / 'truth.json')]

@@ -8,7 +8,14 @@ from matplotlib.image import imread, imsave
 from sge_mmdet_cli.evaluate import main
 from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
 
-PICTURES = ('ap_by_size', 'precision_recall', 'classes', 'errors', 'missed')
+PICTURES = (
+    'ap_by_size',
+    'precision_recall',
+    'operating_points',
+    'classes',
+    'errors',
+    'missed',
+)
 
 
 @pytest.fixture
@@ -238,3 +245,22 @@ def test_images_with_the_names_of_outputs_are_kept(files, capsys):
             '--overwrite',
         )
     assert contents(files / 'images') == before
+
+
+def test_diagnostics_are_printed_and_written_if_asked_for(files, capsys):
+    args = [files / 'truth.json', files / 'results.json']
+    out = files / 'out'
+    assert 'Calibration' not in run(capsys, *args)
+    shown = run(capsys, *args, '--diagnose', '--out-dir', out)
+    for words in 'R@0.125', 'localisation', 'expected error', 'taken for':
+        assert words in shown
+    data = json.loads((out / 'evaluation.json').read_text())
+    assert {'error_costs', 'calibration', 'confusion'} <= {*data}
+    best = data['operating_points']['sizes'][1]
+    assert data['errors']['score'] == best['score']
+    for name in 'error_costs', 'calibration', 'confusions':
+        assert imread(out / f'{name}.png').std() > 0
+        assert (out / f'{name}.csv').read_text().count('small')
+    run(capsys, *args, '--score', '0.4', '--out-dir', out)
+    data = json.loads((out / 'evaluation.json').read_text())
+    assert data['errors']['score'] == 0.4 and 'error_costs' not in data

@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
 
+from sge_mmdet.evaluation import break_down_errors as break_down
 from sge_mmdet.evaluation import (
-    break_down_errors,
     read_ground_truth,
     size_bins,
 )
 from sge_mmdet.evaluation.result_json import detections_from_coco
 
 SMALL = size_bins('coco')[0]
+
+
+def break_down_errors(*data):
+    """Return the errors from a fixed score on."""
+    return break_down(*data, score_threshold=0.3)
 
 
 def structures(objects, detections):
@@ -136,3 +141,25 @@ def test_missed_objects_come_largest_first():
 def test_nothing_at_all_gives_zeros():
     errors = break_down_errors(*structures([], []), SMALL)
     assert errors.objects == sum(errors.false.values()) == 0
+
+
+def test_the_score_with_the_highest_f1_is_the_default_threshold():
+    objects = [(1, [10, 10, 20, 20]), (1, [60, 60, 20, 20])]
+    detections = [
+        (1, [10, 10, 20, 20], 0.9),
+        (1, [90, 10, 20, 20], 0.6),
+        (1, [60, 60, 20, 20], 0.25),
+        (1, [130, 10, 20, 20], 0.2),
+    ]
+    errors = break_down(*structures(objects, detections), SMALL)
+    assert errors.score_threshold == 0.25 and errors.hits == 2
+    assert errors.false['background'] == 1
+    errors = break_down_errors(*structures(objects, detections), SMALL)
+    assert errors.hits == 1 and errors.misses['missed'] == 1
+
+
+def test_without_any_hit_the_threshold_is_fixed():
+    data = structures([(1, [10, 10, 20, 20])], [(1, [90, 9, 20, 20], 0.8)])
+    errors = break_down(*data, SMALL)
+    assert errors.score_threshold == 0.3
+    assert errors.false['background'] == 1

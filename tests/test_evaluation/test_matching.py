@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from sge_mmdet.evaluation import overlaps, read_ground_truth
+from sge_mmdet.evaluation import bootstrap, overlaps, read_ground_truth
 from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
 from sge_mmdet.evaluation.bootstrap import (
     mean_ap,
@@ -12,7 +14,13 @@ from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
 from sge_mmdet.evaluation.matching import match
 from sge_mmdet.evaluation.overlaps import overlapping_pairs
 from sge_mmdet.evaluation.result_json import detections_from_coco
+from sge_mmdet.evaluation.synthetic import (
+    Skill,
+    synthetic_detections,
+    synthetic_ground_truth,
+)
 from tests.helpers.random_coco import random_coco, repeated
+from tests.helpers.weighted_ap import plain_weighted_ap
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
 
@@ -136,3 +144,44 @@ def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
         np.testing.assert_array_equal(one, other)
     none = overlapping_pairs(ground_truth, detections, chosen[:0], 0.1, metric)
     assert [len(column) for column in none] == [0, 0, 0]
+
+
+def test_resamples_are_those_of_the_plain_accumulation():
+    """Many images, so that resamples reach recalls exactly and nearly."""
+    ground_truth = synthetic_ground_truth(120, 1300, 3, seed=4)
+    detections = synthetic_detections(ground_truth, Skill(false=3), 4)
+    detections = replace(detections, score=detections.score.round(2))
+    matches = match(ground_truth, detections, BINS)
+    weights = resample_weights(120, 40, 4)
+    # Numbers of objects that make recalls such as 0.07 exact.
+    fixed = np.zeros((6, 120), int)
+    fixed[np.arange(6), np.arange(6)] = 100
+    weights = np.concatenate([weights, fixed])
+    want = plain_weighted_ap(matches, weights)
+    assert ((want > 0) & (want < 1)).any((0, 2, 3)).all()
+    got = [weighted_ap(matches, row[None])[0] for row in weights]
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        weighted_ap(matches, weights, chunk=17), want, rtol=1e-6
+    )
+
+
+def test_batches_of_rankings_change_nothing(monkeypatch):
+    ground_truth = synthetic_ground_truth(60, 500, 5, seed=1)
+    detections = synthetic_detections(ground_truth, Skill(), 1)
+    matches = match(ground_truth, detections, BINS)
+    weights = resample_weights(60, 10, 0)
+    want = weighted_ap(matches, weights)
+    for batch in 1, 50:
+        monkeypatch.setattr(bootstrap, 'BATCH', batch)
+        np.testing.assert_array_equal(weighted_ap(matches, weights), want)
+
+
+def test_recalls_that_rounding_moved_are_reached_as_in_coco():
+    objects = np.arange(1, 401)
+    hits = np.minimum(np.arange(401)[:, None], objects)
+    want = (hits[..., None] / objects[:, None] >= np.linspace(0, 1, 101)).sum(
+        -1
+    )
+    got = bootstrap._recalls_reached(hits.astype(np.float32), objects)
+    np.testing.assert_array_equal(got + 1, want)

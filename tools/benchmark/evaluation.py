@@ -3,9 +3,12 @@
 
 Synthetic ground truth and results are written to files; then each program
 runs in a process of its own, one after the other: pycocotools on the plain
-summary, this package on all of its tables, and the comparison of two results.
-Each does so several times in turn. Seconds are medians of this run on this
-machine, without imports; memory is the process's peak.
+summary, this package on all of its tables, the tables with all files and
+pictures, and the comparison of two results. Each does so several times in
+turn. Seconds are medians of this run on this machine, without imports; memory
+is the process's peak. With --clock cpu they are the processor's time, which
+tells more on a machine that has other work. --times measures larger data sets
+too, so that their growth can be seen, without pycocotools.
 """
 
 import argparse
@@ -19,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import hotcoco  # noqa: F401  (imported here so that no run counts it)
 from options import add_numbers
@@ -36,6 +39,7 @@ from sge_mmdet.evaluation import (
     size_bins,
     size_table,
 )
+from sge_mmdet.evaluation.report import report_evaluation
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -43,53 +47,70 @@ from sge_mmdet.evaluation.synthetic import (
     to_coco,
 )
 from sge_mmdet.utils import Writer
+from sge_mmdet.utils.tables import Table
 
 BINS = [0, 8, 16, 24, 32, 96, float('inf')]
+CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
+clock = CLOCKS['wall']
 
 
 def run_pycocotools(folder: Path, resamples: int) -> Dict[str, float]:
     """Load and evaluate as COCO's own example does."""
-    start = time.perf_counter()
+    start = clock()
     with contextlib.redirect_stdout(io.StringIO()):
         ground_truth = COCO(str(folder / 'truth.json'))
         detections = ground_truth.loadRes(str(folder / 'a.json'))
-        loaded = time.perf_counter()
+        loaded = clock()
         run = COCOeval(ground_truth, detections, 'bbox')
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return dict(load=loaded - start, run=time.perf_counter() - loaded)
+    return dict(load=loaded - start, run=clock() - loaded)
 
 
 def run_tables(folder: Path, resamples: int) -> Dict[str, float]:
     """Load and evaluate by size and class, seven sizes in all."""
-    start = time.perf_counter()
+    start = clock()
     ground_truth = read_ground_truth(folder / 'truth.json')
     detections = read_detections(folder / 'a.json', ground_truth)
-    loaded = time.perf_counter()
+    loaded = clock()
     result = evaluate(ground_truth, detections, size_bins(BINS))
     size_table(result).text()
     class_table(result).text()
-    return dict(load=loaded - start, run=time.perf_counter() - loaded)
+    return dict(load=loaded - start, run=clock() - loaded)
+
+
+def run_report(folder: Path, resamples: int) -> Dict[str, float]:
+    """Do what ``--out-dir`` does, with all pictures but those of images."""
+    start = clock()
+    ground_truth = read_ground_truth(folder / 'truth.json')
+    detections = read_detections(folder / 'a.json', ground_truth)
+    loaded = clock()
+    result = evaluate(ground_truth, detections, size_bins(BINS))
+    report = report_evaluation(ground_truth, detections, result)
+    with tempfile.TemporaryDirectory() as out_dir:
+        report.write(out_dir)
+    return dict(load=loaded - start, run=clock() - loaded)
 
 
 def run_comparison(folder: Path, resamples: int) -> Dict[str, float]:
     """Load two results and compare them."""
-    start = time.perf_counter()
+    start = clock()
     ground_truth = read_ground_truth(folder / 'truth.json')
     a, b = (
         read_detections(folder / f'{name}.json', ground_truth) for name in 'ab'
     )
-    loaded = time.perf_counter()
+    loaded = clock()
     compare_detections(
         ground_truth, [a], [b], size_bins('coco'), resamples=resamples
     )
-    return dict(load=loaded - start, run=time.perf_counter() - loaded)
+    return dict(load=loaded - start, run=clock() - loaded)
 
 
 PROGRAMS = {
     'pycocotools': run_pycocotools,
     'tables': run_tables,
+    'report': run_report,
     'comparison': run_comparison,
 }
 
@@ -107,23 +128,38 @@ def write_data(folder: Path, images: int, objects: int, boxes: int) -> None:
     Writer().write(folder / 'truth.json', json.dumps(data))
 
 
-def measure(args: argparse.Namespace) -> Dict[str, List[dict]]:
-    """Run each program in turn; return what each run took."""
+def measure(
+    args: argparse.Namespace, programs: Sequence[str], times: int = 1
+) -> Dict[str, List[dict]]:
+    """Run each program in turn; return what each run took.
+
+    Args:
+        args: Options of the command line.
+        programs: Names of the programs.
+        times: How many times as large as the options the data set is.
+    """
     with tempfile.TemporaryDirectory() as folder:
         print('making data ...', flush=True)
-        write_data(Path(folder), args.images, args.objects, args.boxes)
-        figures: Dict[str, List[dict]] = {name: [] for name in PROGRAMS}
-        for name in tqdm([*PROGRAMS] * args.repeat, desc='runs'):
-            figures[name].append(run_apart(name, folder, args.resamples))
+        numbers = args.images, args.objects, args.boxes
+        write_data(Path(folder), *(times * number for number in numbers))
+        figures: Dict[str, List[dict]] = {name: [] for name in programs}
+        for name in tqdm([*programs] * args.repeat, desc='runs'):
+            figures[name].append(run_apart(name, folder, args))
     return figures
 
 
-def run_apart(name: str, folder: str, resamples: int) -> Dict[str, float]:
+def run_apart(
+    name: str, folder: str, args: argparse.Namespace
+) -> Dict[str, float]:
     """Run a program in a process of its own; return what it took."""
     command = [sys.executable, '-W', 'ignore', __file__, '--program', name]
-    command += ['--folder', folder, '--resamples', str(resamples)]
+    command += ['--folder', folder, '--resamples', str(args.resamples)]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True
+        [*command, '--clock', args.clock],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -136,23 +172,29 @@ def run_here(name: str, folder: Path, resamples: int) -> None:
     print(json.dumps(dict(figures, memory=peak / 1e6)))
 
 
-def print_medians(figures: Dict[str, List[dict]], repeat: int) -> None:
-    """Print the table."""
-    print(
-        f'medians of {repeat} runs\n{"program":14} {"load s":>8} '
-        f'{"run s":>8} {"GB":>6} {"pycocotools / it":>17}'
-    )
-    first = None
+def medians(
+    figures: Dict[str, List[dict]], args: argparse.Namespace, times: int
+) -> List[Dict[str, object]]:
+    """Return one row for each program."""
+    rows = []
     for name, runs in figures.items():
         load, run, memory = (
             median(figure[key] for figure in runs)
             for key in ('load', 'run', 'memory')
         )
-        first = first or load + run
-        print(
-            f'{name:14} {load:8.2f} {run:8.2f} {memory:6.2f} '
-            f'{first / (load + run):16.1f}x'
+        rows.append(
+            {
+                'program': name,
+                'times': times,
+                'images': times * args.images,
+                'clock': args.clock,
+                'load': round(load, 3),
+                'run': round(run, 3),
+                'seconds': round(load + run, 3),
+                'gigabytes': round(memory, 2),
+            }
         )
+    return rows
 
 
 def parse_options() -> argparse.Namespace:
@@ -169,6 +211,23 @@ def parse_options() -> argparse.Namespace:
         ),
     )
     parser.add_argument(
+        '--clock',
+        choices=CLOCKS,
+        default='wall',
+        help="wall time or the processor's time; default: wall",
+    )
+    parser.add_argument(
+        '--times',
+        type=int,
+        nargs='+',
+        default=[1],
+        help='sizes of the data set, as multiples; pycocotools runs on the '
+        'first only; default: 1',
+    )
+    parser.add_argument(
+        '--out', type=Path, help='CSV file to write; default: none'
+    )
+    parser.add_argument(
         '--program',
         choices=PROGRAMS,
         help='run one of the programs on --folder; this script calls itself '
@@ -182,15 +241,23 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print the table."""
+    global clock
     args = parse_options()
+    clock = CLOCKS[args.clock]
     if args.program:
         run_here(args.program, args.folder, args.resamples)
         return
+    rows: List[Dict[str, object]] = []
     try:
-        figures = measure(args)
+        for times in args.times:
+            programs = [*PROGRAMS][bool(rows) :]
+            rows += medians(measure(args, programs, times), args, times)
+            table = Table([*rows[0]], [[*row.values()] for row in rows])
+            print(f'{table.text()}\nmedians of {args.repeat}')
+        if args.out:
+            Writer().write(args.out, table.csv())
     except OSError as error:
         sys.exit(f'error: {error}')
-    print_medians(figures, args.repeat)
 
 
 if __name__ == '__main__':

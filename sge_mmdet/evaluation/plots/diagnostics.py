@@ -1,0 +1,202 @@
+"""Operating points, costs of errors, calibration and confusions, drawn."""
+
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...utils import RENEWING, Writer
+from ...utils.figures import save_figure
+from ...visualization.images import plain_text
+from .. import Diagnostics, OperatingPoints
+
+# Largest number of classes in the picture of confusions.
+MOST_CLASSES = 20
+# Most false positives per image that the FROC curves show.
+MOST_FALSE = 16
+
+
+@plain_text
+def draw_operating_points(
+    points: OperatingPoints,
+    size: str,
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw precision, recall and F1 over the threshold, and FROC curves.
+
+    Args:
+        points (OperatingPoints): Score thresholds by size.
+        size (str): Name of the bin whose thresholds are shown.
+        out_file (str or Path): Picture to write.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
+    """
+    figure = Figure(figsize=(11, 4.4), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    _draw_thresholds(left, points, size)
+    for bin in points.bins:
+        curve = points.curves[bin.name]
+        if curve.objects:
+            right.step(
+                np.r_[0, curve.false / curve.images, 1e9],
+                np.r_[0, curve.hits, curve.hits[-1:]] / curve.objects
+                if len(curve.hits)
+                else np.zeros(2),
+                where='post',
+                label=bin.name,
+            )
+    right.set_xscale('symlog', base=2, linthresh=0.125)
+    ticks = [0, *(2.0**i for i in range(-3, 5))]
+    right.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
+    right.set(
+        xlim=(0, MOST_FALSE),
+        ylim=(0, 1),
+        xlabel='false positives per image',
+        ylabel='recall',
+        title='Recall over false positives (FROC), IoU 0.5',
+    )
+    right.grid(alpha=0.3)
+    if right.lines:
+        right.legend()
+    save_figure(figure, out_file, writer)
+
+
+def _draw_thresholds(axis: Axes, points: OperatingPoints, size: str) -> None:
+    """Draw precision, recall and F1 over the score threshold."""
+    curve, best = points.curve(size), points.best(size)
+    title = f'{size} objects ({curve.objects}), IoU 0.5'
+    if best is None or best.score is None:
+        axis.text(0.5, 0.5, f'n/a: no {size} object is hit', ha='center')
+    else:
+        for name, values in (
+            ('precision', curve.hits / (curve.hits + curve.false)),
+            ('recall', curve.hits / curve.objects),
+            ('F1', curve.f1),
+        ):
+            axis.plot(curve.score, values, label=name)
+        axis.axvline(best.score, color='0.5', linestyle=':')
+        title += f'; highest F1 {best.f1:.3f} from {best.score:.3f}'
+        axis.legend()
+    axis.set(ylim=(0, 1), xlabel='lowest score that counts', title=title)
+    axis.grid(alpha=0.3)
+
+
+@plain_text
+def draw_error_costs(
+    diagnostics: Diagnostics,
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw what each kind of error costs in AP50, by size.
+
+    Args:
+        diagnostics (Diagnostics): The diagnostics.
+        out_file (str or Path): Picture to write.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
+    """
+    costs = [cost for cost in diagnostics.costs if cost.gains]
+    figure = Figure(figsize=(9, 4.4), layout='constrained')
+    axis = figure.subplots()
+    kinds = [*diagnostics.costs[0].counts]
+    width = 0.8 / max(1, len(costs))
+    for i, cost in enumerate(costs):
+        axis.bar(
+            np.arange(len(kinds)) + width * (i - (len(costs) - 1) / 2),
+            [100 * cost.gains[kind] for kind in kinds],
+            width,
+            label=f'{cost.bin.name}: AP50 {cost.ap:.3f}',
+        )
+    axis.set_xticks(range(len(kinds)), kinds)
+    axis.set(
+        ylabel='gain in AP50 without these errors, in points',
+        title='What errors cost (TIDE), by object size',
+    )
+    axis.grid(axis='y', alpha=0.3)
+    if costs:
+        axis.legend()
+    save_figure(figure, out_file, writer)
+
+
+@plain_text
+def draw_calibration(
+    diagnostics: Diagnostics,
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw the share of hits over the score, by size.
+
+    Args:
+        diagnostics (Diagnostics): The diagnostics.
+        out_file (str or Path): Picture to write.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
+    """
+    figure = Figure(figsize=(5.6, 5), layout='constrained')
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color='0.6', linestyle=':')
+    for one in diagnostics.calibrations:
+        if one is not None and one.counts.any():
+            shown = one.counts > 0
+            axis.plot(
+                one.scores[shown],
+                one.precision[shown],
+                marker='o',
+                label=f'{one.bin.name}: error {one.expected_error:.3f}',
+            )
+    axis.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel='score',
+        ylabel='share of detections that hit an object',
+        title='Calibration of scores, IoU 0.5',
+    )
+    axis.grid(alpha=0.3)
+    if len(axis.lines) > 1:
+        axis.legend(loc='upper left')
+    save_figure(figure, out_file, writer)
+
+
+@plain_text
+def draw_confusion(
+    diagnostics: Diagnostics,
+    size: str,
+    out_file: Union[str, Path],
+    writer: Writer = RENEWING,
+) -> None:
+    """Draw which classes are taken for which, as shares of each class.
+
+    Args:
+        diagnostics (Diagnostics): The diagnostics.
+        size (str): Name of the bin of object sizes.
+        out_file (str or Path): Picture to write.
+        writer (Writer): Writer of the file. Default: one that replaces only
+            files that this package wrote.
+    """
+    (one,) = (one for one in diagnostics.confusions if one.bin.name == size)
+    matrix = one.matrix[:-1]
+    wrong = matrix[:, :-1] * (1 - np.eye(len(matrix), dtype=int))
+    # Those that are confused most often.
+    order = np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind='stable')
+    shown = np.sort(order[:MOST_CLASSES])
+    total = np.maximum(matrix.sum(1, keepdims=True), 1)
+    share = (matrix / total)[shown][:, [*shown, -1]]
+    names = [one.category_names[k] for k in shown]
+    side = 2.5 + 0.3 * len(shown)
+    figure = Figure(figsize=(side + 1, side), layout='constrained')
+    axis = figure.subplots()
+    image = axis.imshow(share, vmin=0, vmax=1, cmap='Blues')
+    axis.set_xticks(
+        range(len(names) + 1), [*names, 'missed'], rotation=90, fontsize=8
+    )
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set(
+        xlabel='class of the detection',
+        ylabel='class of the object',
+        title=f'{size} objects, score from {one.score_threshold:.3g}',
+    )
+    figure.colorbar(image, label='share of the objects of a class')
+    save_figure(figure, out_file, writer)
