@@ -20,6 +20,8 @@ const state = {
   kinds: new Set(),
 };
 
+// Names of detectors in plots.
+const plotNames = content.detectors.map(plain);
 const detectorColours = () => [colour('accent'), colour('second')];
 
 // ---- Counting ----
@@ -76,7 +78,7 @@ function sweep(d, objects) {
       }
     }
     if (all && (i + 1 === score.length || score[i + 1] !== score[i])) {
-      if (hits >= state.precision * all) threshold = score[i];
+      if (hits / all >= state.precision) threshold = score[i];
       if (i >= next || i + 1 === score.length) {
         points.push([objects ? hits / objects : 0, hits / all, score[i]]);
         next = i + step;
@@ -202,7 +204,7 @@ function addErrors() {
   panels.push(({ objects, least }) => {
     const names = [...content.objectKinds];
     draw('errors-plot', detectors.map((d) => ({
-      type: 'bar', name: content.detectors[d], x: names,
+      type: 'bar', name: plotNames[d], x: names,
       y: countObjects(d, objects, least[d]),
       marker: { color: isPair ? detectorColours()[d] : [colour('good'), colour('other'), colour('second'), colour('bad')] },
     })), { showlegend: isPair, yaxis: { title: { text: 'objects' } } });
@@ -253,7 +255,7 @@ function addPrecision() {
     for (const d of detectors) {
       const { points } = sweeps[d];
       traces.push({
-        name: content.detectors[d], x: points.map((p) => p[0]), y: points.map((p) => p[1]),
+        name: plotNames[d], x: points.map((p) => p[0]), y: points.map((p) => p[1]),
         text: points.map((p) => `score ${show(p[2])}`), mode: 'lines', line: { color: colours[d] },
       });
       const last = points.filter((p) => p[2] >= least[d]).pop();
@@ -280,7 +282,7 @@ function addCalibration() {
     const traces = detectors.map((d) => {
       const bins = sweeps[d].bins.filter(({ n }) => n);
       return {
-        name: content.detectors[d], mode: 'lines+markers', line: { color: detectorColours()[d] },
+        name: plotNames[d], mode: 'lines+markers', line: { color: detectorColours()[d] },
         x: bins.map(({ scores, n }) => scores / n), y: bins.map(({ hits, n }) => hits / n),
         text: bins.map(({ n }) => `${n} detections`),
       };
@@ -336,7 +338,7 @@ function addDifferences() {
     const rows = [...content.differences].reverse();
     const points = (x) => (x === null ? null : 100 * x);
     draw('differences-plot', [{
-      x: rows.map((row) => points(row.difference)), y: rows.map((row) => row.name), mode: 'markers',
+      x: rows.map((row) => points(row.difference)), y: rows.map((row) => plain(row.name)), mode: 'markers',
       marker: { color: colour('accent'), size: 9 },
       error_x: {
         type: 'data', symmetric: false, color: colour('accent'),
@@ -345,7 +347,7 @@ function addDifferences() {
       },
       text: rows.map((row) => (row.low === null ? 'too few images to tell' : '')),
     }], {
-      xaxis: { title: { text: `${content.detectors[1]} minus ${content.detectors[0]}, in points` }, zeroline: true, zerolinecolor: colour('text') },
+      xaxis: { title: { text: `${plotNames[1]} minus ${plotNames[0]}, in points` }, zeroline: true, zerolinecolor: colour('text') },
       yaxis: { type: 'category' }, showlegend: false,
     });
   });
@@ -375,8 +377,8 @@ function addExchange() {
         row.clusters ? row.p.toPrecision(3) : 'n/a'])));
     const bars = rows.slice(1);
     draw('exchange-plot', [
-      { type: 'bar', name: 'gained', x: bars.map((row) => row.name), y: bars.map((row) => row.gained), marker: { color: colour('good') } },
-      { type: 'bar', name: 'lost', x: bars.map((row) => row.name), y: bars.map((row) => -row.lost), marker: { color: colour('bad') } },
+      { type: 'bar', name: 'gained', x: bars.map((row) => plain(row.name)), y: bars.map((row) => row.gained), marker: { color: colour('good') } },
+      { type: 'bar', name: 'lost', x: bars.map((row) => plain(row.name)), y: bars.map((row) => -row.lost), marker: { color: colour('bad') } },
     ], { barmode: 'relative', yaxis: { title: { text: 'objects' } }, xaxis: { type: 'category' } });
   });
 }
