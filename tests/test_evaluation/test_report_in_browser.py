@@ -16,6 +16,7 @@ from sge_mmdet.evaluation.interactive import (
 from sge_mmdet.evaluation.interactive.exchange import (
     exchange_of,
     gained_and_lost,
+    sign_flip_p,
     threshold_of_precision,
 )
 from sge_mmdet.evaluation.interactive.outcomes import (
@@ -300,3 +301,44 @@ def test_whole_image_opens_beside_the_page(browser, paths):
         assert len(links) == 2 and (paths[1].parent / links[0]).is_file()
         page.click('#zoom-close')
         assert not page.is_visible('#zoom')
+
+
+def test_precision_that_is_just_reached_counts(browser, paths):
+    """11 of 20 reach 0.55, although 0.55 * 20 is more than 11 in doubles."""
+    with open_page(browser, paths[0]) as page:
+        found = page.evaluate(
+            """() => {
+                const hit = (i) => i % 2 === 0 || i === 19;
+                const each = (type, value) => type.from(
+                    {length: 20}, (_, i) => value(i));
+                Object.assign(state, { precision: 0.55 });
+                Object.assign(columns, {
+                    object_area: Float32Array.of(1),
+                    object_class: Int32Array.of(0),
+                    score_0: each(Float32Array, (i) => 1 - i / 32),
+                    kind_0: each(Uint8Array, (i) => hit(i) ? 0 : 4),
+                    partner_0: each(Int32Array, (i) => hit(i) ? 0 : -1),
+                    area_0: new Float32Array(20),
+                    class_0: new Int32Array(20),
+                });
+                return sweep(0, 1).threshold;
+            }"""
+        )
+    assert found == 1 - 19 / 32
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_exact_test_is_that_of_python(browser, paths, seed):
+    random = np.random.default_rng(seed)
+    samples = [
+        random.integers(-most, most + 1, n)
+        for most, n in ((1, 12), (3, 200), (9, 5000), (40, 60))
+    ]
+    samples.append(np.r_[np.ones(400, int), -np.ones(290, int)])
+    with open_page(browser, paths[1]) as page:
+        found = page.evaluate(
+            'samples => samples.map(signFlip)',
+            [sample.tolist() for sample in samples],
+        )
+    expected = [sign_flip_p(sample) for sample in samples]
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
