@@ -23,6 +23,7 @@ from sge_mmdet.evaluation.interactive import (
 )
 from sge_mmdet.evaluation.interactive.crops import cut_out
 from sge_mmdet.evaluation.interactive.page import render_page
+from sge_mmdet.evaluation.report import report_evaluation
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -328,3 +329,24 @@ def test_names_that_are_no_text_give_a_page(folder, tmp_path):
         assert (tmp_path / os.fsdecode(unquote_to_bytes(link))).is_file()
     assert links and any('?.jpg' in note for note in content['notes'])
     assert '<title>Evaluation of ? %%SCRIPT%%</title>' in report.html
+
+
+def test_report_of_proposals_is_refused():
+    ground_truth, (detections, _) = results()
+    with pytest.raises(ValueError, match=r'"proposal".*sge_mmdet\.evaluate'):
+        sge_mmdet.report(ground_truth, detections, metric='proposal')
+
+
+def test_report_is_complete_although_images_are_missing(folder, tmp_path):
+    """Only a folder without any of the images is refused."""
+    ground_truth, (detections, _) = results(200)
+    result = evaluate(ground_truth, detections, BINS)
+    report = report_evaluation(ground_truth, detections, result)
+    missed = ground_truth.image[report.errors.missed[:24]]
+    shutil.copytree(folder, tmp_path / 'images')
+    (tmp_path / 'images' / ground_truth.file_names[missed[0]]).unlink()
+    report.write(tmp_path / 'out', tmp_path / 'images')
+    assert (tmp_path / 'out' / 'missed.png').is_file()
+    (tmp_path / 'none').mkdir()
+    with pytest.raises(FileNotFoundError, match='no image'):
+        report.write(tmp_path / 'out', tmp_path / 'none')
