@@ -393,6 +393,13 @@ def test_reset_and_small_p_and_signs(browser, paths):
         before = shown_counts(page)
         page.select_option('#mode', 'precision')
         set_filters(page, low=-5, high=60, threshold=0.9)
+        page.emulate_media(media='print')
+        assert page.is_visible('#chosen')
+        assert page.text_content('#chosen') == (
+            'Chosen: sizes 0 to 60 px, all classes, precision from 0.9.'
+        )
+        page.emulate_media(media='screen')
+        assert not page.is_visible('#chosen')
         page.click('button[type=reset]')
         page.wait_for_function("state.mode === 'score'")
         set_filters(page)

@@ -491,7 +491,7 @@ function captionOfScore(item, least) {
   const score = scoreOf(item);
   if (score === -Infinity) return '';
   const isBelow = item.object && detectors.every((d) => columns[`hit_score_${d}`][item.index] < least[d]);
-  return isBelow ? `, hit from score ${show(score, 2)} down` : `, score ${show(score, 2)}`;
+  return isBelow ? `, hit if the threshold is ${show(score, 2)} or less` : `, score ${show(score, 2)}`;
 }
 
 const boxesByImage = {};
@@ -667,6 +667,13 @@ function fillControls() {
   }));
 }
 
+// Paper has no controls.
+function describeFilters() {
+  const sizes = state.high === Infinity ? `from ${state.low}` : `${state.low} to ${state.high}`;
+  byId('chosen').textContent = `Chosen: sizes ${sizes} px, ${state.category < 0 ? 'all classes' : `class ${content.classes[state.category]}`}, `
+    + `${state.mode === 'score' ? 'score' : 'precision'} from ${byId('threshold').value}.`;
+}
+
 function readControls() {
   const number = (id, otherwise) => (byId(id).value === '' ? otherwise : Number(byId(id).value));
   state.low = Math.max(0, number('low', 0));
@@ -686,6 +693,7 @@ function readControls() {
   }
   state[mode] = Number(slider.value);
   byId('threshold-name').textContent = mode === 'score' ? 'Score from' : 'Precision';
+  describeFilters();
   byId('threshold-value').textContent = slider.value.includes('.') ? slider.value.padEnd(slider.value.indexOf('.') + 3, '0') : `${slider.value}.00`;
   update();
 }
