@@ -3,14 +3,17 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Tuple
 
 from ..engine import DetectionFiles, detect
 from ..evaluation import (
     Detections,
+    EvaluationResult,
     GroundTruth,
     class_table,
     diagnose_detections,
 )
+from ..evaluation.protocols import Protocol
 from ..evaluation.report import PAGE, names_of_files, report_evaluation
 from ..utils import Writer
 from ..utils.terminal import step_bar
@@ -36,6 +39,33 @@ def run(options: argparse.Namespace) -> None:
         writer.check(*(options.out_dir / name for name in names))
     protocol = choose_protocol(options)
     files = _find_files(options, writer)
+    ground_truth, detections, result = _evaluate(files, options, protocol)
+    print(result)
+    if options.classwise:
+        print(f'\n{class_table(result).text()}')
+    if options.diagnose:
+        print(f'\n{result.diagnostics}')
+    number = protocol.counted
+    print(f'\n{_describe(ground_truth, detections, number, options.area)}')
+    if options.out_dir:
+        writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
+        report_evaluation(
+            ground_truth,
+            detections,
+            result,
+            options.metric,
+            options.score,
+            options.engine,
+            Path(options.results).name,
+        ).write(options.out_dir, files.images, writer)
+        page = options.out_dir / PAGE
+        print(f'written to {options.out_dir}; look at {page}')
+
+
+def _evaluate(
+    files: DetectionFiles, options: argparse.Namespace, protocol: Protocol
+) -> Tuple[GroundTruth, Detections, EvaluationResult]:
+    """Read and evaluate the files, with diagnostics if asked for."""
     metric = options.metric
     steps = ['ground truth', 'results', 'evaluation']
     if options.diagnose:
@@ -55,24 +85,7 @@ def run(options: argparse.Namespace) -> None:
                 diagnose_detections, *evaluated, bins, metric, protocol.counted
             )
             result = replace(result, diagnostics=diagnostics)
-    print(result)
-    if options.classwise:
-        print(f'\n{class_table(result).text()}')
-    if options.diagnose:
-        print(f'\n{result.diagnostics}')
-    print(f'\n{_describe(*evaluated, protocol.counted, options.area)}')
-    if options.out_dir:
-        writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
-        report_evaluation(
-            *evaluated,
-            result,
-            metric,
-            options.score,
-            options.engine,
-            Path(options.results).name,
-        ).write(options.out_dir, files.images, writer)
-        page = options.out_dir / PAGE
-        print(f'written to {options.out_dir}; look at {page}')
+    return (*evaluated, result)
 
 
 def _describe(

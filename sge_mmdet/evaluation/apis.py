@@ -210,11 +210,17 @@ def report(
         Report: The page.
 
     Raises:
-        FileNotFoundError, TypeError or ValueError: As :func:`evaluate`.
+        FileNotFoundError, TypeError or ValueError: As :func:`evaluate`, or if
+            the metric is "proposal", which has no classes to show.
         ImportError: If plotly is not installed.
     """
     sizes = options.setdefault('sizes', options.pop('bins', None))
     metric = options.get('metric', 'bbox')
+    if metric == 'proposal':
+        raise ValueError(
+            'expected the metric of a report to be "bbox" or "segm", got '
+            '"proposal", which has no classes; sge_mmdet.evaluate takes it'
+        )
     rules = _protocol(options.get('protocol'), sizes, options.get('max_dets'))
     truth = as_ground_truth(
         ground_truth,

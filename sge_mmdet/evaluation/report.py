@@ -137,8 +137,9 @@ class EvaluationReport:
                 only files that this package wrote.
 
         Raises:
-            OSError: If a file cannot be written or an image is not there.
-            ValueError: If an image cannot be read.
+            OSError: If a file cannot be written, or none of the images that
+                ``missed.png`` shows is there.
+            ValueError: If none of these images can be read.
         """
         out = Path(out_dir)
         writer = self._keeping_images(images, writer)

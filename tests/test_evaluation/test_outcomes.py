@@ -164,3 +164,10 @@ def test_threshold_of_a_precision_is_the_lowest_one():
     assert lowest(0.6) == np.float32(0.2)
     assert threshold_of_precision(np.array(kinds[3:]), scores[3:], 0.9) is None
     assert threshold_of_precision(np.zeros(0, int), np.zeros(0), 0.5) is None
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_exact_test_of_many_images_is_a_probability(seed):
+    """The Fourier transform of a long sum errs around zero."""
+    differences = np.random.default_rng(seed).integers(0, 9, 3000)
+    assert 0 <= sign_flip_p(differences) < 1e-12

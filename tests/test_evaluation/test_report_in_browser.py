@@ -16,6 +16,7 @@ from sge_mmdet.evaluation.interactive import (
 from sge_mmdet.evaluation.interactive.exchange import (
     exchange_of,
     gained_and_lost,
+    sign_flip_p,
     threshold_of_precision,
 )
 from sge_mmdet.evaluation.interactive.outcomes import (
@@ -300,3 +301,113 @@ def test_whole_image_opens_beside_the_page(browser, paths):
         assert len(links) == 2 and (paths[1].parent / links[0]).is_file()
         page.click('#zoom-close')
         assert not page.is_visible('#zoom')
+
+
+def test_precision_that_is_just_reached_counts(browser, paths):
+    """11 of 20 reach 0.55, although 0.55 * 20 is more than 11 in doubles."""
+    with open_page(browser, paths[0]) as page:
+        found = page.evaluate(
+            """() => {
+                const hit = (i) => i % 2 === 0 || i === 19;
+                const each = (type, value) => type.from(
+                    {length: 20}, (_, i) => value(i));
+                Object.assign(state, { precision: 0.55 });
+                Object.assign(columns, {
+                    object_area: Float32Array.of(1),
+                    object_class: Int32Array.of(0),
+                    score_0: each(Float32Array, (i) => 1 - i / 32),
+                    kind_0: each(Uint8Array, (i) => hit(i) ? 0 : 4),
+                    partner_0: each(Int32Array, (i) => hit(i) ? 0 : -1),
+                    area_0: new Float32Array(20),
+                    class_0: new Int32Array(20),
+                });
+                return sweep(0, 1).threshold;
+            }"""
+        )
+    assert found == 1 - 19 / 32
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_exact_test_is_that_of_python(browser, paths, seed):
+    random = np.random.default_rng(seed)
+    samples = [
+        random.integers(-most, most + 1, n)
+        for most, n in ((1, 12), (3, 200), (9, 5000), (40, 60))
+    ]
+    samples.append(np.r_[np.ones(400, int), -np.ones(290, int)])
+    with open_page(browser, paths[1]) as page:
+        found = page.evaluate(
+            'samples => samples.map(signFlip)',
+            [sample.tolist() for sample in samples],
+        )
+    expected = [sign_flip_p(sample) for sample in samples]
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.fixture(scope='module')
+def of_logits(data, tmp_path_factory):
+    """A page of a detector whose scores lie between -6 and 6."""
+    ground_truth, (detections, _) = data
+    detections = replace(
+        detections, score=(12 * detections.score - 6).round(3)
+    )
+    path = tmp_path_factory.mktemp('logits') / 'report.html'
+    result = evaluate(ground_truth, detections, BINS)
+    evaluated_report(
+        ground_truth, detections, result, result, score=-1.375
+    ).write(path)
+    return path, detections
+
+
+@pytest.mark.parametrize('score', [None, -6, -3, 2.5])
+def test_scores_may_be_logits(browser, data, of_logits, score):
+    path, detections = of_logits
+    expected = count_outcomes(
+        find_outcomes(data[0], detections),
+        data[0],
+        detections,
+        -1.375 if score is None else score,
+    )
+    with open_page(browser, path) as page:
+        set_filters(page, threshold=score)
+        objects, false = shown_counts(page)
+    assert objects == [expected['objects'][kind] for kind in OBJECT_KINDS]
+    assert false == [expected['detections'][kind] for kind in FALSE]
+
+
+def test_report_sent_alone_says_what_is_missing(browser, paths, tmp_path):
+    copy = tmp_path / 'alone.html'
+    copy.write_bytes(paths[1].read_bytes())
+    page = browser.new_page()
+    page.goto(copy.as_uri())
+    page.click('.crop')
+    page.wait_for_function(
+        "document.getElementById('zoom-missing').textContent"
+    )
+    assert 'only the piece' in page.text_content('#zoom-missing')
+    page.close()
+
+
+def test_reset_and_small_p_and_signs(browser, paths):
+    with open_page(browser, paths[1]) as page:
+        before = shown_counts(page)
+        page.select_option('#mode', 'precision')
+        set_filters(page, low=-5, high=60, threshold=0.9)
+        page.emulate_media(media='print')
+        assert page.is_visible('#chosen')
+        assert page.text_content('#chosen') == (
+            'Chosen: sizes 0 to 60 px, all classes, precision from 0.9.'
+        )
+        page.emulate_media(media='screen')
+        assert not page.is_visible('#chosen')
+        page.click('button[type=reset]')
+        page.wait_for_function("state.mode === 'score'")
+        set_filters(page)
+        assert shown_counts(page) == before
+        # A negative size is none.
+        set_filters(page, low=-500)
+        assert shown_counts(page) == before
+        assert page.evaluate('showP(1e-20)') == '< 1e-12'
+        assert page.evaluate(
+            "['+1.2', '-5.0', '0.0', '+10.0'].sort(compareCells)"
+        ) == ['-5.0', '0.0', '+1.2', '+10.0']

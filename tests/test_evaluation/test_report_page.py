@@ -2,13 +2,17 @@
 
 import base64
 import gzip
+import io
 import json
+import os
 import re
+import shutil
 from dataclasses import replace
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import sge_mmdet
 from sge_mmdet.evaluation import compare_detections, evaluate, size_bins
@@ -17,7 +21,9 @@ from sge_mmdet.evaluation.interactive import (
     compared_report,
     evaluated_report,
 )
+from sge_mmdet.evaluation.interactive.crops import cut_out
 from sge_mmdet.evaluation.interactive.page import render_page
+from sge_mmdet.evaluation.report import report_evaluation
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -97,7 +103,10 @@ def test_names_of_classes_and_files_are_text():
     )
     report = page_of_one(ground_truth, detections, name=HOSTILE)
     assert '<script>alert' not in report.html
-    assert content_of(report)['classes'] == [HOSTILE] * 3
+    # Equal names are numbered.
+    assert content_of(report)['classes'] == [
+        HOSTILE + number for number in ('', ' (2)', ' (3)')
+    ]
 
 
 def test_images_that_cannot_be_read_are_named(folder, tmp_path):
@@ -219,3 +228,125 @@ def test_report_takes_what_evaluate_takes(folder):
 def test_column_of_another_type_is_refused():
     with pytest.raises(TypeError, match=r'a: expected one of .* got float64'):
         render_page('t', {}, dict(a=np.zeros(2)))
+
+
+@pytest.mark.parametrize(
+    'orientation, is_annotated_as_stored',
+    # The size tells only whether it was turned by 90 degrees.
+    [*((i, False) for i in range(1, 9)), *((i, True) for i in range(5, 9))],
+)
+def test_pieces_are_cut_where_the_annotations_are(
+    tmp_path, orientation, is_annotated_as_stored
+):
+    """A red square is cut out of an image that its EXIF data turn."""
+    upright = Image.new('RGB', (200, 100), 'blue')
+    upright.paste('red', (150, 10, 170, 30))
+    # What is stored is turned back by a reader of the EXIF data.
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    exif = Image.Exif()
+    exif[0x0112] = inverse
+    stored = ImageOps.exif_transpose(_with_exif(upright, exif, tmp_path))
+    if is_annotated_as_stored:
+        stored = upright
+    exif[0x0112] = orientation
+    stored.save(tmp_path / 'a.png', exif=exif)
+    crops = cut_out(
+        tmp_path,
+        ['a.png'],
+        np.array([[100, 200]]),
+        np.zeros(1, int),
+        np.array([[150, 10, 20, 20.0]]),
+    )
+    x, y, *_ = crops.windows[0]
+    with Image.open(io.BytesIO(crops.pictures[0])) as piece:
+        red, _, blue = piece.getpixel((int(160 - x), int(20 - y)))
+    assert red > 200 and blue < 50
+    assert crops.sizes == {0: (200, 100)} and not crops.resized
+    assert crops.unturned == ({0} if is_annotated_as_stored else set())
+
+
+def _with_exif(picture, exif, folder):
+    picture.save(folder / 'exif.png', exif=exif)
+    return Image.open(folder / 'exif.png')
+
+
+@pytest.mark.parametrize('annotated', [(50, 100), (200, 400), (0, 0)])
+def test_pieces_are_those_of_the_annotations_in_resized_images(
+    tmp_path, annotated
+):
+    picture = Image.new('RGB', (200, 100), 'blue')
+    picture.paste('red', (150, 10, 190, 50))
+    picture.save(tmp_path / 'a.png')
+    scale = (annotated[0] or 100) / 100
+    crops = cut_out(
+        tmp_path,
+        ['a.png'],
+        np.array([annotated]),
+        np.zeros(1, int),
+        scale * np.array([[150, 10, 40, 40.0]]),
+    )
+    with Image.open(io.BytesIO(crops.pictures[0])) as piece:
+        x, y, width, height = crops.windows[0]
+        red, _, blue = piece.getpixel(
+            (
+                int((170 * scale - x) / width * piece.width),
+                int((30 * scale - y) / height * piece.height),
+            )
+        )
+    assert red > 200 and blue < 50
+    assert bool(crops.resized) == (annotated[0] > 0)
+    assert crops.sizes == {0: (200 * scale, 100 * scale)}
+
+
+def test_classes_of_equal_or_no_names_are_told_apart():
+    ground_truth, (detections, _) = results(classes=5)
+    ground_truth = replace(
+        ground_truth, category_names=['a', 'a (2)', 'a', '', 'a']
+    )
+    content = content_of(page_of_one(ground_truth, detections))
+    names = ['a', 'a (2)', 'a (3)', '(no name)', 'a (4)']
+    assert content['classes'] == names
+    assert [row[0] for row in content['tables']['classes']['rows']] == names
+
+
+def test_names_that_are_no_text_give_a_page(folder, tmp_path):
+    """Lone surrogates of a JSON file, and a folder whose name is no UTF-8."""
+    odd = tmp_path / os.fsdecode(b'\xff 100%%STYLE%% #?')
+    shutil.copytree(folder, odd)
+    ground_truth, (detections, _) = results()
+    names = ['\ud800.jpg', *ground_truth.file_names[1:]]
+    ground_truth = replace(ground_truth, file_names=names)
+    report = page_of_one(
+        ground_truth,
+        detections,
+        name='\udcff %%SCRIPT%%',
+        gallery=Gallery(odd, beside=tmp_path),
+    )
+    report.write(tmp_path / 'report.html')
+    content = content_of(report)
+    links = [picture['link'] for picture in content['pictures'].values()]
+    for link in links:
+        assert (tmp_path / os.fsdecode(unquote_to_bytes(link))).is_file()
+    assert links and any('?.jpg' in note for note in content['notes'])
+    assert '<title>Evaluation of ? %%SCRIPT%%</title>' in report.html
+
+
+def test_report_of_proposals_is_refused():
+    ground_truth, (detections, _) = results()
+    with pytest.raises(ValueError, match=r'"proposal".*sge_mmdet\.evaluate'):
+        sge_mmdet.report(ground_truth, detections, metric='proposal')
+
+
+def test_report_is_complete_although_images_are_missing(folder, tmp_path):
+    """Only a folder without any of the images is refused."""
+    ground_truth, (detections, _) = results(200)
+    result = evaluate(ground_truth, detections, BINS)
+    report = report_evaluation(ground_truth, detections, result)
+    missed = ground_truth.image[report.errors.missed[:24]]
+    shutil.copytree(folder, tmp_path / 'images')
+    (tmp_path / 'images' / ground_truth.file_names[missed[0]]).unlink()
+    report.write(tmp_path / 'out', tmp_path / 'images')
+    assert (tmp_path / 'out' / 'missed.png').is_file()
+    (tmp_path / 'none').mkdir()
+    with pytest.raises(FileNotFoundError, match='no image'):
+        report.write(tmp_path / 'out', tmp_path / 'none')

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from urllib.parse import unquote
 
 import numpy as np
@@ -214,3 +215,20 @@ def test_page_of_a_study_follows_its_choices(study, tmp_path):
         assert 'AP, in points' in page.text_content('#points-plot')
         root = 'document.documentElement'
         assert page.evaluate(f'{root}.scrollWidth') <= 400
+
+
+@needs_chromium
+def test_page_of_a_study_leads_to_the_pages_of_its_runs(study, tmp_path):
+    ground_truth, runs = study
+    runs = [replace(run, name=f'<b>{run.name}</b>') for run in runs]
+    report = report_study(runs, ground_truth, BINS, resamples=20)
+    write_run_pages(runs[:1], ground_truth, BINS, 100, Writer())
+    study_page(report, runs, tmp_path, 'summary').write(tmp_path / 'a.html')
+    with open_browser() as browser, open_page(
+        browser, tmp_path / 'a.html'
+    ) as page:
+        # A name is no markup, neither in the table nor in plots.
+        link = page.get_attribute('#runs td a', 'href')
+        assert (tmp_path / link).is_file()
+        assert page.text_content('#runs td a') == '<b>none</b>'
+        assert '<b>SGE</b>' in page.text_content('#points-plot')

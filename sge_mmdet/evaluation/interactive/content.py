@@ -23,7 +23,7 @@ from .outcomes import (
     find_outcomes,
 )
 
-# Detections below it are in the counts, but neither drawn nor cut out.
+# Detections with a lower score are counted, but neither drawn nor cut out.
 LOWEST_DRAWN = 0.05
 # Seed of the choice of crops.
 SEED = 0
@@ -122,13 +122,20 @@ def evaluation_content(
     content.values['tables'] = dict(
         sizes=_table(result.table()), classes=_table(result.table(True))
     )
+    # One row per class, so that a click on it finds its class.
+    rows = content.values['tables']['classes']['rows']
+    for row, name in zip(rows, content.values['classes']):
+        row[0] = name
     content.values['curve'] = [
         dict(label=_limits(bin), objects=curve.count(bin.name))
         for bin in curve.bins[1:]
     ]
     content.columns.update(_curve_columns(curve))
     candidates = np.concatenate(
-        [np.arange(len(detector.outcomes.object)), _false_of(detector)]
+        [
+            np.arange(len(detector.outcomes.object)),
+            _false_of(detector, content.values['lowestDrawn']),
+        ]
     )
     is_object = np.arange(len(candidates)) < len(detector.outcomes.object)
     kinds = np.concatenate(
@@ -238,8 +245,8 @@ def _common(
             }
         )
     values = dict(
-        detectors=[detector.name for detector in detectors],
-        classes=[printable(name) for name in ground_truth.category_names],
+        detectors=_distinct([detector.name for detector in detectors]),
+        classes=_distinct(ground_truth.category_names),
         images=len(ground_truth.image_ids),
         data=printable(ground_truth.name),
         objectKinds=OBJECT_KINDS,
@@ -249,11 +256,35 @@ def _common(
             for bin in [EVERY_SIZE, *bins]
         ],
         score=score,
+        # A lower threshold at the beginning is meant to be looked at.
+        lowestDrawn=min(LOWEST_DRAWN, score),
         items=[],
         pictures={},
         notes=[],
     )
     return Content(title, values, columns)
+
+
+def _distinct(names: Sequence[str]) -> List[str]:
+    """Return names that can be shown and told from each other.
+
+    Args:
+        names (Sequence[str]): Names, which may be empty or occur repeatedly.
+    """
+    shown = [printable(name) or '(no name)' for name in names]
+    taken = set(shown)
+    occurred: Dict[str, int] = {}
+    distinct = []
+    for name in shown:
+        number = occurred.get(name, 0) + 1
+        label = name
+        while number > 1 and label in taken:
+            label = f'{name} ({number})'
+            number += label in taken
+        taken.add(label)
+        occurred[name] = number
+        distinct.append(label)
+    return distinct
 
 
 def _table(table: Table) -> dict:
@@ -290,13 +321,11 @@ def _curve_columns(curve: EvaluationResult) -> Dict[str, np.ndarray]:
     }
 
 
-def _false_of(detector: Detector) -> np.ndarray:
-    """Return which detections are false, of those that are drawn."""
+def _false_of(detector: Detector, lowest: float) -> np.ndarray:
+    """Return which detections are false, from a lowest score on."""
     outcomes = detector.outcomes
     scores = detector.detections.score[outcomes.detection]
-    return np.flatnonzero(
-        np.isin(outcomes.kind, _FALSE) & (scores >= LOWEST_DRAWN)
-    )
+    return np.flatnonzero(np.isin(outcomes.kind, _FALSE) & (scores >= lowest))
 
 
 def _add_gallery(
@@ -338,6 +367,10 @@ def _add_gallery(
         box[chosen] = source.box[positions]
         area[chosen] = source.area[positions]
     taken = _choose_evenly(kinds, area, content.values['bins'], gallery.most)
+    lowest = content.values['lowestDrawn']
+    content.values['notes'].append(
+        f'Detections with a score below {lowest:g} are counted, but not drawn.'
+    )
     if len(taken) < len(candidates):
         content.values['notes'].append(
             f'{len(taken)} of {len(candidates)} objects and false detections '
@@ -345,15 +378,14 @@ def _add_gallery(
             'random.'
         )
     crops = cut_out(
-        gallery.images, ground_truth.file_names, image[taken], box[taken]
+        gallery.images,
+        ground_truth.file_names,
+        ground_truth.image_sizes,
+        image[taken],
+        box[taken],
     )
     _add_items(content, candidates[taken], is_object[taken], crops, gallery)
-    read = [
-        index
-        for index, picture in zip(image[taken].tolist(), crops.pictures)
-        if picture is not None
-    ]
-    _add_pictures(content, ground_truth, detectors, np.unique(read), gallery)
+    _add_pictures(content, ground_truth, detectors, crops, gallery)
 
 
 def _choose_evenly(
@@ -413,24 +445,31 @@ def _add_items(
             f'shown: {", ".join(names[:10])}{more}. The first: '
             f'{crops.unread[names[0]]}'
         )
+    if crops.resized:
+        content.values['notes'].append(
+            f'{len(crops.resized)} images have another size than the '
+            f'annotations say, such as {crops.resized[0]}; they are shown in '
+            'the size of the annotations.'
+        )
 
 
 def _add_pictures(
     content: Content,
     ground_truth: GroundTruth,
     detectors: Sequence[Detector],
-    images: np.ndarray,
+    crops: Crops,
     gallery: Gallery,
 ) -> None:
     """Add the images with crops: their names, sizes, links and boxes."""
     folder = Path(str(gallery.images)).resolve()
+    images = np.array(sorted(crops.sizes), int)
     for image in images.tolist():
         name = ground_truth.file_names[image]
-        height, width = ground_truth.image_sizes[image].tolist()
         content.values['pictures'][image] = dict(
             name=printable(name),
-            size=[width, height],
+            size=crops.sizes[image],
             link=_link(folder / name, gallery.beside),
+            isAsStored=image in crops.unturned,
         )
     outcomes = detectors[0].outcomes
     _add_boxes(
@@ -439,7 +478,8 @@ def _add_pictures(
     for i, detector in enumerate(detectors):
         detections = detector.detections
         chosen = np.flatnonzero(
-            detections.score[detector.outcomes.detection] >= LOWEST_DRAWN
+            detections.score[detector.outcomes.detection]
+            >= content.values['lowestDrawn']
         )
         _add_boxes(
             content.columns,
@@ -476,4 +516,5 @@ def _link(path: Path, beside: Union[str, Path]) -> str:
         relative = os.path.relpath(path, Path(beside).resolve())
     except ValueError:  # Another drive of Windows.
         return path.as_uri()
-    return quote(relative.replace(os.sep, '/'))
+    # Names on a disk need not be UTF-8.
+    return quote(os.fsencode(relative.replace(os.sep, '/')))

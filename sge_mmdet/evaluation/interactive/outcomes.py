@@ -28,8 +28,9 @@ DETECTION_KINDS = (
     'background',
     'ignored',
 )
-# Score of a detection that does not exist.
-NO_SCORE = -1.0
+# Score of a detection that does not exist, below any threshold. Scores such
+# as logits may be negative.
+NO_SCORE = float('-inf')
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Outcomes:
     """What became of objects and detections, at an overlap of 0.5.
 
     Kinds are those of :class:`~sge_mmdet.evaluation.ErrorBreakdown`. Scores
-    are in float32, since the page computes with them, and -1 where there is no
-    such detection.
+    are in float32, since the page computes with them, and negative infinity
+    where there is no such detection.
 
     Attributes:
         object: Positions of the m objects that are no crowds in the
@@ -254,8 +255,8 @@ def _highest(
         objects (int): Number of objects.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Scores, or -1, and positions of
-        detections, or -1, each of shape (objects,).
+        tuple[np.ndarray, np.ndarray]: Scores, or negative infinity, and
+        positions of detections, or -1, each of shape (objects,).
     """
     best = np.full(objects, NO_SCORE, np.float32)
     which = np.full(objects, -1, np.int64)

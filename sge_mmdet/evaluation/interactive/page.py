@@ -15,6 +15,8 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from ...utils import printable
+
 ASSETS = Path(__file__).parent / 'assets'
 # Types that a browser reads without conversion.
 _DTYPES = ('uint8', 'int32', 'float32')
@@ -54,7 +56,7 @@ def render_page(
     )
     replaced = {
         'POLICY': policy,
-        'TITLE': html.escape(title),
+        'TITLE': html.escape(printable(title)),
         'STYLE': _asset('page.css'),
         'FILTERS': _asset('filters.html') if script == 'report.js' else '',
         'CONTENT': _as_json(dict(content, title=title, columns=places)),

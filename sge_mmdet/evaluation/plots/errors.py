@@ -73,6 +73,8 @@ def draw_missed(
 ) -> int:
     """Draw the largest missed objects of a size.
 
+    The place of an object whose image cannot be read says so.
+
     Args:
         errors (ErrorBreakdown): The errors.
         ground_truth (GroundTruth): The ground truth.
@@ -84,11 +86,11 @@ def draw_missed(
             files that this package wrote.
 
     Returns:
-        int: Number of objects that were drawn.
+        int: Number of objects that were drawn, with those places.
 
     Raises:
-        FileNotFoundError: If an image does not exist.
-        ValueError: If an image cannot be read.
+        FileNotFoundError: If none of the images exists.
+        ValueError: If none of the images can be read.
     """
     chosen = errors.missed[:most]
     rows = max(1, -(-len(chosen) // COLUMNS))
@@ -103,9 +105,15 @@ def draw_missed(
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
+    errors_of_reading = []
     for axis, obj in zip(axes, chosen):
         image = ground_truth.image[obj]
-        pixels = read_image(image_dir, ground_truth.file_names[image])
+        try:
+            pixels = read_image(image_dir, ground_truth.file_names[image])
+        except (OSError, ValueError) as error:
+            errors_of_reading.append(error)
+            axis.set_title('image not readable', fontsize=8)
+            continue
         _draw_surroundings(axis, pixels, ground_truth.box[obj])
         draw_box(axis, ground_truth.box[obj], 'white', linewidth=1.3)
         is_near = (detections.image == image) & (
@@ -118,6 +126,9 @@ def draw_missed(
             f'{ground_truth.area[obj] ** 0.5:.0f} px',
             fontsize=8,
         )
+    if errors_of_reading and len(errors_of_reading) == len(chosen):
+        # Likely the wrong folder.
+        raise errors_of_reading[0]
     save_figure(figure, out_file, writer)
     return len(chosen)
 

@@ -44,6 +44,9 @@ function show(number, digits = 3) {
   return number.toFixed(digits);
 }
 
+// Plotly takes its texts for HTML; names are shown as they are.
+const plain = (text) => String(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
@@ -66,7 +69,7 @@ function plainTable(header, rows) {
     'table', {},
     element('thead', {}, element('tr', {}, ...header.map((name) => element('th', { scope: 'col' }, name)))),
     element('tbody', {}, ...rows.map((row) => element(
-      'tr', {}, ...row.map((cell) => element('td', {}, show(cell)))))));
+      'tr', {}, ...row.map((cell) => element('td', {}, shown(cell)))))));
 }
 
 async function unpack() {

@@ -20,6 +20,8 @@ const state = {
   kinds: new Set(),
 };
 
+// Names of detectors in plots.
+const plotNames = content.detectors.map(plain);
 const detectorColours = () => [colour('accent'), colour('second')];
 
 // ---- Counting ----
@@ -76,7 +78,7 @@ function sweep(d, objects) {
       }
     }
     if (all && (i + 1 === score.length || score[i + 1] !== score[i])) {
-      if (hits >= state.precision * all) threshold = score[i];
+      if (hits / all >= state.precision) threshold = score[i];
       if (i >= next || i + 1 === score.length) {
         points.push([objects ? hits / objects : 0, hits / all, score[i]]);
         next = i + step;
@@ -148,6 +150,9 @@ function signFlip(differences) {
   return Math.min(p, 1);
 }
 
+// Sums of rounded shares say no more about smaller values.
+const showP = (p) => (p < 1e-12 ? '< 1e-12' : p.toPrecision(3));
+
 function exchange(objects, least) {
   const byCluster = new Map();
   let [gained, lost] = [0, 0];
@@ -166,18 +171,37 @@ function exchange(objects, least) {
 
 const panels = [];
 
+const WORDS = {
+  object: 'An object of the ground truth that is not marked as a crowd.',
+  'overlap (IoU)': 'The area that two boxes or masks share, divided by the area that they cover together: 0 if they are apart, 1 if they are equal.',
+  hit: 'The object has a detection of its class that overlaps it by 0.5 or more. A detection hits one object at most, and an object is hit once; higher scores choose first.',
+  localisation: 'An object that is not hit, but a detection of its class overlaps it by 0.1 or more; or such a detection that hits nothing.',
+  class: 'An object that is not hit, but a detection of another class overlaps it by 0.5 or more; or such a detection.',
+  missed: 'An object that is not hit and has no such detection.',
+  duplicate: 'A detection of an object that a detection with a higher score hits.',
+  background: 'A detection that hits nothing and has no such overlap with any object.',
+  precision: 'The share of detections that are hits. Detections of crowds do not count.',
+  recall: 'The share of objects that are hit.',
+  F1: 'The harmonic mean of precision and recall.',
+  'AP, AP50, AP75': 'Average precision: the mean of the precision over all recalls. AP50 counts hits from an overlap of 0.5 on, AP75 from 0.75 on, and AP is the mean from 0.5 to 0.95.',
+  AR: 'Average recall: the mean of the largest recall over overlaps from 0.5 to 0.95.',
+  size: 'The square root of the area, in pixels. An object on the limit of two ranges counts in both.',
+};
+
+function words() {
+  return element('details', {}, element('summary', {}, 'What the words mean'), element(
+    'dl', {}, ...Object.entries(WORDS).flatMap(([word, text]) => [element('dt', {}, word), element('dd', {}, text)])));
+}
+
 function addCounts() {
   const made = section(
     'counts', 'Objects and detections at the threshold',
-    'At an overlap (IoU) of 0.5. Localisation: a detection of the class overlaps the object by 0.1 to 0.5. '
-    + 'Class: a detection of another class overlaps it by 0.5 or more.');
+    'A detection hits an object of its class at an overlap (IoU) of 0.5 or more. Numbers are of the sizes and the class that are chosen above.');
+  made.append(words());
   const holder = element('div', { class: 'scroll' });
   made.append(holder);
-  panels.push(({ objects, least }) => {
+  panels.push(({ objects, least, kinds, found, falses }) => {
     const header = ['', ...content.detectors];
-    const kinds = detectors.map((d) => countObjects(d, objects, least[d]));
-    const found = detectors.map((d) => countDetections(d, least[d]));
-    const falses = found.map((counts) => counts.slice(1, IGNORED).reduce((a, b) => a + b, 0));
     const hits = kinds.map((counts) => counts[HIT]);
     const precision = detectors.map((d) => hits[d] / (hits[d] + falses[d]));
     const recall = hits.map((n) => n / objects.length);
@@ -199,11 +223,11 @@ function addCounts() {
 function addErrors() {
   const made = section('errors', 'What became of the objects', '');
   plotIn(made, 'errors-plot', 'Bars of objects by what became of them; the same numbers stand in the table of counts');
-  panels.push(({ objects, least }) => {
+  panels.push(({ kinds }) => {
     const names = [...content.objectKinds];
     draw('errors-plot', detectors.map((d) => ({
-      type: 'bar', name: content.detectors[d], x: names,
-      y: countObjects(d, objects, least[d]),
+      type: 'bar', name: plotNames[d], x: names,
+      y: kinds[d],
       marker: { color: isPair ? detectorColours()[d] : [colour('good'), colour('other'), colour('second'), colour('bad')] },
     })), { showlegend: isPair, yaxis: { title: { text: 'objects' } } });
   });
@@ -245,22 +269,23 @@ function addSizes() {
 function addPrecision() {
   const made = section(
     'precision', 'Precision over recall',
-    'Of the objects in view together, at an overlap of 0.5; the mark is the threshold.');
+    'All chosen objects together, at an overlap of 0.5. The dot is the threshold that is set above.');
   plotIn(made, 'precision-plot', 'Curve of precision over recall');
-  panels.push(({ sweeps, least }) => {
+  panels.push(({ objects, sweeps, least, kinds, falses }) => {
     const colours = detectorColours();
     const traces = [];
     for (const d of detectors) {
       const { points } = sweeps[d];
       traces.push({
-        name: content.detectors[d], x: points.map((p) => p[0]), y: points.map((p) => p[1]),
+        name: plotNames[d], x: points.map((p) => p[0]), y: points.map((p) => p[1]),
         text: points.map((p) => `score ${show(p[2])}`), mode: 'lines', line: { color: colours[d] },
       });
-      const last = points.filter((p) => p[2] >= least[d]).pop();
-      if (last) {
+      const hits = kinds[d][HIT];
+      // As in the table; the curve has only some of the points.
+      if (objects.length && hits + falses[d]) {
         traces.push({
-          x: [last[0]], y: [last[1]], mode: 'markers', showlegend: false,
-          marker: { color: colours[d], size: 11 }, text: [`score ${show(last[2])}`],
+          x: [hits / objects.length], y: [hits / (hits + falses[d])], mode: 'markers', showlegend: false,
+          marker: { color: colours[d], size: 11 }, text: [`score ${show(least[d])}`],
         });
       }
     }
@@ -274,13 +299,13 @@ function addPrecision() {
 function addCalibration() {
   const made = section(
     'calibration', 'Precision over score',
-    'A detector whose scores are its precision lies on the dashed line. Hover for the numbers of detections.');
+    'If half of the detections with a score of 0.5 are hits, and so on, the curve lies on the dashed line. Below it, scores are too high. Point at the curve for the numbers of detections.');
   plotIn(made, 'calibration-plot', 'Curve of precision over score');
   panels.push(({ sweeps }) => {
     const traces = detectors.map((d) => {
       const bins = sweeps[d].bins.filter(({ n }) => n);
       return {
-        name: content.detectors[d], mode: 'lines+markers', line: { color: detectorColours()[d] },
+        name: plotNames[d], mode: 'lines+markers', line: { color: detectorColours()[d] },
         x: bins.map(({ scores, n }) => scores / n), y: bins.map(({ hits, n }) => hits / n),
         text: bins.map(({ n }) => `${n} detections`),
       };
@@ -336,7 +361,7 @@ function addDifferences() {
     const rows = [...content.differences].reverse();
     const points = (x) => (x === null ? null : 100 * x);
     draw('differences-plot', [{
-      x: rows.map((row) => points(row.difference)), y: rows.map((row) => row.name), mode: 'markers',
+      x: rows.map((row) => points(row.difference)), y: rows.map((row) => plain(row.name)), mode: 'markers',
       marker: { color: colour('accent'), size: 9 },
       error_x: {
         type: 'data', symmetric: false, color: colour('accent'),
@@ -345,7 +370,7 @@ function addDifferences() {
       },
       text: rows.map((row) => (row.low === null ? 'too few images to tell' : '')),
     }], {
-      xaxis: { title: { text: `${content.detectors[1]} minus ${content.detectors[0]}, in points` }, zeroline: true, zerolinecolor: colour('text') },
+      xaxis: { title: { text: `${plotNames[1]} minus ${plotNames[0]}, in points` }, zeroline: true, zerolinecolor: colour('text') },
       yaxis: { type: 'category' }, showlegend: false,
     });
   });
@@ -354,10 +379,12 @@ function addDifferences() {
 function addExchange() {
   const [first, second] = content.detectors;
   const unit = columns.group ? 'group of images' : 'image';
+  const each = columns.group ? 'no group' : 'no image';
   const made = section(
     'exchange', 'Objects gained and lost',
-    `Gained: ${second} hits the object and ${first} does not. Lost: the reverse. The test asks whether gains and `
-    + `losses of an ${unit} could as well be exchanged; it is exact, and McNemar's where an ${unit} has one of them.`, true);
+    `Gained: ${second} hits the object and ${first} does not. Lost: the reverse. p is the probability of a `
+    + `difference at least as large if the gains and losses of each ${unit} were swapped at random; below 0.05 it is hardly chance. The test `
+    + `is exact. If ${each} has more than one such object, it is McNemar's test.`, true);
   plotIn(made, 'exchange-plot', 'Bars of gained and lost objects by size; the same numbers stand in the table below');
   const holder = element('div', { class: 'scroll' });
   made.append(holder);
@@ -372,13 +399,21 @@ function addExchange() {
     holder.replaceChildren(plainTable(
       ['size', 'objects', 'gained', 'lost', columns.group ? 'groups' : 'images', 'p'],
       rows.map((row) => [row.name, row.objects, row.gained, row.lost, row.clusters,
-        row.clusters ? row.p.toPrecision(3) : 'n/a'])));
+        row.clusters ? showP(row.p) : 'n/a'])));
     const bars = rows.slice(1);
     draw('exchange-plot', [
-      { type: 'bar', name: 'gained', x: bars.map((row) => row.name), y: bars.map((row) => row.gained), marker: { color: colour('good') } },
-      { type: 'bar', name: 'lost', x: bars.map((row) => row.name), y: bars.map((row) => -row.lost), marker: { color: colour('bad') } },
+      { type: 'bar', name: 'gained', x: bars.map((row) => plain(row.name)), y: bars.map((row) => row.gained), marker: { color: colour('good') } },
+      { type: 'bar', name: 'lost', x: bars.map((row) => plain(row.name)), y: bars.map((row) => -row.lost), marker: { color: colour('bad') } },
     ], { barmode: 'relative', yaxis: { title: { text: 'objects' } }, xaxis: { type: 'category' } });
   });
+}
+
+const collator = new Intl.Collator(undefined, { numeric: true });
+
+// Differences are texts with a sign, such as "+1.2".
+function compareCells(a, b) {
+  const difference = Number(a) - Number(b);
+  return Number.isNaN(difference) ? collator.compare(a, b) : difference;
 }
 
 function addTable(id, title, { header, rows }, chooses) {
@@ -397,7 +432,7 @@ function addTable(id, title, { header, rows }, chooses) {
       const value = (row) => row[sorted.column];
       // Rows without a figure come last, whichever way.
       shown = [...shown].sort((a, b) => (value(a) === null) - (value(b) === null)
-        || side * (typeof value(a) === 'string' ? String(value(a)).localeCompare(String(value(b)), undefined, { numeric: true }) : value(a) - value(b)));
+        || side * compareCells(value(a), value(b)));
     }
     note.textContent = shown.length > MOST_ROWS ? `The first ${MOST_ROWS} of ${shown.length} rows; search or sort for the others.` : '';
     const head = header.map((name, column) => element(
@@ -451,6 +486,14 @@ const imageOf = (item) => (item.object ? columns.object_image : columns.image_0)
 const scoreOf = (item) => (item.object
   ? Math.max(...detectors.map((d) => columns[`hit_score_${d}`][item.index])) : columns.score_0[item.index]);
 
+// An object that is missed at the threshold may be hit at a lower one.
+function captionOfScore(item, least) {
+  const score = scoreOf(item);
+  if (score === -Infinity) return '';
+  const isBelow = item.object && detectors.every((d) => columns[`hit_score_${d}`][item.index] < least[d]);
+  return isBelow ? `, hit if the threshold is ${show(score, 2)} or less` : `, score ${show(score, 2)}`;
+}
+
 const boxesByImage = {};
 
 // Boxes of what lies in the images of the gallery, by image.
@@ -473,8 +516,10 @@ function view(item, d, least, isWhole) {
   const label = `${classOf(item)}, ${Math.sqrt(areaOf(item)).toFixed(0)} pixels`;
   const made = drawn('svg', { viewBox: `${x} ${y} ${w} ${h}`, role: 'img', 'aria-label': label });
   made.append(drawn('image', { href: isWhole ? picture.link : item.source, x, y, width: w, height: h, preserveAspectRatio: 'none' }));
+  made.firstChild.addEventListener('error', isWhole ? sayThatImageIsMissing : sayThatPiecesAreMissing);
   if (isWhole) {
     // The piece is in the file in any case.
+    if (picture.isAsStored) made.firstChild.style.imageOrientation = 'none';
     const [px, py, pw, ph] = item.window;
     made.append(drawn('image', { href: item.source, x: px, y: py, width: pw, height: ph, preserveAspectRatio: 'none' }));
   }
@@ -500,10 +545,19 @@ function view(item, d, least, isWhole) {
   return holder;
 }
 
+// A colleague may have got the file alone.
+function sayThatImageIsMissing() {
+  byId('zoom-missing').textContent = 'The whole image does not lie where it was when this file was written, so only the piece around the object is shown.';
+}
+
+function sayThatPiecesAreMissing() {
+  byId('gallery-missing').textContent = 'Some pictures lie in the folder report_crops, which is not beside this file.';
+}
+
 function addGallery() {
   const made = section(
     'pictures', isPair ? 'Objects side by side' : 'Objects and false detections',
-    'White: objects. Green: detections that hit one. Red: the others. A picture opens the whole image, where this file lies beside its images.', true);
+    'White: objects. Green: detections that hit an object. Red: false detections. A click on a picture opens the whole image, if it lies where it was when this file was written.', true);
   const bar = element('div', { class: 'kinds', role: 'group', 'aria-label': 'Kinds' });
   for (const kind of galleryKinds()) {
     const box = element('input', { type: 'checkbox', value: kind });
@@ -520,10 +574,11 @@ function addGallery() {
   order.addEventListener('change', () => { state.order = order.value; update(); });
   bar.append(element('label', {}, 'Order ', order));
   const status = element('p', { class: 'note', role: 'status', id: 'gallery-status' });
+  const missing = element('p', { class: 'note', role: 'status', id: 'gallery-missing' });
   const grid = element('div', { id: 'gallery', class: isPair ? 'pairs' : '' });
   const more = element('button', { type: 'button', id: 'more', onclick: () => { state.shown += PIECES; update(true); } }, 'Show more');
   for (const note of content.notes) made.append(element('p', { class: 'note' }, note));
-  made.append(bar, status, grid, more);
+  made.append(bar, status, missing, grid, more);
   panels.push(({ least }) => {
     const inObjects = inView(columns.object_area, columns.object_class);
     const inDetections = inView(columns.area_0, columns.class_0);
@@ -540,13 +595,14 @@ function addGallery() {
       element('span', { class: 'views' }, ...detectors.map((d) => view(item, d, least, false))),
       element('span', { class: 'caption' }, element('b', {}, kindOf(item, least)),
         ` ${classOf(item)}, ${Math.sqrt(areaOf(item)).toFixed(0)} px`,
-        scoreOf(item) >= 0 ? `, score ${show(scoreOf(item), 2)}` : ''))));
+        captionOfScore(item, least)))));
   });
 }
 
 function zoom(item, least) {
   const picture = content.pictures[imageOf(item)];
   byId('zoom-title').textContent = `${picture.name}: ${kindOf(item, least)}, ${classOf(item)}`;
+  byId('zoom-missing').textContent = '';
   byId('zoom-image').replaceChildren(...detectors.map((d) => view(item, d, least, true)));
   byId('zoom').showModal();
 }
@@ -558,6 +614,17 @@ function chooseClass(name) {
   readControls();
 }
 
+// Scores need not lie in [0, 1]; those of some detectors are logits.
+function rangeOf(mode) {
+  if (mode !== 'score') return { min: 0, max: 1, step: 0.01 };
+  const scores = detectors.map((d) => columns[`score_${d}`]).filter(({ length }) => length);
+  const min = Math.floor(Math.min(0, content.score, ...scores.map((score) => score[score.length - 1])));
+  const max = Math.ceil(Math.max(1, content.score, ...scores.map((score) => score[0])));
+  // The steps meet the score that the page begins with.
+  const digits = (String(content.score).split('.')[1] || '').length;
+  return { min, max, step: max - min > 10 ? 10 ** -Math.min(digits, 6) : 10 ** -Math.max(2, Math.min(digits, 6)) };
+}
+
 function addThreshold() {
   const holder = byId('thresholds');
   const mode = element('select', { id: 'mode', 'aria-label': 'Threshold' },
@@ -565,7 +632,7 @@ function addThreshold() {
   mode.addEventListener('change', readControls);
   if (isPair) holder.append(element('label', {}, 'At ', mode));
   const value = element('output', { id: 'threshold-value', for: 'threshold' });
-  const slider = element('input', { id: 'threshold', type: 'range', min: '0', max: '1', step: '0.01', value: content.score });
+  const slider = element('input', { id: 'threshold', type: 'range', ...rangeOf('score'), value: content.score });
   slider.addEventListener('input', readControls);
   holder.append(element('label', {}, element('span', { id: 'threshold-name' }, 'Score from'), ' ', slider, ' ', value));
 }
@@ -591,13 +658,26 @@ function fillControls() {
   addThreshold();
   const form = byId('controls');
   form.addEventListener('submit', (event) => event.preventDefault());
-  form.addEventListener('reset', () => { state.mode = 'score'; setTimeout(readControls); });
+  form.addEventListener('reset', () => setTimeout(() => {
+    state.precision = 0.5;
+    Object.assign(byId('threshold'), rangeOf('score'));
+    byId('threshold').value = content.score;
+    state.mode = 'score';
+    readControls();
+  }));
+}
+
+// Paper has no controls.
+function describeFilters() {
+  const sizes = state.high === Infinity ? `from ${state.low}` : `${state.low} to ${state.high}`;
+  byId('chosen').textContent = `Chosen: sizes ${sizes} px, ${state.category < 0 ? 'all classes' : `class ${content.classes[state.category]}`}, `
+    + `${state.mode === 'score' ? 'score' : 'precision'} from ${byId('threshold').value}.`;
 }
 
 function readControls() {
   const number = (id, otherwise) => (byId(id).value === '' ? otherwise : Number(byId(id).value));
-  state.low = number('low', 0);
-  state.high = number('high', Infinity);
+  state.low = Math.max(0, number('low', 0));
+  state.high = Math.max(0, number('high', Infinity));
   const same = content.bins.findIndex(({ low, high }) => low === state.low && (high === null ? Infinity : high) === state.high);
   byId('size').selectedIndex = same < 0 ? content.bins.length : same;
   const name = byId('class').value;
@@ -608,11 +688,13 @@ function readControls() {
   const slider = byId('threshold');
   if (mode !== state.mode) {
     state.mode = mode;
+    Object.assign(slider, rangeOf(mode));
     slider.value = state[mode];
   }
   state[mode] = Number(slider.value);
   byId('threshold-name').textContent = mode === 'score' ? 'Score from' : 'Precision';
-  byId('threshold-value').textContent = show(Number(slider.value), 2);
+  describeFilters();
+  byId('threshold-value').textContent = slider.value.includes('.') ? slider.value.padEnd(slider.value.indexOf('.') + 3, '0') : `${slider.value}.00`;
   update();
 }
 
@@ -631,7 +713,10 @@ function updateNow() {
   const objects = objectsInView();
   const sweeps = detectors.map((d) => sweep(d, objects.length));
   const least = thresholds(sweeps);
-  for (const panel of panels) panel({ objects, sweeps, least });
+  const kinds = detectors.map((d) => countObjects(d, objects, least[d]));
+  const found = detectors.map((d) => countDetections(d, least[d]));
+  const falses = found.map((counts) => counts.slice(1, IGNORED).reduce((a, b) => a + b, 0));
+  for (const panel of panels) panel({ objects, sweeps, least, kinds, found, falses });
   // Read by the benchmark.
   document.body.dataset.milliseconds = (performance.now() - begin).toFixed(1);
 }

@@ -10,7 +10,7 @@ const ofConfig = (i) => palette()[i % palette().length];
 
 // Lines join the runs of a seed, which began alike.
 function drawPoints(figure) {
-  const names = content.configs.map(({ name }) => name);
+  const names = content.configs.map(({ name }) => plain(name));
   const seeds = [...new Set(content.configs.flatMap(({ runs }) => runs.map(({ seed }) => seed)))];
   const value = (config, seed) => {
     const run = config.runs.find((one) => one.seed === seed);
@@ -35,7 +35,7 @@ function drawPoints(figure) {
 function drawDifferences(figure) {
   const rows = content.differences.filter((row) => row.figure === figure).reverse();
   draw('differences-plot', [{
-    x: rows.map((row) => 100 * row.difference), y: rows.map((row) => row.name), mode: 'markers',
+    x: rows.map((row) => (row.difference === null ? null : 100 * row.difference)), y: rows.map((row) => plain(row.name)), mode: 'markers',
     marker: { color: colour('accent'), size: 9 },
     text: rows.map((row) => (row.low === null ? 'too few images to tell' : '')),
     error_x: {
@@ -44,14 +44,14 @@ function drawDifferences(figure) {
       arrayminus: rows.map((row) => (row.low === null ? 0 : 100 * (row.difference - row.low))),
     },
   }], {
-    xaxis: { title: { text: `${figure} minus that of ${content.configs[0].name}, in points` }, zerolinecolor: colour('text') },
+    xaxis: { title: { text: `${figure} minus that of ${plain(content.configs[0].name)}, in points` }, zerolinecolor: colour('text') },
     yaxis: { type: 'category' }, showlegend: false,
   });
 }
 
 function drawCurves(quantity) {
   const traces = content.curves.filter((curve) => curve.quantity === quantity).map(({ config, seed, steps, values }, i, all) => ({
-    x: steps, y: values, mode: 'lines', name: content.configs[config].name, text: steps.map(() => `seed ${seed}`),
+    x: steps, y: values, mode: 'lines', name: plain(content.configs[config].name), text: steps.map(() => `seed ${seed}`),
     line: { color: ofConfig(config), width: 1.5 }, legendgroup: String(config),
     showlegend: all.findIndex((curve) => curve.config === config) === i,
   }));
