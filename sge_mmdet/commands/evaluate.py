@@ -8,11 +8,12 @@ a config and a checkpoint, the detector is first run on the config's test data.
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from ..engine import DetectionFiles, detect
 from ..evaluation import (
     Detections,
+    EvaluationResult,
     GroundTruth,
     class_table,
     diagnose_detections,
@@ -62,6 +63,13 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='store_true',
         help='also print a table of the classes',
     )
+    _add_report_options(parser)
+    add_overwrite_option(parser, renews=True)
+    return parser.parse_args(args)
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of diagnostics and of the report."""
     parser.add_argument(
         '--diagnose',
         action='store_true',
@@ -87,8 +95,6 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=Path,
         help='folder to write tables and pictures to; default: none',
     )
-    add_overwrite_option(parser, renews=True)
-    return parser.parse_args(args)
 
 
 @reported_errors()
@@ -105,6 +111,30 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         writer.check(*(options.out_dir / name for name in names))
     max_dets = find_max_dets(options)
     files = _find_files(options, writer)
+    ground_truth, detections, result = _evaluate(files, options, max_dets)
+    print(size_table(result).text())
+    if options.classwise:
+        print(f'\n{class_table(result).text()}')
+    if options.diagnose:
+        print(f'\n{result.diagnostics}')
+    print(f'\n{_describe(ground_truth, detections, max_dets, options.area)}')
+    if options.out_dir:
+        writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
+        report_evaluation(
+            ground_truth,
+            detections,
+            result,
+            options.metric,
+            options.score,
+            options.engine,
+        ).write(options.out_dir, files.images, writer)
+        print(f'written to {options.out_dir}')
+
+
+def _evaluate(
+    files: DetectionFiles, options: argparse.Namespace, max_dets: int
+) -> Tuple[GroundTruth, Detections, EvaluationResult]:
+    """Read and evaluate the files, with diagnostics if asked for."""
     steps = ['ground truth', 'results', 'evaluation']
     if options.diagnose:
         steps.append('diagnostics')
@@ -131,18 +161,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
                 diagnose_detections, *evaluated, bins, options.metric, max_dets
             )
             result = replace(result, diagnostics=diagnostics)
-    print(size_table(result).text())
-    if options.classwise:
-        print(f'\n{class_table(result).text()}')
-    if options.diagnose:
-        print(f'\n{result.diagnostics}')
-    print(f'\n{_describe(*evaluated, max_dets, options.area)}')
-    if options.out_dir:
-        writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
-        report_evaluation(
-            *evaluated, result, options.metric, options.score, options.engine
-        ).write(options.out_dir, files.images, writer)
-        print(f'written to {options.out_dir}')
+    return ground_truth, detections, result
 
 
 def _describe(
