@@ -370,6 +370,7 @@ PUBLIC = {
     'compare_detections',
     'convert_checkpoint',
     'evaluate',
+    'insert_sge',
     'spatial_group_enhance',
     'spatial_group_enhance_residual',
 }

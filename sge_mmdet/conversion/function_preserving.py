@@ -74,11 +74,6 @@ def with_function_preserving_sge(
     state = dict(state_dict)
     layers = sge_layers(model)
     for name, layer in layers.items():
-        if f'{name}.weight' in state:
-            raise ValueError(
-                f'The checkpoint already has {name}; load it without '
-                'conversion'
-            )
         if layer.factor is not None:
             _add_layer(state, name, layer)
             state[f'{name}.factor'] = torch.full(
@@ -193,6 +188,10 @@ def _add_layer(
     state: Dict[str, Tensor], name: str, layer: SpatialGroupEnhance
 ) -> None:
     """Add the initial w and b of a layer to the weights of a model."""
+    if f'{name}.weight' in state:
+        raise ValueError(
+            f'The checkpoint already has {name}; load it without conversion'
+        )
     for key, value in (('weight', 0.0), ('bias', layer.bias_init)):
         state[f'{name}.{key}'] = torch.full(layer.weight.shape, float(value))
 
