@@ -42,15 +42,15 @@ def _add_layer_options(parser: argparse.ArgumentParser) -> None:
         default=(1, 1, 1, 1),
         choices=(0, 1),
         metavar='0|1',
-        help='one value for each stage of the backbone: 1 adds SGE to it, 0 '
-        'does not; default: 1 1 1 1',
+        help='one value for each stage of a ResNet: 1 adds SGE to it, 0 does '
+        'not; default: 1 1 1 1',
     )
     parser.add_argument(
         '--position',
         default='after_conv3',
-        help='position of SGE in a residual block: after_conv1, after_conv2 '
-        'or after_conv3 (the end of the residual branch); default: '
-        'after_conv3',
+        help='position of SGE in a block of a ResNet: after_conv1, '
+        'after_conv2 or after_conv3 (the end of the residual branch); '
+        'default: after_conv3',
     )
     parser.add_argument(
         '--where',

@@ -343,7 +343,7 @@ def _shape_of(part: nn.Module) -> Optional[Callable[..., Tensor]]:
     layers that run as they are.
     """
     if isinstance(part, NORMS):
-        return lambda x, *_: x
+        return lambda x, *_, **__: x
     kinds = {cls.__name__ for cls in type(part).__mro__}
     if kinds & {'DeformConv2d', 'ModulatedDeformConv2d', 'SAConv2d'}:
         conv: Any = part

@@ -268,7 +268,9 @@ def _key(cfg: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    folder = upstream_path('configs')
     text = str(error).strip() or '(no message)'
+    text = text.replace(f'{folder}/', '')
     return f'{type(error).__name__}: {text.splitlines()[0]}'
 
 
@@ -398,7 +400,9 @@ def left(outcomes: List[Outcome]) -> List[List[str]]:
 def write_results(outcomes: List[Outcome], folder: Path, date: str) -> None:
     """Write both results files."""
     common = dict(
-        command='tools/dev/sweep_configs.py --out docs/results',
+        # Where torchvision is missing, MMPretrain gets a stand-in for it.
+        command='tests/helpers/without_torchvision.py '
+        'tools/dev/sweep_configs.py --out docs/results',
         date=date,
         hardware='CPU',
         versions='as pinned in requirements/environment.txt (torch '
