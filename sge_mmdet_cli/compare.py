@@ -15,6 +15,7 @@ from .options import (
     add_group_option,
     add_overwrite_option,
     add_protocol_option,
+    add_report_size_option,
     add_size_options,
     add_tile_options,
     create_parser,
@@ -83,6 +84,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         help='lowest score of the detections with which report.html begins; '
         'default: 0.3',
     )
+    add_report_size_option(parser)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:

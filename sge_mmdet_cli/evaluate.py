@@ -13,6 +13,7 @@ from .options import (
     add_class_option,
     add_overwrite_option,
     add_protocol_option,
+    add_report_size_option,
     add_size_options,
     add_tile_options,
     create_parser,
@@ -81,6 +82,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         help='folder to write tables, pictures and report.html to; '
         'default: none',
     )
+    add_report_size_option(parser)
 
 
 def main(args: Optional[Sequence[str]] = None) -> None:

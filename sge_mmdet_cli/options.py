@@ -151,6 +151,18 @@ def add_tile_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_report_size_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--report-size`` to a parser."""
+    parser.add_argument(
+        '--report-size',
+        type=float,
+        default=25,
+        metavar='MB',
+        help='largest size of the pictures in report.html, in megabytes; '
+        'further ones lie in a folder beside it; default: 25',
+    )
+
+
 def add_protocol_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--protocol`` to a parser."""
     parser.add_argument(

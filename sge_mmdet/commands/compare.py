@@ -62,7 +62,11 @@ def run(options: argparse.Namespace) -> None:
             options.metric,
             protocol.counted,
             options.score,
-            Gallery(options.images, beside=options.out_dir),
+            Gallery(
+                options.images,
+                most_bytes=int(options.report_size * 1e6),
+                beside=options.out_dir,
+            ),
         )
         write_comparison(comparison, options.out_dir, writer, page)
         print(

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
             options.score,
             options.engine,
             Path(options.results).name,
-        ).write(options.out_dir, files.images, writer)
+        ).write(options.out_dir, files.images, writer, options.report_size)
         page = options.out_dir / PAGE
         print(f'written to {options.out_dir}; look at {page}')
 

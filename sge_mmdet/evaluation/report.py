@@ -123,6 +123,7 @@ class EvaluationReport:
         out_dir: Union[str, Path],
         images: Optional[Union[str, Path]] = None,
         writer: Writer = RENEWING,
+        megabytes: float = 25,
     ) -> None:
         """Write tables as CSV, Markdown and JSON, pictures, and a page.
 
@@ -135,6 +136,8 @@ class EvaluationReport:
                 Default: None, without these.
             writer (Writer): Writer of the files. Default: one that replaces
                 only files that this package wrote.
+            megabytes (float): Largest size of the pictures in the page;
+                further ones lie in a folder beside it. Default: 25.
 
         Raises:
             OSError: If a file cannot be written, or none of the images that
@@ -168,7 +171,8 @@ class EvaluationReport:
         writer.write(
             out / 'evaluation.json', json.dumps(self.to_dict(), indent=1)
         )
-        self.page(Gallery(images, beside=out)).write(out / PAGE, writer)
+        gallery = Gallery(images, most_bytes=int(megabytes * 1e6), beside=out)
+        self.page(gallery).write(out / PAGE, writer)
         self._draw(out, images, writer)
 
     def page(self, gallery: Gallery = Gallery()) -> Report:

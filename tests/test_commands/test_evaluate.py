@@ -264,3 +264,16 @@ def test_diagnostics_are_printed_and_written_if_asked_for(files, capsys):
     run(capsys, *args, '--score', '0.4', '--out-dir', out)
     data = json.loads((out / 'evaluation.json').read_text())
     assert data['errors']['score'] == 0.4 and 'error_costs' not in data
+
+
+def test_pictures_beyond_the_report_size_lie_beside_the_page(files, capsys):
+    run(
+        capsys,
+        files / 'truth.json',
+        files / 'results.json',
+        *('--images', files / 'images', '--out-dir', files / 'out'),
+        *('--report-size', 0.01),
+    )
+    beside = [*(files / 'out' / 'report_crops').iterdir()]
+    page = (files / 'out' / 'report.html').read_text()
+    assert page.count('data:image/jpeg') > 0 and len(beside) > 1

@@ -45,7 +45,7 @@ PROBES = {
     'pip': 'import pip',
     'build tools': 'import pkg_resources',
     'all': 'import torch, mmcv.ops, mmdet.apis, pycocotools.mask, sge_mmdet, '
-    'skimage, sklearn, onnx, onnxruntime, pytest, hypothesis',
+    'skimage, sklearn, onnx, onnxruntime, plotly, pytest, hypothesis',
 }
 # What pip or the compiler says, and what it means.
 CAUSES = (

@@ -3,12 +3,12 @@
 - ``outcomes``: what became of each object and detection, at any score;
 - ``exchange``: objects that one detector gained and lost beside another;
 - ``crops``: pieces of images;
-- ``content``: what a page shows;
+- ``content``: what a page shows, with the pieces of ``gallery``;
 - ``page``: the page as one HTML file, made of ``assets``;
 - ``report``: :class:`Report`, which writes it or shows it in a notebook.
 """
 
-from .content import Gallery
+from .gallery import Gallery
 from .report import Report, compared_report, evaluated_report
 
 __all__ = ['Gallery', 'Report', 'compared_report', 'evaluated_report']

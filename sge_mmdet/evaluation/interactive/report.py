@@ -10,15 +10,10 @@ from ..bins import SizeBin
 from ..comparison_result import Comparison
 from ..evaluation_result import EvaluationResult
 from ..structures import Detections, GroundTruth
-from .content import (
-    CROP_FOLDER,
-    Content,
-    Detector,
-    Gallery,
-    comparison_content,
-    evaluation_content,
-)
+from .content import comparison_content, evaluation_content
+from .gallery import CROP_FOLDER, Gallery
 from .page import render_page
+from .parts import Content, Detector
 
 
 @dataclass(frozen=True)
