@@ -9,8 +9,8 @@ playwright, and Chromium from the system.
 """
 
 import argparse
+import json
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Dict, List
 
 import numpy as np
+import plotly
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -36,6 +37,7 @@ from sge_mmdet.evaluation.synthetic import (
 from sge_mmdet.utils import Writer
 from sge_mmdet.utils.tables import Table
 
+COLUMNS = ['quantity', 'value']
 FILTERS = (('high', '32'), ('low', '8'), ('class', 'class 1'), ('class', ''))
 
 
@@ -113,17 +115,31 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=5000)
     parser.add_argument('--objects', type=int, default=36000)
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--out', type=Path, help='CSV file to write')
+    parser.add_argument(
+        '--hardware', default='not given', help='hardware, for the file'
+    )
+    parser.add_argument('--out', type=Path, help='JSON file to write')
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         row = write_page(Path(folder), options.images, options.objects)
         row.update(use_page(Path(folder, 'report.html'), options.rounds))
-    row = {key: round(value, 2) for key, value in row.items()}
-    row.update(date=time.strftime('%Y-%m-%d'), machine=platform.machine())
-    table = Table(list(row), [list(row.values())])
-    print(Table(['', 'value'], list(row.items())).text())
+    rows = [[key, f'{value:,.4g}'] for key, value in row.items()]
+    print(Table(COLUMNS, rows).text())
     if options.out:
-        Writer(overwrite=True).write(options.out, table.csv())
+        content = dict(
+            what='The page of an evaluation of a synthetic data set, and its '
+            f'use in headless Chromium, medians of {options.rounds}',
+            command='tools/benchmark/report_page.py --out '
+            'docs/results/report_page.json',
+            date=time.strftime('%Y-%m-%d'),
+            hardware=options.hardware,
+            versions=f'plotly {plotly.__version__}',
+            columns=COLUMNS,
+            rows=rows,
+        )
+        Writer(overwrite=True).write(
+            options.out, json.dumps(content, indent=1) + '\n'
+        )
 
 
 if __name__ == '__main__':
