@@ -23,6 +23,7 @@ CONFIGS = sorted(
     path
     for path in (ROOT / 'configs').rglob('*.py')
     if not {'_base_', 'detectors', 'imagenet'} & {*path.parts}
+    and not path.name.startswith('rtmdet')
 )
 FAMILIES = ['detectors', 'imagenet', 'sge']
 COCO = [path for path in CONFIGS if path.name.endswith('_coco.py')]

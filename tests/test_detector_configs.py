@@ -17,7 +17,8 @@ from sge_mmdet.conversion.parts import build_without_weights
 pytestmark = pytest.mark.filterwarnings('ignore:insert_sge.*single channel')
 FOLDER = Path(__file__).parents[1] / 'configs' / 'detectors'
 CONFIGS = sorted(FOLDER.glob('*.py'))
-TRAINED = [path for path in CONFIGS if '_tiny-' in path.name]
+DEMO = FOLDER.parent / 'demo' / 'rtmdet_tiny-sge_400i_digits.py'
+TRAINED = [*[path for path in CONFIGS if '_tiny-' in path.name], DEMO]
 
 
 def load(path):
