@@ -84,4 +84,6 @@ test_dataloader = val_dataloader
 
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3, weight_decay=5e-2),
-    paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0))
+    # The head's convolutions are shared by all levels.
+    paramwise_cfg=dict(
+        norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True))
