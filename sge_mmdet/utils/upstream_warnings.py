@@ -4,13 +4,19 @@ import os
 import re
 import warnings
 
-# Start of the message, category, and modules at fault: MMEngine imports
-# pkg_resources, and reloads it by importlib, to see what is installed.
+# Start of the message, category, and modules at fault. MMEngine imports
+# pkg_resources, and reloads it by importlib, to see what is installed; the
+# parts of RTMDet use old names of PyTorch.
 UPSTREAM_WARNINGS = (
     (
         'pkg_resources is deprecated as an API',
         UserWarning,
         ('mmengine.utils.package_utils', 'importlib'),
+    ),
+    (
+        '`torch.cuda.amp.autocast(args...)` is deprecated',
+        FutureWarning,
+        ('mmdet.models.layers.se_layer', 'mmdet.models.backbones.csp_darknet'),
     ),
 )
 
@@ -29,7 +35,10 @@ def hide_upstream_warnings() -> None:
     for message, category, modules in UPSTREAM_WARNINGS:
         for module in modules:
             warnings.filterwarnings(
-                'ignore', message, category, re.escape(module) + r'\Z'
+                'ignore',
+                re.escape(message),
+                category,
+                re.escape(module) + r'\Z',
             )
             rule = f'ignore:{message}:{category.__name__}:{module}'
             # Of two rules the later one counts.

@@ -10,6 +10,8 @@ from sge_mmdet.utils.upstream_warnings import hide_upstream_warnings
 
 MESSAGE = 'pkg_resources is deprecated as an API. See https://setuptools'
 
+AUTOCAST = '`torch.cuda.amp.autocast(args...)` is deprecated. Please use'
+
 
 @pytest.fixture(autouse=True)
 def caught(monkeypatch):
@@ -29,6 +31,8 @@ CASES = [
     (MESSAGE, UserWarning, 'my_module', True),
     (MESSAGE, FutureWarning, 'importlib', True),
     ('my layer is slow', UserWarning, 'importlib', True),
+    (AUTOCAST, FutureWarning, 'mmdet.models.layers.se_layer', False),
+    (AUTOCAST, FutureWarning, 'my_module', True),
 ]
 WARN = 'import warnings; warnings.warn_explicit({!r}, {}, "f", 1, {!r})'
 
