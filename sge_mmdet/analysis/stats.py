@@ -150,7 +150,8 @@ def paper_stats() -> 'Iterator[Tuple[ModelStats, PaperRow]]':
 def _is_registered(name: str) -> bool:
     try:
         return MODELS.get(name) is not None
-    except KeyError:  # Of a type SGE<Name> without such a class.
+    except KeyError:
+        # The registry raises it for SGE<Name> where no class <Name> exists.
         return False
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..utils.tables import Cell, Table
 from .bins import SizeBin, with_all_sizes
 from .matching import HIT, MISSED, Matches, match
+from .ranks import is_last_of_run
 from .structures import Detections, GroundTruth
 
 # IoU from which a detection hits an object.
@@ -297,7 +298,7 @@ def _curve(
         false (np.ndarray): Which ones are false positives, of shape (n,).
         numbers (tuple[int, int]): Numbers of objects and of images.
     """
-    last = np.flatnonzero(np.r_[score[1:] != score[:-1], True][: len(score)])
+    last = np.flatnonzero(is_last_of_run(score))
     hits, errors = np.cumsum(hit)[last], np.cumsum(false)[last]
     gains = np.diff(hits, prepend=0) > 0
     return ScoreCurve(score[last[gains]], hits[gains], errors[gains], *numbers)

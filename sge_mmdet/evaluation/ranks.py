@@ -1,4 +1,4 @@
-"""Positions of elements among the elements of the same key."""
+"""Places of elements within runs of equal keys."""
 
 import numpy as np
 
@@ -16,3 +16,16 @@ def ranks_within_runs(sorted_keys: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
     lengths = np.diff(np.r_[starts, len(sorted_keys)])
     return np.arange(len(sorted_keys)) - np.repeat(starts, lengths)
+
+
+def is_last_of_run(keys: np.ndarray) -> np.ndarray:
+    """Return which entries are the last ones of a run of equal keys.
+
+    Args:
+        keys (np.ndarray): Keys of shape (n,).
+
+    Returns:
+        np.ndarray: Booleans of shape (n,).
+    """
+    last: np.ndarray = np.r_[keys[1:] != keys[:-1], True][: len(keys)]
+    return last

@@ -11,13 +11,12 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 
 from .bins import SizeBin
+from .errors import LOWEST_OVERLAP
 from .matching import HIT, MISSED, Matches
 from .operating_points import HIT_OVERLAP
 from .overlaps import overlapping_pairs
 from .structures import Detections, GroundTruth
 
-# Detections with a lower overlap have nothing to do with an object.
-LOWEST_OVERLAP = 0.1
 KINDS = (
     'localisation',
     'class',

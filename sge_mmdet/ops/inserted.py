@@ -49,7 +49,7 @@ def not_a_map(place: str, output: Any) -> str:
 
     Args:
         place: The module, and the index of its output if it has several.
-        output: What it returned.
+        output: Result of the module.
     """
     return (
         f'insert_sge: SGE takes a feature map of shape (N, C, H, W), but '
@@ -156,7 +156,7 @@ def apply_inserted(module: nn.Module, args: Any, output: Any) -> Any:
     Args:
         module: Module with a child ``sge``.
         args: Its arguments, not used.
-        output: What it returned: a map, or a tuple, list or dict of maps.
+        output: Result of the module: a map, or a tuple, list or dict of maps.
 
     Raises:
         TypeError: If what should be enhanced is no feature map.

@@ -201,7 +201,7 @@ def channels_of(place: str, output: Any, outputs: Any) -> Any:
 
     Args:
         place: Name of the place, for messages.
-        output: What it returned.
+        output: Result of the module.
         outputs: Indices or keys of the maps that get SGE, or None.
 
     Returns:

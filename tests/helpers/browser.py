@@ -42,7 +42,7 @@ def open_page(browser, path, **options):
     Args:
         browser (Browser): Of :func:`open_browser`.
         path (Path): HTML file.
-        **options: Of the page, such as ``viewport``.
+        **options: Options of the page, such as ``viewport``.
     """
     page = browser.new_page(**options)
     said = []

@@ -28,7 +28,7 @@ SODA_AREAS = {
 
 @dataclass
 class Rules:
-    """What a protocol counts.
+    """Objects and detections that a protocol counts.
 
     Attributes:
         areas: Smallest and largest area of each size.

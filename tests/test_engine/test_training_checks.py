@@ -19,7 +19,7 @@ from sge_mmdet.utils import build_model, load_config
 from tests.helpers.own_data import BASES, CLASSES, write_coco
 from tests.helpers.scripts import run_script
 
-# Of each kind of detector, data set, schedule and checkpoint.
+# Configs of each kind of detector, data set, schedule and checkpoint.
 UPSTREAM = """
     cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py
     cityscapes/faster-rcnn_r50_fpn_1x_cityscapes.py

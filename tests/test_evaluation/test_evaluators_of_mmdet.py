@@ -20,7 +20,7 @@ WORKS = (
     'DODCocoMetric',
     'OVCocoMetric',
 )
-# What a result has in place of detections of an image that have classes.
+# Keys of results that are no detections with classes.
 OTHER_RESULTS = {
     'COCOCaptionMetric': dict(pred_caption='a dog'),
     'CocoVideoMetric': dict(video_data_samples=[]),

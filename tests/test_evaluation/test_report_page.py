@@ -241,7 +241,7 @@ def test_pieces_are_cut_where_the_annotations_are(
     """A red square is cut out of an image that its EXIF data turn."""
     upright = Image.new('RGB', (200, 100), 'blue')
     upright.paste('red', (150, 10, 170, 30))
-    # What is stored is turned back by a reader of the EXIF data.
+    # A reader of the EXIF data turns the stored image back.
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
     exif = Image.Exif()
     exif[0x0112] = inverse

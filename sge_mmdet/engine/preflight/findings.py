@@ -10,7 +10,7 @@ class Findings:
 
     Attributes:
         errors: Reasons why the training cannot run.
-        warnings: What the user may not have meant; the training can run.
+        warnings: Messages on likely mistakes, with which the training can run.
     """
 
     errors: List[str] = field(default_factory=list)

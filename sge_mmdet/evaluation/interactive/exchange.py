@@ -7,6 +7,7 @@ from scipy.signal import convolve
 from scipy.stats import binom
 
 from ..bins import SizeBin
+from ..ranks import is_last_of_run
 from .outcomes import DETECTION_KINDS, Outcomes
 
 _HIT = DETECTION_KINDS.index('hit')
@@ -125,8 +126,7 @@ def threshold_of_precision(
     found = hit / np.arange(1, len(hit) + 1)
     scores = scores[counted].astype(np.float32)
     # Detections of one score are taken together.
-    is_last = np.r_[scores[1:] != scores[:-1], True][: len(scores)]
-    reached = np.flatnonzero(is_last & (found >= precision))
+    reached = np.flatnonzero(is_last_of_run(scores) & (found >= precision))
     return float(scores[reached[-1]]) if len(reached) else None
 
 

@@ -32,7 +32,7 @@ def render_page(
 
     Args:
         title (str): Title of the page.
-        content (dict): What the script shows, for JSON.
+        content (dict): Content that the script shows; it is written as JSON.
         columns (dict[str, np.ndarray], optional): Columns of numbers, in
             uint8, int32 or float32. Default: None.
         script (str): Name of the script in ``assets``; "report.js" has

@@ -15,7 +15,7 @@ class Content:
 
     Attributes:
         title: Title of the page.
-        values: What is written as JSON.
+        values: Values that the page holds as JSON.
         columns: Columns of numbers.
         files: Content of files in ``CROP_FOLDER``, by name.
     """
