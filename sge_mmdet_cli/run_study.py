@@ -59,9 +59,21 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='GPU',
-        help='GPUs, by their names in CUDA_VISIBLE_DEVICES; each trains one '
-        'run at a time; default: all runs one after another on the default '
-        'device',
+        help='GPUs, by their names in CUDA_VISIBLE_DEVICES; each trains '
+        '--jobs runs at a time; default: the default device',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        help='number of runs at a time on each device; default: 1',
+    )
+    parser.add_argument(
+        '--same-start',
+        action='store_true',
+        help="start all configs with the first one's weights, where names "
+        'and shapes agree, so that trainings of one seed differ by their '
+        'models alone',
     )
     add_config_values(parser, 'values to change in every config')
     parser.add_argument(

@@ -50,10 +50,13 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
         options.cfg_options,
         options.metric,
         options.overwrite,
+        options.same_start,
     )
     failed = []
     if not options.report_only:
-        failed = run_study(runs, options.work_dir, options.gpus)
+        failed = run_study(
+            runs, options.work_dir, options.gpus, options.jobs
+        )
     for failure in failed:
         print(
             f'{failure.run.name}, seed {failure.run.seed}, failed, see '

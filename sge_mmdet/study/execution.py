@@ -1,4 +1,4 @@
-"""Training and testing of the runs of a study, one per GPU at a time."""
+"""Training and testing of the runs of a study, some at a time."""
 
 import os
 import queue
@@ -49,6 +49,7 @@ def run_study(
     runs: Sequence[StudyRun],
     work_dir: Union[str, Path],
     gpus: Sequence[str] = (),
+    jobs: int = 1,
 ) -> List[FailedRun]:
     """Train and test the runs that have no result yet.
 
@@ -59,18 +60,24 @@ def run_study(
         runs (Sequence[StudyRun]): Runs of :func:`plan_study`.
         work_dir (str or Path): Work directory of the study.
         gpus (Sequence[str]): GPUs by their names in ``CUDA_VISIBLE_DEVICES``;
-            each trains one run at a time. Default: (), all runs one after
-            another on the default device of PyTorch.
+            each trains ``jobs`` runs at a time. Default: (), all runs on the
+            default device of PyTorch.
+        jobs (int): Number of runs at a time on each device. With more than
+            one, each has its share of the CPU's cores, unless the environment
+            sets ``OMP_NUM_THREADS``. Default: 1.
 
     Returns:
         list[FailedRun]: Runs that failed.
 
     Raises:
         RuntimeError: If another process is running this study.
+        ValueError: If ``jobs`` is not positive.
     """
+    if jobs < 1:
+        raise ValueError(f'jobs: expected at least 1, got {jobs}')
     failed = []
     with _lock(Path(work_dir)) as lock:
-        pool = _Pool(gpus or [None], lock)
+        pool = _Pool([*(gpus or [None])] * jobs, lock)
         try:
             futures = {
                 pool.submit(run): run for run in runs if not run.is_done
@@ -104,7 +111,7 @@ def run_study(
 
 
 class _Pool:
-    """Pool of devices; each runs one process at a time."""
+    """Pool of places for runs, by the device that each is on."""
 
     def __init__(self, devices: Sequence[Optional[str]], lock: int) -> None:
         self.devices: queue.Queue = queue.Queue()
@@ -117,6 +124,11 @@ class _Pool:
         # a stop in between cannot miss the process.
         self.starting = threading.Lock()
         self.threads = ThreadPoolExecutor(len(devices))
+        self.environment = dict(os.environ)
+        if len(devices) > 1:
+            # PyTorch would start a thread for every core in every process.
+            share = max(1, (os.cpu_count() or 1) // len(devices))
+            self.environment.setdefault('OMP_NUM_THREADS', str(share))
 
     def submit(self, run: StudyRun) -> 'Future[Optional[FailedRun]]':
         return self.threads.submit(self.execute, run)
@@ -177,7 +189,7 @@ class _Pool:
         *args: Union[str, Path],
     ) -> int:
         """Run a tool of MMDetection and return its exit status."""
-        environment = dict(os.environ)
+        environment = dict(self.environment)
         if device is not None:
             environment['CUDA_VISIBLE_DEVICES'] = device
         command = [

@@ -67,6 +67,7 @@ def plan_study(
     options: Optional[Dict[str, Any]] = None,
     metric: str = 'bbox',
     overwrite: bool = False,
+    same_start: bool = False,
 ) -> List[StudyRun]:
     """Plan a study and check that every run can start.
 
@@ -86,6 +87,9 @@ def plan_study(
         metric (str): Metric to compare, "bbox" or "segm". Default: "bbox".
         overwrite (bool): Whether a run's config may replace a file that this
             package did not write. Default: False.
+        same_start (bool): Whether the other configs start with the first
+            one's weights, where names and shapes agree (``SharedStartHook``).
+            Default: False.
 
     Returns:
         list[StudyRun]: Runs, sorted by seed and then in the order of configs.
@@ -102,8 +106,17 @@ def plan_study(
     work_dir = Path(work_dir).absolute()
     register_all_modules()
     texts: Dict[StudyRun, str] = {}
+    start: Optional[dict] = None
     for path, name in zip(paths, names):
         cfg = _prepare(path, options or {}, metric)
+        if start:
+            cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), start]
+        elif same_start:
+            start = dict(
+                type='SharedStartHook',
+                model=cfg.model.to_dict(),
+                load_from=cfg.get('load_from'),
+            )
         texts.update(_runs_of_config(cfg, path, name, seeds, work_dir, metric))
     runs = list(texts)
     _check_same_test(runs)

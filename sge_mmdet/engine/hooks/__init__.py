@@ -2,5 +2,11 @@
 
 from .exact_resume import ExactResumeHook, find_whole_checkpoint
 from .gate_visualization import SGEVisualizationHook
+from .shared_start import SharedStartHook
 
-__all__ = ['ExactResumeHook', 'SGEVisualizationHook', 'find_whole_checkpoint']
+__all__ = [
+    'ExactResumeHook',
+    'SGEVisualizationHook',
+    'SharedStartHook',
+    'find_whole_checkpoint',
+]
