@@ -24,8 +24,9 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = create_parser('run-study', __doc__, args)
     parser.add_argument(
         'configs',
-        nargs='+',
-        help='configs with the same test data, the baseline first',
+        nargs='*',
+        help='configs with the same test data, the baseline first; none to '
+        'report on an archive',
     )
     parser.add_argument(
         '--seeds',
@@ -86,6 +87,26 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         '--report-only',
         action='store_true',
         help='train nothing, and report on the existing results',
+    )
+    parser.add_argument(
+        '--archive',
+        type=Path,
+        metavar='FOLDER',
+        help='also keep small copies of the results in this folder, without '
+        'weights; without configs, report on those in it',
+    )
+    parser.add_argument(
+        '--plan',
+        action='store_true',
+        help='train nothing, and tell how many seeds and test images a study '
+        'needs, by the spread of the existing results',
+    )
+    parser.add_argument(
+        '--target',
+        type=float,
+        default=0.7,
+        help='how far the 95 %% interval of a planned study may reach to '
+        'either side, in points of AP on small objects; default: 0.7',
     )
     parser.add_argument(
         '--run-reports',

@@ -3,11 +3,21 @@
 import argparse
 import signal
 import sys
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
-from ..study import FailedRun, StudyRun, plan_study, report_study, run_study
+from ..study import (
+    FailedRun,
+    StudyRun,
+    plan_sizes,
+    plan_study,
+    report_figures,
+    resample_runs,
+    run_study,
+)
+from ..study.archive import archive_runs, read_archive
 from ..study.files import STUDY_FILES, describe_study, write_study
 from ..study.page import write_run_pages
+from ..study.report import small_figure
 from ..utils import Writer
 from .common import (
     exit_at_failures,
@@ -37,11 +47,39 @@ def run(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> List[FailedRun]:
     """Run the study and report on it; return the runs that failed."""
+    if not options.configs and not options.archive:
+        raise ValueError(
+            'expected configs to train, or --archive with the folder of a '
+            "study's results to report on"
+        )
     inputs = [*options.configs, *group_files(options)]
     writer = Writer(options.overwrite, inputs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))
-    # A mistake is told before the trainings.
+    # Mistakes are told before the trainings.
+    if not options.target > 0:
+        raise ValueError(
+            '--target: expected a positive number of points, got '
+            f'{options.target:g}'
+        )
     max_dets = find_max_dets(options)
+    if options.configs:
+        runs, failed = _train(options)
+    else:
+        runs, failed = read_archive(options.archive), []
+    for failure in failed:
+        print(
+            f'{failure.run.name}, seed {failure.run.seed}, failed, see '
+            f'{failure.log}:\n{failure.end}\n',
+            file=sys.stderr,
+        )
+    _report(options, runs, max_dets, writer)
+    return failed
+
+
+def _train(
+    options: argparse.Namespace,
+) -> Tuple[List[StudyRun], List[FailedRun]]:
+    """Return the runs, trained as far as they should be, and failures."""
     runs = plan_study(
         options.configs,
         options.seeds,
@@ -53,18 +91,13 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
         options.same_start,
     )
     failed = []
-    if not options.report_only:
-        failed = run_study(
-            runs, options.work_dir, options.gpus, options.jobs
-        )
-    for failure in failed:
-        print(
-            f'{failure.run.name}, seed {failure.run.seed}, failed, see '
-            f'{failure.log}:\n{failure.end}\n',
-            file=sys.stderr,
-        )
-    _report(options, runs, max_dets, writer)
-    return failed
+    if not (options.report_only or options.plan):
+        failed = run_study(runs, options.work_dir, options.gpus, options.jobs)
+    if options.archive:
+        writer = Writer(options.overwrite, options.configs, renews=True)
+        added = archive_runs(runs, options.archive, writer)
+        print(f'{options.archive}: {added} results added')
+    return runs, failed
 
 
 def _report(
@@ -76,7 +109,7 @@ def _report(
     ground_truth, bins = read_sized_ground_truth(
         runs[0].ground_truth, options, runs[0].classes
     )
-    report = report_study(
+    figures = resample_runs(
         runs,
         ground_truth,
         bins,
@@ -84,6 +117,13 @@ def _report(
         progress=True,
         max_dets=max_dets,
     )
+    if options.plan:
+        plan = plan_sizes(
+            figures, runs[0].name, small_figure(figures), options.target
+        )
+        print(f'{plan.table().text()}\n\n{plan.text()}')
+        return
+    report = report_figures(figures, runs[0].name)
     print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
     if options.run_reports:
         write_run_pages(runs, ground_truth, bins, max_dets, writer)

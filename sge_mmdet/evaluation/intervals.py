@@ -5,7 +5,8 @@ Several results, one per training seed, have an interval of a crossed model of
 images and seeds. The p-values of many rows are adjusted together.
 """
 
-from typing import List, NamedTuple, Optional, Sequence
+from dataclasses import dataclass
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.stats import norm
@@ -95,27 +96,125 @@ def expanded_interval(drawn: np.ndarray, units: int) -> Interval:
     return Interval(float(low), float(high), float(p))
 
 
+class SeedVariance(NamedTuple):
+    """What the training seeds add to the variance of a difference.
+
+    Attributes:
+        effect: Variance over the seeds that images have no part in.
+        interaction: Variance over the seeds that comes from the choice of
+            images: each training fails on other images.
+        seeds: Number of seeds that tell about both.
+    """
+
+    effect: float
+    interaction: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class CrossedVariance:
+    """Variance of a difference over images and training seeds.
+
+    A figure of a seed has an effect of the seed, one of the images, and their
+    interaction. The variance over the seeds holds the interaction already,
+    and so does the variance over resamples. The interaction is therefore
+    subtracted once. It is what resampling changes in one seed and not in the
+    mean over the seeds.
+
+    Attributes:
+        sides: Variances of the seeds' differences, or of each detector's
+            seeds if they are not paired.
+        images: Variance that the choice of images alone adds.
+        units: Number of images or groups that tell about it.
+    """
+
+    sides: Sequence[SeedVariance]
+    images: float
+    units: int
+
+    @classmethod
+    def of(
+        cls, a: np.ndarray, b: np.ndarray, units: int, paired: bool
+    ) -> 'CrossedVariance':
+        """Estimate the variances.
+
+        Args:
+            a (np.ndarray): Figure of the first detector on all images and on
+                the resamples, of shape (seeds, 1 + resamples), with two seeds
+                or more.
+            b (np.ndarray): Figure of the second detector, in the same form.
+            units (int): Number of images or groups with such objects, at
+                least two.
+            paired (bool): Whether row i of both has the same training seed.
+        """
+        # The bootstrap's variances are too small by this factor.
+        narrow = units / (units - 1)
+        images = narrow * np.var((b.mean(0) - a.mean(0))[1:], ddof=1)
+        sides = []
+        for side in [b - a] if paired else [a, b]:
+            interaction = narrow * _interaction(side)
+            effect = max(np.var(side[:, 0], ddof=1) - interaction, 0)
+            images -= interaction / len(side)
+            sides.append(SeedVariance(effect, interaction, len(side)))
+        return cls(sides, max(images, 0), units)
+
+    def error(
+        self, seeds: Optional[int] = None, units: Optional[int] = None
+    ) -> Tuple[float, float]:
+        """Return the standard error and its degrees of freedom.
+
+        The variances are estimated from few seeds and images. Student's t,
+        with the degrees of freedom of Welch and Satterthwaite, accounts for
+        that. The images tell about the interaction as well, which therefore
+        has twice the degrees of freedom; that kept the intervals closest to
+        95 % in tools/dev/simulate_coverage.py.
+
+        Args:
+            seeds (int, optional): Number of seeds of another study with the
+                same variances. Default: None, those that were measured.
+            units (int, optional): Its number of images or groups. Default:
+                None, those that were measured.
+
+        Returns:
+            tuple[float, float]: Standard error of the difference, and degrees
+            of freedom; NaN if nothing varies.
+        """
+        scale = self.units / (units or self.units)
+        parts = []
+        for side in self.sides:
+            number = seeds or side.seeds
+            parts += [
+                (side.effect / number, number - 1),
+                (scale * side.interaction / number, 2 * (number - 1)),
+            ]
+        parts.append((scale * self.images, (units or self.units) - 1))
+        variance = sum(part for part, _ in parts)
+        if not variance > 0:
+            return 0.0, np.nan
+        freedom = variance**2 / sum(part**2 / df for part, df in parts)
+        return float(np.sqrt(variance)), float(freedom)
+
+    def reach(
+        self, seeds: Optional[int] = None, units: Optional[int] = None
+    ) -> float:
+        """Return how far the 95 % interval reaches to either side.
+
+        Args:
+            seeds (int, optional): As in :meth:`error`. Default: None.
+            units (int, optional): As in :meth:`error`. Default: None.
+        """
+        error, freedom = self.error(seeds, units)
+        return error * _quantile(freedom) if error else 0.0
+
+
 def crossed_interval(
     a: np.ndarray, b: np.ndarray, units: int, paired: bool
 ) -> Interval:
     """Return the interval of a difference over images and training seeds.
 
-    A figure of a seed has an effect of the seed, one of the images, and their
-    interaction: each training fails on other images. Its variance over the
-    seeds holds the interaction already, and so does the variance over
-    resamples. The interaction is therefore subtracted once. It is what
-    resampling changes in one seed and not in the mean over the seeds.
-
-    The variances are estimated from few seeds and images. Student's t, with
-    the degrees of freedom of Welch and Satterthwaite, accounts for that. The
-    images tell about the interaction as well, which therefore has twice the
-    degrees of freedom; that kept the intervals closest to 95 % in
-    tools/dev/simulate_coverage.py.
-
     Args:
-        a (np.ndarray): Figure of the first detector on all images and on the
-            resamples, of shape (seeds, 1 + resamples), with two seeds or
-            more.
+        a (np.ndarray): Figure of the first detector, as in
+            :meth:`CrossedVariance.of`.
         b (np.ndarray): Figure of the second detector, in the same form.
         units (int): Number of images or groups with such objects, at least
             two.
@@ -124,33 +223,20 @@ def crossed_interval(
     Returns:
         Interval: Bounds and p-value.
     """
-    means = b.mean(0) - a.mean(0)
-    difference = float(means[0])
-    # The bootstrap's variances are too small by this factor.
-    narrow = units / (units - 1)
-    of_images = narrow * np.var(means[1:], ddof=1)
-    parts = []
-    for side in [b - a] if paired else [a, b]:
-        seeds = len(side)
-        interaction = narrow * _interaction(side)
-        effect = max(np.var(side[:, 0], ddof=1) - interaction, 0)
-        of_images -= interaction / seeds
-        parts += [
-            (effect / seeds, seeds - 1),
-            (interaction / seeds, 2 * (seeds - 1)),
-        ]
-    parts.append((max(of_images, 0), units - 1))
-    variance = sum(part for part, _ in parts)
-    if not variance > 0:
+    difference = float(b[:, 0].mean() - a[:, 0].mean())
+    error, freedom = CrossedVariance.of(a, b, units, paired).error()
+    if not error:
         return Interval(difference, difference, float(difference == 0))
-    freedom = variance**2 / sum(part**2 / df for part, df in parts)
-    error = np.sqrt(variance)
-    reach = error * student_t.ppf((1 + LEVEL) / 2, freedom)
+    reach = error * _quantile(freedom)
     return Interval(
         difference - reach,
         difference + reach,
         float(2 * student_t.sf(abs(difference) / error, freedom)),
     )
+
+
+def _quantile(freedom: float) -> float:
+    return float(student_t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _interaction(side: np.ndarray) -> float:

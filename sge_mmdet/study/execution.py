@@ -77,7 +77,8 @@ def run_study(
         raise ValueError(f'jobs: expected at least 1, got {jobs}')
     failed = []
     with _lock(Path(work_dir)) as lock:
-        pool = _Pool([*(gpus or [None])] * jobs, lock)
+        devices: List[Optional[str]] = [*gpus] if gpus else [None]
+        pool = _Pool(devices * jobs, lock)
         try:
             futures = {
                 pool.submit(run): run for run in runs if not run.is_done

@@ -51,7 +51,9 @@ class StudyRun:
     @property
     def detections(self) -> Path:
         """Path: Result of the test; a run that has it is done."""
-        return self.work_dir / f'detections.{self.metric}.json'
+        name = f'detections.{self.metric}.json'
+        archived = self.work_dir / f'{name}.gz'
+        return archived if archived.is_file() else self.work_dir / name
 
     @property
     def is_done(self) -> bool:
@@ -87,9 +89,9 @@ def plan_study(
         metric (str): Metric to compare, "bbox" or "segm". Default: "bbox".
         overwrite (bool): Whether a run's config may replace a file that this
             package did not write. Default: False.
-        same_start (bool): Whether the other configs start with the first
-            one's weights, where names and shapes agree (``SharedStartHook``).
-            Default: False.
+        same_start (bool): Whether all configs start with weights of the
+            first one's model, where names and shapes agree
+            (``SharedStartHook``). Default: False.
 
     Returns:
         list[StudyRun]: Runs, sorted by seed and then in the order of configs.
@@ -109,14 +111,13 @@ def plan_study(
     start: Optional[dict] = None
     for path, name in zip(paths, names):
         cfg = _prepare(path, options or {}, metric)
-        if start:
-            cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), start]
-        elif same_start:
-            start = dict(
+        if same_start:
+            start = start or dict(
                 type='SharedStartHook',
                 model=cfg.model.to_dict(),
                 load_from=cfg.get('load_from'),
             )
+            cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), start]
         texts.update(_runs_of_config(cfg, path, name, seeds, work_dir, metric))
     runs = list(texts)
     _check_same_test(runs)

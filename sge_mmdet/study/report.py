@@ -1,7 +1,7 @@
 """Results of a study, as tables and text."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -122,7 +122,7 @@ class StudyReport:
         )
 
 
-def report_study(
+def resample_runs(
     runs: Sequence[StudyRun],
     ground_truth: GroundTruth,
     bins: Sequence[SizeBin],
@@ -130,8 +130,8 @@ def report_study(
     seed: int = 0,
     progress: bool = False,
     max_dets: int = 100,
-) -> StudyReport:
-    """Compare the configs of a study by the runs that are done.
+) -> Dict[str, Dict[int, ResampledFigures]]:
+    """Compute the figures of the runs that are done, on resamples.
 
     Args:
         runs (Sequence[StudyRun]): All runs of the study.
@@ -143,6 +143,9 @@ def report_study(
         progress (bool): Whether to show a progress bar. Default: False.
         max_dets (int): Largest number of detections per image and class.
             Default: 100.
+
+    Returns:
+        dict: Figures by name of the config and seed.
 
     Raises:
         ValueError: If no run is done, or a result does not belong to the
@@ -168,27 +171,63 @@ def report_study(
             seed,
             max_dets=max_dets,
         )
+    return figures
+
+
+def report_figures(
+    figures: Dict[str, Dict[int, ResampledFigures]], baseline: str
+) -> StudyReport:
+    """Compare the configs of a study.
+
+    Args:
+        figures (dict): Figures of :func:`resample_runs`.
+        baseline (str): Name of the config that the others are compared with,
+            even if none of its runs is done.
+    """
     values = _point_estimates(figures)
-    small = figures[done[0].name][done[0].seed].small
-    if np.isnan(values[done[0].name][done[0].seed][small]):
-        small = 'AP'
-    # The first config is the baseline, even if none of its runs is done.
-    return StudyReport(values, _compare_with(runs[0].name, figures), small)
+    return StudyReport(
+        values, _compare_with(baseline, figures), small_figure(figures)
+    )
+
+
+def small_figure(figures: Dict[str, Dict[int, ResampledFigures]]) -> str:
+    """Return the name of the figure of small objects; "AP" without any.
+
+    Args:
+        figures (dict): Figures of :func:`resample_runs`.
+    """
+    one = next(iter(next(iter(figures.values())).values()))
+    return 'AP' if np.isnan(one.sizes[one.small][0]) else one.small
+
+
+def common_seeds(
+    a: Mapping[int, ResampledFigures], b: Mapping[int, ResampledFigures]
+) -> List[int]:
+    """Return the seeds that both configs have results of.
+
+    Args:
+        a (dict[int, ResampledFigures]): Figures of the first config by seed.
+        b (dict[int, ResampledFigures]): Figures of the second config.
+    """
+    return [seed for seed in a if seed in b]
 
 
 def _compare_with(
     baseline: str, figures: Dict[str, Dict[int, ResampledFigures]]
 ) -> List[Comparison]:
     """Compare the baseline with each other config, if it has results."""
-    return [
-        compare_figures(
-            figures[baseline],
-            others,
-            (baseline, name),
-        )
-        for name, others in figures.items()
-        if baseline in figures and name != baseline
-    ]
+    comparisons = []
+    first = figures.get(baseline)
+    for name, others in figures.items():
+        if first is None or name == baseline:
+            continue
+        # Seeds that one of them lacks would cost the pairing of all.
+        seeds = common_seeds(first, others)
+        a, b = first, others
+        if len(seeds) > 1:
+            a, b = ({seed: side[seed] for seed in seeds} for side in (a, b))
+        comparisons.append(compare_figures(a, b, (baseline, name)))
+    return comparisons
 
 
 def _point_estimates(

@@ -2,9 +2,11 @@
 
 import contextlib
 import gc
+import gzip
 import json
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import Any, Iterator, Union
 
@@ -23,6 +25,8 @@ DICT_BYTES, LIST_BYTES = 216, 88
 # this limit and FREE_BYTES is refused.
 MOST_IN_CONTAINERS = 8
 FREE_BYTES = 100_000_000
+# First bytes of a file that gzip compressed.
+GZIP = b'\x1f\x8b'
 
 
 def load_json(path: Union[str, Path]) -> Any:
@@ -59,41 +63,70 @@ def read_json_text(path: Union[str, Path]) -> bytes:
     nothing but empty lists, is always refused.
 
     Args:
-        path (str or Path): JSON file.
+        path (str or Path): JSON file, which may be compressed by gzip.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the parsed file would take more memory than is free, or
-            much more than a data set or result of this size.
+            much more than a data set or result of this size; or if it is
+            compressed and damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
     size, available = path.stat().st_size, available_memory()
-    if size * MOST_GROWTH <= min(available, FREE_BYTES):
-        return path.read_bytes()
-    needed = size
-    if needed <= available:
+    if _is_compressed(path):
+        text = _decompress(path, available)
+        size = len(text)
+    elif size > available:
+        raise _too_large(path, size, size, available)
+    else:
         text = path.read_bytes()
-        lists, dicts = text.count(b'['), text.count(b'{')
-        containers = LIST_BYTES * lists + DICT_BYTES * dicts
-        if containers > MOST_IN_CONTAINERS * size + FREE_BYTES:
-            raise ValueError(
-                f'{path} is of {size / 1e6:.1f} MB and holds {lists} lists '
-                f'and {dicts} dicts, which take up to '
-                f'{containers / 1e6:.1f} MB of memory; in data sets and '
-                f'results they take at most {MOST_IN_CONTAINERS} times its '
-                'size'
-            )
-        # The text, its decoded copy, its strings, and all other values, which
-        # are counted only where so many could be too many.
-        needed = 3 * len(text) + containers
-        if needed + 48 * len(text) <= available:
-            return text
+    if size * MOST_GROWTH <= min(available, FREE_BYTES):
+        return text
+    lists, dicts = text.count(b'['), text.count(b'{')
+    containers = LIST_BYTES * lists + DICT_BYTES * dicts
+    if containers > MOST_IN_CONTAINERS * size + FREE_BYTES:
+        raise ValueError(
+            f'{path} is of {size / 1e6:.1f} MB and holds {lists} lists '
+            f'and {dicts} dicts, which take up to '
+            f'{containers / 1e6:.1f} MB of memory; in data sets and '
+            f'results they take at most {MOST_IN_CONTAINERS} times its '
+            'size'
+        )
+    # The text, its decoded copy, its strings, and all other values, which
+    # are counted only where so many could be too many.
+    needed = 3 * len(text) + containers
+    if needed + 48 * len(text) > available:
         needed += 48 * text.count(b',')
-        if needed <= available:
-            return text
-    raise ValueError(
+        if needed > available:
+            raise _too_large(path, size, needed, available)
+    return text
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open('rb') as file:
+        return file.read(2) == GZIP
+
+
+def _decompress(path: Path, available: int) -> bytes:
+    """Return the content of a file of gzip, if the memory can hold it."""
+    try:
+        with gzip.open(path) as file:
+            text = file.read(available // 3)
+            if file.read(1):
+                raise _too_large(path, len(text), 3 * len(text), available)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f'{path} is compressed by gzip and damaged or truncated: {error}'
+        ) from error
+    return text
+
+
+def _too_large(
+    path: Path, size: int, needed: int, available: int
+) -> ValueError:
+    return ValueError(
         f'{path} is of {size / 1e9:.1f} GB and takes up to '
         f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
         'are free. Use a machine with more, or split the file'
@@ -154,7 +187,8 @@ def check_json_file(path: Union[str, Path]) -> None:
         ValueError: If the file is not JSON or is truncated.
     """
     path = Path(path)
-    if not path.is_file() or path.stat().st_size <= WHOLE_FILE_BYTES:
+    is_small = not path.is_file() or path.stat().st_size <= WHOLE_FILE_BYTES
+    if is_small or _is_compressed(path):
         load_json(path)
         return
     with path.open('rb') as file:

@@ -80,3 +80,33 @@ def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
     code, output = run_script(*command)
     assert code == 0, output
     assert sorted(run.glob('*/*.log')) == logs, 'nothing was run again'
+    # Small copies, from which the report is the same.
+    archive = out / 'archive'
+    code, output = run_script(*command, '--archive', archive, '--report-only')
+    assert code == 0 and f'{archive}: 1 results added' in output, output
+    sizes = ['--size-bins', '0', '16', 'inf', '--resamples', '5']
+    code, again = run_script(
+        'run_study.py',
+        '--archive',
+        archive,
+        '--work-dir',
+        out / 'again',
+        *sizes,
+    )
+    assert code == 0, again
+    table = (out / 'study.md').read_text().split('\n\n')[0]
+    assert (out / 'again' / 'study.md').read_text().startswith(table)
+
+
+def test_study_needs_configs_or_an_archive(tmp_path):
+    code, output = run_script('run_study.py', '--work-dir', tmp_path)
+    assert code and 'expected configs to train, or --archive' in output
+    code, output = run_script('run_study.py', '--archive', tmp_path)
+    assert code and f'{tmp_path} is no archive of a study' in output
+
+
+def test_plan_needs_a_positive_target(tmp_path):
+    code, output = run_script(
+        'run_study.py', CONFIG, '--plan', '--target', '0'
+    )
+    assert code and '--target: expected a positive number' in output

@@ -127,6 +127,33 @@ def test_each_gpu_has_one_run_at_a_time(tmp_path):
         )
 
 
+def test_jobs_run_side_by_side_with_a_share_of_the_cores(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, 'cpu_count', lambda: 9)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    # Each waits until the other one has begun.
+    monkeypatch.setattr(
+        execution,
+        'TOOL',
+        FAKE
+        + """
+while len(list(work.parent.glob('seed_*/calls'))) < 2:
+    time.sleep(0.01)
+(work / 'threads').write_text(os.environ['OMP_NUM_THREADS'])
+""",
+    )
+    done = runs(tmp_path, [0, 1])
+    assert run_study(done, tmp_path, jobs=2) == []
+    for run in done:
+        assert (run.work_dir / 'threads').read_text() == '4'
+
+
+def test_no_jobs_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='jobs: expected at least 1, got 0'):
+        run_study(runs(tmp_path, [0]), tmp_path, jobs=0)
+
+
 def test_two_studies_do_not_work_in_one_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(execution._lock.__wrapped__, '__defaults__', (0.3,))
     with (tmp_path / 'lock').open('w') as file:

@@ -14,20 +14,21 @@ from ...utils.registration import register
 
 @register(HOOKS)
 class SharedStartHook(Hook):
-    """Start a training with the weights that another model starts with.
+    """Start the trainings of several models with the weights of one.
 
     With the same seed, models still start with different weights if one of
     them has more layers, since each layer draws random numbers. This hook
-    initialises the other model with the seed of the training, and copies each
+    initialises one model with the seed of the training, and copies each
     parameter and buffer that both have under one name and in one shape. What
     only the trained model has, such as its attention, keeps its own start.
-    Trainings of one seed then differ by nothing but their models, which makes
-    the interval of a difference paired by seed narrower.
+    If all configs that are compared have this hook, the plain one too, the
+    trainings of one seed differ by nothing but their models, which makes the
+    interval of a difference paired by seed narrower.
 
     A training that is resumed is left as it is.
 
     Args:
-        model (dict): Config of the other model.
+        model (dict): Config of the model whose weights all start with.
         load_from (str, optional): Checkpoint that it starts from. Default:
             None.
 
@@ -53,8 +54,6 @@ class SharedStartHook(Hook):
             return
         model = runner.model
         target = model.module if is_model_wrapper(model) else model
-        # MMEngine's own seeding, so that a model of the same config has the
-        # weights that its own training would start with.
         with torch.random.fork_rng():
             set_random_seed(runner.seed)
             other = build_part(self.model)
@@ -78,6 +77,6 @@ class SharedStartHook(Hook):
         for name in shared:
             own[name].copy_(start[name])
         runner.logger.info(
-            f'{len(shared)} of {len(own)} parameters and buffers start as '
-            'they do without attention (SharedStartHook)'
+            f'{len(shared)} of {len(own)} parameters and buffers have the '
+            'start that all compared models share (SharedStartHook)'
         )
