@@ -66,8 +66,21 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--jobs',
         type=int,
-        default=1,
-        help='number of runs at a time on each device; default: 1',
+        help='number of runs at a time on each device; default: 1, and as '
+        'many as the cluster allows with --slurm',
+    )
+    parser.add_argument(
+        '--slurm',
+        metavar='PARTITION',
+        help='run the study as a job array on this partition of a Slurm '
+        'cluster, and wait for it',
+    )
+    parser.add_argument(
+        '--slurm-args',
+        default='',
+        metavar='WORDS',
+        help="options of sbatch, such as --slurm-args='--gres=gpu:1 "
+        "--cpus-per-task=5 --time=24:00:00'",
     )
     parser.add_argument(
         '--same-start',

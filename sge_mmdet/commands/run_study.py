@@ -1,6 +1,7 @@
 """The command ``sge-mmdet run-study``, once its arguments are parsed."""
 
 import argparse
+import shlex
 import signal
 import sys
 from typing import List, Sequence, Tuple
@@ -18,6 +19,7 @@ from ..study.archive import archive_runs, read_archive
 from ..study.files import STUDY_FILES, describe_study, write_study
 from ..study.page import write_run_pages
 from ..study.report import small_figure
+from ..study.slurm import run_study_on_slurm
 from ..utils import Writer
 from .common import (
     exit_at_failures,
@@ -91,8 +93,21 @@ def _train(
         options.same_start,
     )
     failed = []
-    if not (options.report_only or options.plan):
-        failed = run_study(runs, options.work_dir, options.gpus, options.jobs)
+    if options.slurm and not (options.report_only or options.plan):
+        failed = run_study_on_slurm(
+            runs,
+            options.work_dir,
+            options.slurm,
+            options.jobs,
+            shlex.split(options.slurm_args),
+        )
+    elif not (options.report_only or options.plan):
+        failed = run_study(
+            runs,
+            options.work_dir,
+            options.gpus,
+            1 if options.jobs is None else options.jobs,
+        )
     if options.archive:
         writer = Writer(options.overwrite, options.configs, renews=True)
         added = archive_runs(runs, options.archive, writer)

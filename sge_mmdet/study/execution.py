@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Set, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Set, Union
 
 from tqdm import tqdm
 
@@ -76,31 +76,23 @@ def run_study(
     if jobs < 1:
         raise ValueError(f'jobs: expected at least 1, got {jobs}')
     failed = []
-    with _lock(Path(work_dir)) as lock:
+    with study_lock(Path(work_dir)) as lock:
         devices: List[Optional[str]] = [*gpus] if gpus else [None]
         pool = _Pool(devices * jobs, lock)
         try:
             futures = {
                 pool.submit(run): run for run in runs if not run.is_done
             }
-            # Smoothing would average over updates that add no run.
-            with tqdm(
-                total=len(runs),
-                initial=len(runs) - len(futures),
-                smoothing=0,
-                desc='runs',
-                unit='run',
-            ) as bar:
+            with show_progress(runs) as update:
                 waiting = set(futures)
                 while waiting:
-                    done, waiting = wait(waiting, timeout=2)
-                    bar.update(len(done))
-                    bar.set_postfix_str(
-                        ', '.join(
-                            describe_progress(futures[future])
+                    _, waiting = wait(waiting, timeout=2)
+                    update(
+                        [
+                            futures[future]
                             for future in futures
                             if future.running()
-                        )
+                        ]
                     )
             for future in futures:
                 failure = future.result()
@@ -111,10 +103,56 @@ def run_study(
     return failed
 
 
+def execute_run(run: StudyRun) -> Optional[FailedRun]:
+    """Train and test one run in this process's place.
+
+    Args:
+        run (StudyRun): The run.
+
+    Returns:
+        FailedRun or None: The failure, if there is one.
+    """
+    return _Pool([None]).execute(run)
+
+
+@contextmanager
+def show_progress(
+    runs: Sequence[StudyRun],
+) -> Iterator[Callable[[Sequence[StudyRun]], None]]:
+    """Show how many runs are done, and how far some of them are.
+
+    Args:
+        runs (Sequence[StudyRun]): All runs of the study.
+
+    Yields:
+        Callable: Updates the line, with the runs whose progress is shown
+        unless they are done.
+    """
+    done = sum(run.is_done for run in runs)
+    # Smoothing would average over updates that add no run.
+    with tqdm(
+        total=len(runs), initial=done, smoothing=0, desc='runs', unit='run'
+    ) as bar:
+
+        def update(shown: Sequence[StudyRun]) -> None:
+            bar.update(sum(run.is_done for run in runs) - bar.n)
+            bar.set_postfix_str(
+                ', '.join(
+                    describe_progress(run)
+                    for run in shown
+                    if log_file(run).is_file() and not run.is_done
+                )
+            )
+
+        yield update
+
+
 class _Pool:
     """Pool of places for runs, by the device that each is on."""
 
-    def __init__(self, devices: Sequence[Optional[str]], lock: int) -> None:
+    def __init__(
+        self, devices: Sequence[Optional[str]], lock: Optional[int] = None
+    ) -> None:
         self.devices: queue.Queue = queue.Queue()
         for device in devices:
             self.devices.put(device)
@@ -163,11 +201,11 @@ class _Pool:
             # initial weights of the config (load_from).
             resume = ['--resume'] if any(run.work_dir.glob('*.pth')) else []
             if self.call(run, device, 'train.py', run.config, *resume):
-                return _failure(run)
+                return failure_of(run)
             Writer().write(trained, '')
         checkpoint = (run.work_dir / 'last_checkpoint').read_text().strip()
         if self.call(run, device, 'test.py', run.config, checkpoint):
-            return _failure(run)
+            return failure_of(run)
         for path in run.work_dir.glob(f'{UNFINISHED}.*.json'):
             Writer(overwrite=True).publish(
                 path,
@@ -213,7 +251,7 @@ class _Pool:
                     stdout=log,
                     stderr=log,
                     env=environment,
-                    pass_fds=[self.lock],
+                    pass_fds=() if self.lock is None else (self.lock,),
                 )
                 self.processes.add(process)
             status = process.wait()
@@ -245,7 +283,12 @@ def describe_progress(run: StudyRun) -> str:
     )
 
 
-def _failure(run: StudyRun) -> FailedRun:
+def failure_of(run: StudyRun) -> FailedRun:
+    """Return a failure with the end of a run's output.
+
+    Args:
+        run (StudyRun): The run.
+    """
     lines = _end(log_file(run)).strip().splitlines()
     return FailedRun(
         run,
@@ -263,8 +306,19 @@ def _end(path: Path, size: int = 8192) -> str:
 
 
 @contextmanager
-def _lock(work_dir: Path, timeout: float = 15) -> Iterator[int]:
-    """Hold the lock of a study; wait for the last trainings of an old one."""
+def study_lock(work_dir: Path, timeout: float = 15) -> Iterator[int]:
+    """Hold the lock of a study; wait for the last trainings of an old one.
+
+    Args:
+        work_dir (Path): Work directory of the study.
+        timeout (float): Seconds to wait. Default: 15.
+
+    Yields:
+        int: Descriptor of the locked file.
+
+    Raises:
+        RuntimeError: If another process holds it for longer.
+    """
     with open_to_append(work_dir / 'lock') as file:
         deadline = time.monotonic() + timeout
         while True:

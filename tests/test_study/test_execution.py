@@ -155,7 +155,9 @@ def test_no_jobs_are_refused(tmp_path):
 
 
 def test_two_studies_do_not_work_in_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution._lock.__wrapped__, '__defaults__', (0.3,))
+    monkeypatch.setattr(
+        execution.study_lock.__wrapped__, '__defaults__', (0.3,)
+    )
     with (tmp_path / 'lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(RuntimeError, match='Another study'):
@@ -221,6 +223,6 @@ def test_interrupted_study_ends_its_trainings(tmp_path):
 
 def test_file_called_lock_is_not_emptied(tmp_path):
     (tmp_path / 'lock').write_text('mine')
-    with execution._lock(tmp_path):
+    with execution.study_lock(tmp_path):
         pass
     assert (tmp_path / 'lock').read_text() == 'mine'

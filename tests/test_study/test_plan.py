@@ -69,6 +69,16 @@ def test_plan_has_every_config_with_every_seed(data, tmp_path):
         assert not run.is_done and run.classes == tuple('0123456789')
 
 
+def test_all_configs_can_start_with_the_weights_of_the_first(data, tmp_path):
+    hooks = [
+        Config.fromfile(run.config).custom_hooks
+        for run in plan(data, tmp_path, seeds=(0,), same_start=True)
+    ]
+    ((of_plain,), (of_sge,)) = hooks
+    assert of_plain == of_sge and of_plain.type == 'SharedStartHook'
+    assert of_plain.model.backbone.type == 'ResNet'
+
+
 def test_planning_again_is_the_same_and_more_seeds_can_follow(data, tmp_path):
     first = plan(data, tmp_path, configs=[SGE])
     assert first == plan(data, tmp_path, configs=[SGE], seeds=(0, 1, 2))[:2]
