@@ -13,6 +13,7 @@ from .options import (
     add_config_values,
     add_group_option,
     add_overwrite_option,
+    add_protocol_option,
     add_size_options,
     create_parser,
 )
@@ -48,6 +49,7 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     _add_run_options(parser)
     add_size_options(parser)
+    add_protocol_option(parser)
     add_group_option(parser)
     add_overwrite_option(parser, renews=True)
     return parser.parse_args(args)

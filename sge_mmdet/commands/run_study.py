@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import List, Sequence, Tuple
 
+from ..evaluation.protocols import Protocol
 from ..study import (
     FailedRun,
     StudyRun,
@@ -26,7 +27,7 @@ from .common import (
     reported_errors,
 )
 from .size_options import (
-    find_max_dets,
+    choose_protocol,
     group_files,
     read_sized_ground_truth,
 )
@@ -63,7 +64,7 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
             '--target: expected a positive number of points, got '
             f'{options.target:g}'
         )
-    max_dets = find_max_dets(options)
+    protocol = choose_protocol(options)
     if options.configs:
         runs, failed = _train(options)
     else:
@@ -74,7 +75,7 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
             f'{failure.log}:\n{failure.end}\n',
             file=sys.stderr,
         )
-    _report(options, runs, max_dets, writer)
+    _report(options, runs, protocol, writer)
     return failed
 
 
@@ -118,19 +119,14 @@ def _train(
 def _report(
     options: argparse.Namespace,
     runs: Sequence[StudyRun],
-    max_dets: int,
+    protocol: Protocol,
     writer: Writer,
 ) -> None:
-    ground_truth, bins = read_sized_ground_truth(
+    ground_truth, _ = read_sized_ground_truth(
         runs[0].ground_truth, options, runs[0].classes
     )
     figures = resample_runs(
-        runs,
-        ground_truth,
-        bins,
-        options.resamples,
-        progress=True,
-        max_dets=max_dets,
+        runs, ground_truth, protocol, options.resamples, progress=True
     )
     if options.plan:
         plan = plan_sizes(
@@ -141,7 +137,7 @@ def _report(
     report = report_figures(figures, runs[0].name)
     print(f'{report.table().text()}\n\n{describe_study(report, runs)}')
     if options.run_reports:
-        write_run_pages(runs, ground_truth, bins, max_dets, writer)
+        write_run_pages(runs, ground_truth, protocol, writer)
     write_study(report, runs, options.work_dir, writer)
     print(
         f'written to {options.work_dir}; look at '

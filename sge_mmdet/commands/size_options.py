@@ -35,18 +35,6 @@ def choose_protocol(args: argparse.Namespace) -> Protocol:
     )
 
 
-def find_max_dets(args: argparse.Namespace) -> int:
-    """Return the largest number of detections per image and class.
-
-    Args:
-        args (argparse.Namespace): Parsed options.
-
-    Raises:
-        ValueError: If it is not 1 or more.
-    """
-    return choose_protocol(args).counted
-
-
 def read_results(
     path: Union[str, Path],
     ground_truth: GroundTruth,

@@ -10,7 +10,7 @@ import gzip
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Union
 
 from ..utils import Writer, load_json
 from ..visualization.training_curves import read_scalars
@@ -19,17 +19,6 @@ from .plots import CURVES
 
 ANNOTATIONS = 'annotations.json.gz'
 INDEX = 'runs.json'
-# What a report reads of the annotations.
-IMAGE_KEYS = ('id', 'file_name', 'width', 'height')
-OBJECT_KEYS = (
-    'id',
-    'image_id',
-    'category_id',
-    'bbox',
-    'area',
-    'iscrowd',
-    'ignore',
-)
 
 
 def archive_runs(
@@ -134,9 +123,11 @@ def _archive_annotations(
     """Copy the annotations, or raise if the archive has others."""
     content = load_json(ground_truth)
     kept = dict(
-        images=[_only(image, IMAGE_KEYS) for image in content['images']],
+        images=content['images'],
+        # Boxes are compared, so that outlines are of no use.
         annotations=[
-            _only(each, OBJECT_KEYS) for each in content['annotations']
+            {key: each[key] for key in each if key != 'segmentation'}
+            for each in content['annotations']
         ],
         categories=content['categories'],
     )
@@ -184,10 +175,6 @@ def _curves(run: StudyRun) -> str:
         json.dumps({**values, 'step': step}) + '\n'
         for step, values in sorted(steps.items())
     )
-
-
-def _only(entry: dict, keys: Tuple[str, ...]) -> dict:
-    return {key: entry[key] for key in keys if key in entry}
 
 
 def _compress(content: object) -> bytes:

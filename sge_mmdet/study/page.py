@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..evaluation import GroundTruth, evaluate, read_detections
-from ..evaluation.bins import SizeBin
+from ..evaluation import GroundTruth, read_detections
 from ..evaluation.interactive import Report
 from ..evaluation.interactive.page import render_page
+from ..evaluation.protocols import Protocol
 from ..evaluation.report import PAGE, report_evaluation
 from ..utils import Writer, printable
 from ..visualization.training_curves import read_scalars
@@ -80,8 +80,7 @@ def study_page(
 def write_run_pages(
     runs: Sequence[StudyRun],
     ground_truth: GroundTruth,
-    bins: Sequence[SizeBin],
-    max_dets: int,
+    protocol: Protocol,
     writer: Writer,
 ) -> None:
     """Write the page of each run that is done, without pictures.
@@ -89,20 +88,21 @@ def write_run_pages(
     Args:
         runs (Sequence[StudyRun]): All runs of the study.
         ground_truth (GroundTruth): Ground truth of the test.
-        bins (Sequence[SizeBin]): Bins of object sizes.
-        max_dets (int): Largest number of detections per image and class.
+        protocol (Protocol): Rules of the evaluation, with its sizes.
         writer (Writer): Writer of the files.
     """
     for run in runs:
         if not run.is_done:
             continue
-        detections = read_detections(run.detections, ground_truth, run.metric)
-        result = evaluate(
-            ground_truth, detections, bins, run.metric, max_dets=(max_dets,)
+        prepared = protocol.prepare(
+            ground_truth,
+            read_detections(run.detections, ground_truth, run.metric),
+            run.metric,
         )
+        result = protocol.evaluate(*prepared, run.metric)
         name = f'{run.name}, seed {run.seed}'
         report_evaluation(
-            ground_truth, detections, result, run.metric, name=name
+            *prepared, result, run.metric, name=name
         ).page().write(run.work_dir / PAGE, writer)
 
 

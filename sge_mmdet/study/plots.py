@@ -14,7 +14,7 @@ from ..utils.figures import save_figure
 from ..visualization.images import plain_text
 from ..visualization.training_curves import finish_curves, read_scalars
 from .plan import StudyRun
-from .report import StudyReport
+from .report import StudyReport, common_seeds
 
 CURVES = {
     'loss': 'training loss',
@@ -49,7 +49,8 @@ def draw_study(
         right.set_title(f'{name}, difference from {names[0]}', fontsize=10)
     axes[-1, 0].set_xlabel('AP in points; dots: seeds, bars: means')
     axes[-1, 1].set_xlabel(
-        'points, with 95 % intervals; grey: could be chance'
+        'points, with 95 % intervals; grey: could be chance\n'
+        'small dots: pairs of seeds'
     )
     save_figure(figure, out_file, writer)
 
@@ -74,7 +75,21 @@ def _draw_differences(axis: Axes, report: StudyReport, figure: str) -> None:
     names = list(report.values)
     axis.axvline(0, color='0.6', linewidth=1)
     for comparison in report.comparisons:
-        row, i = comparison[figure], names.index(comparison.names[1])
+        name = comparison.names[1]
+        row, i = comparison[figure], names.index(name)
+        if comparison.paired:
+            first, other = report.values[names[0]], report.values[name]
+            differences = [
+                100 * (other[seed][figure] - first[seed][figure])
+                for seed in common_seeds(first, other)
+            ]
+            axis.plot(
+                differences,
+                [-i - 0.25] * len(differences),
+                '.',
+                color='0.6',
+                alpha=0.6,
+            )
         draw_difference(axis, row, -i)
     _name_rows(axis, names)
 

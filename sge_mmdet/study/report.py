@@ -1,7 +1,7 @@
 """Results of a study, as tables and text."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -10,12 +10,10 @@ from ..evaluation import (
     Comparison,
     GroundTruth,
     ResampledFigures,
-    SizeBin,
     compare_figures,
     read_detections,
-    resample_figures,
 )
-from ..evaluation.image_groups import warn_of_sources
+from ..evaluation.protocols import Protocol
 from ..utils.tables import Cell, Table, points
 from .plan import StudyRun
 
@@ -125,11 +123,10 @@ class StudyReport:
 def resample_runs(
     runs: Sequence[StudyRun],
     ground_truth: GroundTruth,
-    bins: Sequence[SizeBin],
+    protocol: Protocol,
     resamples: int = 1000,
     seed: int = 0,
     progress: bool = False,
-    max_dets: int = 100,
 ) -> Dict[str, Dict[int, ResampledFigures]]:
     """Compute the figures of the runs that are done, on resamples.
 
@@ -137,12 +134,10 @@ def resample_runs(
         runs (Sequence[StudyRun]): All runs of the study.
         ground_truth (GroundTruth): Ground truth of the test. Its groups of
             images, if it has any, are resampled as wholes.
-        bins (Sequence[SizeBin]): Bins of object sizes.
+        protocol (Protocol): Rules of the evaluation, with its sizes.
         resamples (int): Number of resamples of the images. Default: 1000.
         seed (int): Seed of the resampling. Default: 0.
         progress (bool): Whether to show a progress bar. Default: False.
-        max_dets (int): Largest number of detections per image and class.
-            Default: 100.
 
     Returns:
         dict: Figures by name of the config and seed.
@@ -157,19 +152,13 @@ def resample_runs(
             'No run of the study has a result yet; train it without '
             '--report-only first'
         )
-    warn_of_sources(ground_truth)
     figures: Dict[str, Dict[int, ResampledFigures]] = {
         run.name: {} for run in done
     }
     for run in tqdm(done, desc='resampling', disable=not progress):
-        figures[run.name][run.seed] = resample_figures(
-            ground_truth,
-            read_detections(run.detections, ground_truth, run.metric),
-            bins,
-            run.metric,
-            resamples,
-            seed,
-            max_dets=max_dets,
+        detections = read_detections(run.detections, ground_truth, run.metric)
+        (figures[run.name][run.seed],) = protocol.resample(
+            ground_truth, [detections], run.metric, resamples, seed
         )
     return figures
 
@@ -200,14 +189,12 @@ def small_figure(figures: Dict[str, Dict[int, ResampledFigures]]) -> str:
     return 'AP' if np.isnan(one.sizes[one.small][0]) else one.small
 
 
-def common_seeds(
-    a: Mapping[int, ResampledFigures], b: Mapping[int, ResampledFigures]
-) -> List[int]:
+def common_seeds(a: Mapping[int, Any], b: Mapping[int, Any]) -> List[int]:
     """Return the seeds that both configs have results of.
 
     Args:
-        a (dict[int, ResampledFigures]): Figures of the first config by seed.
-        b (dict[int, ResampledFigures]): Figures of the second config.
+        a (dict[int, Any]): Results of the first config by seed.
+        b (dict[int, Any]): Results of the second config by seed.
     """
     return [seed for seed in a if seed in b]
 

@@ -4,13 +4,14 @@ import json
 import pytest
 
 from sge_mmdet.evaluation import read_ground_truth, size_bins
+from sge_mmdet.evaluation.protocols import find_protocol
 from sge_mmdet.study import StudyRun, report_figures, resample_runs
 from sge_mmdet.study.archive import archive_runs, read_archive
 from sge_mmdet.utils import Writer
 from sge_mmdet.visualization.training_curves import read_scalars
 from tests.helpers.random_coco import random_coco
 
-BINS = size_bins([0, 30, float('inf')])
+COCO = find_protocol().with_options(size_bins([0, 30, float('inf')]))
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def runs(tmp_path):
 
 def report(runs):
     ground_truth = read_ground_truth(runs[0].ground_truth)
-    figures = resample_runs(runs, ground_truth, BINS, resamples=10)
+    figures = resample_runs(runs, ground_truth, COCO, resamples=10)
     return report_figures(figures, 'none')
 
 
@@ -104,7 +105,7 @@ def test_damaged_archive_is_named(runs, tmp_path):
     ground_truth = read_ground_truth(archive / 'annotations.json.gz')
     run = StudyRun('none', 0, *[file.parent] * 3, 'bbox')
     with pytest.raises(ValueError, match='damaged or truncated'):
-        resample_runs([run], ground_truth, BINS)
+        resample_runs([run], ground_truth, COCO)
 
 
 def test_file_that_gzip_inflates_beyond_the_memory_is_refused(

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from sge_mmdet.evaluation import read_ground_truth, size_bins
+from sge_mmdet.evaluation.protocols import find_protocol
 from sge_mmdet.study import StudyRun, report_figures, resample_runs
 from sge_mmdet.study.page import study_page, write_run_pages
 from sge_mmdet.study.plots import draw_study, draw_study_curves
@@ -16,7 +17,7 @@ from sge_mmdet.utils import Writer
 from tests.helpers.browser import needs_chromium, open_browser, open_page
 from tests.helpers.random_coco import random_coco
 
-BINS = size_bins([0, 10, 200, float('inf')])
+COCO = find_protocol().with_options(size_bins([0, 10, 200, float('inf')]))
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def report_study(runs, *args, **kwargs):
 
 def test_every_config_is_compared_with_the_first_on_common_seeds(study):
     ground_truth, runs = study
-    report = report_study(runs, ground_truth, BINS, resamples=50)
+    report = report_study(runs, ground_truth, COCO, resamples=50)
     assert [comparison.names for comparison in report.comparisons] == [
         ('none', 'SE'),
         ('none', 'SGE'),
@@ -84,7 +85,7 @@ def test_every_config_is_compared_with_the_first_on_common_seeds(study):
 
 def test_table_has_mean_spread_and_intervals(study):
     ground_truth, runs = study
-    report = report_study(runs, ground_truth, BINS, resamples=50)
+    report = report_study(runs, ground_truth, COCO, resamples=50)
     table = report.table()
     assert table.header == [
         'config',
@@ -114,7 +115,7 @@ def test_table_has_mean_spread_and_intervals(study):
 
 def test_report_is_written_with_all_digits(study):
     ground_truth, runs = study
-    report = report_study(runs, ground_truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, COCO, resamples=20)
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     lines = report.csv().splitlines()
     assert lines[0] == 'config,seed,figure,value'
@@ -127,7 +128,7 @@ def test_study_without_its_baseline_has_means_alone(study):
     ground_truth, runs = study
     for run in runs[:3]:
         run.detections.unlink()
-    report = report_study(runs, ground_truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, COCO, resamples=20)
     assert list(report.values) == ['SE', 'SGE'] and not report.comparisons
     assert [row[0] for row in report.table().rows] == ['SE', 'SGE']
     assert 'nothing to compare' in report.text()
@@ -137,7 +138,7 @@ def test_interval_of_a_single_seed_is_marked(study):
     ground_truth, runs = study
     runs[4].detections.unlink()
     runs[5].detections.unlink()
-    report = report_study(runs, ground_truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, COCO, resamples=20)
     _, se, sge = report.table().rows
     assert se[-1].endswith(', images alone)') and sge[-1][-1].endswith(')')
     assert 'images alone' not in sge[-1]
@@ -148,8 +149,8 @@ def test_interval_of_a_single_seed_is_marked(study):
 
 def test_study_without_small_objects_is_about_all(study):
     ground_truth, runs = study
-    bins = size_bins([0, 0.5, float('inf')])
-    report = report_study(runs, ground_truth, bins, resamples=20)
+    protocol = COCO.with_options(size_bins([0, 0.5, float('inf')]))
+    report = report_study(runs, ground_truth, protocol, resamples=20)
     assert report.small == 'AP'
     assert report.table().header[-1] == 'AP - none (95 %)'
     assert 'in AP_0' not in report.text()
@@ -170,13 +171,13 @@ def test_study_without_results_is_refused(study):
     for run in runs:
         run.detections.unlink(missing_ok=True)
     with pytest.raises(ValueError, match='No run'):
-        report_study(runs, ground_truth, BINS)
+        report_study(runs, ground_truth, COCO)
 
 
 def test_pictures_are_drawn(study, tmp_path):
     ground_truth, runs = study
     draw_study(
-        report_study(runs, ground_truth, BINS, resamples=20),
+        report_study(runs, ground_truth, COCO, resamples=20),
         tmp_path / 'study.png',
     )
     draw_study_curves(runs, tmp_path / 'curves.png')
@@ -186,9 +187,9 @@ def test_pictures_are_drawn(study, tmp_path):
 
 def test_page_shows_each_run_and_leads_to_its_report(study, tmp_path):
     ground_truth, runs = study
-    report = report_study(runs, ground_truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, COCO, resamples=20)
     work_dir = runs[0].work_dir.parent.parent
-    write_run_pages(runs[:1], ground_truth, BINS, 100, Writer())
+    write_run_pages(runs[:1], ground_truth, COCO, Writer())
     page = study_page(report, runs, work_dir, 'summary')
     content = json.loads(
         re.search(r'id="content">(.*?)</script>', page.html, re.S)[1]
@@ -209,7 +210,7 @@ def test_page_shows_each_run_and_leads_to_its_report(study, tmp_path):
 @needs_chromium
 def test_page_of_a_study_follows_its_choices(study, tmp_path):
     ground_truth, runs = study
-    report = report_study(runs, ground_truth, BINS, resamples=20)
+    report = report_study(runs, ground_truth, COCO, resamples=20)
     study_page(report, runs, tmp_path, 'summary').write(tmp_path / 'a.html')
     with open_browser() as browser, open_page(
         browser, tmp_path / 'a.html', viewport=dict(width=400, height=800)
@@ -225,8 +226,8 @@ def test_page_of_a_study_follows_its_choices(study, tmp_path):
 def test_page_of_a_study_leads_to_the_pages_of_its_runs(study, tmp_path):
     ground_truth, runs = study
     runs = [replace(run, name=f'<b>{run.name}</b>') for run in runs]
-    report = report_study(runs, ground_truth, BINS, resamples=20)
-    write_run_pages(runs[:1], ground_truth, BINS, 100, Writer())
+    report = report_study(runs, ground_truth, COCO, resamples=20)
+    write_run_pages(runs[:1], ground_truth, COCO, Writer())
     study_page(report, runs, tmp_path, 'summary').write(tmp_path / 'a.html')
     with open_browser() as browser, open_page(
         browser, tmp_path / 'a.html'

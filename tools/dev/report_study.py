@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Write the table and the pictures of docs/study.md from the study's results.
+
+The results of all runs are archives below ``docs/results/study``. What is
+compared, and which p-values are adjusted together, is in
+docs/study-protocol.md.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Sequence
+
+from matplotlib.figure import Figure
+
+from sge_mmdet.evaluation import (
+    Difference,
+    parse_size_bins,
+    read_ground_truth,
+)
+from sge_mmdet.evaluation.intervals import holm
+from sge_mmdet.evaluation.plots import draw_difference
+from sge_mmdet.evaluation.protocols import find_protocol
+from sge_mmdet.study import (
+    StudyReport,
+    StudyRun,
+    report_figures,
+    resample_runs,
+)
+from sge_mmdet.study.archive import read_archive
+from sge_mmdet.study.plots import draw_study_curves
+from sge_mmdet.study.report import common_seeds
+from sge_mmdet.utils import Writer
+from sge_mmdet.utils.figures import save_figure
+from sge_mmdet.utils.tables import points
+
+RESULTS = Path(__file__).resolve().parents[2] / 'docs' / 'results'
+# Words of --size-bins. A network sees blood cells at a quarter of their size.
+SIZES = dict(
+    finetune=['coco'], scratch=['coco'], bccd=['0', '128', '384', 'inf']
+)
+TITLES = dict(
+    finetune='fine-tuning', scratch='from scratch', bccd='blood cells'
+)
+# The comparisons with none, in the protocol's order.
+PRIMARY = [('finetune', 'SGE preserved'), ('scratch', 'SGE')]
+SECONDARY = [
+    ('finetune', 'SGE not preserved'),
+    ('scratch', 'SE'),
+    ('scratch', 'SGE without normalisation'),
+    ('bccd', 'SGE'),
+]
+COLUMNS = [
+    'question',
+    'setting',
+    'compared with none',
+    'seeds',
+    'AP_small, none',
+    'AP_small',
+    'difference',
+    '95 % interval',
+    'p, adjusted',
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One comparison of the protocol.
+
+    Attributes:
+        question: "primary" or "secondary".
+        setting: Name of the archive.
+        name: Config that is compared with none.
+        row: Difference in AP on small objects.
+        pairs: Differences of the seeds, in points.
+        p: P-value, adjusted among the questions of this kind.
+    """
+
+    question: str
+    setting: str
+    name: str
+    row: Difference
+    pairs: Sequence[float]
+    p: float
+
+    def cells(self) -> List[str]:
+        """Return the row of the table."""
+        return [
+            self.question,
+            TITLES[self.setting],
+            self.name,
+            str(len(self.pairs)),
+            f'{self.row.a:.3f}',
+            f'{self.row.b:.3f}',
+            points(self.row.difference) or '',
+            self.row.interval,
+            f'{self.p:.2g}',
+        ]
+
+
+def main() -> None:
+    """Compute all answers and write them."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument(
+        '--archives', type=Path, default=RESULTS / 'study', help='%(default)s'
+    )
+    parser.add_argument('--out', type=Path, default=RESULTS)
+    parser.add_argument('--date', required=True, help='of the last training')
+    parser.add_argument('--hardware', required=True)
+    parser.add_argument('--versions', required=True)
+    args = parser.parse_args()
+    writer = Writer(overwrite=True)
+    reports = {}
+    for setting in SIZES:
+        runs = read_archive(args.archives / setting)
+        reports[setting] = report(setting, runs)
+        draw_study_curves(
+            runs, args.out / f'study_{setting}_curves.png', writer
+        )
+    answers = [
+        *answer('primary', PRIMARY, reports),
+        *answer('secondary', SECONDARY, reports),
+    ]
+    draw_forest(answers, args.out / 'study_answers.png', writer)
+    content = dict(
+        what='AP on small objects with and without SGE, by the protocol of '
+        'the study; differences are in points of AP, paired by seed',
+        command='tools/dev/report_study.py, from the runs of '
+        'docs/study-protocol.md',
+        date=args.date,
+        hardware=args.hardware,
+        versions=args.versions,
+        columns=COLUMNS,
+        rows=[each.cells() for each in answers],
+    )
+    writer.write(
+        args.out / 'study_answers.json', json.dumps(content, indent=1) + '\n'
+    )
+
+
+def report(setting: str, runs: Sequence[StudyRun]) -> StudyReport:
+    """Return the report of a setting, as tools/run_study.py makes it."""
+    ground_truth = read_ground_truth(runs[0].ground_truth, runs[0].classes)
+    protocol = find_protocol().with_options(parse_size_bins(SIZES[setting]))
+    figures = resample_runs(runs, ground_truth, protocol, progress=True)
+    return report_figures(figures, 'none')
+
+
+def answer(
+    question: str, compared: Sequence['tuple[str, str]'], reports: dict
+) -> List[Answer]:
+    """Return the answers to one kind of question, with adjusted p-values."""
+    found = []
+    for setting, name in compared:
+        of_setting: StudyReport = reports[setting]
+        (comparison,) = (
+            each
+            for each in of_setting.comparisons
+            if each.names == ('none', name)
+        )
+        figure = of_setting.small
+        none, other = of_setting.values['none'], of_setting.values[name]
+        pairs = [
+            100 * (other[seed][figure] - none[seed][figure])
+            for seed in common_seeds(none, other)
+        ]
+        found.append((setting, name, comparison[figure], pairs))
+    adjusted = holm([row.p for _, _, row, _ in found])
+    return [Answer(question, *each, p) for each, p in zip(found, adjusted)]
+
+
+def draw_forest(answers: Sequence[Answer], path: Path, writer: Writer) -> None:
+    """Draw each answer's interval above the differences of its seeds."""
+    figure = Figure(figsize=(9, 0.6 + 0.7 * len(answers)))
+    figure.set_layout_engine('constrained')
+    axis = figure.subplots()
+    axis.axvline(0, color='0.6', linewidth=1)
+    labels = []
+    for i, each in enumerate(answers):
+        axis.plot(
+            each.pairs,
+            [-i - 0.28] * len(each.pairs),
+            '.',
+            color='0.55',
+            alpha=0.6,
+        )
+        draw_difference(axis, each.row, -i)
+        labels.append(
+            f'{TITLES[each.setting]}: {each.name}\n'
+            f'({each.question}, {len(each.pairs)} seeds)'
+        )
+    axis.set_yticks([-i for i in range(len(answers))], labels, fontsize=8)
+    axis.set_ylim(0.6 - len(answers), 0.6)
+    axis.grid(axis='x', alpha=0.3)
+    axis.set_xlabel(
+        'AP on small objects, minus none, in points; lines: 95 % intervals, '
+        'small dots: pairs of seeds'
+    )
+    save_figure(figure, path, writer)
+
+
+if __name__ == '__main__':
+    main()
