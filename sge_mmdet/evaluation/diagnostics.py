@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from ..utils.tables import Cell, Table
 from .bins import SizeBin, with_all_sizes
 from .confusion import Calibration, Confusion, calibrate, confuse
-from .matching import match
+from .matching import Matches, match
 from .operating_points import (
     HIT_OVERLAP,
     OperatingPoints,
@@ -33,6 +33,7 @@ class Diagnostics:
             beyond 0 to 1.
         confusions: Confused classes, among the detections from the score with
             the highest F1 on.
+        matches: Matches in all bins at an IoU of 0.5.
     """
 
     bins: List[SizeBin]
@@ -40,6 +41,7 @@ class Diagnostics:
     costs: List[ErrorCosts]
     calibrations: List[Optional[Calibration]]
     confusions: List[Confusion]
+    matches: Matches
 
     def __str__(self) -> str:
         """Return the tables as text."""
@@ -164,4 +166,5 @@ def diagnose_detections(
         [cost_of_errors(*data, bin, metric, own) for bin, own in by_bin],
         [calibrate(own, bin) for bin, own in by_bin],
         confuse(*data, bins, metric, matches, scores),
+        matches,
     )

@@ -103,18 +103,37 @@ def _box_overlaps(
     obj: np.ndarray,
     det: np.ndarray,
 ) -> np.ndarray:
-    a, b = detections.box[det], ground_truth.box[obj]
-    sides = np.minimum(a[:, 2:] + a[:, :2], b[:, 2:] + b[:, :2]) - np.maximum(
-        a[:, :2], b[:, :2]
-    )
-    common = np.where((sides > 0).all(1), sides[:, 0] * sides[:, 1], 0)
-    own = a[:, 2] * a[:, 3]
-    union = np.where(
-        ground_truth.crowd[obj], own, own + b[:, 2] * b[:, 3] - common
-    )
-    return np.divide(
+    a, b = ground_truth.box, detections.box
+    width = _common_side(a, b, obj, det, 0)
+    # Most pairs of an image lie side by side.
+    near = np.flatnonzero(width > 0)
+    obj, det = obj[near], det[near]
+    height = _common_side(a, b, obj, det, 1)
+    common = np.where(height > 0, width[near] * height, 0)
+    own, other = (b[:, 2] * b[:, 3])[det], (a[:, 2] * a[:, 3])[obj]
+    union = np.where(ground_truth.crowd[obj], own, own + other - common)
+    overlap = np.zeros(len(width))
+    overlap[near] = np.divide(
         common, union, out=np.zeros_like(common), where=common > 0
     )
+    return overlap
+
+
+def _common_side(
+    a: np.ndarray, b: np.ndarray, i: np.ndarray, j: np.ndarray, axis: int
+) -> np.ndarray:
+    """Return the length that boxes i of a and j of b share, or less than 0.
+
+    Args:
+        a (np.ndarray): Boxes (x, y, w, h), of shape (n, 4).
+        b (np.ndarray): Boxes, of shape (m, 4).
+        i (np.ndarray): Positions in ``a``, of shape (pairs,).
+        j (np.ndarray): Positions in ``b``, of shape (pairs,).
+        axis (int): 0 for the width, 1 for the height.
+    """
+    begin_a, begin_b = (np.ascontiguousarray(box[:, axis]) for box in (a, b))
+    end_a, end_b = begin_a + a[:, axis + 2], begin_b + b[:, axis + 2]
+    return np.minimum(end_a[i], end_b[j]) - np.maximum(begin_a[i], begin_b[j])
 
 
 def _mask_overlaps(

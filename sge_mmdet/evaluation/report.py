@@ -14,7 +14,7 @@ from .engines import evaluate
 from .errors import ErrorBreakdown, errors_of_matches
 from .evaluation_result import EvaluationResult
 from .interactive import Gallery, Report, evaluated_report
-from .matching import match
+from .matching import Matches, match
 from .operating_points import HIT_OVERLAP, OperatingPoints, points_of_matches
 from .plots import (
     draw_ap_by_size,
@@ -80,6 +80,8 @@ class EvaluationReport:
         points: Score thresholds by size and class.
         metric: Metric, "bbox" or "segm".
         name: Name of the detector, for the page.
+        matches: Matches of objects of every size, for the page; None to match
+            again.
     """
 
     ground_truth: GroundTruth
@@ -90,6 +92,7 @@ class EvaluationReport:
     points: OperatingPoints
     metric: str = 'bbox'
     name: str = 'the detector'
+    matches: Optional[Matches] = None
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""
@@ -190,6 +193,7 @@ class EvaluationReport:
             self.metric,
             self.errors.score_threshold,
             gallery,
+            self.matches,
         )
 
     def _keeping_images(
@@ -272,15 +276,19 @@ def report_evaluation(
     """
     bins, data = result.bins, (ground_truth, detections)
     size = _pictured_size(bins)
-    with step_bar(
-        ['matches', 'operating points', 'errors', 'AP by size']
-    ) as step:
-        matches = step(
-            match, *data, bins, metric, [HIT_OVERLAP], result.counted
-        )
-        points = step(
-            points_of_matches, matches, bins, ground_truth.category_names
-        )
+    known, names = result.diagnostics, ['errors', 'AP by size']
+    if not known:
+        names = ['matches', 'operating points', *names]
+    with step_bar(names) as step:
+        if known:
+            matches, points = known.matches, known.points
+        else:
+            matches = step(
+                match, *data, bins, metric, [HIT_OVERLAP], result.counted
+            )
+            points = step(
+                points_of_matches, matches, bins, ground_truth.category_names
+            )
         if score is None:
             score = points.threshold(size.name)
         errors = step(
@@ -299,7 +307,19 @@ def report_evaluation(
             max_dets=(result.counted,),
             engine=engine,
         )
-    return EvaluationReport(*data, result, curve, errors, points, metric, name)
+    # The page counts objects of all sizes, also those beyond a protocol's
+    # largest one.
+    is_every_size = (bins[0].low, bins[0].high) == (0, float('inf'))
+    return EvaluationReport(
+        *data,
+        result,
+        curve,
+        errors,
+        points,
+        metric,
+        name,
+        matches.of_bin(0) if is_every_size else None,
+    )
 
 
 def write_comparison(

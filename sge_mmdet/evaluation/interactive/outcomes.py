@@ -13,7 +13,7 @@ import numpy as np
 
 from ..bins import SizeBin
 from ..errors import HIT_OVERLAP, LOWEST_OVERLAP
-from ..matching import HIT, IGNORED, MISSED, match
+from ..matching import HIT, IGNORED, MISSED, Matches, match
 from ..overlaps import overlapping_pairs
 from ..structures import Detections, GroundTruth
 
@@ -93,6 +93,7 @@ def find_outcomes(
     detections: Detections,
     metric: str = 'bbox',
     max_dets: int = 100,
+    matches: Optional[Matches] = None,
 ) -> Outcomes:
     """Match detections of every size to objects, and sort the errors by kind.
 
@@ -102,18 +103,22 @@ def find_outcomes(
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
         max_dets (int): Largest number of detections per image and class; the
             others do not exist. Default: 100.
+        matches (Matches, optional): Their matches for the bin
+            ``EVERY_SIZE`` and an IoU of 0.5, if they are known. Default:
+            None.
 
     Returns:
         Outcomes: What became of each object and detection.
     """
-    matches = match(
-        ground_truth,
-        detections,
-        [EVERY_SIZE],
-        metric,
-        [HIT_OVERLAP],
-        max_dets,
-    )
+    if matches is None:
+        matches = match(
+            ground_truth,
+            detections,
+            [EVERY_SIZE],
+            metric,
+            [HIT_OVERLAP],
+            max_dets,
+        )
     by_score = np.argsort(-matches.score, kind='stable')
     index = matches.index[by_score]
     status = matches.status[by_score, 0, 0]

@@ -96,7 +96,8 @@ def _pack(columns: Dict[str, np.ndarray]) -> 'tuple[str, List[dict]]':
             .astype(column.dtype.newbyteorder('<'))
             .tobytes()
         )
-    compressed = gzip.compress(bytes(content), compresslevel=6, mtime=0)
+    # Level 4 takes a third of the time of level 6, for 1 to 2 % more bytes.
+    compressed = gzip.compress(bytes(content), compresslevel=4, mtime=0)
     return base64.b64encode(compressed).decode(), places
 
 

@@ -1,10 +1,11 @@
 """A detector and the content of a page, as the page's modules share them."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import numpy as np
 
+from ..matching import Matches
 from ..structures import Detections, GroundTruth
 from .outcomes import Outcomes, find_outcomes
 
@@ -42,9 +43,10 @@ class Detector:
         detections: Detections,
         metric: str,
         max_dets: int,
+        matches: Optional[Matches] = None,
     ) -> None:
         self.name = name
         self.detections = detections
         self.outcomes: Outcomes = find_outcomes(
-            ground_truth, detections, metric, max_dets
+            ground_truth, detections, metric, max_dets, matches
         )

@@ -3,12 +3,13 @@
 import html
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Sequence, Tuple, Union
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 from ...utils import RENEWING, Writer
 from ..bins import SizeBin
 from ..comparison_result import Comparison
 from ..evaluation_result import EvaluationResult
+from ..matching import Matches
 from ..structures import Detections, GroundTruth
 from .content import comparison_content, evaluation_content
 from .gallery import CROP_FOLDER, Gallery
@@ -63,6 +64,7 @@ def evaluated_report(
     metric: str = 'bbox',
     score: float = 0.3,
     gallery: Gallery = Gallery(),
+    matches: Optional[Matches] = None,
 ) -> Report:
     """Return the report of an evaluation.
 
@@ -76,11 +78,15 @@ def evaluated_report(
         score (float): Score threshold that the page begins with. Default:
             0.3.
         gallery (Gallery): How pieces of images are chosen. Default: none.
+        matches (Matches, optional): As in :func:`find_outcomes`. Default:
+            None.
 
     Raises:
         ImportError: If plotly is not installed.
     """
-    detector = Detector(name, ground_truth, detections, metric, result.counted)
+    detector = Detector(
+        name, ground_truth, detections, metric, result.counted, matches
+    )
     return _render(
         evaluation_content(
             ground_truth, detector, result, curve, score, gallery
