@@ -232,6 +232,27 @@ def added_figures() -> Dict[str, Callable[[], str]]:
     }
 
 
+def figures_of_pilot() -> Dict[str, Callable[[], str]]:
+    """Return what the protocol of the study says of its pilot."""
+    names = (
+        'accuracy',
+        'scratch',
+        'finetune',
+        'bccd',
+        'doubled',
+        'effect',
+        'interaction',
+        'images',
+        'seeds',
+        'cautious',
+        'earlier',
+    )
+    return {
+        f'pilot-{name}': lambda name=name: result('study_pilot')[name]
+        for name in names
+    }
+
+
 def dates(names: Sequence[str]) -> Dict[str, Callable[[], str]]:
     """Return the days of measurements, by file."""
     return {
@@ -243,6 +264,7 @@ def dates(names: Sequence[str]) -> Dict[str, Callable[[], str]]:
 # Figures that a page may name between two comments.
 FIGURES: Dict[str, Callable[[], str]] = {
     **added_figures(),
+    **figures_of_pilot(),
     **dates(['host_time', 'network_cpu', 'ops_cpu']),
     'gpu-measured': lambda: measured_with('network_gpu'),
     'gpu-plugin': lambda: added_by('SGE plugin, ours'),
