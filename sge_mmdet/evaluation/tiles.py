@@ -20,6 +20,7 @@ from typing import (
 )
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
 from ..utils import load_json, printable
 from ..utils.text import printable_value
@@ -27,6 +28,7 @@ from .annotation_files import read_ground_truth
 from .coco_format import category_entries
 from .settings import check_choice
 from .structures import Detections, GroundTruth
+from .tile_masks import place_masks
 
 # Forms of the names of tiles. "x" and "y" are the place of the tile's upper
 # left corner in its source image, in pixels.
@@ -73,12 +75,15 @@ class Tiles:
         rate: Size of each tile's pixels relative to those of its source
             image: 0.5 for a tile of an image at half its size; shape
             (tiles,).
+        source_sizes: Heights and widths of the source images, of shape
+            (images, 2).
     """
 
     ground_truth: GroundTruth
     source: np.ndarray
     offset: np.ndarray
     rate: np.ndarray
+    source_sizes: np.ndarray
 
 
 def read_tiles(
@@ -135,6 +140,7 @@ def read_tiles(
         table[:, 0].astype(int),
         table[:, 1:3],
         table[:, 3],
+        ground_truth.image_sizes,
     )
 
 
@@ -275,9 +281,13 @@ def merge_tiles(
     Detections of the same class and source image are merged, those of the
     same tile too, as in SAHI.
 
+    Masks are matched by their boxes, as in SAHI. By "nmm" a mask becomes the
+    union of those that it is merged with.
+
     Args:
         tiles (Tiles): The tiles.
-        detections (Detections): Boxes on the tiles.
+        detections (Detections): Boxes on the tiles, and masks if these are
+            evaluated.
         merging (Merging): How to merge. Default: as SAHI does.
 
     Returns:
@@ -285,7 +295,9 @@ def merge_tiles(
         the highest score first.
 
     Raises:
-        ValueError: If the detections have masks, or an option is unknown.
+        ValueError: If an option is unknown, or the detections have masks and
+            a tile is not at the size of its source image or in no whole
+            pixel of it.
     """
     check_choice('the method of merging tiles', merging.method, METHODS)
     check_choice('the overlap of merging tiles', merging.overlap, OVERLAPS)
@@ -294,11 +306,9 @@ def merge_tiles(
             'expected the threshold of merging tiles to be above 0 and at '
             f'most 1, got {merging.threshold!r}'
         )
-    if detections.segmentation is not None:
-        raise ValueError(
-            'results of tiles are merged as boxes; masks of tiles cannot be '
-            'merged: evaluate --metric bbox, or merge the masks before'
-        )
+    masks = detections.segmentation
+    if masks is not None:
+        _check_whole_pixels(tiles)
     box = detections.box.copy()
     box[:, :2] += tiles.offset[detections.image]
     box /= tiles.rate[detections.image][:, None]
@@ -306,23 +316,49 @@ def merge_tiles(
     order = np.lexsort((-detections.score, detections.category, image))
     keys = np.stack([image, detections.category], 1)[order]
     starts = np.flatnonzero((keys[1:] != keys[:-1]).any(1)) + 1
-    kept = []
+    kept, members = [], []
     for rows in np.split(order, starts):
-        chosen, box[chosen] = _merge(box[rows], rows, merging)
+        chosen, box[chosen], merged = _merge(box[rows], rows, merging)
         kept.append(chosen)
+        members += merged
     rows = np.concatenate(kept)
+    area = box[rows, 2] * box[rows, 3]
+    segmentation = None
+    if masks is not None:
+        segmentation = place_masks(
+            masks,
+            tiles.offset[detections.image].astype(int),
+            members,
+            tiles.source_sizes[image[rows]],
+        )
+        area = mask_utils.area(segmentation).astype(float)
     return Detections(
         image[rows],
         detections.category[rows],
         box[rows],
         detections.score[rows],
-        box[rows, 2] * box[rows, 3],
+        area,
+        segmentation,
     )
+
+
+def _check_whole_pixels(tiles: Tiles) -> None:
+    """Raise if masks of tiles cannot be moved to the source images."""
+    bad = (tiles.rate != 1) | (tiles.offset % 1 != 0).any(1)
+    if bad.any():
+        i = int(bad.argmax())
+        raise ValueError(
+            f'the tile {printable(tiles.ground_truth.file_names[i])!r} is at '
+            f'{tiles.rate[i]:g} times the size of its source image, from '
+            f'{tiles.offset[i].tolist()} on; masks can be merged only if '
+            'tiles have the size of the source image and begin at whole '
+            'pixels of it; evaluate --metric bbox'
+        )
 
 
 def _merge(
     box: np.ndarray, rows: np.ndarray, merging: Merging
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> Tuple[np.ndarray, np.ndarray, List[np.ndarray]]:
     """Merge detections of a class in an image.
 
     Args:
@@ -332,12 +368,12 @@ def _merge(
         merging (Merging): How to merge.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Positions of the detections that are
-        kept, and their boxes.
+        tuple: Positions of the detections that are kept, their boxes, and the
+        positions of those that each of them consists of.
     """
     corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1)
     left = np.arange(len(rows))
-    kept, boxes = [], []
+    kept, boxes, members = [], [], []
     while len(left):
         first, left = left[0], left[1:]
         merged = corners[first]
@@ -345,20 +381,24 @@ def _merge(
             _overlap(merged, corners[left], merging.overlap)
             >= merging.threshold
         )
+        own = [first]
         if merging.method == 'nmm':
             # As in SAHI, a detection that no longer overlaps the grown box
             # enough is left out.
-            for other in corners[left[same]]:
+            for candidate in left[same]:
+                other = corners[candidate]
                 overlap = _overlap(merged, other[None], merging.overlap)
                 if overlap[0] >= merging.threshold:
+                    own.append(candidate)
                     merged = np.r_[
                         np.minimum(merged[:2], other[:2]),
                         np.maximum(merged[2:], other[2:]),
                     ]
         kept.append(first)
+        members.append(rows[own])
         boxes.append(np.r_[merged[:2], merged[2:] - merged[:2]])
         left = left[~same]
-    return rows[kept], np.array(boxes).reshape(-1, 4)
+    return rows[kept], np.array(boxes).reshape(-1, 4), members
 
 
 def _overlap(one: np.ndarray, others: np.ndarray, kind: str) -> np.ndarray:

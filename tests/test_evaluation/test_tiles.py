@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as mask_utils
 
 from sge_mmdet.evaluation import (
     Detections,
@@ -15,7 +16,9 @@ from sge_mmdet.evaluation import (
     read_detections,
     read_ground_truth,
     read_tiles,
+    size_bins,
 )
+from sge_mmdet.evaluation import evaluate as evaluate_detections
 from sge_mmdet_cli.compare import main as compare
 from sge_mmdet_cli.evaluate import main as evaluate
 
@@ -343,14 +346,168 @@ def test_wrong_options_are_named(files, monkeypatch, args, words):
         evaluate(['truth.json', 'results.json', '--merge-tiles', *args])
 
 
-def test_masks_and_configs_are_refused(files):
+def random_masks(random, places, sizes, number):
+    """Return tile, offset, drawn mask and RLE of some blobs on tiles."""
+    rows = []
+    for _ in range(number):
+        t = int(random.integers(len(places)))
+        height, width = sizes[t]
+        drawn = np.zeros((height, width), np.uint8)
+        y, x = random.integers(0, height - 3), random.integers(0, width - 3)
+        part = drawn[y : y + random.integers(2, 12), x : x + 9]
+        part[:] = random.random(part.shape) < 0.8
+        part[0, 0] = 1
+        rows.append((t, drawn, mask_utils.encode(np.asfortranarray(drawn))))
+    return rows
+
+
+@pytest.mark.parametrize('method', ['nmm', 'nms'])
+def test_masks_become_unions_in_the_source_image(tmp_path, method):
+    truth = source_data(2)
+    ground_truth = read_ground_truth(truth)
+    tiles, places = tile_data(FORMS['sahi'], 2)
+    path = tmp_path / 'tiles.json'
+    path.write_text(json.dumps(tiles))
+    read = read_tiles(path, ground_truth)
+    random = np.random.default_rng(0)
+    rows = random_masks(
+        random, places, read.ground_truth.image_sizes.tolist(), 60
+    )
+    found = Detections(
+        np.array([row[0] for row in rows]),
+        np.zeros(60, int),
+        mask_utils.toBbox([row[2] for row in rows]),
+        random.permutation(60) / 60,
+        mask_utils.area([row[2] for row in rows]).astype(float),
+        [row[2] for row in rows],
+    )
+    got = merge_tiles(read, found, Merging(method))
+    boxes = merge_tiles(
+        read, replace(found, segmentation=None), Merging(method)
+    )
+    np.testing.assert_array_equal(got.box, boxes.box)
+    assert len(got.image) < 60
+
+    def on_canvas(row):
+        t, drawn, _ = row
+        i, left, top = places[t]
+        height, width = ground_truth.image_sizes[i]
+        canvas = np.zeros((height + 100, width + 100), np.uint8)
+        canvas[top : top + len(drawn), left : left + drawn.shape[1]] = drawn
+        return i, canvas[:height, :width]
+
+    placed = [on_canvas(row) for row in rows]
+    merged = 0
+    for k, (i, mask) in enumerate(zip(got.image, got.segmentation)):
+        union = mask_utils.decode(mask)
+        assert union.shape == tuple(ground_truth.image_sizes[i])
+        assert got.area[k] == union.sum()
+        inside = [
+            canvas
+            for j, canvas in placed
+            if j == i and canvas.any() and not (canvas & ~union & 1).any()
+        ]
+        # A union is made of whole masks of tiles, one if none is merged.
+        assert (np.maximum.reduce(inside) == union).all()
+        merged += len(inside) > 1
+    assert merged > 3 if method == 'nmm' else True
+
+
+def test_mask_beyond_its_source_image_is_cut_off(tmp_path):
+    truth = source_data(1)
+    ground_truth = read_ground_truth(truth)
+    height, width = ground_truth.image_sizes[0].tolist()
+    tile = dict(
+        id=1,
+        file_name='t.png',
+        width=8,
+        height=8,
+        source=truth['images'][0]['id'],
+        x=width - 5,
+        y=height - 3,
+    )
+    path = tmp_path / 'tiles.json'
+    path.write_text(json.dumps(dict(images=[tile])))
+    mask = mask_utils.encode(np.ones((8, 8), np.uint8, order='F'))
+    found = Detections(
+        np.zeros(1, int),
+        np.zeros(1, int),
+        np.array([[0.0, 0, 8, 8]]),
+        np.ones(1),
+        np.full(1, 64.0),
+        [mask],
+    )
+    got = merge_tiles(read_tiles(path, ground_truth), found)
+    drawn = mask_utils.decode(got.segmentation[0])
+    assert drawn.sum() == 15 and drawn[-3:, -5:].all()
+
+
+def test_masks_of_tiles_at_another_size_are_refused(files):
     ground_truth = read_ground_truth(files / 'truth.json')
     tiles = read_tiles(files / 'tiles.json', ground_truth)
     detections = read_detections(
         files / 'results.json', tiles.ground_truth, 'bbox'
     )
     masked = replace(detections, segmentation=[None] * len(detections.image))
-    with pytest.raises(ValueError, match='masks of tiles cannot be merged'):
-        merge_tiles(tiles, masked)
+    halved = replace(tiles, rate=tiles.rate / 2)
+    with pytest.raises(ValueError, match=r'is at 0\.5 times the size'):
+        merge_tiles(halved, masked)
+
+
+def test_tiles_of_a_config_are_refused(files):
     with pytest.raises(SystemExit, match='needs ground truth of the source'):
         evaluate(['a.py', 'b.pth', '--merge-tiles', str(files / 'tiles.json')])
+
+
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+def test_merged_masks_can_be_evaluated(tmp_path, engine):
+    """An object that two tiles cut in parts is found as a whole."""
+    truth = source_data(1)
+    # The first one lies where all tiles of the image overlap.
+    truth['annotations'][0]['bbox'] = [35, 30, 30, 25]
+    for each in truth['annotations']:
+        x, y, w, h = each['bbox']
+        each['segmentation'] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    ground_truth = read_ground_truth(truth)
+    drawn = mask_utils.decode(
+        mask_utils.merge(
+            mask_utils.frPyObjects(
+                truth['annotations'][0]['segmentation'], 100, 100
+            )
+        )
+    )
+    tiles, places = tile_data(FORMS['sahi'], 1)
+    path = tmp_path / 'tiles.json'
+    path.write_text(json.dumps(tiles))
+    results = []
+    for t, (_, x, y) in enumerate(places):
+        part = np.asfortranarray(drawn[y : y + SIDE, x : x + SIDE])
+        if part.any():
+            mask = mask_utils.encode(part)
+            results.append(
+                dict(
+                    image_id=t + 1,
+                    category_id=truth['annotations'][0]['category_id'],
+                    bbox=mask_utils.toBbox(mask).tolist(),
+                    score=0.9 - t / 10,
+                    segmentation=dict(mask, counts=mask['counts'].decode()),
+                )
+            )
+    file = tmp_path / 'results.json'
+    file.write_text(json.dumps(results))
+    read = read_tiles(path, ground_truth)
+    found = read_detections(file, read.ground_truth, 'segm')
+    merged = merge_tiles(read, found, Merging(threshold=0.05))
+    only = replace(
+        ground_truth,
+        **{
+            name: getattr(ground_truth, name)[:1]
+            for name in ('image', 'category', 'box', 'area', 'crowd')
+        },
+        segmentation=ground_truth.segmentation[:1],
+    )
+    result = evaluate_detections(
+        only, merged, size_bins('coco'), 'segm', engine=engine
+    )
+    assert len(results) > 1 and len(merged.image) == 1
+    assert result.ap() == pytest.approx(1)
