@@ -190,6 +190,8 @@ def test_maps_that_no_tile_holds_are_left_to_other_backends():
         ((1, 256, 4096, 4096), 64, True),
         ((64, 256, 1024, 1024), 64, True),
         ((2**20, 64, 1, 1), 64, False),
+        ((1, 2**21, 2, 2), 2**19, True),
+        ((1, 2**22, 2, 2), 2**20, False),
     ):
         x = torch.empty(shape, device='meta')
         assert triton.takes(x, groups) is taken, (shape, groups)

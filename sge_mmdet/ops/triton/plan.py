@@ -50,7 +50,8 @@ def takes(x: Tensor, groups: int) -> bool:
     """Return whether the kernels take a map.
 
     They hold all channels of a group at a time, and count values within a
-    group, and sums of all groups, in 32 bits.
+    group, those between the positions of a tile in channels-last, and sums of
+    all groups, in 32 bits.
 
     Args:
         x: Feature map of shape (N, C, H, W).
@@ -62,6 +63,7 @@ def takes(x: Tensor, groups: int) -> bool:
         c <= MOST
         and c * height * width < 2**31
         and images * channels < 2**26
+        and channels * TILE < 2**31
         and x.dtype != torch.float64
     )
 
