@@ -55,6 +55,11 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
             'expected configs to train, or --archive with the folder of a '
             "study's results to report on"
         )
+    if options.slurm and options.gpus:
+        raise ValueError(
+            '--gpus chooses GPUs of this machine, and --slurm runs the study '
+            "elsewhere; ask for GPUs with --slurm-args='--gres=gpu:1'"
+        )
     inputs = [*options.configs, *group_files(options)]
     writer = Writer(options.overwrite, inputs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))

@@ -38,8 +38,8 @@ def archive_runs(
 
     Raises:
         OSError: If a file cannot be written.
-        ValueError: If the archive is that of another test, or the study
-            compares masks.
+        ValueError: If the archive is that of another test or has a config
+            under another name, or the study compares masks.
     """
     folder = Path(folder)
     if runs[0].metric != 'bbox':
@@ -49,20 +49,24 @@ def archive_runs(
         )
     _archive_annotations(runs[0].ground_truth, folder, writer)
     index = _read_index(folder)
-    index['metric'] = runs[0].metric
-    index['classes'] = runs[0].classes
+    index.update(metric=runs[0].metric, classes=runs[0].classes)
+    # The first config is the baseline, even if none of its runs is done.
+    configs = index.setdefault('configs', {})
+    archived = index.setdefault('runs', [])
     added = 0
     for run in runs:
         config = run.work_dir.parent.name
-        entry = dict(name=run.name, config=config, seed=run.seed)
-        # The first config is the baseline, even if none of its runs is done.
-        configs = index.setdefault('configs', [])
-        if dict(name=run.name, config=config) not in configs:
-            configs.append(dict(name=run.name, config=config))
-        if not run.is_done or entry in index.setdefault('runs', []):
+        if configs.setdefault(config, run.name) != run.name:
+            raise ValueError(
+                f'{folder} has {config} under the name {configs[config]!r}, '
+                f'got the name {run.name!r}; use the same --names, or name '
+                'another folder'
+            )
+        entry = dict(config=config, seed=run.seed)
+        if not run.is_done or entry in archived:
             continue
         _archive_run(run, folder / config / f'seed_{run.seed}', writer)
-        index['runs'].append(entry)
+        archived.append(entry)
         added += 1
     writer.write(folder / INDEX, json.dumps(index, indent=1))
     return added
@@ -76,7 +80,7 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
 
     Raises:
         FileNotFoundError: If it is no archive.
-        ValueError: If its list of runs is damaged.
+        ValueError: If its list of runs is empty or damaged.
     """
     folder = Path(folder).absolute()
     if not (folder / INDEX).is_file():
@@ -87,26 +91,33 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
     index = _read_index(folder)
     classes = index.get('classes')
     try:
-        names = [config['name'] for config in index['configs']]
-        return sorted(
-            (
-                StudyRun(
-                    entry['name'],
+        configs = index['configs']
+        order = list(configs)
+        runs = [
+            StudyRun(
+                configs[entry['config']],
+                entry['seed'],
+                folder / f'{entry["config"]}.py',
+                folder / entry['config'] / f'seed_{entry["seed"]}',
+                folder / ANNOTATIONS,
+                index['metric'],
+                tuple(classes) if classes else None,
+            )
+            for entry in sorted(
+                index['runs'],
+                key=lambda entry: (
+                    order.index(entry['config']),
                     entry['seed'],
-                    folder / f'{entry["config"]}.py',
-                    folder / entry['config'] / f'seed_{entry["seed"]}',
-                    folder / ANNOTATIONS,
-                    index['metric'],
-                    tuple(classes) if classes else None,
-                )
-                for entry in index['runs']
-            ),
-            key=lambda run: (names.index(run.name), run.seed),
-        )
+                ),
+            )
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{folder / INDEX} is damaged: {error!r}; make the archive again'
         ) from error
+    if not runs:
+        raise ValueError(f'{folder} has no results of runs yet')
+    return runs
 
 
 def _read_index(folder: Path) -> Dict[str, Any]:

@@ -23,6 +23,8 @@ from .plan import StudyRun
 
 # Seconds between two looks at the queue.
 INTERVAL = 5.0
+# Looks in a row that may fail, half an hour of them.
+MOST_FAILURES = 360
 # What the job array runs on each machine.
 TASK = 'from sge_mmdet.study.slurm import run_task; run_task()'
 SCRIPT = """#!/bin/bash
@@ -125,14 +127,27 @@ def _submit(
 
 
 def _wait_for(job: str, runs: Sequence[StudyRun]) -> None:
-    """Wait for the end of a job array; cancel it if this process stops."""
+    """Wait for the end of a job array; Ctrl-C cancels it."""
+    failures = 0
     try:
         with show_progress(runs) as update:
-            while _is_queued(job):
+            while True:
+                try:
+                    if not _is_queued(job):
+                        break
+                    failures = 0
+                except RuntimeError as error:
+                    # A controller that restarts does not answer for a while.
+                    failures += 1
+                    if failures == MOST_FAILURES:
+                        raise RuntimeError(
+                            f'{error}; the job {job} was left as it is, and '
+                            'the same command waits for it again'
+                        ) from error
                 update(runs)
                 time.sleep(INTERVAL)
             update([])
-    except BaseException:
+    except KeyboardInterrupt:
         with contextlib.suppress(RuntimeError):
             _slurm('scancel', job)
         raise

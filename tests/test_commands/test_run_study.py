@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 from matplotlib.image import imread
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
+from sge_mmdet_cli.run_study import main as run_study
 from tests.helpers.scripts import run_script
 
 CONFIG = (
@@ -98,15 +100,20 @@ def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
     assert (out / 'again' / 'study.md').read_text().startswith(table)
 
 
-def test_study_needs_configs_or_an_archive(tmp_path):
-    code, output = run_script('run_study.py', '--work-dir', tmp_path)
-    assert code and 'expected configs to train, or --archive' in output
-    code, output = run_script('run_study.py', '--archive', tmp_path)
-    assert code and f'{tmp_path} is no archive of a study' in output
-
-
-def test_plan_needs_a_positive_target(tmp_path):
-    code, output = run_script(
-        'run_study.py', CONFIG, '--plan', '--target', '0'
-    )
-    assert code and '--target: expected a positive number' in output
+@pytest.mark.parametrize(
+    'args, words',
+    [
+        ([], 'expected configs to train, or --archive'),
+        (['--archive', '.'], 'is no archive of a study'),
+        ([CONFIG, '--plan', '--target', '0'], '--target: expected a positive'),
+        (
+            [CONFIG, '--slurm', 'gpus', '--gpus', '0'],
+            '--gpus chooses GPUs of this machine',
+        ),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, monkeypatch, args, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=words):
+        run_study([str(arg) for arg in args])
+    assert not any(tmp_path.iterdir())

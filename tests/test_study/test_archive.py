@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -85,6 +86,14 @@ def test_archive_is_of_one_test_alone(runs, tmp_path):
     runs[0].ground_truth.write_text(json.dumps(content))
     with pytest.raises(ValueError, match='other test annotations'):
         archive_runs(runs, archive, Writer(renews=True))
+
+
+def test_config_keeps_its_name_in_an_archive(runs, tmp_path):
+    archive = tmp_path / 'archive'
+    archive_runs(runs, archive, Writer())
+    renamed = [replace(run, name=f'{run.name} again') for run in runs]
+    with pytest.raises(ValueError, match="under the name 'none', got"):
+        archive_runs(renamed, archive, Writer(renews=True))
 
 
 def test_archive_has_no_masks(runs, tmp_path):

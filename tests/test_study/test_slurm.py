@@ -119,6 +119,36 @@ def test_study_on_slurm_submits_collects_resumes_and_adds_seeds(
         run_study_on_slurm([slow], study, 'nowhere')
 
 
+def test_controller_that_does_not_answer_for_a_while_cancels_nothing(
+    tmp_path, monkeypatch
+):
+    called = []
+
+    def fake_slurm(command, *options, script=''):
+        called.append(command)
+        if command == 'sbatch':
+            return '7;cluster'
+        if command == 'squeue' and len(called) < 5:
+            raise RuntimeError('Unable to contact slurm controller')
+        return ''
+
+    monkeypatch.setattr(slurm, '_slurm', fake_slurm)
+    monkeypatch.setattr(slurm, 'INTERVAL', 0)
+    made = runs(tmp_path, [0])
+    (failure,) = run_study_on_slurm(made, tmp_path, 'trains')
+    assert failure.run == made[0]
+    assert called == ['sbatch', *['squeue'] * 4]
+    called.clear()
+    monkeypatch.setattr(slurm, 'MOST_FAILURES', 2)
+    with pytest.raises(RuntimeError, match='the job 7 was left as it is'):
+        run_study_on_slurm(made, tmp_path, 'trains')
+    assert called == ['sbatch', 'squeue', 'squeue']
+    # The next call waits for it before it submits what is left.
+    called[:] = ['earlier'] * 5
+    run_study_on_slurm(made, tmp_path, 'trains')
+    assert called[5:] == ['squeue', 'sbatch', 'squeue']
+
+
 def test_machine_without_slurm_is_told_so(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', '')
     with pytest.raises(RuntimeError, match='no command sbatch of Slurm'):
