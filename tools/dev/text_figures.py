@@ -6,6 +6,8 @@ import math
 import re
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
+from scipy.stats import norm
+from scipy.stats import t as student_t
 from speed_tables import RESULTS, Row, read, timings
 
 OPERATOR = 'part', 'dtype', 'layout', 'shape', 'direction'
@@ -215,6 +217,17 @@ def shares_that_held() -> Iterator[Tuple[float, float]]:
                 yield float(row['held'].split()[0]), number
 
 
+def width_of_five() -> str:
+    """Return the mean width of Student's interval over five differences.
+
+    The width with a known standard deviation is 1. The standard deviation of
+    five normal numbers is too small by the usual factor, c4.
+    """
+    c4 = math.sqrt(2 / 4) * math.gamma(5 / 2) / math.gamma(2)
+    quantile = student_t.ppf(0.975, 4) / norm.ppf(0.975)
+    return f'{c4 * quantile:.2f}'
+
+
 def memory_of_json(content: str) -> str:
     """Return the memory that JSON takes once parsed; the file is 1."""
     (row,) = (r for r in records('json_memory') if r['content'] == content)
@@ -293,6 +306,7 @@ FIGURES: Dict[str, Callable[[], str]] = {
     'seeds-paired-width': narrowed_by_pairing,
     'rounding-apart': spread_of_rounding,
     'coverage-error': error_of_coverage,
+    'width-of-five': width_of_five,
     'onnx-demo': lambda: result('onnx_int8')['difference'],
     'json-annotations': lambda: memory_of_json('annotations'),
     'json-results': lambda: memory_of_json('a result file of 9,844,000 boxes'),
