@@ -21,6 +21,7 @@ import json
 import operator
 import re
 import sys
+import textwrap
 from typing import Callable, Dict, List
 
 import speed_tables
@@ -113,9 +114,10 @@ def paper_accuracy() -> str:
 
 def finding() -> str:
     """Return the sentence on what SGE brought here."""
-    return (
-        f'**What we found ourselves:** {study_answer()}\n'
-        'The gains of 1 to 2 points below are those that the paper reports.'
+    return textwrap.fill(
+        f'**What we found ourselves:** {study_answer()} The gains of 1 to 2 '
+        'points below are those that the paper reports.',
+        99,
     )
 
 
@@ -133,7 +135,7 @@ def study_answer() -> str:
         interval = answer['95 % interval']
         answers.append(
             f'by {answer["difference"]} points {setting} (95 % interval '
-            f'{interval},\n{answer["seeds"]} paired seeds)'
+            f'{interval}, {answer["seeds"]} paired seeds)'
         )
         low, high = map(float, interval.split(' to '))
         verdicts.append(
@@ -153,7 +155,7 @@ def study_answer() -> str:
         told_all = f'The first {first}, the second {second}'
     return (
         'with narrow detectors of handwritten digits, SGE changed AP on small '
-        f'objects\n{" and ".join(answers)}. {told_all}.'
+        f'objects {" and ".join(answers)}. {told_all}.'
     )
 
 
@@ -380,7 +382,7 @@ VIEWS: Dict[str, Callable[[], str]] = {
     'false-alarms': false_alarms,
     'demo-verdict': demo_verdict,
     'finding': finding,
-    'study-answer': lambda: f'**Answer:** {study_answer()}',
+    'study-answer': lambda: textwrap.fill(f'**Answer:** {study_answer()}', 99),
     'paper-accuracy': paper_accuracy,
     'sources': sources,
     'summary': summary,
