@@ -94,13 +94,16 @@ def has_sge(module):
     return any(map(is_sge, module.modules()))
 
 
-def check_ablation(layer, name):
-    """Check a layer's options against the end of its config's name."""
+def check_ablation(layer, backbone):
+    """Check a layer's options against the backbone in its config's name."""
+    name = backbone.rpartition('-sge-')[2]
     groups = re.fullmatch(r'g(\d+)', name)
     start = re.fullmatch(r'w(\d)-b(\d)', name)
-    if 'w16' not in name:
-        assert layer.groups == (int(groups[1]) if groups else 64)
-    assert layer.normalize == (name != 'no-norm')
+    # A quarter of the width has as many channels in a group.
+    usual = 16 if '-w16-' in backbone else 64
+    assert layer.groups == (int(groups[1]) if groups else usual)
+    assert layer.normalize == (name not in ('no-norm', 'unnormalized'))
+    assert (layer.factor is None) == (name != 'preserved')
     assert (layer.weight_init, layer.bias_init) == (
         tuple(map(float, start.groups())) if start else (0, 1)
     )
@@ -139,7 +142,7 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
     backbone, neck = path.stem.split('_')[1:3]
     assert has_sge(model.backbone) == ('-sge' in backbone)
     for layer in filter(is_sge, model.backbone.modules()):
-        check_ablation(layer, backbone.rpartition('-sge-')[2])
+        check_ablation(layer, backbone)
     for name, kind in ATTENTION.items():
         assert any(
             type(part).__name__ == kind for part in model.backbone.modules()
@@ -150,7 +153,8 @@ def test_config_builds_and_its_name_says_where_sge_is(path):
     assert cfg.get('custom_imports') == (
         dict(imports=['sge_mmdet'])
         if 'sge' in path.stem
-        or 'digits' in path.stem  # for their metric and their runner
+        # For their metric and their runner.
+        or path.stem.endswith(('digits', 'digits-small', 'bccd'))
         or backbone.rpartition('-')[2] in ATTENTION
         else None
     )

@@ -51,5 +51,6 @@ def test_config_in_the_readme_builds_with_sge(way, tmp_path):
 
 def test_readme_says_what_was_found_here_and_whose_the_gains_are():
     introduction = README.split('\n## ')[0]
+    introduction = ' '.join(introduction.split())
     assert 'no gain' in introduction and 'paired seeds' in introduction
     assert 'the paper reports' in introduction

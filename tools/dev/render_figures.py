@@ -139,23 +139,16 @@ def study_answer() -> str:
         )
         low, high = map(float, interval.split(' to '))
         verdicts.append(
-            'a gain' if low > 0 else 'a loss' if high < 0 else 'chance'
+            'a gain'
+            if low > 0
+            else 'a loss'
+            if high < 0
+            else 'no gain that can be told from chance'
         )
-    told = {
-        'a gain': 'That is a gain',
-        'a loss': 'That is a loss',
-        'chance': 'That could be chance',
-    }
-    if len(verdicts) == 1:
-        told_all = told[verdicts[0]]
-    elif len({*verdicts}) == 1:
-        told_all = told[verdicts[0]].replace('That', 'Each of them')
-    else:
-        first, second = (told[verdict][5:] for verdict in verdicts)
-        told_all = f'The first {first}, the second {second}'
+    kinds = [*dict.fromkeys(verdicts)]
     return (
-        'with narrow detectors of handwritten digits, SGE changed AP on small '
-        f'objects {" and ".join(answers)}. {told_all}.'
+        f'{" and ".join(kinds)}. In narrow detectors of handwritten digits, '
+        f'SGE changed AP on small objects {" and ".join(answers)}.'
     )
 
 
@@ -188,8 +181,8 @@ def trained_models() -> List[List[str]]:
         ],
         [
             '[Gain on small objects](docs/study.md), here',
-            f'{answer["difference"]} ({answer["95 % interval"]}) points of '
-            f'AP, {answer["seeds"]} seeds',
+            f'{answer["difference"]} ({answer["95 % interval"]}) points, '
+            f'{answer["seeds"]} seeds',
             study['date'],
         ],
         [
