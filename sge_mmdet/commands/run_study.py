@@ -22,10 +22,7 @@ from ..study.page import write_run_pages
 from ..study.report import small_figure
 from ..study.slurm import run_study_on_slurm
 from ..utils import Writer
-from .common import (
-    exit_at_failures,
-    reported_errors,
-)
+from .common import exit_at_failures, reported_errors
 from .size_options import (
     choose_protocol,
     group_files,
@@ -50,25 +47,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> List[FailedRun]:
     """Run the study and report on it; return the runs that failed."""
-    if not options.configs and not options.archive:
-        raise ValueError(
-            'expected configs to train, or --archive with the folder of a '
-            "study's results to report on"
-        )
-    if options.slurm and options.gpus:
-        raise ValueError(
-            '--gpus chooses GPUs of this machine, and --slurm runs the study '
-            "elsewhere; ask for GPUs with --slurm-args='--gres=gpu:1'"
-        )
     inputs = [*options.configs, *group_files(options)]
     writer = Writer(options.overwrite, inputs, renews=True)
     writer.check(*(options.work_dir / name for name in STUDY_FILES))
     # Mistakes are told before the trainings.
-    if not options.target > 0:
-        raise ValueError(
-            '--target: expected a positive number of points, got '
-            f'{options.target:g}'
-        )
+    _check(options)
     protocol = choose_protocol(options)
     if options.configs:
         runs, failed = _train(options)
@@ -82,6 +65,25 @@ def _run(options: argparse.Namespace) -> List[FailedRun]:
         )
     _report(options, runs, protocol, writer)
     return failed
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise if options exclude each other, or one is out of its range."""
+    if not options.configs and not options.archive:
+        raise ValueError(
+            'expected configs to train, or --archive with the folder of a '
+            "study's results to report on"
+        )
+    if options.slurm and options.gpus:
+        raise ValueError(
+            '--gpus chooses GPUs of this machine, and --slurm runs the study '
+            "elsewhere; ask for GPUs with --slurm-args='--gres=gpu:1'"
+        )
+    if not options.target > 0:
+        raise ValueError(
+            '--target: expected a positive number of points, got '
+            f'{options.target:g}'
+        )
 
 
 def _train(
@@ -98,27 +100,29 @@ def _train(
         options.overwrite,
         options.same_start,
     )
-    failed = []
-    if options.slurm and not (options.report_only or options.plan):
-        failed = run_study_on_slurm(
+    trains = not (options.report_only or options.plan)
+    failed = _run_rest(runs, options) if trains else []
+    if options.archive:
+        writer = Writer(options.overwrite, options.configs, renews=True)
+        added = archive_runs(runs, options.archive, writer)
+        print(f'{options.archive}: {added} results added')
+    return runs, failed
+
+
+def _run_rest(
+    runs: Sequence[StudyRun], options: argparse.Namespace
+) -> List[FailedRun]:
+    """Run what has no result yet, here or on a cluster."""
+    if options.slurm:
+        return run_study_on_slurm(
             runs,
             options.work_dir,
             options.slurm,
             options.jobs,
             shlex.split(options.slurm_args),
         )
-    elif not (options.report_only or options.plan):
-        failed = run_study(
-            runs,
-            options.work_dir,
-            options.gpus,
-            1 if options.jobs is None else options.jobs,
-        )
-    if options.archive:
-        writer = Writer(options.overwrite, options.configs, renews=True)
-        added = archive_runs(runs, options.archive, writer)
-        print(f'{options.archive}: {added} results added')
-    return runs, failed
+    jobs = 1 if options.jobs is None else options.jobs
+    return run_study(runs, options.work_dir, options.gpus, jobs)
 
 
 def _report(

@@ -80,7 +80,8 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
 
     Raises:
         FileNotFoundError: If it is no archive.
-        ValueError: If its list of runs is empty or damaged.
+        ValueError: If its list of runs is damaged, or has no run of the first
+            config.
     """
     folder = Path(folder).absolute()
     if not (folder / INDEX).is_file():
@@ -115,8 +116,11 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
         raise ValueError(
             f'{folder / INDEX} is damaged: {error!r}; make the archive again'
         ) from error
-    if not runs:
-        raise ValueError(f'{folder} has no results of runs yet')
+    if not runs or runs[0].name != configs[order[0]]:
+        raise ValueError(
+            f'{folder} has no results yet of its first config, which the '
+            'others are compared with; add them with --archive'
+        )
     return runs
 
 

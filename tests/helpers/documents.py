@@ -70,7 +70,13 @@ class Snippet:
 
     def commands(self):
         """Return the words of each command of a shell snippet."""
-        text = self.text.replace('\\\n', ' ')
+        text = re.sub(
+            r'\$\(seq (\d+) (\d+)\)',
+            lambda found: ' '.join(
+                map(str, range(int(found[1]), int(found[2]) + 1))
+            ),
+            self.text.replace('\\\n', ' '),
+        )
         lines = (shlex.split(line, comments=True) for line in text.split('\n'))
         return [words for words in lines if words]
 

@@ -88,6 +88,17 @@ def test_archive_is_of_one_test_alone(runs, tmp_path):
         archive_runs(runs, archive, Writer(renews=True))
 
 
+def test_archive_without_the_first_config_has_nothing_to_compare(
+    runs, tmp_path
+):
+    archive = tmp_path / 'archive'
+    for run in runs[:2]:
+        run.detections.unlink()
+    archive_runs(runs, archive, Writer())
+    with pytest.raises(ValueError, match='no results yet of its first config'):
+        read_archive(archive)
+
+
 def test_config_keeps_its_name_in_an_archive(runs, tmp_path):
     archive = tmp_path / 'archive'
     archive_runs(runs, archive, Writer())
