@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -107,11 +108,14 @@ def test_study_on_slurm_submits_collects_resumes_and_adds_seeds(
     def stop():
         while not (slow.work_dir / 'calls').is_file():
             time.sleep(0.1)
-        os.kill(os.getpid(), 2)
+        os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=stop).start()
+    # Workers of pytest-xdist ignore it.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_study_on_slurm([slow], study, 'trains')
+    signal.signal(signal.SIGINT, previous)
     shown = ['squeue', '--noheader', '--states=PENDING,RUNNING']
     assert not subprocess.check_output(shown)
 

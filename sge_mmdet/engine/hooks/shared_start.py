@@ -37,7 +37,8 @@ class SharedStartHook(Hook):
             common.
 
     Examples:
-        >>> custom_hooks = [dict(type='SharedStartHook', model=plain_model)]
+        >>> plain = dict(type='RetinaNet', backbone=dict(type='ResNet'))
+        >>> custom_hooks = [dict(type='SharedStartHook', model=plain)]
     """
 
     def __init__(self, model: dict, load_from: Optional[str] = None) -> None:
