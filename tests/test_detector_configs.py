@@ -59,7 +59,8 @@ def test_tiny_detector_trains_and_predicts(path):
     model = MODELS.build(cfg.model)
     model.init_weights()
     layers = sge_layers(model.backbone)
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
+    # Larger steps would make YOLOX diverge with the rounding of some backends.
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-4))
     batch = dict(
         inputs=[torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)] * 2,
         data_samples=[sample(), sample()],
