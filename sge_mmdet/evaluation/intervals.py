@@ -97,7 +97,7 @@ def expanded_interval(drawn: np.ndarray, units: int) -> Interval:
 
 
 class SeedVariance(NamedTuple):
-    """What the training seeds add to the variance of a difference.
+    """Variance between training seeds, in two parts.
 
     Attributes:
         effect: Variance over the seeds that images have no part in.

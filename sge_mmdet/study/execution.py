@@ -104,7 +104,7 @@ def run_study(
 
 
 def execute_run(run: StudyRun) -> Optional[FailedRun]:
-    """Train and test one run in this process's place.
+    """Train and test one run, and wait for it.
 
     Args:
         run (StudyRun): The run.

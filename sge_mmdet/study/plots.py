@@ -14,7 +14,7 @@ from ..utils.figures import save_figure
 from ..visualization.images import plain_text
 from ..visualization.training_curves import finish_curves, read_scalars
 from .plan import StudyRun
-from .report import StudyReport, common_seeds
+from .report import StudyReport
 
 CURVES = {
     'loss': 'training loss',
@@ -78,11 +78,7 @@ def _draw_differences(axis: Axes, report: StudyReport, figure: str) -> None:
         name = comparison.names[1]
         row, i = comparison[figure], names.index(name)
         if comparison.paired:
-            first, other = report.values[names[0]], report.values[name]
-            differences = [
-                100 * (other[seed][figure] - first[seed][figure])
-                for seed in common_seeds(first, other)
-            ]
+            differences = report.pairs(names[0], name, figure)
             axis.plot(
                 differences,
                 [-i - 0.25] * len(differences),

@@ -149,8 +149,8 @@ def plan_sizes(
             points of AP.
 
     Raises:
-        ValueError: If the target is not positive, or there are no two configs
-            with two common seeds that have objects of the figure.
+        ValueError: If there are no two configs with two common seeds that
+            have objects of the figure.
     """
     variances = {}
     images = 0

@@ -41,6 +41,23 @@ class StudyReport:
             name for name, value in of_first.items() if not np.isnan(value)
         ]
 
+    def pairs(self, first: str, other: str, figure: str) -> List[float]:
+        """Return what a config has more than another in each common seed.
+
+        Args:
+            first (str): Name of the config that is subtracted.
+            other (str): Name of the other config.
+            figure (str): Name of the figure, such as "AP_small".
+
+        Returns:
+            list[float]: Differences in points.
+        """
+        a, b = self.values[first], self.values[other]
+        return [
+            100 * (b[seed][figure] - a[seed][figure])
+            for seed in common_seeds(a, b)
+        ]
+
     def table(self) -> Table:
         """Return a row for each config, with intervals of the differences.
 

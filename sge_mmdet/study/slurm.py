@@ -25,7 +25,8 @@ from .plan import StudyRun
 INTERVAL = 5.0
 # Looks in a row that may fail, half an hour of them.
 MOST_FAILURES = 360
-# What the job array runs on each machine.
+# Batch script of the job array. Each task of it runs TASK, which finds its run
+# by its number.
 TASK = 'from sge_mmdet.study.slurm import run_task; run_task()'
 SCRIPT = """#!/bin/bash
 exec {python} -c '{task}' {runs}

@@ -31,7 +31,6 @@ from sge_mmdet.study import (
 )
 from sge_mmdet.study.archive import read_archive
 from sge_mmdet.study.plots import draw_study_curves
-from sge_mmdet.study.report import common_seeds
 from sge_mmdet.utils import Writer
 from sge_mmdet.utils.figures import save_figure
 from sge_mmdet.utils.tables import points
@@ -182,11 +181,7 @@ def pairs_of_seeds(report: Optional[StudyReport], name: str) -> List[float]:
     """Return what a config has more than none in each seed, in points."""
     if report is None or not {'none', name} <= {*report.values}:
         return []
-    none, other = report.values['none'], report.values[name]
-    return [
-        100 * (other[seed][report.small] - none[seed][report.small])
-        for seed in common_seeds(none, other)
-    ]
+    return report.pairs('none', name, report.small)
 
 
 def draw_forest(answers: Sequence[Answer], path: Path, writer: Writer) -> None:
