@@ -208,7 +208,7 @@ def test_a_step_that_ends_leaves_no_process_behind(step):
     from process import run_script
 
     script, arguments, log = step(SLEEPING)
-    assert run_script(script, arguments, log, 100, {}) == 0
+    assert run_script(script, arguments, log, 100) == 0
     assert ends(int(log.read_text()))
 
 
@@ -219,7 +219,7 @@ def test_a_step_that_times_out_leaves_no_process_behind(step, code):
 
     script, arguments, log = step(code)
     for seconds in (1, 4, 16, 64):
-        assert run_script(script, arguments, log, seconds, {}) is None
+        assert run_script(script, arguments, log, seconds) is None
         if log.exists() and log.read_text():
             break
     assert ends(int(log.read_text()))
@@ -231,7 +231,7 @@ def test_a_step_ends_with_the_process_that_runs_it(step):
 
     script, arguments, log = step(SLEEPING + 'child.wait()')
     runner = process._context().Process(
-        target=process.run_script, args=(script, arguments, log, 600, {})
+        target=process.run_script, args=(script, arguments, log, 600)
     )
     runner.start()
     while not (log.exists() and log.read_text()):

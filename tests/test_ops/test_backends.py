@@ -306,7 +306,7 @@ def test_large_constant_maps_have_no_similarity_in_triton(
     """A program then sums hundreds of tiles."""
     from sge_mmdet.ops.triton import plan
 
-    for name, value in (('TILE', 64), ('PROGRAMS', 1)):
+    for name, value in (('TILE', 64), ('PROGRAMS', 1), ('MORE_PROGRAMS', 1)):
         monkeypatch.setattr(plan, name, value)
     case = leaves((1, 4, 64, 64), 1, torch.float32)
     case[0] = torch.full_like(case[0], 0.7)

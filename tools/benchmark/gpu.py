@@ -77,7 +77,7 @@ def run_step(
         arguments += ['--out', str(out / f'{step.name}.csv'), '--overwrite']
     log = out / f'{step.name}.log'
     start = time.monotonic()
-    status = run_script(HERE / script, arguments, log, step.seconds, step.env)
+    status = run_script(HERE / script, arguments, log, step.seconds)
     words = {0: 'done', SKIPPED: 'skipped', None: 'timed out'}
     return Outcome(
         step,

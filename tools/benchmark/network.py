@@ -9,7 +9,7 @@ import gc
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import bare  # noqa: F401
 import devices
@@ -30,6 +30,8 @@ PRECISIONS = dict(
     amp_float16=(torch.float16, True),
     amp_bfloat16=(torch.bfloat16, True),
 )
+# Of torch.compile. The second one replays a graph of CUDA, without Python.
+MODES = 'default', 'reduce-overhead'
 # Half-precision gradients of a mean would be rounded to zero.
 LOSS_SCALE = 1024.0
 
@@ -46,7 +48,8 @@ class Setting:
         device: Where the networks run.
         precision: One of :data:`PRECISIONS`.
         layout: Layout of images and weights, "NCHW" or "NHWC".
-        compiled: Whether the plain network and SGE also run compiled.
+        modes: Modes of ``torch.compile`` in which the plain network and SGE
+            also run compiled.
     """
 
     depth: int
@@ -56,7 +59,7 @@ class Setting:
     device: str
     precision: str
     layout: str
-    compiled: bool
+    modes: Tuple[str, ...] = ()
 
     def case(self, direction: str) -> Dict[str, str]:
         """Return the columns that name the case in a table.
@@ -196,13 +199,24 @@ def _calls(
         )
         for name, network in networks.items()
     }
-    if setting.compiled:
-        torch._dynamo.reset()
-        for name in 'plain', 'SGE, ours':
-            calls[f'{name}, compiled'] = _call(
-                torch.compile(networks[name]), batch, direction, amp, None
-            )
+    torch._dynamo.reset()
+    for mode, name in product(setting.modes, ('plain', 'SGE, ours')):
+        how = 'compiled' if mode == 'default' else mode
+        network = torch.compile(networks[name], mode=mode)
+        calls[f'{name}, {how}'] = _as_step(
+            _call(network, batch, direction, amp, None)
+        )
     return calls
+
+
+def _as_step(call: Callable[[int], object]) -> Callable[[int], object]:
+    """Let a replayed graph write over what its last replay returned."""
+
+    def step(i: int) -> object:
+        torch.compiler.cudagraph_mark_step_begin()
+        return call(i)
+
+    return step
 
 
 def _call(
@@ -289,8 +303,11 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         '--compile',
-        action='store_true',
-        help='run the plain network and SGE compiled as well',
+        nargs='*',
+        choices=MODES,
+        metavar='MODE',
+        help='run the plain network and SGE compiled as well, in these modes '
+        f'of torch.compile. Default, without modes: {" ".join(MODES)}',
     )
     add_output_options(parser)
     return parser.parse_args()
@@ -299,6 +316,7 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Print the ratios; write them as CSV and draw them if asked."""
     args = parse_options()
+    modes = () if args.compile is None else tuple(args.compile) or MODES
     cases = (
         rows
         for precision, layout in product(args.precision, args.layout)
@@ -310,7 +328,7 @@ def main() -> None:
                 args.device,
                 precision,
                 layout,
-                args.compile,
+                modes,
             ),
             args.rounds,
         )

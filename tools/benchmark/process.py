@@ -23,7 +23,7 @@ from functools import lru_cache
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Set
+from typing import Optional, Sequence, Set
 
 import torch
 
@@ -51,7 +51,6 @@ def run_script(
     arguments: Sequence[str],
     log: Path,
     seconds: float,
-    env: Dict[str, str],
 ) -> Optional[int]:
     """Run a script, and return its exit status, or None if its time was up.
 
@@ -60,13 +59,9 @@ def run_script(
         arguments (Sequence[str]): Its arguments.
         log (Path): File that gets what it prints.
         seconds (float): Time limit.
-        env (dict[str, str]): Environment variables, beside those of this
-            process.
     """
     _find_modules_of(script)
-    process = _context().Process(
-        target=_run, args=(script, arguments, log, env)
-    )
+    process = _context().Process(target=_run, args=(script, arguments, log))
     process.start()
     _running.add(process)
     try:
@@ -123,12 +118,9 @@ def _find_modules_of(script: Path) -> None:
     os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(folders))
 
 
-def _run(
-    script: Path, arguments: Sequence[str], log: Path, env: Dict[str, str]
-) -> None:
+def _run(script: Path, arguments: Sequence[str], log: Path) -> None:
     os.setpgid(0, 0)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.update(env)
     with log.open('w') as file:
         for stream in 1, 2:
             os.dup2(file.fileno(), stream)

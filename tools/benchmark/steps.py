@@ -3,11 +3,9 @@
 Steps that measure no time and follow each other run side by side.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Dict, List
+from dataclasses import dataclass, replace
+from typing import List
 
-# Programs of the forward pass wait for each other.
-WAITING = dict(SGE_MMDET_TRITON_WAIT='1')
 LAYOUTS = dict(NCHW='contiguous_format', NHWC='channels_last')
 # Options of more than one step.
 BOTH_LAYOUTS = f'--layout {" ".join(LAYOUTS.values())}'
@@ -28,7 +26,6 @@ class Step:
         writes: Whether the script writes a CSV file and a picture.
         timed: Whether it measures times, and so has an option ``--rounds``
             and runs alone.
-        env: Environment variables that it runs with.
     """
 
     name: str
@@ -38,7 +35,6 @@ class Step:
     takes_device: bool = True
     writes: bool = True
     timed: bool = True
-    env: Dict[str, str] = field(default_factory=dict)
 
 
 def small_steps() -> List[Step]:
@@ -82,14 +78,13 @@ def all_steps() -> List[Step]:
             name='training_amp',
             title='A short training in bfloat16',
         ),
-        *waiting_steps(),
         *_all_ops('bfloat16'),
         _network('amp_bfloat16', 240),
         _network('float32', 240),
         Step(
             'network_compiled',
             'ResNet + FPN, compiled',
-            'network.py --precision amp_float16 --layout NHWC --compile',
+            'network.py --precision amp_float16 --compile',
             360,
         ),
     ]
@@ -129,22 +124,6 @@ def _all_ops(*dtypes: str) -> List[Step]:
         _ops(f'{dtype}_{layout}', dtype, layout, 180, layout == 'NCHW')
         for dtype in dtypes
         for layout in LAYOUTS
-    ]
-
-
-def waiting_steps() -> List[Step]:
-    """Return the steps in which programs wait for each other."""
-    dtypes = 'float32 float16'
-    return [
-        replace(
-            _check('waiting', 'programs that wait', 'block_end', dtypes, 240),
-            env=WAITING,
-        ),
-        replace(
-            _ops('waiting', dtypes, 'NCHW', 300, compiled=False),
-            title='Operator and end of a block, programs that wait, NCHW',
-            env=WAITING,
-        ),
     ]
 
 

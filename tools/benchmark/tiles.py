@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Time the Triton kernels with other tiles, programs and registers.
+"""Time the Triton kernels with other tiles, programs and tiles under way.
 
 It tries values of the constants in sge_mmdet/ops/triton/plan.py at the end of
-a block, one constant at a time, and recommends those that are best over all
-cases. All kernels
+a block, all of them together, and names the best of each case. All kernels
 are compiled beforehand, in several processes. It needs PyTorch and Triton; on
 a CPU, Triton's interpreter needs NumPy as well.
 """
@@ -11,10 +10,9 @@ a CPU, Triton's interpreter needs NumPy as well.
 import argparse
 import math
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import product
-from statistics import fmean
-from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from unittest import mock
 
 import bare  # noqa: F401
@@ -60,58 +58,65 @@ class Case(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """How it is cut; see the constants in ``plan``, which are in capitals.
+    """How it is cut, the same in all cases; see the constants in ``plan``.
 
     Attributes:
         tile: Values that a warp holds at a time.
-        programs: Programs that keep a GPU busy.
-        records: Numbers that a program adds up at most when it begins.
-        registers: Registers of a thread.
+        programs: Programs that a multiprocessor holds at a time.
+        stages: Tiles that are under way to a program of a backward pass.
     """
 
     tile: int
     programs: int
-    records: int
-    registers: int
+    stages: int
 
     def __str__(self) -> str:
         """Return it in words."""
-        return ', '.join(
-            f'{value} {name}' for name, value in self._asdict().items()
+        return (
+            f'{self.tile} values, {self.programs} programs, {self.stages} '
+            f'stage{"s" if self.stages > 1 else ""}'
         )
 
     def constants(self) -> Dict[str, int]:
         """Return the values of the constants by name."""
-        return {name.upper(): value for name, value in self._asdict().items()}
+        return dict(
+            TILE=self.tile,
+            NARROW_TILE=self.tile,
+            PROGRAMS=self.programs,
+            MORE_PROGRAMS=self.programs,
+            STAGES=self.stages,
+        )
 
 
-Results = Dict[Case, Dict[Cut, Spread]]
-REGISTERS = 96, 168
-# A smaller gain than this, of 1, could be chance.
-NOISE = 0.01
+# As ``plan`` cuts it, for each case as is best there.
+NOW = None
+NAME_OF_NOW = 'now'
+Results = Dict[Case, Dict[Optional[Cut], Spread]]
+TILES, PROGRAMS, STAGES = (256, 512), (16, 20, 24, 28, 32), (1, 2, 3)
 
 
-def cuts() -> List[Cut]:
-    """Return the cuts to try, that of today first."""
-    now = Cut(*(getattr(plan, name.upper()) for name in Cut._fields))
-    halves_and_doubles = [
-        now._replace(**{name: value})
-        for name in ('tile', 'programs', 'records')
-        for value in (getattr(now, name) // 2, 2 * getattr(now, name))
-    ]
-    others = [now._replace(registers=number) for number in REGISTERS]
-    return [now, *halves_and_doubles, *others]
+def cuts(direction: str) -> List[Optional[Cut]]:
+    """Return the cuts to try, that of today first.
+
+    Args:
+        direction (str): "forward", which has one stage, or "backward".
+    """
+    stages = STAGES if direction == 'backward' else STAGES[:1]
+    return [NOW, *(Cut(*one) for one in product(TILES, PROGRAMS, stages))]
 
 
 @contextmanager
-def cut_so(cut: Cut) -> Iterator[None]:
+def cut_so(cut: Optional[Cut]) -> Iterator[None]:
     """Cut passes so, for a while.
 
     Args:
-        cut (Cut): The cut.
+        cut (Cut, optional): The cut, or None for that of today.
     """
     caches = plan.forward_plan, plan.backward_plan
-    with mock.patch.multiple(plan, **cut.constants()):
+    constants = {} if cut is NOW else cut.constants()
+    with ExitStack() as patches:
+        for name, value in constants.items():
+            patches.enter_context(mock.patch.object(plan, name, value))
         for cache in caches:
             cache.cache_clear()
         yield
@@ -171,7 +176,7 @@ def compile_case(case: Case, device: str) -> None:
     run = new_pass(
         case._replace(shape=(1, *case.shape[1:])), torch.device(device)
     )
-    for cut in cuts():
+    for cut in cuts(case.direction):
         with cut_so(cut):
             run()
 
@@ -190,7 +195,7 @@ def compile_cases(cases: List[Case], device: str, jobs: int) -> None:
 
 def time_case(
     case: Case, device: torch.device, rounds: int
-) -> Dict[Cut, Spread]:
+) -> Dict[Optional[Cut], Spread]:
     """Return the time of each cut; maps change from call to call.
 
     Args:
@@ -202,14 +207,14 @@ def time_case(
     count = 1 + COLD_BYTES // (2 * map_bytes) if device.type == 'cuda' else 1
     passes = [new_pass(case, device) for _ in range(count)]
 
-    def call(cut: Cut) -> Callable[[int], None]:
+    def call(cut: Optional[Cut]) -> Callable[[int], None]:
         def run(i: int) -> None:
             with cut_so(cut):
                 passes[i]()
 
         return run
 
-    calls = {cut: call(cut) for cut in cuts()}
+    calls = {cut: call(cut) for cut in cuts(case.direction)}
     if device.type == 'cuda':
         for run in calls.values():
             run(0)
@@ -248,34 +253,9 @@ def sweep(
             layout='NHWC' if case.last else 'NCHW',
         )
         yield [
-            Row(named, str(cut), clock, spread, 0)
+            Row(named, str(cut or NAME_OF_NOW), clock, spread, 0)
             for cut, spread in results[case].items()
         ]
-
-
-def recommend(results: Results) -> Dict[str, int]:
-    """Return the best value of each constant, over all of its cases.
-
-    It is best by the mean logarithm of the time relative to that of today.
-    Today's stays unless another one is faster by more than noise.
-
-    Args:
-        results (dict): Times of the cuts of each case, today's first.
-    """
-    losses: Dict[Tuple[str, int], List[float]] = {}
-    for times in results.values():
-        now = next(iter(times))
-        for cut, spread in times.items():
-            loss = math.log(spread.median / times[now].median)
-            for name, value in cut.constants().items():
-                if cut == now or value != now.constants()[name]:
-                    losses.setdefault((name, value), []).append(loss)
-    best: Dict[str, Tuple[float, int]] = {}
-    for (name, value), of_cases in losses.items():
-        found = fmean(of_cases), value
-        if name not in best or found[0] < best[name][0] - NOISE:
-            best[name] = found
-    return {name: value for name, (_, value) in best.items()}
 
 
 def sweep_cases(small: bool) -> List[Case]:
@@ -297,23 +277,19 @@ def sweep_cases(small: bool) -> List[Case]:
 
 
 def print_best(results: Results) -> None:
-    """Print the best cut of each case, and what is recommended.
+    """Print the best cut of each case.
 
     Args:
-        results (dict): Times of the cuts of each case, today's first.
+        results (dict): Times of the cuts of each case.
     """
     for case, times in results.items():
         best = min(times, key=lambda cut: times[cut].median)
-        gain = next(iter(times.values())).median / times[best].median
+        gain = times[NOW].median / times[best].median
         print(
             f'{case.direction} {case.shape} {case.dtype} '
-            f'{"NHWC" if case.last else "NCHW"}: best with {best}, '
-            f'{gain:.2f} times as fast as now'
+            f'{"NHWC" if case.last else "NCHW"}: best with '
+            f'{best or NAME_OF_NOW}, {gain:.2f} times as fast as now'
         )
-    values = [
-        f'{name} = {value}' for name, value in recommend(results).items()
-    ]
-    print('recommended:', ', '.join(values))
 
 
 def parse_options() -> argparse.Namespace:
@@ -340,7 +316,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print the times, the best cut of each case, and what is recommended."""
+    """Print the times and the best cut of each case."""
     args = parse_options()
     cases = sweep_cases(args.small)
     if args.compile_only:

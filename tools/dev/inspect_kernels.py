@@ -69,10 +69,7 @@ KINDS = {
     **{name: 'i32' for name in INTEGERS},
     'eps': 'fp32',
     'norm_eps': 'fp32',
-    'turns': '*i32',
 }
-# Parts that may wait for each other on a GPU of 132 processors.
-WAITING = 33
 FIELDS = (
     'triton',
     'sm',
@@ -100,8 +97,6 @@ def source(
     options = {
         name: constants.pop(name) for name in OPTIONS if name in constants
     }
-    if not constants.get('WAIT', True):
-        constants.update(turns=None)
     if not tail:
         absent = OF_NORM + OF_TAIL
         if 'grad_y' in kernel.arg_names:
@@ -170,7 +165,6 @@ def inspect(
     last: bool,
     tail: bool,
     sm: int,
-    wait: bool = False,
 ) -> Dict[str, Any]:
     """Compile a kernel of a stage (from 1), and return a line of the table."""
     from triton.backends.compiler import GPUTarget
@@ -182,7 +176,7 @@ def inspect(
         BYTES[dtype],
         last,
         True,
-        **dict(wait=WAITING) if wait else {},
+        **dict(has_norm=tail) if kernel == 'backward' else {},
     )
     made, options = source(function, plan, dtype, tail)
     built = compile(made, target=GPUTarget('cuda', sm, 32), options=options)
@@ -190,7 +184,7 @@ def inspect(
     return dict(
         triton=triton.__version__,
         sm=sm,
-        kernel=kernel + '_waiting' * wait,
+        kernel=kernel,
         stage=stage,
         dtype=dtype,
         layout='NHWC' if last else 'NCHW',
@@ -260,14 +254,28 @@ def _widths(code: str, what: str) -> str:
         )
     }
     found: Counter = Counter()
-    for many, bits, at in re.findall(
-        what + r'\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bu](\d+) .*'
-        r'!dbg !(\d+)',
-        code,
-    ):
+    accesses = [
+        (int(many or 1) * int(bits) // 8, at)
+        for many, bits, at in re.findall(
+            what + r'\.global(?:\.[\w:]+)*?(?:\.v(\d))?\.[bu](\d+) .*'
+            r'!dbg !(\d+)',
+            code,
+        )
+    ]
+    if what == 'ld':
+        # Loads of tiles to come go to shared memory.
+        accesses += [
+            (int(width, 16), at)
+            for width, at in re.findall(
+                r'cp\.async\.c[ag]\.shared\.global [^,]*, [^,]*, '
+                r'0x([0-9a-f]+),.*!dbg !(\d+)',
+                code,
+            )
+        ]
+    for width, at in accesses:
         line, scope = places[at]
         if '+ tile' in _statement(files[scopes[scope]], line):
-            found[int(many or 1) * int(bits) // 8] += 1
+            found[width] += 1
     return ' '.join(
         f'{width}:{found[width]}' for width in sorted(found, reverse=True)
     )
@@ -304,8 +312,6 @@ def cases(quick: bool) -> Iterator[Dict[str, Any]]:
         yield _case(kernel, stage, 'fp16', sm=sm)
     for stage, kernel in product(stages, KERNELS):
         yield _case(kernel, stage, 'fp32', tail=False)
-    for dtype, stage in product(BYTES, stages):
-        yield _case('forward', stage, dtype, wait=True)
 
 
 def quick_cases() -> Iterator[Dict[str, Any]]:
@@ -323,7 +329,6 @@ def quick_cases() -> Iterator[Dict[str, Any]]:
             i % 2 == 0,
             machines[(i - 1) % 3],
         )
-    yield _case('forward', 1, 'fp16', wait=True)
 
 
 def _case(
@@ -333,7 +338,6 @@ def _case(
     last: bool = False,
     sm: int = 90,
     tail: bool = True,
-    wait: bool = False,
 ) -> Dict[str, Any]:
     """Return the arguments of :func:`inspect`."""
     return dict(
@@ -343,7 +347,6 @@ def _case(
         last=last,
         tail=tail,
         sm=sm,
-        wait=wait,
     )
 
 

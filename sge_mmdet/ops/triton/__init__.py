@@ -7,7 +7,7 @@ not change from run to run. Maps that are read again come from the GPU's cache
 where they fit.
 
 - ``tiles``: what the kernels do with a tile; ``forward_kernel`` and
-  ``backward_kernel``: the passes; ``waiting``: programs that wait for others.
+  ``backward_kernel``: the passes.
 - ``plan``: how a pass is cut into programs and launches.
 - ``launch``: the two passes; ``launcher``: launches that cost Python little;
   ``warm_up``: compiling before training begins.

@@ -140,6 +140,7 @@ def _sums(
     BLOCK_P: tl.constexpr,
     FOLD: tl.constexpr,
     LAST: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     """Write the record of sums over blocks."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
@@ -154,7 +155,7 @@ def _sums(
     sum_gq = tl.zeros((LANES, SPAN), tl.float32)
     sum_gqv = tl.zeros((LANES, SPAN), tl.float32)
     sum_v = tl.zeros((LANES, SPAN), tl.float32)
-    for block in range(low, high):
+    for block in tl.range(low, high, num_stages=STAGES):
         position = block * BLOCK_P
         at = start + position.to(tl.int64) * step
         within = (position + local < rows)[None, :]
@@ -286,11 +287,12 @@ def _write_maps(
     BLOCK_G: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     """Write the gradients of the maps over blocks, from last to first."""
     inside = tl.arange(0, BLOCK_G * BLOCK_C) < BLOCK_G * c
     local = tl.arange(0, BLOCK_P)
-    for block in range(low, high):
+    for block in tl.range(low, high, num_stages=STAGES):
         # What was read last is likeliest to be in the cache.
         position = (low + high - 1 - block) * BLOCK_P
         at = start + position.to(tl.int64) * step
@@ -518,6 +520,7 @@ def backward_kernel(
     FOLD: tl.constexpr,
     LAST: tl.constexpr,
     NORMALIZE: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     """Run a phase of the backward pass; see the head of this file."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
@@ -589,6 +592,7 @@ def backward_kernel(
             BLOCK_P,
             FOLD,
             LAST,
+            STAGES,
         )
     else:
         record = add_parts(work, task, parts, 8 * LANES)
@@ -635,6 +639,7 @@ def backward_kernel(
             BLOCK_G,
             BLOCK_C,
             BLOCK_P,
+            STAGES,
         )
         if (image == 0) & (part == 0):
             _write_parameters(

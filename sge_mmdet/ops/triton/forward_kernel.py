@@ -2,7 +2,7 @@
 
 Phase 0 sums z over a part of the positions, phase 1 the squares of the centred
 similarity, and phase 2 makes the result. Between phases every part of a group
-has to be done: by another launch, because there is one part, or by waiting.
+has to be done, because there is one part or another launch follows.
 """
 
 import triton
@@ -22,7 +22,6 @@ from .tiles import (
     to_channels,
     without_noise,
 )
-from .waiting import take_ticket, wait_for_parts
 
 SIZES = ('first_phase', 'last_phase', 'positions', 'parts', 'blocks', 'groups')
 
@@ -271,7 +270,6 @@ def forward_kernel(
     mean,
     spread,
     work,
-    turns,
     first_phase,
     last_phase,
     positions,
@@ -288,11 +286,10 @@ def forward_kernel(
     FOLD: tl.constexpr,
     LAST: tl.constexpr,
     NORMALIZE: tl.constexpr,
-    WAIT: tl.constexpr,
 ):
     """Run phases of the forward pass; see the head of this file."""
     LANES: tl.constexpr = BLOCK_G * BLOCK_C
-    program = take_ticket(turns, WAIT)
+    program = tl.program_id(0)
     task = program // parts
     part = program % parts
     image, channel, start, tile, step, rows = place(
@@ -337,7 +334,8 @@ def forward_kernel(
             LAST,
         )
         tl.store(work + program * LANES + lane, sums)
-    wait_for_parts(turns, task, parts, part, WAIT)
+    # Other threads will read what each thread wrote.
+    tl.debug_barrier()
     if last_phase > 0:
         mean_u = add_parts(work, task, parts, LANES) / positions
         m = first_z + mean_u
@@ -364,7 +362,7 @@ def forward_kernel(
                 tl.store(
                     second + program * BLOCK_G + tl.arange(0, BLOCK_G), squares
                 )
-            wait_for_parts(turns, task, parts, part, WAIT)
+            tl.debug_barrier()
         if last_phase == 2:
             _finish(
                 x,

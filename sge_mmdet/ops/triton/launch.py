@@ -1,9 +1,8 @@
 """The two passes of SGE on a GPU; see :mod:`sge_mmdet.ops.passes`."""
 
-import os
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, ContextManager, Dict, Optional, Tuple
+from typing import Any, ContextManager, Optional
 
 import torch
 from torch import Tensor
@@ -12,17 +11,11 @@ from ..passes import FixedNorm, Gradients, Inputs, Outputs
 from .backward_kernel import backward_kernel
 from .forward_kernel import forward_kernel
 from .launcher import Launcher
-from .plan import Plan, backward_plan, forward_plan, most_waiting
+from .plan import PROCESSORS, backward_plan, forward_plan
 
-# Whether programs of the forward pass may wait for each other, so that it is
-# one launch. Off until it has been measured on a GPU.
-VARIABLE = 'SGE_MMDET_TRITON_WAIT'
-_waits = os.environ.get(VARIABLE) == '1'
 _HERE = nullcontext()
 launch_forward = Launcher(forward_kernel)
 launch_backward = Launcher(backward_kernel)
-# Counters of the programs that wait, by GPU and stream.
-_turns: Dict[Tuple[int, int], Tensor] = {}
 
 
 def forward(inputs: Inputs, outputs: Outputs) -> None:
@@ -30,21 +23,19 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     y, mean, spread = outputs
     *parameters, norm_eps = _dense(weight, bias, norm)
-    plan = forward_plan(
+    grid, sizes, constants, size, launches = forward_plan(
         x.shape,
         groups,
         x.element_size(),
         not x.is_contiguous(),
         normalize,
-        _parts_that_wait(x),
+        _processors(x.device.index),
     )
-    grid, sizes, constants, size, launches = plan
     work = mean.new_empty(size)
     with _on(x):
-        turns = _take_turns(x, plan) if constants['WAIT'] else None
         launch_forward(
             grid,
-            (x, *parameters, identity, y, mean, spread, work, turns),
+            (x, *parameters, identity, y, mean, spread, work),
             launches,
             (*sizes, float(eps), float(norm_eps)),
             constants,
@@ -59,7 +50,13 @@ def backward(
     y, mean, spread = outputs
     *parameters, norm_eps = _dense(weight, bias, norm)
     grid, sizes, constants, size, launches = backward_plan(
-        x.shape, groups, x.element_size(), not x.is_contiguous(), normalize
+        x.shape,
+        groups,
+        x.element_size(),
+        not x.is_contiguous(),
+        normalize,
+        norm is not None,
+        _processors(x.device.index),
     )
     work = mean.new_empty(size)
     with _on(x):
@@ -98,31 +95,9 @@ def _on(x: Tensor) -> ContextManager[Any]:
     return torch.cuda.device(x.device)
 
 
-def _parts_that_wait(x: Tensor) -> int:
-    """Return how many parts of a task may wait for each other."""
-    return (
-        most_waiting(_processors(x.device.index))
-        if _waits and x.is_cuda
-        else 1
-    )
-
-
-def _take_turns(x: Tensor, plan: Plan) -> Tensor:
-    """Return counters for programs that wait.
-
-    Each stream has its own, and each graph, which may be replayed beside
-    others.
-    """
-    size = plan.grid[0] // plan.sizes[1] + 1
-    if torch.cuda.is_current_stream_capturing():
-        return x.new_zeros(size, dtype=torch.int32)
-    key = x.device.index, torch.cuda.current_stream().cuda_stream
-    turns = _turns.get(key)
-    if turns is None or len(turns) < size:
-        turns = _turns[key] = x.new_zeros(size, dtype=torch.int32)
-    return turns
-
-
 @lru_cache(maxsize=None)
-def _processors(device: int) -> int:
+def _processors(device: Optional[int]) -> int:
+    """Return the multiprocessors of a GPU; on the CPU none has an index."""
+    if device is None:
+        return PROCESSORS
     return torch.cuda.get_device_properties(device).multi_processor_count

@@ -14,16 +14,26 @@ from torch import Tensor
 # channels a group, a program is one warp, so that no warp waits for another
 # when channels are summed.
 TILE = 512
-# Programs that keep a GPU busy; tools/benchmark/tiles.py tries others.
-PROGRAMS = 2048
+# Up to FEW channels a group, a forward pass over NCHW needs fewer registers,
+# so that a multiprocessor holds more programs. With more channels, up to those
+# of one warp, and a norm, a backward pass over NCHW has no registers for TILE.
+FEW, ONE_WARP = 16, 32
+NARROW_TILE = 256
+# Programs of one warp that a multiprocessor holds at a time: a launch is one
+# wave of them. tools/benchmark/tiles.py tries other numbers.
+PROGRAMS, MORE_PROGRAMS = 16, 20
+# Multiprocessors of the GPU that the numbers of this file were measured on.
+PROCESSORS = 132
+# Tiles of a backward pass under way to a program at a time.
+STAGES = 2
 # Numbers that a program adds up at most when it begins.
 RECORDS = 8192
 # Positions that a thread loads at once in NCHW, and adds up.
 WIDE = 4
 # Channels that lie side by side in channels-last.
 SIDE_BY_SIDE = 16
-# Registers of a thread, so that several programs fit into a processor.
-REGISTERS = 128
+# Registers of a multiprocessor for each of the 32 threads of a warp.
+REGISTERS = 2048
 # Channels of a group that a tile can hold.
 MOST = 256
 
@@ -75,13 +85,12 @@ def forward_plan(
     item: int,
     last: bool,
     normalize: bool,
-    wait: int = 1,
+    processors: int = PROCESSORS,
 ) -> Plan:
     """Return how a forward pass is cut.
 
-    It is one launch where a task is one part or its parts wait for each
-    other; otherwise each phase has one, and phase 1 none where nothing is
-    normalised.
+    It is one launch where a task is one part; otherwise each phase has one,
+    and phase 1 none where nothing is normalised.
 
     Args:
         shape: Shape of the map, (N, C, H, W).
@@ -89,14 +98,18 @@ def forward_plan(
         item: Bytes of a value.
         last: Whether the layout is channels-last.
         normalize: Whether the similarity is normalised.
-        wait: Parts of a task that may wait for each other.
+        processors: Multiprocessors of the GPU.
     """
-    tile = _tile(shape, groups, item, last)
+    has_few = not last and shape[1] // groups <= FEW
+    programs = MORE_PROGRAMS if has_few else PROGRAMS
+    tile = _tile(shape, groups, item, last, TILE, programs)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
     # A sum of each channel, and one of each group.
     width = lanes + tile['BLOCK_G']
-    tasks, parts, blocks = _parts(shape, groups, tile, width)
-    tile.update(NORMALIZE=normalize, WAIT=1 < parts <= wait)
+    tasks, parts, blocks = _parts(
+        shape, groups, tile, width, programs * processors
+    )
+    tile.update(NORMALIZE=normalize)
     phases = (0, 1, 2) if normalize else (0, 2)
     launches = tuple((phase, phase) for phase in phases)
     return Plan(
@@ -104,20 +117,33 @@ def forward_plan(
         (shape[2] * shape[3], parts, blocks, groups),
         tile,
         tasks * parts * width,
-        ((0, 2),) if parts <= wait else launches,
+        ((0, 2),) if parts == 1 else launches,
     )
 
 
 @lru_cache(maxsize=4096)
 def backward_plan(
-    shape: Tuple[int, ...], groups: int, item: int, last: bool, normalize: bool
+    shape: Tuple[int, ...],
+    groups: int,
+    item: int,
+    last: bool,
+    normalize: bool,
+    has_norm: bool,
+    processors: int = PROCESSORS,
 ) -> Plan:
-    """Return how a backward pass is cut; arguments as above."""
-    tile = _tile(shape, groups, item, last)
+    """Return how a backward pass is cut; arguments as above.
+
+    ``has_norm`` is whether a norm or a scale comes before SGE.
+    """
+    is_narrow = has_norm and not last and FEW < shape[1] // groups <= ONE_WARP
+    values = NARROW_TILE if is_narrow else TILE
+    tile = _tile(shape, groups, item, last, values, PROGRAMS)
     # Eight sums of each channel.
     width = 8 * tile['BLOCK_G'] * tile['BLOCK_C']
-    tasks, parts, blocks = _parts(shape, groups, tile, width)
-    tile.update(NORMALIZE=normalize)
+    tasks, parts, blocks = _parts(
+        shape, groups, tile, width, PROGRAMS * processors
+    )
+    tile.update(NORMALIZE=normalize, STAGES=STAGES)
     return Plan(
         (tasks * parts,),
         (shape[2] * shape[3], parts, blocks, groups),
@@ -127,22 +153,19 @@ def backward_plan(
     )
 
 
-def most_waiting(processors: int) -> int:
-    """Return how many parts of a task may wait for each other.
-
-    A processor holds at least one of them. A quarter of all leaves room for
-    other streams whose programs wait as well.
-
-    Args:
-        processors: Number of the GPU's streaming multiprocessors.
-    """
-    return max(processors // 4, 1)
-
-
 def _tile(
-    shape: Tuple[int, ...], groups: int, item: int, last: bool
+    shape: Tuple[int, ...],
+    groups: int,
+    item: int,
+    last: bool,
+    values: int,
+    programs: int,
 ) -> Dict[str, Any]:
-    """Return the sizes of a tile, which layout and alignment decide."""
+    """Return the sizes of a tile, which layout and alignment decide.
+
+    The last arguments are the values that a warp holds at a time, and the
+    programs of one warp that share the registers of a multiprocessor.
+    """
     c, positions = shape[1] // groups, shape[2] * shape[3]
     block_c = 1 << (c - 1).bit_length()
     together = align = 1
@@ -153,7 +176,7 @@ def _tile(
             together = _power_of_two(groups, max(SIDE_BY_SIDE // c, 1))
     else:
         fold = align = _power_of_two(positions, WIDE)
-    block = max(TILE // (together * block_c), 16)
+    block = max(values // (together * block_c), 16)
     return dict(
         c=c,
         BLOCK_G=together,
@@ -162,8 +185,9 @@ def _tile(
         V=align,
         FOLD=fold,
         LAST=last,
-        num_warps=max(together * block_c * block // TILE, 1),
-        maxnreg=REGISTERS,
+        num_warps=max(together * block_c * block // values, 1),
+        # Registers are given to a thread by eights.
+        maxnreg=REGISTERS // programs // 8 * 8,
     )
 
 
@@ -173,14 +197,19 @@ def _power_of_two(number: int, most: int) -> int:
 
 
 def _parts(
-    shape: Tuple[int, ...], groups: int, tile: Dict[str, Any], width: int
+    shape: Tuple[int, ...],
+    groups: int,
+    tile: Dict[str, Any],
+    width: int,
+    programs: int,
 ) -> Tuple[int, int, int]:
     """Return the number of tasks, of parts of one, and of blocks of a part.
 
-    The last argument is how many sums a part leaves.
+    The last arguments are how many sums a part leaves, and how many programs
+    the GPU holds at a time.
     """
     tasks = shape[0] * groups // tile['BLOCK_G']
-    parts = max(1, min(PROGRAMS // tasks, RECORDS // width))
+    parts = max(1, min(programs // tasks, RECORDS // width))
     all_blocks = -(-shape[2] * shape[3] // tile['BLOCK_P'])
     blocks = -(-all_blocks // parts)
     return tasks, -(-all_blocks // blocks), blocks
