@@ -31,15 +31,17 @@ from text_figures import FEWEST_SAMPLES, FIGURES
 
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
-GPU = 'tools/benchmark/gpu.py OUT --rounds 8 --only'
+GPU = 'tools/benchmark/gpu.py OUT --only'
 # Commands that write a CSV file, whose columns have the date, the hardware and
 # the versions.
 BENCHMARKS = dict(
     host_time='tools/benchmark/host_time.py',
     network_cpu='tools/benchmark/network.py --device cpu',
-    network_gpu=f'{GPU} network_amp_float16',
+    network_gpu=f'{GPU} network_',
+    network_gpu_compiled='tools/benchmark/network.py --compile',
     ops_cpu='tools/benchmark/ops.py --device cpu',
-    ops_gpu=f'{GPU} ops_float16 ops_float32',
+    ops_gpu=f'{GPU} ops_',
+    tiles_gpu='tools/benchmark/tiles.py',
 )
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL

@@ -13,6 +13,14 @@ OTHERS = {
     'floor': 'floor',
     'block without SGE': 'without SGE',
 }
+# Names of precisions in tables, and of the columns on speed.
+PRECISIONS = dict(
+    amp_float16='AMP, float16',
+    amp_bfloat16='AMP, bfloat16',
+    tf32='TF32',
+    float32='float32',
+)
+SPEEDS = "GPU's time, ms", 'speed', 'speed by wall time'
 Row = Dict[str, str]
 
 
@@ -78,7 +86,7 @@ def operator_on_cpu(part: str) -> List[Row]:
     ]
 
 
-def operator_on_gpu(part: str) -> List[Row]:
+def operator_on_gpu(part: str, layout: str) -> List[Row]:
     """Return the GPU's time of a part, and its speed; the formula is 1."""
     columns = 'part', 'dtype', 'layout', 'shape', 'direction'
     return [
@@ -91,7 +99,7 @@ def operator_on_gpu(part: str) -> List[Row]:
         }
         # A map of the first stage is larger than the cache.
         for rows, case in timings('ops_gpu', columns, ['cold', 'hot'])
-        if (case['part'], case['layout']) == (part, 'NCHW')
+        if (case['part'], case['layout']) == (part, layout)
     ]
 
 
@@ -130,31 +138,99 @@ def network_on_cpu() -> List[Row]:
 
 
 def network_on_gpu() -> List[Row]:
-    """Return the speed and memory of networks on a GPU; plain is 1."""
+    """Return the speed of all networks in mixed precision; plain is 1."""
+    return [
+        {'layout': case['layout'], 'pass': case['direction'], **cells}
+        for case, cells in _networks_on_gpu('network_gpu')
+        if case['precision'] == 'amp_float16'
+    ]
+
+
+def precisions_on_gpu() -> List[Row]:
+    """Return the speed of SGE's network in each precision; plain is 1."""
+    return [
+        {
+            'precision': PRECISIONS[case['precision']],
+            'layout': case['layout'],
+            'pass': case['direction'],
+            **{key: cells[key] for key in cells if key != 'network'},
+        }
+        for case, cells in _networks_on_gpu('network_gpu')
+        if cells['network'] == 'SGE, ours'
+    ]
+
+
+def compiled_on_gpu() -> List[Row]:
+    """Return the speed of compiled networks; the plain one as it is is 1."""
+    return [
+        {
+            'pass': case['direction'],
+            'network': cells['network'],
+            **{key: cells[key] for key in cells if key in SPEEDS},
+        }
+        for case, cells in _networks_on_gpu('network_gpu_compiled')
+    ]
+
+
+def _networks_on_gpu(name: str) -> Iterator[Tuple[Row, Row]]:
+    """Yield each case and the cells of each network; plain is 1.
+
+    Args:
+        name: Name of the CSV file.
+    """
     columns = 'precision', 'layout', 'direction'
     walls = {
         tuple(case.values()): rows
-        for rows, case in timings('network_gpu', columns, ['wall'])
+        for rows, case in timings(name, columns, ['wall'])
     }
+    for rows, case in timings(name, columns, ['hot']):
+        wall = walls[tuple(case.values())]
+        for network, row in rows.items():
+            time, speed, by_wall = SPEEDS
+            yield (
+                case,
+                {
+                    'network': network,
+                    time: f'{1e3 * float(row["seconds"]):.2f}',
+                    speed: f'{times_as_fast(rows["plain"], row):.2f} '
+                    f'({_quartiles(rows["plain"], row)})',
+                    by_wall: (
+                        f'{times_as_fast(wall["plain"], wall[network]):.2f} '
+                        f'({_quartiles(wall["plain"], wall[network])})'
+                    ),
+                    'memory': _memory(rows['plain'], row),
+                },
+            )
+
+
+def tiles_on_gpu() -> List[Row]:
+    """Return the time of a pass as it was cut before, and as it is now."""
+    columns = 'direction', 'dtype', 'layout', 'shape'
+    before = '512 values, 16 programs, 1 stage'
     return [
         {
-            'layout': case['layout'],
             'pass': case['direction'],
-            'network': name,
-            "GPU's time, ms": f'{1e3 * float(row["seconds"]):.2f}',
-            'speed': f'{times_as_fast(rows["plain"], row):.2f}',
-            'quartiles': _quartiles(rows['plain'], row),
-            'speed by wall time': (
-                f'{times_as_fast(wall["plain"], wall[name]):.2f} '
-                f'({_quartiles(wall["plain"], wall[name])})'
-            ),
-            'memory': _memory(rows['plain'], row),
+            'type': case['dtype'],
+            'layout': case['layout'],
+            'shape': case['shape'].replace('x', ' x '),
+            'before, us': f'{1e6 * float(rows[before]["seconds"]):.1f}',
+            'now, us': f'{1e6 * float(now["seconds"]):.1f}',
+            'times as fast': f'{times_as_fast(rows[before], now):.2f}',
         }
-        for rows, case in timings('network_gpu', columns, ['hot'])
-        if case['precision'] == 'amp_float16'
-        for wall in [walls[tuple(case.values())]]
-        for name, row in rows.items()
+        for rows, case in timings('tiles_gpu', columns, ['graph'])
+        for now in [rows[_cut_of_now(case)]]
     ]
+
+
+def _cut_of_now(case: Row) -> str:
+    """Return how sge_mmdet/ops/triton/plan.py cuts the end of a block."""
+    c = int(case['shape'].split('x')[1]) // 64
+    in_nchw = case['layout'] == 'NCHW'
+    if case['direction'] == 'forward':
+        programs = 20 if in_nchw and c <= 16 else 16
+        return f'512 values, {programs} programs, 1 stage'
+    values = 256 if in_nchw and c == 32 else 512
+    return f'{values} values, 16 programs, 2 stages'
 
 
 def training_on_gpu(layout: str) -> str:
@@ -165,8 +241,8 @@ def training_on_gpu(layout: str) -> str:
         if (row['layout'], row['pass'], row['network'])
         == (layout, 'training', 'SGE, ours')
     )
-    wall = row['speed by wall time'].split()[0]
-    return f'{row["speed"]} (GPU time), {wall} (wall time)'
+    of_gpu, wall = (row[key].split()[0] for key in SPEEDS[1:])
+    return f'{of_gpu} (GPU time), {wall} (wall time)'
 
 
 def _quartiles(base: Row, row: Row) -> str:
@@ -180,9 +256,16 @@ def _memory(base: Row, row: Row) -> str:
 
 VIEWS: Dict[str, Callable[[], str]] = {
     'block-end-cpu': lambda: table_of(operator_on_cpu('block_end')),
-    'block-end-gpu': lambda: table_of(operator_on_gpu('block_end')),
+    'block-end-gpu': lambda: table_of(operator_on_gpu('block_end', 'NCHW')),
+    'block-end-gpu-last': lambda: table_of(
+        operator_on_gpu('block_end', 'NHWC')
+    ),
     'network-cpu': lambda: table_of(network_on_cpu()),
     'network-gpu': lambda: table_of(network_on_gpu()),
     'ops-cpu': lambda: table_of(operator_on_cpu('operator')),
-    'ops-gpu': lambda: table_of(operator_on_gpu('operator')),
+    'network-gpu-compiled': lambda: table_of(compiled_on_gpu()),
+    'network-gpu-precisions': lambda: table_of(precisions_on_gpu()),
+    'ops-gpu': lambda: table_of(operator_on_gpu('operator', 'NCHW')),
+    'ops-gpu-last': lambda: table_of(operator_on_gpu('operator', 'NHWC')),
+    'tiles-gpu': lambda: table_of(tiles_on_gpu()),
 }

@@ -4,11 +4,12 @@ import csv
 import json
 import math
 import re
+from itertools import product
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 from scipy.stats import norm
 from scipy.stats import t as student_t
-from speed_tables import RESULTS, Row, read, timings
+from speed_tables import FORMULA, RESULTS, Row, read, tiles_on_gpu, timings
 
 OPERATOR = 'part', 'dtype', 'layout', 'shape', 'direction'
 # Fewest samples of which the share of intervals that held is shown.
@@ -28,7 +29,7 @@ def records(name: str) -> List[Row]:
 
 def added_time(
     name: str, network: str, clock: str
-) -> Dict[Tuple[str, str], float]:
+) -> Dict[Tuple[str, str, str], float]:
     """Return how much longer than the plain network another takes.
 
     Args:
@@ -37,23 +38,42 @@ def added_time(
         clock: Clock of the times.
 
     Returns:
-        Share of the plain network's time in percent, by layout and pass.
+        Share of the plain network's time in percent, by precision, layout
+        and pass.
     """
     columns = 'precision', 'layout', 'direction'
     return {
-        (case['layout'], case['direction']): 100
+        tuple(case.values()): 100
         * (
             float(rows[network]['seconds']) / float(rows['plain']['seconds'])
             - 1
         )
         for rows, case in timings(name, columns, [clock])
+        if network in rows
     }
 
 
-def added_on_gpu(layout: str, direction: str) -> str:
-    """Return the time that the backbone with SGE adds, with its sign."""
-    times = added_time('network_gpu', 'SGE, ours', 'hot')
-    return f'{times[layout, direction]:+.1f} %'
+def added_on_gpu(
+    clock: str, layout: str, direction: str, precisions: Sequence[str] = ()
+) -> str:
+    """Return the range of the time that SGE's network adds on a GPU.
+
+    Args:
+        clock: "hot", the GPU's time, or "wall".
+        layout: "NCHW" or "NHWC".
+        direction: "inference" or "training".
+        precisions: Those that count. Default: all.
+    """
+    times = [
+        value
+        for (precision, *case), value in added_time(
+            'network_gpu', 'SGE, ours', clock
+        ).items()
+        if case == [layout, direction]
+        and (not precisions or precision in precisions)
+    ]
+    low, high = (f'{round(end) or 0:+d} %' for end in (min(times), max(times)))
+    return low if low == high else f'{low} to {high}'
 
 
 def added_by(network: str) -> str:
@@ -73,28 +93,37 @@ def ahead_of_compiled() -> str:
     return f'{ahead} of {len(pairs)}'
 
 
-def slowest_block_end() -> str:
-    """Return the largest wall time of a block's end with SGE; without is 1."""
-    return '{:.1f}'.format(
-        max(
-            float(rows['ours']['seconds'])
-            / float(rows['block without SGE']['seconds'])
-            for rows, case in timings('ops_gpu', OPERATOR, ['wall'])
-            if case['part'] == 'block_end'
-            and case['direction'] == 'forward+backward'
-        )
-    )
+def forward_over_norm() -> str:
+    """Return the GPU's time of a forward pass with SGE; without it is 1.
+
+    At the end of a block, over the maps in NCHW.
+    """
+    times = [
+        float(rows['ours']['seconds'])
+        / float(rows['block without SGE']['seconds'])
+        for rows, case in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
+        if (case['part'], case['direction'], case['layout'])
+        == ('block_end', 'forward', 'NCHW')
+    ]
+    return f'{min(times):.1f} to {max(times):.1f}'
 
 
-def replayed(provider: str) -> str:
-    """Return the time of a replayed graph of the smallest maps."""
-    (seconds,) = (
-        float(rows[provider]['seconds'])
-        for rows, case in timings('ops_gpu', OPERATOR, ['graph'])
-        if tuple(case.values())
-        == ('operator', 'float32', 'NCHW', '2x2048x25x42', 'forward+backward')
-    )
-    return f'{1e6 * seconds:.0f} us'
+def faster_than_formula() -> str:
+    """Return how many times as fast as the formula the operator is."""
+    times = [
+        float(rows[FORMULA]['seconds']) / float(rows['ours']['seconds'])
+        for rows, _ in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
+    ]
+    return f'{min(times):.1f} to {max(times):.1f}'
+
+
+def share_of_floor() -> str:
+    """Return the share of the floor that the operator reaches."""
+    shares = [
+        100 * float(rows['floor']['seconds']) / float(rows['ours']['seconds'])
+        for rows, _ in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
+    ]
+    return f'{min(shares):.0f} to {max(shares):.0f} %'
 
 
 def host_time(provider: str) -> str:
@@ -235,14 +264,23 @@ def memory_of_json(content: str) -> str:
 
 
 def added_figures() -> Dict[str, Callable[[], str]]:
-    """Return the figures on the backbone, by layout and pass."""
+    """Return the figures on the backbone, by clock, layout and pass."""
     return {
-        f'gpu-{layout}-{direction}': lambda case=(layout, direction): (
-            added_on_gpu(*case)
+        '-'.join(('gpu', *case)): lambda case=case: added_on_gpu(*case)
+        for case in product(
+            ('hot', 'wall'), ('NCHW', 'NHWC'), ('inference', 'training')
         )
-        for layout in ('NCHW', 'NHWC')
-        for direction in ('inference', 'training')
     }
+
+
+def gained_by_tiles(direction: str) -> str:
+    """Return how many times as fast the cut of today made a pass in NCHW."""
+    times = [
+        float(row['times as fast'])
+        for row in tiles_on_gpu()
+        if (row['pass'], row['layout']) == (direction, 'NCHW')
+    ]
+    return f'{min(times):.2f} to {max(times):.2f}'
 
 
 def figures_of_pilot() -> Dict[str, Callable[[], str]]:
@@ -284,9 +322,17 @@ FIGURES: Dict[str, Callable[[], str]] = {
     'gpu-se': lambda: added_by('SE plugin'),
     'gpu-gc': lambda: added_by('GC plugin'),
     'gpu-ahead': ahead_of_compiled,
-    'gpu-slowest-block-end': slowest_block_end,
-    'gpu-replay': lambda: replayed('ours'),
-    'gpu-replay-compiled': lambda: replayed("authors' formula, compiled"),
+    'gpu-forward-over-norm': forward_over_norm,
+    'gpu-operator': faster_than_formula,
+    'gpu-floor': share_of_floor,
+    'gpu-tiles-forward': lambda: gained_by_tiles('forward'),
+    'gpu-tiles-backward': lambda: gained_by_tiles('backward'),
+    'gpu-wall-float32': lambda: added_on_gpu(
+        'wall', 'NCHW', 'training', ['float32']
+    ),
+    'gpu-wall-half': lambda: added_on_gpu(
+        'wall', 'NCHW', 'training', ['amp_float16', 'amp_bfloat16', 'tf32']
+    ),
     'host-sge': lambda: host_time('with SGE, ours'),
     'host-plain': lambda: host_time('batch norm, addition and ReLU'),
     'kernel-registers': lambda: str(max(kernels('registers'))),
