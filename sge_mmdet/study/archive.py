@@ -79,7 +79,8 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
         folder (str or Path): Folder of :func:`archive_runs`.
 
     Raises:
-        FileNotFoundError: If it is no archive.
+        FileNotFoundError: If it is no archive, or its annotations are
+            missing.
         ValueError: If its list of runs is damaged, or has no run of the first
             config.
     """
@@ -88,6 +89,13 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
         raise FileNotFoundError(
             f'{folder} is no archive of a study: it has no {INDEX}; '
             '`tools/run_study.py CONFIGS --archive FOLDER` makes one'
+        )
+    annotations = folder / ANNOTATIONS
+    if not annotations.is_file():
+        raise FileNotFoundError(
+            f'{folder} lacks the annotations of the test images, which not '
+            'every data set lets others pass on; bring them from the data '
+            f'set: gzip -c TEST_ANNOTATIONS.json > {annotations}'
         )
     index = _read_index(folder)
     classes = index.get('classes')
@@ -100,7 +108,7 @@ def read_archive(folder: Union[str, Path]) -> List[StudyRun]:
                 entry['seed'],
                 folder / f'{entry["config"]}.py',
                 folder / entry['config'] / f'seed_{entry["seed"]}',
-                folder / ANNOTATIONS,
+                annotations,
                 index['metric'],
                 tuple(classes) if classes else None,
             )
@@ -136,24 +144,27 @@ def _archive_annotations(
     ground_truth: Path, folder: Path, writer: Writer
 ) -> None:
     """Copy the annotations, or raise if the archive has others."""
-    content = load_json(ground_truth)
-    kept = dict(
+    kept = _without_outlines(load_json(ground_truth))
+    path = folder / ANNOTATIONS
+    if not path.is_file():
+        writer.write(path, _compress(kept))
+    elif _without_outlines(load_json(path)) != kept:
+        raise ValueError(
+            f'{folder} is the archive of a study with other test annotations '
+            f'than {ground_truth}; name another folder'
+        )
+
+
+def _without_outlines(content: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what annotations of boxes need."""
+    return dict(
         images=content['images'],
-        # Boxes are compared, so that outlines are of no use.
         annotations=[
             {key: each[key] for key in each if key != 'segmentation'}
             for each in content['annotations']
         ],
         categories=content['categories'],
     )
-    path = folder / ANNOTATIONS
-    if not path.is_file():
-        writer.write(path, _compress(kept))
-    elif load_json(path) != kept:
-        raise ValueError(
-            f'{folder} is the archive of a study with other test annotations '
-            f'than {ground_truth}; name another folder'
-        )
 
 
 def _archive_run(run: StudyRun, folder: Path, writer: Writer) -> None:

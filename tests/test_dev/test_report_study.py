@@ -10,7 +10,11 @@ from sge_mmdet.study.archive import read_archive
 from tests.helpers.scripts import load_script, run_script
 
 RESULTS = Path(__file__).parents[2] / 'docs' / 'results'
-SETTINGS = sorted(path.name for path in (RESULTS / 'study').iterdir())
+# Annotations of blood cells are not the repository's to pass on.
+SETTINGS = sorted(
+    path.parent.name
+    for path in (RESULTS / 'study').glob('*/annotations.json.gz')
+)
 
 
 @pytest.fixture(scope='module')
@@ -26,14 +30,38 @@ def rows(setting, script):
     return [row for row in answers if row['setting'] == script.TITLES[setting]]
 
 
+def copy_pair(setting, name, seeds, folder):
+    """Copy a config and the first one from an archive, up to some seeds."""
+    archive = RESULTS / 'study' / setting
+    index = json.loads((archive / 'runs.json').read_text())
+    index['configs'] = {
+        config: label
+        for config, label in index['configs'].items()
+        if label in ('none', name)
+    }
+    index['runs'] = [
+        run
+        for run in index['runs']
+        if run['config'] in index['configs'] and run['seed'] < seeds
+    ]
+    folder.mkdir()
+    (folder / 'runs.json').write_text(json.dumps(index))
+    for part in ('annotations.json.gz', *index['configs']):
+        (folder / part).symlink_to(archive / part)
+
+
 @pytest.mark.parametrize('setting', SETTINGS)
 def test_report_on_the_committed_results_prints_the_pages_figures(
     setting, script, tmp_path
 ):
+    # The answer that takes the least time.
+    row = min(rows(setting, script), key=lambda row: int(row['seeds']))
+    name = row['compared with none']
+    copy_pair(setting, name, int(row['seeds']), tmp_path / 'archive')
     code, output = run_script(
         'run_study.py',
         '--archive',
-        RESULTS / 'study' / setting,
+        tmp_path / 'archive',
         '--report-only',
         '--work-dir',
         tmp_path,
@@ -41,15 +69,11 @@ def test_report_on_the_committed_results_prints_the_pages_figures(
         *script.SIZES[setting],
     )
     assert code == 0, output
-    lines = output.splitlines()
-    for row in rows(setting, script):
-        (line,) = (
-            line
-            for line in lines
-            if line.startswith(row['compared with none'] + '  ')
-        )
-        assert row['AP_small'] in line
-        assert f'{row["difference"]} ({row["95 % interval"]})' in line
+    (line,) = (
+        line for line in output.splitlines() if line.startswith(f'{name}  ')
+    )
+    assert row['AP_small'] in line
+    assert f'{row["difference"]} ({row["95 % interval"]})' in line
 
 
 def test_archives_hold_what_the_protocol_plans(script):

@@ -88,6 +88,21 @@ def test_archive_is_of_one_test_alone(runs, tmp_path):
         archive_runs(runs, archive, Writer(renews=True))
 
 
+def test_archive_without_annotations_takes_the_data_sets_own(runs, tmp_path):
+    archive, writer = tmp_path / 'archive', Writer(renews=True)
+    archive_runs(runs, archive, writer)
+    annotations = archive / 'annotations.json.gz'
+    annotations.unlink()
+    with pytest.raises(FileNotFoundError, match=f'gzip -c .* > {annotations}'):
+        read_archive(archive)
+    content = json.loads(runs[0].ground_truth.read_text())
+    for each in content['annotations']:
+        each['segmentation'] = []
+    annotations.write_bytes(gzip.compress(json.dumps(content).encode()))
+    assert archive_runs(runs, archive, writer) == 0
+    assert len(read_archive(archive)) == 3
+
+
 def test_archive_without_the_first_config_has_nothing_to_compare(
     runs, tmp_path
 ):
