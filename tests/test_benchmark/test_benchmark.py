@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import subprocess
 import sys
 
@@ -167,6 +168,33 @@ def test_every_cut_that_is_tried_cuts_passes_in_its_own_way():
     assert today in made.values()
     plan = tiles.plan.backward_plan(shape, 64, 4, False, True, True)
     assert (plan.grid, str(plan.constants)) == today
+
+
+def test_the_page_shows_the_cut_of_today():
+    tables = load_script('dev/speed_tables.py')
+    tiles = load_script('benchmark/tiles.py')
+    plans = tiles.plan.forward_plan, tiles.plan.backward_plan
+    made = dict(zip(('forward', 'backward'), plans))
+    columns = 'direction', 'dtype', 'layout', 'shape'
+    cases = [
+        case for _, case in tables.timings('tiles_gpu', columns, ['graph'])
+    ]
+    assert len(cases) > 10
+    for case in cases:
+        arguments = (
+            tuple(map(int, case['shape'].split('x'))),
+            64,
+            int(case['dtype'][-2:]) // 8,
+            case['layout'] == 'NHWC',
+            True,
+        )
+        if case['direction'] == 'backward':
+            arguments += (True,)
+        numbers = re.findall(r'\d+', tables.cut_of_now(case))
+        today = made[case['direction']](*arguments)
+        with tiles.cut_so(tiles.Cut(*map(int, numbers))):
+            shown = made[case['direction']](*arguments)
+        assert (today.grid, today.constants) == (shown.grid, shown.constants)
 
 
 @pytest.mark.parametrize(

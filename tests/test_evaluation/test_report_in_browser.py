@@ -410,3 +410,28 @@ def test_reset_and_small_p_and_signs(browser, paths):
         assert page.evaluate(
             "['+1.2', '-5.0', '0.0', '+10.0'].sort(compareCells)"
         ) == ['-5.0', '0.0', '+1.2', '+10.0']
+
+
+def test_counts_of_many_classes_add_up_and_say_what_is_left_out(
+    browser, tmp_path
+):
+    ground_truth = synthetic_ground_truth(40, 2000, 60)
+    found = synthetic_detections(ground_truth, Skill(recall=0.9), 0)
+    random = np.random.default_rng(0)
+    guess = random.integers(0, 60, len(found.category))
+    is_guess = random.random(len(guess)) < 0.5
+    found = replace(found, category=np.where(is_guess, guess, found.category))
+    path = tmp_path / 'report.html'
+    evaluated_report(
+        ground_truth,
+        found,
+        evaluate(ground_truth, found, BINS),
+        evaluate(ground_truth, found, BINS),
+    ).write(path)
+    with open_page(browser, path) as page:
+        rows = rows_of(page, '#confusion')
+        said = page.inner_text('#confusion')
+    assert len(rows) == 12
+    for _, *cells, total in rows:
+        assert sum(map(int, cells)) == int(total)
+    assert 'The other 48 classes in view are left out.' in said

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure SGE on a GPU: everything, in order, in one command.
 
-The steps are the correctness of the kernels, the best tiles, tables of the
+The steps are the correctness of the kernels, the fastest tiles, tables of the
 operator and of the network, and a short training. Each step is a process of
 its own with a time limit, so that others still run if it fails or hangs, and
 what it has measured by then is kept. Steps that measure times run alone, the

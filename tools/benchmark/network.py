@@ -30,6 +30,15 @@ PRECISIONS = dict(
     amp_float16=(torch.float16, True),
     amp_bfloat16=(torch.bfloat16, True),
 )
+NETWORKS = (
+    'plain',
+    'SGE, ours',
+    'SGE, reference',
+    'SGE plugin, ours',
+    'SE plugin',
+    'GC plugin',
+)
+COMPILED = NETWORKS[:2]
 # Of torch.compile. The second one replays a graph of CUDA, without Python.
 MODES = 'default', 'reduce-overhead'
 # Half-precision gradients of a mean would be rounded to zero.
@@ -48,6 +57,7 @@ class Setting:
         device: Where the networks run.
         precision: One of :data:`PRECISIONS`.
         layout: Layout of images and weights, "NCHW" or "NHWC".
+        networks: Names of the networks, the plain one among them.
         modes: Modes of ``torch.compile`` in which the plain network and SGE
             also run compiled.
     """
@@ -59,6 +69,7 @@ class Setting:
     device: str
     precision: str
     layout: str
+    networks: Tuple[str, ...] = NETWORKS
     modes: Tuple[str, ...] = ()
 
     def case(self, direction: str) -> Dict[str, str]:
@@ -101,6 +112,7 @@ def benchmark_network(setting: Setting, rounds: int) -> Iterator[List[Row]]:
     networks = {
         name: build().to(where, memory_format=layout)
         for name, build in _networks(setting.depth).items()
+        if name in setting.networks
     }
     for network in networks.values():
         _share_weights(networks['plain'], network)
@@ -199,8 +211,10 @@ def _calls(
         )
         for name, network in networks.items()
     }
-    torch._dynamo.reset()
-    for mode, name in product(setting.modes, ('plain', 'SGE, ours')):
+    if setting.modes:
+        torch._dynamo.reset()
+    names = [name for name in COMPILED if name in networks]
+    for mode, name in product(setting.modes, names):
         how = 'compiled' if mode == 'default' else mode
         network = torch.compile(networks[name], mode=mode)
         calls[f'{name}, {how}'] = _as_step(
@@ -301,6 +315,13 @@ def parse_options() -> argparse.Namespace:
         ['NCHW', 'NHWC'],
         ['NCHW'],
     )
+    add_choices(
+        parser,
+        'network',
+        'networks to time besides the plain one',
+        NETWORKS[1:],
+        NETWORKS[1:],
+    )
     parser.add_argument(
         '--compile',
         nargs='*',
@@ -316,6 +337,7 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Print the ratios; write them as CSV and draw them if asked."""
     args = parse_options()
+    networks = ('plain', *args.network)
     modes = () if args.compile is None else tuple(args.compile) or MODES
     cases = (
         rows
@@ -328,6 +350,7 @@ def main() -> None:
                 args.device,
                 precision,
                 layout,
+                networks,
                 modes,
             ),
             args.rounds,

@@ -110,7 +110,7 @@ def _untimed_steps() -> List[Step]:
             timed=False,
         ),
         # Triton and PyTorch keep what they compile.
-        _compilation('tiles', 'tiles.py --compile-only --jobs 6'),
+        _compilation('tiles', 'tiles.py --compile-only --jobs 6', 240),
         *(
             _compilation(f'ops_{dtype}', f'ops.py --dtype {dtype} --rounds 1')
             for dtype in dtypes
@@ -152,12 +152,12 @@ def _sanitizer(tool: str, seconds: int) -> Step:
     )
 
 
-def _compilation(name: str, command: str) -> Step:
+def _compilation(name: str, command: str, seconds: int = 180) -> Step:
     return Step(
         f'compile_{name}',
         f'Compilation: {name}',
         command,
-        180,
+        seconds,
         writes=False,
         timed=False,
     )

@@ -62,7 +62,7 @@ class Cut(NamedTuple):
 
     Attributes:
         tile: Values that a warp holds at a time.
-        programs: Programs that a multiprocessor holds at a time.
+        programs: Programs of one warp that a multiprocessor holds at a time.
         stages: Tiles that are under way to a program of a backward pass.
     """
 
@@ -81,7 +81,7 @@ class Cut(NamedTuple):
         """Return the values of the constants by name."""
         return dict(
             TILE=self.tile,
-            NARROW_TILE=self.tile,
+            WARPS_WITH_NORM=1,
             PROGRAMS=self.programs,
             MORE_PROGRAMS=self.programs,
             STAGES=self.stages,
@@ -92,7 +92,7 @@ class Cut(NamedTuple):
 NOW = None
 NAME_OF_NOW = 'now'
 Results = Dict[Case, Dict[Optional[Cut], Spread]]
-TILES, PROGRAMS, STAGES = (256, 512), (16, 20, 24, 28, 32), (1, 2, 3)
+TILES, PROGRAMS, STAGES = (256, 512), (16, 20, 24), (1, 2)
 
 
 def cuts(direction: str) -> List[Optional[Cut]]:

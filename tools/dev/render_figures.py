@@ -31,17 +31,16 @@ from text_figures import FEWEST_SAMPLES, FIGURES
 
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
-GPU = 'tools/benchmark/gpu.py OUT --only'
 # Commands that write a CSV file, whose columns have the date, the hardware and
 # the versions.
 BENCHMARKS = dict(
     host_time='tools/benchmark/host_time.py',
     network_cpu='tools/benchmark/network.py --device cpu',
-    network_gpu=f'{GPU} network_',
-    network_gpu_compiled='tools/benchmark/network.py --compile',
+    network_gpu='tools/benchmark/network.py --rounds 5',
+    network_gpu_compiled='tools/benchmark/network.py --rounds 5 --compile',
     ops_cpu='tools/benchmark/ops.py --device cpu',
-    ops_gpu=f'{GPU} ops_',
-    tiles_gpu='tools/benchmark/tiles.py',
+    ops_gpu='tools/benchmark/gpu.py OUT --only ops_ --rounds 8',
+    tiles_gpu='an earlier form of tools/benchmark/tiles.py',
 )
 BLOCK = re.compile(
     r'(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)', re.DOTALL
@@ -313,7 +312,10 @@ def speed() -> List[List[str]]:
                 speed_tables.measured_on('network_gpu'),
             ]
             for layout, what in (
-                ('NCHW', '[GPU training](docs/performance.md), plain = 1'),
+                (
+                    'NCHW',
+                    '[GPU training](docs/performance.md) in AMP, plain = 1',
+                ),
                 ('NHWC', 'the same in channels-last'),
             )
         ),

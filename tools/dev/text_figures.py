@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from functools import partial
 from itertools import product
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
@@ -53,24 +54,24 @@ def added_time(
     }
 
 
-def added_on_gpu(
-    clock: str, layout: str, direction: str, precisions: Sequence[str] = ()
-) -> str:
+def added_on_gpu(clock: str, **chosen: str) -> str:
     """Return the range of the time that SGE's network adds on a GPU.
 
     Args:
         clock: "hot", the GPU's time, or "wall".
-        layout: "NCHW" or "NHWC".
-        direction: "inference" or "training".
-        precisions: Those that count. Default: all.
+        **chosen: Beginning of the precision, the layout or the direction of
+            the cases that count. Default: all.
     """
+    columns = 'precision', 'layout', 'direction'
     times = [
         value
-        for (precision, *case), value in added_time(
+        for values, value in added_time(
             'network_gpu', 'SGE, ours', clock
         ).items()
-        if case == [layout, direction]
-        and (not precisions or precision in precisions)
+        if all(
+            dict(zip(columns, values))[key].startswith(begin)
+            for key, begin in chosen.items()
+        )
     ]
     low, high = (f'{round(end) or 0:+d} %' for end in (min(times), max(times)))
     return low if low == high else f'{low} to {high}'
@@ -93,17 +94,18 @@ def ahead_of_compiled() -> str:
     return f'{ahead} of {len(pairs)}'
 
 
-def forward_over_norm() -> str:
-    """Return the GPU's time of a forward pass with SGE; without it is 1.
+def over_norm(direction: str) -> str:
+    """Return the GPU's time at the end of a block in NCHW; without SGE is 1.
 
-    At the end of a block, over the maps in NCHW.
+    Args:
+        direction: "forward" or "forward+backward".
     """
     times = [
         float(rows['ours']['seconds'])
         / float(rows['block without SGE']['seconds'])
         for rows, case in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
         if (case['part'], case['direction'], case['layout'])
-        == ('block_end', 'forward', 'NCHW')
+        == ('block_end', direction, 'NCHW')
     ]
     return f'{min(times):.1f} to {max(times):.1f}'
 
@@ -264,11 +266,13 @@ def memory_of_json(content: str) -> str:
 
 
 def added_figures() -> Dict[str, Callable[[], str]]:
-    """Return the figures on the backbone, by clock, layout and pass."""
+    """Return the figures on the backbone, by layout and pass."""
     return {
-        '-'.join(('gpu', *case)): lambda case=case: added_on_gpu(*case)
-        for case in product(
-            ('hot', 'wall'), ('NCHW', 'NHWC'), ('inference', 'training')
+        f'gpu-hot-{layout}-{direction}': partial(
+            added_on_gpu, 'hot', layout=layout, direction=direction
+        )
+        for layout, direction in product(
+            ('NCHW', 'NHWC'), ('inference', 'training')
         )
     }
 
@@ -279,6 +283,7 @@ def gained_by_tiles(direction: str) -> str:
         float(row['times as fast'])
         for row in tiles_on_gpu()
         if (row['pass'], row['layout']) == (direction, 'NCHW')
+        and row['times as fast'] != 'unchanged'
     ]
     return f'{min(times):.2f} to {max(times):.2f}'
 
@@ -322,17 +327,18 @@ FIGURES: Dict[str, Callable[[], str]] = {
     'gpu-se': lambda: added_by('SE plugin'),
     'gpu-gc': lambda: added_by('GC plugin'),
     'gpu-ahead': ahead_of_compiled,
-    'gpu-forward-over-norm': forward_over_norm,
+    'gpu-forward-over-norm': lambda: over_norm('forward'),
+    'gpu-both-over-norm': lambda: over_norm('forward+backward'),
     'gpu-operator': faster_than_formula,
     'gpu-floor': share_of_floor,
     'gpu-tiles-forward': lambda: gained_by_tiles('forward'),
     'gpu-tiles-backward': lambda: gained_by_tiles('backward'),
-    'gpu-wall-float32': lambda: added_on_gpu(
-        'wall', 'NCHW', 'training', ['float32']
-    ),
-    'gpu-wall-half': lambda: added_on_gpu(
-        'wall', 'NCHW', 'training', ['amp_float16', 'amp_bfloat16', 'tf32']
-    ),
+    **{
+        f'gpu-wall-{precision}': partial(
+            added_on_gpu, 'wall', precision=precision
+        )
+        for precision in ('amp', 'tf32', 'float32')
+    },
     'host-sge': lambda: host_time('with SGE, ours'),
     'host-plain': lambda: host_time('batch norm, addition and ReLU'),
     'kernel-registers': lambda: str(max(kernels('registers'))),

@@ -196,7 +196,13 @@ def draw_confusion(
     axis.set(
         xlabel='class of the detection',
         ylabel='class of the object',
-        title=f'{size} objects, score from {one.score_threshold:.3g}',
+        title=f'{size} objects, score from {one.score_threshold:.3g}'
+        + (
+            f'\nthe {len(shown)} of {len(matrix)} classes that are confused '
+            'most often'
+            if len(shown) < len(matrix)
+            else ''
+        ),
     )
     figure.colorbar(image, label='share of the objects of a class')
     save_figure(figure, out_file, writer)

@@ -10,17 +10,18 @@ from typing import Any, Dict, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
-# Values that a warp holds at a time, 16 a thread, beside its sums. Up to 32
+# Values that a warp holds at a time, 16 a thread, beside its sums. Up to MANY
 # channels a group, a program is one warp, so that no warp waits for another
 # when channels are summed.
 TILE = 512
-# Up to FEW channels a group, a forward pass over NCHW needs fewer registers,
-# so that a multiprocessor holds more programs. With more channels, up to those
-# of one warp, and a norm, a backward pass over NCHW has no registers for TILE.
-FEW, ONE_WARP = 16, 32
-NARROW_TILE = 256
-# Programs of one warp that a multiprocessor holds at a time: a launch is one
-# wave of them. tools/benchmark/tiles.py tries other numbers.
+FEW, MANY = 16, 32
+# Warps that share such a tile in a backward pass over NCHW from FEW to MANY
+# channels: with a norm, one warp has no registers for the sums of them all.
+WARPS_WITH_NORM = 2
+# Programs of one warp that a multiprocessor of an H100 or H200 holds at a
+# time, so that a launch is one wave of them; and those of a forward pass over
+# NCHW up to FEW channels, which needs fewer registers.
+# tools/benchmark/tiles.py tries other numbers.
 PROGRAMS, MORE_PROGRAMS = 16, 20
 # Multiprocessors of the GPU that the numbers of this file were measured on.
 PROCESSORS = 132
@@ -102,7 +103,7 @@ def forward_plan(
     """
     has_few = not last and shape[1] // groups <= FEW
     programs = MORE_PROGRAMS if has_few else PROGRAMS
-    tile = _tile(shape, groups, item, last, TILE, programs)
+    tile = _tile(shape, groups, item, last, programs)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
     # A sum of each channel, and one of each group.
     width = lanes + tile['BLOCK_G']
@@ -135,9 +136,9 @@ def backward_plan(
 
     ``has_norm`` is whether a norm or a scale comes before SGE.
     """
-    is_narrow = has_norm and not last and FEW < shape[1] // groups <= ONE_WARP
-    values = NARROW_TILE if is_narrow else TILE
-    tile = _tile(shape, groups, item, last, values, PROGRAMS)
+    tile = _tile(shape, groups, item, last, PROGRAMS)
+    if has_norm and not last and FEW < shape[1] // groups <= MANY:
+        tile['num_warps'] *= WARPS_WITH_NORM
     # Eight sums of each channel.
     width = 8 * tile['BLOCK_G'] * tile['BLOCK_C']
     tasks, parts, blocks = _parts(
@@ -158,13 +159,12 @@ def _tile(
     groups: int,
     item: int,
     last: bool,
-    values: int,
     programs: int,
 ) -> Dict[str, Any]:
     """Return the sizes of a tile, which layout and alignment decide.
 
-    The last arguments are the values that a warp holds at a time, and the
-    programs of one warp that share the registers of a multiprocessor.
+    The last argument is how many warps share the registers of a
+    multiprocessor.
     """
     c, positions = shape[1] // groups, shape[2] * shape[3]
     block_c = 1 << (c - 1).bit_length()
@@ -176,7 +176,7 @@ def _tile(
             together = _power_of_two(groups, max(SIDE_BY_SIDE // c, 1))
     else:
         fold = align = _power_of_two(positions, WIDE)
-    block = max(values // (together * block_c), 16)
+    block = max(TILE // (together * block_c), 16)
     return dict(
         c=c,
         BLOCK_G=together,
@@ -185,7 +185,7 @@ def _tile(
         V=align,
         FOLD=fold,
         LAST=last,
-        num_warps=max(together * block_c * block // values, 1),
+        num_warps=max(together * block_c * block // TILE, 1),
         # Registers are given to a thread by eights.
         maxnreg=REGISTERS // programs // 8 * 8,
     )
@@ -206,7 +206,7 @@ def _parts(
     """Return the number of tasks, of parts of one, and of blocks of a part.
 
     The last arguments are how many sums a part leaves, and how many programs
-    the GPU holds at a time.
+    of one warp the GPU holds at a time.
     """
     tasks = shape[0] * groups // tile['BLOCK_G']
     parts = max(1, min(programs // tasks, RECORDS // width))

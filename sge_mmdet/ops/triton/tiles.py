@@ -203,7 +203,7 @@ def add_parts(work, task, parts, WIDTH: tl.constexpr):
     total = tl.zeros((ROWS, WIDTH), tl.float32)
     for i in range(0, parts, ROWS):
         at = (task * parts + i + row)[:, None] * WIDTH + column[None, :]
-        # From the second cache: another program may just have written it.
+        # Each is read once, so that the first cache need not keep it.
         total += tl.load(
             work + at,
             mask=(i + row < parts)[:, None],

@@ -326,7 +326,8 @@ function addConfusion() {
     'confusion', 'Which class objects were taken for',
     'Rows are the classes of objects, columns what a detection on them says. The most frequent classes in view are shown.');
   const holder = element('div', { class: 'scroll' });
-  made.append(holder);
+  const note = element('p', {});
+  made.append(holder, note);
   panels.push(({ objects, least }) => {
     const cells = new Map();
     const totals = new Map();
@@ -346,11 +347,16 @@ function addConfusion() {
       const [truth, said] = key.split(' ');
       if (said !== 'missed' && rows.includes(Number(truth)) && !names.includes(Number(said))) names.push(Number(said));
     }
-    const said = [...names.slice(0, 2 * MOST_CLASSES), 'missed'];
+    const shown = names.slice(0, 2 * MOST_CLASSES);
+    const rest = names.slice(2 * MOST_CLASSES);
+    const count = (truth, said) => cells.get(`${truth} ${said}`) || 0;
+    const sum = (truth) => rest.reduce((total, said) => total + count(truth, said), 0);
     holder.replaceChildren(plainTable(
-      ['object', ...said.map((k) => (k === 'missed' ? k : content.classes[k])), 'objects'],
+      ['object', ...shown.map((k) => content.classes[k]), ...(rest.length ? [`${rest.length} other`] : []), 'missed', 'objects'],
       rows.map((truth) => [
-        content.classes[truth], ...said.map((k) => cells.get(`${truth} ${k}`) || 0), totals.get(truth)])));
+        content.classes[truth], ...shown.map((k) => count(truth, k)), ...(rest.length ? [sum(truth)] : []),
+        count(truth, 'missed'), totals.get(truth)])));
+    note.textContent = rows.length < totals.size ? `The other ${totals.size - rows.length} classes in view are left out.` : '';
   });
 }
 
