@@ -314,7 +314,7 @@ def speed() -> List[List[str]]:
             for layout, what in (
                 (
                     'NCHW',
-                    '[GPU training](docs/performance.md) in AMP, plain = 1',
+                    '[AMP training](docs/performance.md), plain = 1',
                 ),
                 ('NHWC', 'the same in channels-last'),
             )
