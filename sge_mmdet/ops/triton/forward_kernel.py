@@ -1,8 +1,8 @@
 """The forward pass, in phases that one launch runs or several.
 
 Phase 0 sums z over a part of the positions, phase 1 the squares of the centred
-similarity, and phase 2 makes the result. Between phases every part of a group
-has to be done, because there is one part or another launch follows.
+similarity, and phase 2 makes the result. A phase begins when every part of a
+group has ended the one before: each is a launch, or there is one part.
 """
 
 import triton
