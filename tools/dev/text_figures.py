@@ -10,7 +10,15 @@ from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 from scipy.stats import norm
 from scipy.stats import t as student_t
-from speed_tables import FORMULA, RESULTS, Row, read, tiles_on_gpu, timings
+from speed_tables import (
+    FORMULA,
+    RESULTS,
+    Row,
+    read,
+    tiles_on_gpu,
+    times_as_fast,
+    timings,
+)
 
 OPERATOR = 'part', 'dtype', 'layout', 'shape', 'direction'
 # Fewest samples of which the share of intervals that held is shown.
@@ -83,15 +91,25 @@ def added_by(network: str) -> str:
     return f'{min(times):.0f} to {max(times):.0f} %'
 
 
+def operator_ratios(first: str, second: str, **chosen: str) -> List[float]:
+    """Return the GPU's time of one implementation over that of another.
+
+    Args:
+        first: Name of the one.
+        second: Name of the other.
+        **chosen: Values of columns of the cases that count. Default: all.
+    """
+    return [
+        times_as_fast(rows[first], rows[second])
+        for rows, case in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
+        if first in rows and chosen.items() <= case.items()
+    ]
+
+
 def ahead_of_compiled() -> str:
     """Return in how many cases ours is faster than the compiled formula."""
-    pairs = [
-        (rows['ours'], rows["authors' formula, compiled"])
-        for rows, case in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
-        if case['layout'] == 'NCHW' and "authors' formula, compiled" in rows
-    ]
-    ahead = sum(float(a['seconds']) < float(b['seconds']) for a, b in pairs)
-    return f'{ahead} of {len(pairs)}'
+    ratios = operator_ratios(f'{FORMULA}, compiled', 'ours', layout='NCHW')
+    return f'{sum(ratio > 1 for ratio in ratios)} of {len(ratios)}'
 
 
 def over_norm(direction: str) -> str:
@@ -100,32 +118,26 @@ def over_norm(direction: str) -> str:
     Args:
         direction: "forward" or "forward+backward".
     """
-    times = [
-        float(rows['ours']['seconds'])
-        / float(rows['block without SGE']['seconds'])
-        for rows, case in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
-        if (case['part'], case['direction'], case['layout'])
-        == ('block_end', direction, 'NCHW')
-    ]
-    return f'{min(times):.1f} to {max(times):.1f}'
+    ratios = operator_ratios(
+        'ours',
+        'block without SGE',
+        part='block_end',
+        direction=direction,
+        layout='NCHW',
+    )
+    return f'{min(ratios):.1f} to {max(ratios):.1f}'
 
 
 def faster_than_formula() -> str:
     """Return how many times as fast as the formula the operator is."""
-    times = [
-        float(rows[FORMULA]['seconds']) / float(rows['ours']['seconds'])
-        for rows, _ in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
-    ]
-    return f'{min(times):.1f} to {max(times):.1f}'
+    ratios = operator_ratios(FORMULA, 'ours')
+    return f'{min(ratios):.1f} to {max(ratios):.1f}'
 
 
 def share_of_floor() -> str:
     """Return the share of the floor that the operator reaches."""
-    shares = [
-        100 * float(rows['floor']['seconds']) / float(rows['ours']['seconds'])
-        for rows, _ in timings('ops_gpu', OPERATOR, ['cold', 'hot'])
-    ]
-    return f'{min(shares):.0f} to {max(shares):.0f} %'
+    ratios = operator_ratios('floor', 'ours')
+    return f'{100 * min(ratios):.0f} to {100 * max(ratios):.0f} %'
 
 
 def host_time(provider: str) -> str:
