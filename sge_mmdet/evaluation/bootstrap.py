@@ -304,8 +304,9 @@ def _ends_of_runs(is_hit: np.ndarray, is_false: np.ndarray) -> np.ndarray:
             do not count.
     """
     rows = np.flatnonzero(is_hit | is_false)
-    hit = is_hit[rows]
-    return rows[hit & ~np.r_[hit[1:], False]]
+    is_end = is_hit[rows]
+    is_end[:-1] &= ~is_end[1:]
+    return rows[is_end]
 
 
 def _sums(
@@ -328,19 +329,20 @@ def _sums(
     Returns:
         csr_matrix: Matrix of shape (ends of all thresholds, images).
     """
-    rows, values, starts, begin = [], [], [], 0
+    rows, values, stops, begin = [], [], [np.zeros(1, int)], 0
     for positions, factors in zip(ends, value):
         own = np.flatnonzero(factors)
-        after = np.searchsorted(own, positions, 'right')
-        starts.append(begin + np.r_[0, after][:-1])
-        begin += after[-1] if len(after) else 0
-        rows.append(own[: after[-1] if len(after) else 0])
-        values.append(factors[rows[-1]])
+        stop = np.searchsorted(own, positions, 'right')
+        own = own[: stop[-1] if len(stop) else 0]
+        rows.append(own)
+        values.append(factors[own])
+        stops.append(begin + stop)
+        begin += len(own)
     return csr_matrix(
         (
             np.concatenate(values).astype(np.float32),
             image[np.concatenate(rows)],
-            np.r_[np.concatenate(starts), begin],
+            np.concatenate(stops),
         ),
         (sum(map(len, ends)), images),
     )
