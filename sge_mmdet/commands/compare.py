@@ -8,6 +8,7 @@ from ..evaluation import (
     ResampledFigures,
     compare_figures,
 )
+from ..evaluation.bins import with_all_sizes
 from ..evaluation.interactive import Gallery, compared_report
 from ..evaluation.report import COMPARISON_FILES, PAGE, write_comparison
 from ..utils import Writer
@@ -54,11 +55,16 @@ def run(options: argparse.Namespace) -> None:
     comparison = _compare(figures, options)
     print(comparison)
     if options.out_dir:
-        page = compared_report(
+        ground_truth, shown = protocol.prepare_results(
             ground_truth,
             (results[0], results[len(options.a)]),
+            options.metric,
+        )
+        page = compared_report(
+            ground_truth,
+            shown,
             comparison,
-            protocol.bins,
+            with_all_sizes(protocol.bins)[1:],
             options.metric,
             protocol.counted,
             options.score,

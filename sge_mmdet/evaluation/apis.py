@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Union
 
+from .bins import with_all_sizes
 from .comparison import compare_detections
 from .comparison_result import Comparison
 from .conversion import as_bins, as_detections, as_ground_truth, as_results
@@ -237,11 +238,12 @@ def report(
         ).page(gallery)
     second = as_detections(other, truth, metric)
     comparison = compare(truth, first, second, names=names, **options)
+    truth, prepared = rules.prepare_results(truth, (first, second), metric)
     return compared_report(
         truth,
-        (first, second),
+        prepared,
         comparison,
-        rules.bins,
+        with_all_sizes(rules.bins)[1:],
         metric,
         rules.counted,
         0.3 if score is None else score,

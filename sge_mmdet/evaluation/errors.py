@@ -5,7 +5,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .bins import SizeBin
+from .bins import ALL_SIZES, SizeBin
 from .matching import HIT, MISSED, Matches, match
 from .operating_points import HIT_OVERLAP, points_of_matches
 from .overlaps import overlapping_pairs
@@ -187,7 +187,7 @@ def _kinds(
     )
     same = detections.category[det] == ground_truth.category[obj]
     on = overlap >= HIT_OVERLAP
-    real = ~ground_truth.crowd[obj]
+    real = is_counted(ground_truth)[obj]
     is_unmatched = np.zeros(len(detections.image), bool)
     is_unmatched[matches.index] = matches.status[:, 0, 0] == MISSED
     unmatched = is_unmatched[det]
@@ -202,6 +202,18 @@ def _kinds(
         [det[same & on & real], det[same & real], det[~same & on & real]],
     )
     return miss_kind, false_kind
+
+
+def is_counted(ground_truth: GroundTruth) -> np.ndarray:
+    """Return which objects are not ignored, of shape (objects,).
+
+    A protocol makes the objects that it ignores crowds, or gives them an area
+    that no bin holds.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+    """
+    return ~ground_truth.crowd & ALL_SIZES.holds(ground_truth.area)
 
 
 def _first_kind(

@@ -14,6 +14,7 @@ from sge_mmdet.evaluation.protocols import PROTOCOLS
 from sge_mmdet_cli import compare as compare_command
 from sge_mmdet_cli import evaluate as evaluate_command
 from tests.helpers import protocol_oracle
+from tests.helpers.pages import columns_of, content_of
 from tests.helpers.random_coco import random_coco
 
 DATA_SETS = 50
@@ -200,6 +201,25 @@ def test_regions_need_the_size_of_their_image():
         image.update(width=0, height=0)
     with pytest.raises(ValueError, match='its height and width'):
         sge_mmdet.evaluate(*data, protocol='visdrone')
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_pages_leave_out_the_objects_that_a_protocol_ignores(name):
+    for seed in range(6):
+        truth, found = protocol_data(name, seed)
+        result = sge_mmdet.evaluate(truth, found, protocol=name)
+        every = result.bins[0]
+        if not result.count(every.name):
+            continue
+        one = sge_mmdet.report(truth, found, protocol=name)
+        two = sge_mmdet.report(truth, found, found, protocol=name, resamples=9)
+        for page in one, two:
+            area = columns_of(page)['object_area']
+            assert every.holds(area).sum() == result.count('all')
+            # An ignored object has an area beyond that of any image.
+            assert (area < 1e10).all()
+            names = [bin['name'] for bin in content_of(page)['bins']]
+            assert names == [bin.name for bin in result.bins]
 
 
 @pytest.mark.parametrize('name', PROTOCOLS)

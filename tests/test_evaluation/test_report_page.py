@@ -1,9 +1,6 @@
 """The page of an evaluation or comparison, without a browser."""
 
-import base64
-import gzip
 import io
-import json
 import os
 import re
 import shutil
@@ -29,6 +26,7 @@ from sge_mmdet.evaluation.synthetic import (
     synthetic_detections,
     synthetic_ground_truth,
 )
+from tests.helpers.pages import columns_of, content_of
 
 BINS = size_bins('coco')
 HOSTILE = '</script><script>alert(1)</script>'
@@ -56,22 +54,6 @@ def page_of_one(ground_truth, detections, **options):
     result = evaluate(ground_truth, detections, BINS)
     curve = evaluate(ground_truth, detections, size_bins((0, 32, 64, np.inf)))
     return evaluated_report(ground_truth, detections, result, curve, **options)
-
-
-def content_of(report):
-    found = re.search(r'id="content">(.*?)</script>', report.html, re.S)
-    return json.loads(found[1])
-
-
-def columns_of(report):
-    found = re.search(r'id="columns">(.*?)</script>', report.html, re.S)
-    data = gzip.decompress(base64.b64decode(found[1]))
-    return {
-        place['name']: np.frombuffer(
-            data, place['type'], place['length'], place['offset']
-        )
-        for place in content_of(report)['columns']
-    }
 
 
 def test_page_holds_what_was_evaluated(folder):

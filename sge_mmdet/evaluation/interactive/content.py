@@ -6,12 +6,12 @@ import numpy as np
 
 from ...utils import printable
 from ...utils.tables import Table
-from ..bins import SizeBin
+from ..bins import ALL_SIZES, SizeBin
 from ..comparison_result import Comparison
 from ..evaluation_result import EvaluationResult
 from ..structures import GroundTruth
 from .gallery import Gallery, add_gallery
-from .outcomes import DETECTION_KINDS, EVERY_SIZE, OBJECT_KINDS
+from .outcomes import DETECTION_KINDS, OBJECT_KINDS
 from .parts import Content, Detector
 
 # Detections with a lower score are counted, but neither drawn nor cut out.
@@ -182,7 +182,7 @@ def _common(
         detectionKinds=DETECTION_KINDS,
         bins=[
             dict(name=bin.name, low=bin.low, high=_finite(bin.high))
-            for bin in [EVERY_SIZE, *bins]
+            for bin in [ALL_SIZES, *bins]
         ],
         score=score,
         # A lower threshold at the beginning is meant to be looked at.

@@ -11,13 +11,12 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from ..bins import SizeBin
-from ..errors import HIT_OVERLAP, LOWEST_OVERLAP
+from ..bins import ALL_SIZES
+from ..errors import HIT_OVERLAP, LOWEST_OVERLAP, is_counted
 from ..matching import HIT, IGNORED, MISSED, Matches, match
 from ..overlaps import overlapping_pairs
 from ..structures import Detections, GroundTruth
 
-EVERY_SIZE = SizeBin('all', 0, float('inf'))
 # What became of an object, and what a detection is.
 OBJECT_KINDS = ('hit', 'localisation', 'class', 'missed')
 DETECTION_KINDS = (
@@ -42,7 +41,7 @@ class Outcomes:
     where there is no such detection.
 
     Attributes:
-        object: Positions of the m objects that are no crowds in the
+        object: Positions of the m objects that are not ignored in the
             :class:`GroundTruth`.
         hit_score: Score of the detection that hits each object, of shape (m,).
         near_score: Highest score of an unmatched detection of the object's
@@ -104,7 +103,7 @@ def find_outcomes(
         max_dets (int): Largest number of detections per image and class; the
             others do not exist. Default: 100.
         matches (Matches, optional): Their matches for the bin
-            ``EVERY_SIZE`` and an IoU of 0.5, if they are known. Default:
+            ``ALL_SIZES`` and an IoU of 0.5, if they are known. Default:
             None.
 
     Returns:
@@ -114,7 +113,7 @@ def find_outcomes(
         matches = match(
             ground_truth,
             detections,
-            [EVERY_SIZE],
+            [ALL_SIZES],
             metric,
             [HIT_OVERLAP],
             max_dets,
@@ -123,7 +122,7 @@ def find_outcomes(
     index = matches.index[by_score]
     status = matches.status[by_score, 0, 0]
     is_hit = status == HIT
-    objects = np.flatnonzero(~ground_truth.crowd)
+    objects = np.flatnonzero(is_counted(ground_truth))
     place = np.full(len(ground_truth.image), -1, np.int32)
     place[objects] = np.arange(len(objects))
     partner = np.full(len(index), -1, np.int32)
@@ -169,8 +168,8 @@ def _explain(
     det, obj, overlap = overlapping_pairs(
         ground_truth, detections, unmatched, LOWEST_OVERLAP, metric
     )
-    is_real = ~ground_truth.crowd[obj]
-    det, obj, overlap = det[is_real], obj[is_real], overlap[is_real]
+    keep = is_counted(ground_truth)[obj]
+    det, obj, overlap = det[keep], obj[keep], overlap[keep]
     same = detections.category[det] == ground_truth.category[obj]
     on = overlap >= HIT_OVERLAP
     number = len(ground_truth.image)

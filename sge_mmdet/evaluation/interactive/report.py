@@ -3,7 +3,7 @@
 import html
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Dict, Optional, Sequence, Union
 
 from ...utils import RENEWING, Writer
 from ..bins import SizeBin
@@ -96,7 +96,7 @@ def evaluated_report(
 
 def compared_report(
     ground_truth: GroundTruth,
-    results: Tuple[Detections, Detections],
+    results: Sequence[Detections],
     comparison: Comparison,
     bins: Sequence[SizeBin],
     metric: str = 'bbox',
@@ -107,9 +107,10 @@ def compared_report(
     """Return the report of a comparison.
 
     Args:
-        ground_truth (GroundTruth): Ground truth.
-        results (tuple[Detections, Detections]): Detections of the two
-            detectors; of several seeds, those of one.
+        ground_truth (GroundTruth): Ground truth, to which the rules of the
+            protocol have been applied.
+        results (Sequence[Detections]): Detections of the two detectors, in
+            the same form; of several seeds, those of one.
         comparison (Comparison): Their comparison.
         bins (Sequence[SizeBin]): Bins of object sizes, without that of all
             sizes.

@@ -115,6 +115,33 @@ class Protocol:
             )
         return self._prepare(ground_truth, detections, metric)
 
+    def prepare_results(
+        self,
+        ground_truth: GroundTruth,
+        results: Sequence[Detections],
+        metric: str = 'bbox',
+    ) -> Tuple[GroundTruth, List[Detections]]:
+        """Apply the rules to several results; see :meth:`prepare`.
+
+        Args:
+            ground_truth (GroundTruth): The ground truth, as it was read.
+            results (Sequence[Detections]): Detections on its images, of one
+                result or more.
+            metric (str): Metric, one of ``metrics``. Default: "bbox".
+
+        Returns:
+            tuple[GroundTruth, list[Detections]]: The ground truth, and the
+            detections of each result.
+
+        Raises:
+            ValueError: As :meth:`prepare`.
+        """
+        prepared = [
+            self.prepare(ground_truth, detections, metric)
+            for detections in results
+        ]
+        return prepared[0][0], [detections for _, detections in prepared]
+
     def _prepare(
         self, ground_truth: GroundTruth, detections: Detections, metric: str
     ) -> Tuple[GroundTruth, Detections]:
