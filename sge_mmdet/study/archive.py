@@ -9,6 +9,7 @@ digits of the score. There are no weights in it.
 import gzip
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Union
 
@@ -68,7 +69,9 @@ def archive_runs(
         _archive_run(run, folder / config / f'seed_{run.seed}', writer)
         archived.append(entry)
         added += 1
-    writer.write(folder / INDEX, json.dumps(index, indent=1))
+    # What was in it still is: in a clone of a repository, too, it is added to.
+    content = json.dumps(index, indent=1)
+    replace(writer, overwrite=True).write(folder / INDEX, content)
     return added
 
 

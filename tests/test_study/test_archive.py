@@ -71,6 +71,8 @@ def test_archive_grows_with_the_study_and_keeps_what_it_has(runs, tmp_path):
     writer = Writer(renews=True)
     archive_runs(runs, archive, writer)
     first = next(archive.glob('none/seed_0/*.gz')).read_bytes()
+    # As in a clone of the repository that holds it.
+    (archive / '.sge_mmdet.json').unlink()
     runs[3].work_dir.mkdir(parents=True)
     runs[3].detections.write_text(runs[0].detections.read_text())
     assert archive_runs(runs, archive, writer) == 1
