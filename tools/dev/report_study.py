@@ -9,9 +9,9 @@ nobody decides by a part of it when to stop.
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
@@ -51,6 +51,9 @@ SECONDARY = [
     ('scratch', 'SGE without normalisation', 12),
     ('bccd', 'SGE', 12),
 ]
+# Archive of trainings of none that were done again on another machine, with
+# the others of their seeds; see "Deviations" of docs/study.md.
+AGAIN, SECOND = 'second_machine', 'none, second machine'
 COLUMNS = [
     'question',
     'setting',
@@ -125,20 +128,32 @@ def main() -> None:
         *answer('secondary', SECONDARY, reports),
     ]
     draw_forest(answers, args.out / 'study_answers.png', writer)
-    content = dict(
-        what='AP on small objects with and without SGE, by the protocol of '
-        'the study; differences are in points of AP, paired by seed',
+    source = dict(
         command='tools/dev/report_study.py, from the runs of '
         'docs/study-protocol.md',
         date=args.date,
         hardware=args.hardware,
         versions=args.versions,
-        columns=COLUMNS,
-        rows=[each.cells() for each in answers],
     )
-    writer.write(
-        args.out / 'study_answers.json', json.dumps(content, indent=1) + '\n'
+    tables = dict(
+        study_answers=dict(
+            what='AP on small objects with and without SGE, by the protocol '
+            'of the study; differences are in points of AP, paired by seed',
+            **source,
+            columns=COLUMNS,
+            rows=[each.cells() for each in answers],
+        )
     )
+    if (args.archives / AGAIN).is_dir():
+        tables['study_machines'] = dict(
+            what='Seeds 6 to 11 from scratch, AP on small objects, in points',
+            **source,
+            **machines(args.archives),
+        )
+    for name, content in tables.items():
+        writer.write(
+            args.out / f'{name}.json', json.dumps(content, indent=1) + '\n'
+        )
 
 
 def report(setting: str, runs: Sequence[StudyRun]) -> StudyReport:
@@ -146,7 +161,7 @@ def report(setting: str, runs: Sequence[StudyRun]) -> StudyReport:
     ground_truth = read_ground_truth(runs[0].ground_truth, runs[0].classes)
     protocol = find_protocol().with_options(parse_size_bins(SIZES[setting]))
     figures = resample_runs(runs, ground_truth, protocol, progress=True)
-    return report_figures(figures, 'none')
+    return report_figures(figures, runs[0].name)
 
 
 def answer(
@@ -184,6 +199,52 @@ def pairs_of_seeds(report: Optional[StudyReport], name: str) -> List[float]:
     return report.pairs('none', name, report.small)
 
 
+def machines(archives: Path) -> dict:
+    """Return what the machine changed, as columns and rows of a table.
+
+    Args:
+        archives (Path): Folder of all archives.
+    """
+    again = [
+        replace(run, name=SECOND) for run in read_archive(archives / AGAIN)
+    ]
+    seeds = {run.seed for run in again}
+    first = [
+        run
+        for run in read_archive(archives / 'scratch')
+        if run.seed in seeds and run.name != 'SGE'
+    ]
+    none = [run for run in first if run.name == 'none']
+    others = [run for run in first if run.name != 'none']
+    moved = report('scratch', [*none, *again])
+    beside = report('scratch', [*again, *others])
+    pairs = moved.pairs('none', SECOND, moved.small)
+    return dict(
+        columns=['difference', 'seeds', 'in points', '95 % interval'],
+        rows=[
+            ['none, second machine minus first', *cells(moved, SECOND)],
+            *(
+                [
+                    f'{name} minus none, both on the second',
+                    *cells(beside, name),
+                ]
+                for name in dict.fromkeys(run.name for run in others)
+            ),
+        ],
+        apart=f'{max(map(abs, pairs)):.1f}',
+    )
+
+
+def cells(found: StudyReport, name: str) -> Tuple[str, str, str]:
+    """Return seeds, difference and interval of a config beside the first."""
+    (comparison,) = (
+        each for each in found.comparisons if each.names[1] == name
+    )
+    row = comparison[found.small]
+    pairs = found.pairs(*comparison.names, found.small)
+    return str(len(pairs)), points(row.difference) or '', row.interval
+
+
 def draw_forest(answers: Sequence[Answer], path: Path, writer: Writer) -> None:
     """Draw each answer's interval above the differences of its seeds."""
     figure = Figure(figsize=(9, 0.6 + 0.7 * len(answers)))
@@ -205,7 +266,7 @@ def draw_forest(answers: Sequence[Answer], path: Path, writer: Writer) -> None:
             f'({each.question}, {len(each.pairs)} seeds)'
         )
     axis.set_yticks([-i for i in range(len(answers))], labels, fontsize=8)
-    axis.set_ylim(0.6 - len(answers), 0.6)
+    axis.set_ylim(0.4 - len(answers), 0.6)
     axis.grid(axis='x', alpha=0.3)
     axis.set_xlabel(
         'AP on small objects, minus none, in points; lines: 95 % intervals, '

@@ -365,6 +365,7 @@ FIGURES: Dict[str, Callable[[], str]] = {
     'study-reach': reach_in_study,
     'study-seeds-apart': spread_of_seeds,
     'study-single-runs': single_runs,
+    'machines-apart': lambda: result('study_machines')['apart'],
     'seeds-number': lambda: records('study_seeds')[0]['seeds'],
     'seeds-correlation': lambda: result('study_seeds')['correlation'],
     'seeds-paired-width': narrowed_by_pairing,
