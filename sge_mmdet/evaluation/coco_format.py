@@ -14,7 +14,7 @@ def image_entries(ground_truth: GroundTruth) -> List[dict]:
     return [
         dict(id=int(key), height=int(height), width=int(width))
         for key, (height, width) in zip(
-            ground_truth.image_ids, ground_truth.image_sizes
+            ground_truth.image_ids.tolist(), ground_truth.image_sizes.tolist()
         )
     ]
 

@@ -31,20 +31,17 @@ def of_categories(
         tuple[GroundTruth, Detections]: Both, with indices among the chosen
         categories.
     """
-    ground_truth = take_rows(
-        ground_truth, np.isin(ground_truth.category, chosen)
-    )
-    detections = take_rows(detections, np.isin(detections.category, chosen))
+    place = _places(chosen, len(ground_truth.category_ids))
+    ground_truth = take_rows(ground_truth, place[ground_truth.category] >= 0)
+    detections = take_rows(detections, place[detections.category] >= 0)
     ids = ground_truth.category_ids[chosen]
     return replace(
         ground_truth,
-        category=np.searchsorted(chosen, ground_truth.category),
+        category=place[ground_truth.category],
         category_ids=ids,
         label_ids=ids,
         category_names=[ground_truth.category_names[k] for k in chosen],
-    ), replace(
-        detections, category=np.searchsorted(chosen, detections.category)
-    )
+    ), replace(detections, category=place[detections.category])
 
 
 def of_used_images(
@@ -61,17 +58,24 @@ def of_used_images(
         tuple[GroundTruth, Detections]: Both, with indices among the images
         that are left.
     """
-    used = np.unique(np.concatenate([ground_truth.image, detections.image]))
+    images = len(ground_truth.image_ids)
+    is_used = np.zeros(images, bool)
+    is_used[ground_truth.image] = True
+    is_used[detections.image] = True
+    if is_used.all():
+        return ground_truth, detections
+    used = np.flatnonzero(is_used)
+    place = _places(used, images)
     return replace(
         ground_truth,
-        image=np.searchsorted(used, ground_truth.image),
+        image=place[ground_truth.image],
         image_ids=ground_truth.image_ids[used],
         image_sizes=ground_truth.image_sizes[used],
         file_names=[ground_truth.file_names[i] for i in used],
         groups=(
             None if ground_truth.groups is None else ground_truth.groups[used]
         ),
-    ), replace(detections, image=np.searchsorted(used, detections.image))
+    ), replace(detections, image=place[detections.image])
 
 
 def with_outside_as_crowd(
@@ -100,12 +104,23 @@ def take_rows(structure: Structure, keep: np.ndarray) -> Structure:
     if keep.all():
         return structure
     names = {'image', 'category', 'box', 'area', 'score', 'crowd'}
+    rows = np.flatnonzero(keep)
     kept: Dict[str, Any] = {
-        name: getattr(structure, name)[keep]
+        name: getattr(structure, name)[rows]
         for name in names & {*vars(structure)}
     }
     if structure.segmentation is not None:
-        kept['segmentation'] = [
-            structure.segmentation[i] for i in np.flatnonzero(keep)
-        ]
+        kept['segmentation'] = [structure.segmentation[i] for i in rows]
     return replace(structure, **kept)
+
+
+def _places(chosen: np.ndarray, number: int) -> np.ndarray:
+    """Return the place of each index among the chosen ones, or -1.
+
+    Args:
+        chosen (np.ndarray): Indices below ``number``.
+        number (int): Number of indices.
+    """
+    place = np.full(number, -1)
+    place[chosen] = np.arange(len(chosen))
+    return place
