@@ -68,21 +68,20 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out-dir',
         type=Path,
-        help='folder to write comparison.json, .md, .csv and .png to, and '
-        'report.html',
+        help='folder to write comparison.json, .md, .csv, .png and .html to',
     )
     parser.add_argument(
         '--images',
         type=Path,
-        help='folder of the images; with --out-dir, report.html shows gained '
-        'and lost objects on them',
+        help='folder of the images; with --out-dir, comparison.html shows '
+        'gained and lost objects on them',
     )
     parser.add_argument(
         '--score',
         type=float,
         default=0.3,
-        help='lowest score of the detections with which report.html begins; '
-        'default: 0.3',
+        help='lowest score of the detections with which comparison.html '
+        'begins; default: 0.3',
     )
     add_report_size_option(parser)
 

@@ -158,7 +158,7 @@ def add_report_size_option(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=25,
         metavar='MB',
-        help='largest size of the pictures in report.html, in megabytes; '
+        help='largest size of the pictures in the page, in megabytes; '
         'further ones lie in a folder beside it; default: 25',
     )
 

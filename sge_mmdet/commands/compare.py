@@ -10,7 +10,7 @@ from ..evaluation import (
 )
 from ..evaluation.bins import with_all_sizes
 from ..evaluation.interactive import Gallery, compared_report
-from ..evaluation.report import COMPARISON_FILES, PAGE, write_comparison
+from ..evaluation.report import COMPARISON_FILES, write_comparison
 from ..utils import Writer
 from .common import reported_errors
 from .size_options import (
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> None:
         )
         write_comparison(comparison, options.out_dir, writer, page)
         print(
-            f'written to {options.out_dir}; look at {options.out_dir / PAGE}'
+            f'written to {options.out_dir}; look at '
+            f'{options.out_dir / COMPARISON_FILES[-1]}'
         )
 
 

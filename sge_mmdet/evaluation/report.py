@@ -58,9 +58,8 @@ DIAGNOSTICS = (
 )
 # The page in which all of it can be explored.
 PAGE = 'report.html'
-COMPARISON_FILES = (
-    *[f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')],
-    PAGE,
+COMPARISON_FILES = tuple(
+    f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png', 'html')
 )
 # Limits of the bins of the curve of AP over size, in pixels. They are finer
 # than those of the tables.

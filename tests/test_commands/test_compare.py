@@ -5,6 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from sge_mmdet.utils import json_files
+from sge_mmdet_cli import evaluate as evaluate_command
 from sge_mmdet_cli.compare import main
 from tests.helpers.random_coco import random_coco
 
@@ -50,6 +51,18 @@ def test_tool_prints_the_differences_and_writes_them(files, capsys):
     assert lines[0].startswith('name,a,b,difference,low,high,p')
     assert len(lines) == 1 + len(data['sizes']) + len(data['classes'])
     assert imread(files / 'out' / 'comparison.png').std() > 0
+    assert f'look at {files / "out" / "comparison.html"}' in shown
+
+
+def test_comparison_and_evaluation_share_a_folder(files, capsys):
+    truth, out = files / 'truth.json', files / 'out'
+    results = files / 'a.json', files / 'b.json'
+    evaluate_command.main([str(truth), str(results[0]), '--out-dir', str(out)])
+    page = (out / 'report.html').read_bytes()
+    options = '--resamples', 9, '--out-dir', out
+    run(capsys, *results, '--ground-truth', truth, *options)
+    assert (out / 'report.html').read_bytes() == page
+    assert '<title>' in (out / 'comparison.html').read_text()
 
 
 def test_tool_takes_groups_and_pairs_seeds(files, capsys):

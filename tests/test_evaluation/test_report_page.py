@@ -136,6 +136,14 @@ def test_pictures_beyond_the_limit_lie_beside_the_page(folder, tmp_path):
     for name in linked:
         with Image.open(tmp_path / name) as picture:
             assert picture.format == 'JPEG'
+    # Another page in the same folder must not change these pictures.
+    other = page_of_one(
+        ground_truth,
+        detections,
+        gallery=Gallery(folder, most=9, most_bytes=0, beside=tmp_path),
+    )
+    for name in {*report.files} & {*other.files}:
+        assert report.files[name] == other.files[name]
     assert any('report_crops' in note for note in content_of(report)['notes'])
 
 

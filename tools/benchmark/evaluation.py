@@ -217,6 +217,13 @@ def parse_options() -> argparse.Namespace:
         help="wall time or the processor's time; default: wall",
     )
     parser.add_argument(
+        '--programs',
+        nargs='+',
+        choices=PROGRAMS,
+        default=[*PROGRAMS],
+        help='programs to measure; default: all',
+    )
+    parser.add_argument(
         '--times',
         type=int,
         nargs='+',
@@ -250,7 +257,11 @@ def main() -> None:
     rows: List[Dict[str, object]] = []
     try:
         for times in args.times:
-            programs = [*PROGRAMS][bool(rows) :]
+            programs = [
+                name
+                for name in args.programs
+                if name != 'pycocotools' or not rows
+            ]
             rows += medians(measure(args, programs, times), args, times)
             table = Table([*rows[0]], [[*row.values()] for row in rows])
             print(f'{table.text()}\nmedians of {args.repeat}')

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 from urllib.parse import quote
@@ -130,7 +131,8 @@ def _add_items(
         if size <= gallery.most_bytes:
             source = data_url(picture)
         else:
-            name = f'{len(items):05d}.jpg'
+            # Pages in one folder may share a picture, but never its name.
+            name = f'{sha256(picture).hexdigest()[:16]}.jpg'
             content.files[name] = picture
             source = f'{CROP_FOLDER}/{name}'
         items.append(
