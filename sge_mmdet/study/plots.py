@@ -122,7 +122,8 @@ def draw_study_curves(
                 )
     figure = Figure(figsize=(14, 4.4), layout='constrained')
     figure.suptitle(
-        'mean over the seeds; band: from the minimum to the maximum',
+        'mean over the seeds; band: from the minimum to the maximum; '
+        'axes of AP do not begin at 0',
         fontsize=10,
     )
     for axis, (key, title) in zip(
@@ -134,7 +135,7 @@ def draw_study_curves(
                 (line,) = axis.plot(
                     steps,
                     values.mean(0),
-                    label=name,
+                    label=f'{name}, {_number(of_seeds)}',
                     marker='o' if len(steps) < 30 else None,
                 )
                 axis.fill_between(
@@ -145,7 +146,14 @@ def draw_study_curves(
                     alpha=0.15,
                 )
         finish_curves(axis, title)
+        if key != 'loss':
+            # The ends of a study's curves lie close together.
+            axis.autoscale(axis='y')
     save_figure(figure, out_file, writer)
+
+
+def _number(of_seeds: Sequence[object]) -> str:
+    return f'{len(of_seeds)} seed{"s" if len(of_seeds) > 1 else ""}'
 
 
 def _common_steps(

@@ -1,6 +1,7 @@
 """The answers of the study, from the archives that the repository holds."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,36 +27,14 @@ def rows(setting, script):
     return [row for row in answers if row['setting'] == script.TITLES[setting]]
 
 
-def copy_pair(setting, name, seeds, folder):
-    """Copy a config and the first one from an archive, up to some seeds."""
-    archive = RESULTS / 'study' / setting
-    index = json.loads((archive / 'runs.json').read_text())
-    index['configs'] = {
-        config: label
-        for config, label in index['configs'].items()
-        if label in ('none', name)
-    }
-    index['runs'] = [
-        run
-        for run in index['runs']
-        if run['config'] in index['configs'] and run['seed'] < seeds
-    ]
-    folder.mkdir()
-    (folder / 'runs.json').write_text(json.dumps(index))
-    for part in ('annotations.json.gz', *index['configs']):
-        (folder / part).symlink_to(archive / part)
-
-
 @pytest.mark.parametrize('setting', SETTINGS)
-def test_every_difference_of_the_page_comes_from_the_committed_results(
+def test_report_on_the_committed_results_prints_the_pages_figures(
     setting, script, tmp_path
 ):
-    archive = RESULTS / 'study' / setting
     code, output = run_script(
         'run_study.py',
-        *('--archive', archive, '--report-only', '--work-dir', tmp_path),
-        # Differences need no resamples; the next test has the intervals.
-        *('--resamples', '2', '--size-bins', *script.SIZES[setting]),
+        *('--archive', RESULTS / 'study' / setting, '--report-only'),
+        *('--work-dir', tmp_path, '--size-bins', *script.SIZES[setting]),
     )
     assert code == 0, output
     for row in rows(setting, script):
@@ -67,33 +46,32 @@ def test_every_difference_of_the_page_comes_from_the_committed_results(
         )
         assert f'  {row["seeds"]}  ' in line
         assert row['AP_small'] in line
-        assert f'  {row["difference"]} (' in line
+        assert f'  {row["difference"]} ({row["95 % interval"]})' in line
+        (p,) = re.findall(
+            rf'{name} differs from none in AP_small .*?p = ([\d.]+)', output
+        )
+        assert float(p) == float(row['p'])
 
 
-@pytest.mark.parametrize('setting', SETTINGS)
-def test_report_on_the_committed_results_prints_the_pages_figures(
-    setting, script, tmp_path
-):
-    # The answer that takes the least time.
-    row = min(rows(setting, script), key=lambda row: int(row['seeds']))
-    name = row['compared with none']
-    copy_pair(setting, name, int(row['seeds']), tmp_path / 'archive')
-    code, output = run_script(
-        'run_study.py',
-        '--archive',
-        tmp_path / 'archive',
-        '--report-only',
-        '--work-dir',
-        tmp_path,
-        '--size-bins',
-        *script.SIZES[setting],
+@pytest.mark.parametrize('question', ['primary', 'secondary'])
+def test_p_values_of_the_page_are_adjusted_by_holm(question, script):
+    answers = [
+        row
+        for setting in script.SIZES
+        for row in rows(setting, script)
+        if row['question'] == question
+    ]
+    adjusted = script.holm([float(row['p']) for row in answers])
+    assert [float(row['p, adjusted']) for row in answers] == pytest.approx(
+        adjusted, abs=0.006
     )
-    assert code == 0, output
-    (line,) = (
-        line for line in output.splitlines() if line.startswith(f'{name}  ')
-    )
-    assert row['AP_small'] in line
-    assert f'{row["difference"]} ({row["95 % interval"]})' in line
+
+
+def test_table_of_the_machines_comes_from_the_committed_results(script):
+    stored = json.loads((RESULTS / 'study_machines.json').read_text())
+    found = script.machines(RESULTS / 'study')
+    assert stored['rows'] == [[*row] for row in found['rows']]
+    assert stored['apart'] == found['apart']
 
 
 def test_archives_hold_what_the_protocol_plans(script):

@@ -29,11 +29,12 @@ from sge_mmdet.study import (
     report_figures,
     resample_runs,
 )
-from sge_mmdet.study.archive import read_archive
+from sge_mmdet.study.archive import ANNOTATIONS, read_archive
 from sge_mmdet.study.plots import draw_study_curves
 from sge_mmdet.utils import Writer
 from sge_mmdet.utils.figures import save_figure
 from sge_mmdet.utils.tables import points
+from sge_mmdet.visualization.training_curves import read_scalars
 
 RESULTS = Path(__file__).resolve().parents[2] / 'docs' / 'results'
 # Words of --size-bins. A network sees blood cells at a quarter of their size.
@@ -63,6 +64,7 @@ COLUMNS = [
     'AP_small',
     'difference',
     '95 % interval',
+    'p',
     'p, adjusted',
 ]
 
@@ -98,7 +100,8 @@ class Answer:
             f'{self.row.b:.3f}',
             points(self.row.difference) or '',
             self.row.interval,
-            f'{self.p:.2g}',
+            f'{self.row.p:.3f}',
+            f'{self.p:.2f}',
         ]
 
 
@@ -114,12 +117,14 @@ def main() -> None:
     parser.add_argument('--versions', required=True)
     args = parser.parse_args()
     writer = Writer(overwrite=True)
-    reports = {}
+    reports, gains = {}, {}
     for setting in SIZES:
-        if not (args.archives / setting).is_dir():
+        if not (args.archives / setting / ANNOTATIONS).is_file():
+            print(f'{setting}: no {ANNOTATIONS}, left out')
             continue
         runs = read_archive(args.archives / setting)
         reports[setting] = report(setting, runs)
+        gains[setting] = last_quarter(runs)
         draw_study_curves(
             runs, args.out / f'study_{setting}_curves.png', writer
         )
@@ -142,11 +147,13 @@ def main() -> None:
             **source,
             columns=COLUMNS,
             rows=[each.cells() for each in answers],
+            last_quarter=gains,
         )
     )
     if (args.archives / AGAIN).is_dir():
         tables['study_machines'] = dict(
-            what='Seeds 6 to 11 from scratch, AP on small objects, in points',
+            what='Trainings from scratch on two machines, AP on small '
+            'objects, in points; exploratory',
             **source,
             **machines(args.archives),
         )
@@ -205,19 +212,23 @@ def machines(archives: Path) -> dict:
     Args:
         archives (Path): Folder of all archives.
     """
-    again = [
-        replace(run, name=SECOND) for run in read_archive(archives / AGAIN)
-    ]
+    again = read_archive(archives / AGAIN)
     seeds = {run.seed for run in again}
-    first = [
+    planned = [
         run
         for run in read_archive(archives / 'scratch')
-        if run.seed in seeds and run.name != 'SGE'
+        if run.seed <= max(seeds) and run.name != 'SGE'
     ]
-    none = [run for run in first if run.name == 'none']
-    others = [run for run in first if run.name != 'none']
-    moved = report('scratch', [*none, *again])
-    beside = report('scratch', [*again, *others])
+    done_again = [
+        run for run in planned if run.name == 'none' and run.seed in seeds
+    ]
+    moved = report(
+        'scratch',
+        [*done_again, *(replace(run, name=SECOND) for run in again)],
+    )
+    beside = report(
+        'scratch', [*again, *(run for run in planned if run not in done_again)]
+    )
     pairs = moved.pairs('none', SECOND, moved.small)
     return dict(
         columns=['difference', 'seeds', 'in points', '95 % interval'],
@@ -225,14 +236,34 @@ def machines(archives: Path) -> dict:
             ['none, second machine minus first', *cells(moved, SECOND)],
             *(
                 [
-                    f'{name} minus none, both on the second',
+                    f'{name} minus none, each pair on one machine',
                     *cells(beside, name),
                 ]
-                for name in dict.fromkeys(run.name for run in others)
+                for name in beside.values
+                if name != 'none'
             ),
         ],
         apart=f'{max(map(abs, pairs)):.1f}',
     )
+
+
+def last_quarter(runs: Sequence[StudyRun]) -> List[str]:
+    """Return what AP gained after the validation at three quarters.
+
+    Args:
+        runs (Sequence[StudyRun]): Runs of a setting.
+
+    Returns:
+        list[str]: Mean, least and most over the seeds of none, in points.
+    """
+    gains = []
+    for run in runs:
+        if run.name == 'none':
+            curve = read_scalars(run.work_dir)[f'coco/{run.metric}_mAP']
+            before, after = (curve[step] for step in sorted(curve)[-2:])
+            gains.append(100 * (after - before))
+    mean = sum(gains) / len(gains)
+    return [f'{gain:.1f}' for gain in (mean, min(gains), max(gains))]
 
 
 def cells(found: StudyReport, name: str) -> Tuple[str, str, str]:

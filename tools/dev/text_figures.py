@@ -321,6 +321,12 @@ def figures_of_pilot() -> Dict[str, Callable[[], str]]:
     }
 
 
+def quarter(setting: str) -> str:
+    """Return what the last quarter of a setting's trainings gained."""
+    mean, least, most = result('study_answers')['last_quarter'][setting]
+    return f'{mean} ({least} to {most})'
+
+
 def dates(names: Sequence[str]) -> Dict[str, Callable[[], str]]:
     """Return the days of measurements, by file."""
     return {
@@ -365,6 +371,10 @@ FIGURES: Dict[str, Callable[[], str]] = {
     'study-reach': reach_in_study,
     'study-seeds-apart': spread_of_seeds,
     'study-single-runs': single_runs,
+    **{
+        f'last-quarter-{setting}': lambda setting=setting: quarter(setting)
+        for setting in ('finetune', 'scratch', 'bccd')
+    },
     'machines-apart': lambda: result('study_machines')['apart'],
     'seeds-number': lambda: records('study_seeds')[0]['seeds'],
     'seeds-correlation': lambda: result('study_seeds')['correlation'],
