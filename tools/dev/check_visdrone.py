@@ -53,7 +53,7 @@ class DataSet:
 
     Objects crowd together, so that they overlap; ignored objects, ignored
     regions and other things are among them; scores have ties. One data set of
-    twenty has images with more detections than count.
+    twenty is so crowded that an image can have more detections than count.
 
     Args:
         seed (int): Seed of the numbers.
