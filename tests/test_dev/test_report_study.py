@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,10 +68,18 @@ def test_p_values_of_the_page_are_adjusted_by_holm(question, script):
     )
 
 
-def test_table_of_the_machines_comes_from_the_committed_results(script):
+def test_table_of_the_machines_comes_from_the_committed_results(
+    script, monkeypatch
+):
+    # Its differences do, which need no resamples.
+    monkeypatch.setattr(
+        script, 'resample_runs', partial(script.resample_runs, resamples=2)
+    )
     stored = json.loads((RESULTS / 'study_machines.json').read_text())
     found = script.machines(RESULTS / 'study')
-    assert stored['rows'] == [[*row] for row in found['rows']]
+    assert [row[:3] for row in stored['rows']] == [
+        [*row[:3]] for row in found['rows']
+    ]
     assert stored['apart'] == found['apart']
 
 
