@@ -9,7 +9,7 @@ from .bins import SizeBin
 from .matching import HIT, MISSED, Matches, match
 from .operating_points import HIT_OVERLAP
 from .structures import Detections, GroundTruth
-from .subsets import take_rows
+from .subsets import is_counted, take_rows
 
 # Number of bins of equal width between the scores 0 and 1.
 SCORE_BINS = 10
@@ -199,7 +199,7 @@ def _confuse(
     status, partner = matches.status[:, 0, 0], matches.partner[:, 0, 0]
     hit, false = status == HIT, (status == MISSED) & matches.inside[:, 0]
     category = detections.category[matches.index]
-    inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
+    inside = is_counted(ground_truth, bin)
     inside[partner[hit]] = False
     missed = ground_truth.category[inside]
     rows = [

@@ -21,6 +21,7 @@ from .structures import (
     warn_of_federated_labels,
 )
 from .subsets import (
+    is_counted,
     of_categories,
     of_used_images,
     with_outside_as_crowd,
@@ -227,7 +228,7 @@ def _count_objects(
         (len(ground_truth.category_ids), len(settings.bins)), int
     )
     for i, bin in enumerate(settings.bins):
-        inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
+        inside = is_counted(ground_truth, bin)
         counts[:, i] = np.bincount(
             ground_truth.category[inside], minlength=len(counts)
         )

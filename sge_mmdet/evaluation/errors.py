@@ -5,11 +5,12 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .bins import ALL_SIZES, SizeBin
+from .bins import SizeBin
 from .matching import HIT, MISSED, Matches, match
 from .operating_points import HIT_OVERLAP, points_of_matches
 from .overlaps import overlapping_pairs
 from .structures import Detections, GroundTruth
+from .subsets import is_counted
 
 # Detections with a lower overlap have nothing to do with an object.
 LOWEST_OVERLAP = 0.1
@@ -108,7 +109,7 @@ def errors_of_matches(
     Returns:
         ErrorBreakdown: Numbers of errors by kind.
     """
-    inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
+    inside = is_counted(ground_truth, bin)
     is_hit, is_false = _hits_and_false(
         ground_truth, detections, matches, score_threshold
     )
@@ -202,18 +203,6 @@ def _kinds(
         [det[same & on & real], det[same & real], det[~same & on & real]],
     )
     return miss_kind, false_kind
-
-
-def is_counted(ground_truth: GroundTruth) -> np.ndarray:
-    """Return which objects are not ignored, of shape (objects,).
-
-    A protocol makes the objects that it ignores crowds, or gives them an area
-    that no bin holds.
-
-    Args:
-        ground_truth (GroundTruth): The ground truth.
-    """
-    return ~ground_truth.crowd & ALL_SIZES.holds(ground_truth.area)
 
 
 def _first_kind(

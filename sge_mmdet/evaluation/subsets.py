@@ -9,7 +9,7 @@ from typing import Any, Dict, Tuple, TypeVar
 
 import numpy as np
 
-from .bins import SizeBin
+from .bins import ALL_SIZES, SizeBin
 from .structures import Detections, GroundTruth
 
 Structure = TypeVar('Structure', GroundTruth, Detections)
@@ -76,6 +76,21 @@ def of_used_images(
             None if ground_truth.groups is None else ground_truth.groups[used]
         ),
     ), replace(detections, image=place[detections.image])
+
+
+def is_counted(
+    ground_truth: GroundTruth, bin: SizeBin = ALL_SIZES
+) -> np.ndarray:
+    """Return which objects of a size are not ignored, of shape (objects,).
+
+    A protocol makes the objects that it ignores crowds, or gives them an area
+    that no bin holds.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        bin (SizeBin): Bin of object sizes. Default: all sizes.
+    """
+    return ~ground_truth.crowd & bin.holds(ground_truth.area)
 
 
 def with_outside_as_crowd(

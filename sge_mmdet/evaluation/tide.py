@@ -16,6 +16,7 @@ from .matching import HIT, MISSED, Matches
 from .operating_points import HIT_OVERLAP
 from .overlaps import overlapping_pairs
 from .structures import Detections, GroundTruth
+from .subsets import is_counted
 
 KINDS = (
     'localisation',
@@ -91,7 +92,7 @@ def cost_of_errors(
     Returns:
         ErrorCosts: Gains in AP and numbers of errors.
     """
-    inside = ~ground_truth.crowd & bin.holds(ground_truth.area)
+    inside = is_counted(ground_truth, bin)
     status, partner = matches.status[:, 0, 0], matches.partner[:, 0, 0]
     found = np.zeros(len(inside), bool)
     found[partner[status == HIT]] = True

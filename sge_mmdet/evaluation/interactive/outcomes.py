@@ -12,10 +12,11 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 
 from ..bins import ALL_SIZES
-from ..errors import HIT_OVERLAP, LOWEST_OVERLAP, is_counted
+from ..errors import HIT_OVERLAP, LOWEST_OVERLAP
 from ..matching import HIT, IGNORED, MISSED, Matches, match
 from ..overlaps import overlapping_pairs
 from ..structures import Detections, GroundTruth
+from ..subsets import is_counted
 
 # What became of an object, and what a detection is.
 OBJECT_KINDS = ('hit', 'localisation', 'class', 'missed')
