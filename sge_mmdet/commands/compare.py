@@ -8,9 +8,12 @@ from ..evaluation import (
     ResampledFigures,
     compare_figures,
 )
-from ..evaluation.bins import with_all_sizes
 from ..evaluation.interactive import Gallery, compared_report
-from ..evaluation.report import COMPARISON_FILES, write_comparison
+from ..evaluation.report import (
+    COMPARISON_FILES,
+    COMPARISON_PAGE,
+    write_comparison,
+)
 from ..utils import Writer
 from .common import reported_errors
 from .size_options import (
@@ -64,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
             ground_truth,
             shown,
             comparison,
-            with_all_sizes(protocol.bins)[1:],
+            protocol.bins,
             options.metric,
             protocol.counted,
             options.score,
@@ -77,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
         write_comparison(comparison, options.out_dir, writer, page)
         print(
             f'written to {options.out_dir}; look at '
-            f'{options.out_dir / COMPARISON_FILES[-1]}'
+            f'{options.out_dir / COMPARISON_PAGE}'
         )
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Union
 
-from .bins import with_all_sizes
 from .comparison import compare_detections
 from .comparison_result import Comparison
 from .conversion import as_bins, as_detections, as_ground_truth, as_results
@@ -243,7 +242,7 @@ def report(
         truth,
         prepared,
         comparison,
-        with_all_sizes(rules.bins)[1:],
+        rules.bins,
         metric,
         rules.counted,
         0.3 if score is None else score,

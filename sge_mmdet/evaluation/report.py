@@ -56,10 +56,12 @@ DIAGNOSTICS = (
     'calibration.png',
     'confusions.png',
 )
-# The page in which all of it can be explored.
+# The pages in which all of it can be explored.
 PAGE = 'report.html'
-COMPARISON_FILES = tuple(
-    f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png', 'html')
+COMPARISON_PAGE = 'comparison.html'
+COMPARISON_FILES = (
+    *[f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')],
+    COMPARISON_PAGE,
 )
 # Limits of the bins of the curve of AP over size, in pixels. They are finer
 # than those of the tables.

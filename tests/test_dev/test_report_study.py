@@ -11,7 +11,7 @@ from sge_mmdet.study import StudyReport
 from tests.helpers.scripts import load_script, run_script
 
 RESULTS = Path(__file__).parents[2] / 'docs' / 'results'
-# Annotations of blood cells are not the repository's to pass on.
+# Annotations of blood cells are not in the repository.
 SETTINGS = ('finetune', 'scratch')
 
 
@@ -99,7 +99,7 @@ def test_archives_hold_what_the_protocol_plans(script):
             assert config == 'none' or len(seeds) == planned
 
 
-def test_comparison_that_lacks_seeds_is_left_out(script, monkeypatch):
+def test_comparison_that_lacks_seeds_is_left_out(script):
     values = {
         'none': {seed: {'AP_small': 0.4} for seed in range(30)},
         'SGE preserved': {seed: {'AP_small': 0.41} for seed in range(29)},

@@ -161,13 +161,11 @@ class DataSet:
             results,
             protocol='visdrone',
         )
-        recalls = [result.figures[name] for name in FIGURES[3:-1]]
         return [
             result.ap(),
             result.ap(0.5),
             result.ap(0.75),
-            *recalls,
-            result.ar(),
+            *(result.figures[name] for name in FIGURES[3:]),
         ]
 
 

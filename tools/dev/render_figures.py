@@ -124,12 +124,8 @@ def finding() -> str:
 
 def study_answer() -> str:
     """Return the answers to the primary questions of the study."""
-    result = read_result('study_answers')
     answers, verdicts = [], []
-    for row in result['rows']:
-        answer = dict(zip(result['columns'], row))
-        if answer['question'] != 'primary':
-            continue
+    for answer in primary_answers():
         setting = answer['setting']
         if not setting.startswith('from'):
             setting = f'in {setting}'
@@ -153,6 +149,13 @@ def study_answer() -> str:
     )
 
 
+def primary_answers() -> List[Dict[str, str]]:
+    """Return the rows of the primary questions of the study."""
+    result = read_result('study_answers')
+    answers = [dict(zip(result['columns'], row)) for row in result['rows']]
+    return [each for each in answers if each['question'] == 'primary']
+
+
 def largest(result: dict) -> str:
     """Return the largest figure of a result's last column."""
     return max((row[-1] for row in result['rows']), key=float)
@@ -172,11 +175,6 @@ def trained_models() -> List[List[str]]:
         for backbone in ('r50', 'r50-sge')
     )
     study, demo = read_result('study_answers'), read_result('demo')
-    answers = [
-        dict(zip(study['columns'], row))
-        for row in study['rows']
-        if row[0] == 'primary'
-    ]
     by_size = {row[0]: row[3] for row in demo['rows']}
     return [
         [
@@ -188,7 +186,7 @@ def trained_models() -> List[List[str]]:
             '[Points by SGE](docs/study.md), AP_small',
             ', '.join(
                 f'{answer["difference"]} ({answer["95 % interval"]})'
-                for answer in answers
+                for answer in primary_answers()
             ),
             study['date'],
         ],

@@ -168,7 +168,7 @@ def report(setting: str, runs: Sequence[StudyRun]) -> StudyReport:
     ground_truth = read_ground_truth(runs[0].ground_truth, runs[0].classes)
     protocol = find_protocol().with_options(parse_size_bins(SIZES[setting]))
     figures = resample_runs(runs, ground_truth, protocol, progress=True)
-    return report_figures(figures, runs[0].name)
+    return report_figures(figures, 'none')
 
 
 def answer(
@@ -186,17 +186,19 @@ def answer(
                 'seeds; left out until all are there'
             )
             continue
-        (comparison,) = (
-            each
-            for each in reports[setting].comparisons
-            if each.names == ('none', name)
-        )
-        row = comparison[reports[setting].small]
-        found.append((setting, name, row, pairs))
+        found.append((setting, name, row_of(reports[setting], name), pairs))
     # Those that are left out count as planned questions.
     missing = [1.0] * (len(compared) - len(found))
     adjusted = holm([row.p for _, _, row, _ in found] + missing)
     return [Answer(question, *each, p) for each, p in zip(found, adjusted)]
+
+
+def row_of(report: StudyReport, name: str) -> Difference:
+    """Return what a config has more than none in AP on small objects."""
+    (comparison,) = (
+        each for each in report.comparisons if each.names == ('none', name)
+    )
+    return comparison[report.small]
 
 
 def pairs_of_seeds(report: Optional[StudyReport], name: str) -> List[float]:
@@ -267,12 +269,8 @@ def last_quarter(runs: Sequence[StudyRun]) -> List[str]:
 
 
 def cells(found: StudyReport, name: str) -> Tuple[str, str, str]:
-    """Return seeds, difference and interval of a config beside the first."""
-    (comparison,) = (
-        each for each in found.comparisons if each.names[1] == name
-    )
-    row = comparison[found.small]
-    pairs = found.pairs(*comparison.names, found.small)
+    """Return seeds, difference and interval of a config beside none."""
+    row, pairs = row_of(found, name), found.pairs('none', name, found.small)
     return str(len(pairs)), points(row.difference) or '', row.interval
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence, Union
 
 from ...utils import RENEWING, Writer
-from ..bins import SizeBin
+from ..bins import SizeBin, with_all_sizes
 from ..comparison_result import Comparison
 from ..evaluation_result import EvaluationResult
 from ..matching import Matches
@@ -112,8 +112,8 @@ def compared_report(
         results (Sequence[Detections]): Detections of the two detectors, in
             the same form; of several seeds, those of one.
         comparison (Comparison): Their comparison.
-        bins (Sequence[SizeBin]): Bins of object sizes, without that of all
-            sizes.
+        bins (Sequence[SizeBin]): Bins of object sizes. One that is called
+            "all" is left out, since the page counts objects of every size.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
         max_dets (int): Largest number of detections per image and class.
             Default: 100.
@@ -129,7 +129,12 @@ def compared_report(
         for name, detections in zip(comparison.names, results)
     ]
     content = comparison_content(
-        ground_truth, detectors, comparison, bins, score, gallery
+        ground_truth,
+        detectors,
+        comparison,
+        with_all_sizes(bins)[1:],
+        score,
+        gallery,
     )
     if max(comparison.seeds) > 1:
         content.values['notes'].insert(
