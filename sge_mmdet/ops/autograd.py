@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from .checks import check_backward, check_forward
+from .dispatch import take_shortcut
 from .execution import (
     MaybeTensor,
     new_gradients,
@@ -63,9 +64,13 @@ def run_operator(inputs: Inputs, may_overwrite: bool = False) -> Tensor:
         ValueError: If a shape or a device is wrong, or ``groups`` does not
             divide C.
     """
-    tensors, options = inputs.flatten()
     if is_compiling():
+        tensors, options = inputs.flatten()
         return _call_forward(*tensors, *options)[0]
+    y = take_shortcut(inputs)
+    if y is not None:
+        return y
+    tensors, options = inputs.flatten()
     if not _are_plain(tensors):
         # PyTorch's own messages do not say how to correct the value.
         check_forward(inputs)

@@ -44,6 +44,7 @@ class NoKernel:
         # A compiled kernel, as far as launches look at it.
         self.src = SimpleNamespace(signature=signature(kernel.fn).parameters)
         self.function, self.packed_metadata = 0, ()
+        self.metadata = SimpleNamespace(num_warps=4, num_ctas=1, shared=0)
 
     def run(self, *_: Any) -> None:
         """Do not launch it."""

@@ -11,6 +11,7 @@ from ..passes import FixedNorm, Gradients, Inputs, Outputs
 from .backward_kernel import backward_kernel
 from .forward_kernel import forward_kernel
 from .launcher import Launcher
+from .node import teach
 from .plan import PROCESSORS, backward_plan, forward_plan
 
 _HERE = nullcontext()
@@ -23,7 +24,7 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
     x, weight, bias, norm, identity, groups, eps, normalize = inputs
     y, mean, spread = outputs
     *parameters, norm_eps = _dense(weight, bias, norm)
-    grid, sizes, constants, size, launches = forward_plan(
+    plan = forward_plan(
         x.shape,
         groups,
         x.element_size(),
@@ -31,15 +32,22 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
         normalize,
         _processors(x.device.index),
     )
-    work = mean.new_empty(size)
+    work = mean.new_empty(plan.work)
     with _on(x):
-        launch_forward(
-            grid,
+        compiled = launch_forward(
+            plan.grid,
             (x, *parameters, identity, y, mean, spread, work),
-            launches,
-            (*sizes, float(eps), float(norm_eps)),
-            constants,
+            plan.launches,
+            (*plan.sizes, float(eps), float(norm_eps)),
+            plan.constants,
         )
+    teach(
+        compiled,
+        inputs,
+        plan,
+        plan.launches,
+        has_identity=identity is not None,
+    )
 
 
 def backward(
@@ -49,7 +57,7 @@ def backward(
     x, weight, bias, norm, _, groups, eps, normalize = inputs
     y, mean, spread = outputs
     *parameters, norm_eps = _dense(weight, bias, norm)
-    grid, sizes, constants, size, launches = backward_plan(
+    plan = backward_plan(
         x.shape,
         groups,
         x.element_size(),
@@ -58,15 +66,24 @@ def backward(
         norm is not None,
         _processors(x.device.index),
     )
-    work = mean.new_empty(size)
+    work = mean.new_empty(plan.work)
+    phases = [(phase,) for phase, _ in plan.launches]
     with _on(x):
-        launch_backward(
-            grid,
+        compiled = launch_backward(
+            plan.grid,
             (grad_y, x, y, *parameters, mean, spread, work, *gradients),
-            [(phase,) for phase, _ in launches],
-            (*sizes, x.shape[0], float(eps), float(norm_eps)),
-            constants,
+            phases,
+            (*plan.sizes, x.shape[0], float(eps), float(norm_eps)),
+            plan.constants,
         )
+    teach(
+        compiled,
+        inputs,
+        plan,
+        phases,
+        is_backward=True,
+        has_identity=y is not None,
+    )
 
 
 def _dense(weight: Tensor, bias: Tensor, norm: Optional[FixedNorm]) -> tuple:

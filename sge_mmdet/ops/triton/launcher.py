@@ -20,7 +20,7 @@ except ImportError:
 
     knobs = None
 
-# Versions of Triton that launch a compiled kernel as _Compiled.launch does.
+# Versions of Triton that launch a compiled kernel as Compiled.launch does.
 FIRST, LAST = (3, 0), (3, 9)
 _version = tuple(int(part) for part in triton.__version__.split('.')[:2])
 _is_known = FIRST <= _version <= LAST and torch.version.hip is None
@@ -36,7 +36,7 @@ def current_stream(device: int) -> int:
     return stream
 
 
-class _Compiled(NamedTuple):
+class Compiled(NamedTuple):
     """A compiled kernel, and what each of its launches takes.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Compiled(NamedTuple):
     constants: Tuple[Any, ...]
 
     @classmethod
-    def of(cls, kernel: Any, constants: Dict[str, Any]) -> '_Compiled':
+    def of(cls, kernel: Any, constants: Dict[str, Any]) -> 'Compiled':
         """Return a kernel that Triton has launched, with its constants."""
         if hasattr(kernel, 'result'):
             # Compiled in another thread; done, since it has been launched.
@@ -136,7 +136,7 @@ class Launcher:
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
-        self._compiled: Dict[Tuple[Any, ...], _Compiled] = {}
+        self._compiled: Dict[Tuple[Any, ...], Compiled] = {}
         self._is_direct = _is_known
 
     def __call__(
@@ -146,7 +146,7 @@ class Launcher:
         phases: Sequence[Tuple[int, ...]],
         numbers: Sequence[float],
         constants: Dict[str, Any],
-    ) -> None:
+    ) -> Optional[Compiled]:
         """Launch the kernel once for each phase, on the current stream.
 
         Args:
@@ -156,6 +156,10 @@ class Launcher:
             phases: Integers that are the first numbers of each launch.
             numbers: Integers and floats that follow in every launch.
             constants: Constants of the kernel and options of Triton, by name.
+
+        Returns:
+            The compiled kernel, where its next launch of this kind may be
+            direct.
         """
         # Triton takes an integer as an address, and 0 as an absent tensor.
         addresses = [
@@ -171,7 +175,7 @@ class Launcher:
                     compiled.launch(
                         grid[0], stream, addresses, phases, numbers
                     )
-                    return
+                    return compiled
                 except TypeError:
                     # Triton has refused the first launch before it did
                     # anything: this version launches otherwise.
@@ -181,9 +185,11 @@ class Launcher:
             launched = launch(*tensors, *phase, *numbers, **constants)
         # The interpreter returns nothing.
         if kind and launched is not None:
-            compiled = _Compiled.of(launched, constants)
+            compiled = Compiled.of(launched, constants)
             if compiled.takes(len(tensors) + len(phases[0]) + len(numbers)):
                 self._compiled[kind] = compiled
+                return compiled
+        return None
 
     def _may_be_direct(
         self, addresses: Sequence[int], numbers: Sequence[float]
@@ -193,7 +199,7 @@ class Launcher:
             self._is_direct
             and not any([address % 16 for address in addresses])
             and max(numbers) < 2**31
-            and not _is_watched()
+            and not is_watched()
             and not getattr(self.kernel, 'pre_run_hooks', None)
         )
 
@@ -211,7 +217,7 @@ def _kind(
     )
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Return whether Triton's hooks or settings want launches of its own."""
     if knobs is None:
         hooks = (
