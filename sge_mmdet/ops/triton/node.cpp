@@ -201,9 +201,11 @@ bool is_unwatched() {
   const auto others =
       tls.included_ -
       (c10::default_included_set | c10::autocast_dispatch_keyset);
-  const bool is_usual = (tls.excluded_ - c10::default_excluded_set).empty() ||
-                        c10::InferenceMode::is_enabled();
-  return others.empty() && is_usual && !at::impl::torch_function_mode_enabled();
+  // Below autograd, as in the kernel of an operator, there is no graph.
+  const bool has_graph = (tls.excluded_ & c10::autograd_dispatch_keyset).empty();
+  return others.empty() &&
+         (has_graph || c10::InferenceMode::is_enabled()) &&
+         !at::impl::torch_function_mode_enabled();
 }
 
 bool takes(const Inputs &in, at::MemoryFormat layout) {
@@ -274,9 +276,7 @@ constexpr int SCRATCH = 2;
 
 // Launches a pass; tensors and images are those of its kernel in Python.
 void launch(const Pass &pass, std::initializer_list<const Tensor *> tensors,
-            void *mean, void *spread,
-            std::initializer_list<const Tensor *> results, int images,
-            const Options &options, void *stream) {
+            int images, const Options &options, void *stream) {
   // A kernel that is no function is one of tools/benchmark/host_time.py.
   if (!pass.function)
     return;
@@ -287,9 +287,6 @@ void launch(const Pass &pass, std::initializer_list<const Tensor *> tensors,
   for (auto phases : pass.launches) {
     Parameters parameters;
     parameters.add(tensors);
-    parameters.add_address(mean);
-    parameters.add_address(spread);
-    parameters.add(results);
     for (int &phase : phases)
       parameters.add_number(phase);
     auto sizes = pass.sizes;
@@ -309,45 +306,27 @@ void launch(const Pass &pass, std::initializer_list<const Tensor *> tensors,
   }
 }
 
-// Means of channels, and behind them two numbers of each group; see Outputs
-// in passes.py. Both begin at a multiple of 16 bytes.
-struct Statistics {
-  int64_t images, channels, groups;
-
-  int64_t start_of_spread() const { return (images * channels + 3) / 4 * 4; }
-  int64_t size() const { return start_of_spread() + 2 * images * groups; }
-
-  Tensor mean(const Tensor &all) const {
-    return all.narrow(0, 0, images * channels).view({images, channels});
-  }
-
-  Tensor spread(const Tensor &all) const {
-    return all.narrow(0, start_of_spread(), 2 * images * groups)
-        .view({images, groups, 2});
-  }
+// Outputs of passes.py.
+struct Outputs {
+  Tensor y, mean, spread;
 };
 
-Statistics statistics_of(const Tensor &x, const Options &options) {
-  return {x.size(0), x.size(1), options.groups};
-}
-
-// Returns y and the statistics.
-std::pair<Tensor, Tensor> run_forward(const Inputs &in, const Kind &kind,
+Outputs run_forward(const Inputs &in, const Kind &kind,
                                       void *stream) {
   const c10::OptionalDeviceGuard guard(in.x.device());
   const auto numbers = in.x.options().dtype(at::kFloat);
-  const auto parts = statistics_of(in.x, kind.options);
-  const Tensor y = at::empty_like(in.x, kind.layout);
-  const Tensor all = at::empty({parts.size()}, numbers);
+  const auto images = in.x.size(0);
+  const Outputs out = {
+      at::empty_like(in.x, kind.layout),
+      at::empty({images, in.x.size(1)}, numbers),
+      at::empty({images, kind.options.groups, 2}, numbers)};
   const Tensor work = at::empty({kind.forward.work}, numbers);
-  float *mean = all.mutable_data_ptr<float>();
-  // y comes before the statistics, the workspace behind them.
   launch(kind.forward,
          {&in.x, &in.weight, &in.bias, &in.scale, &in.shift,
-          &in.running_mean, &in.running_var, &in.identity, &y},
-         mean, mean + parts.start_of_spread(), {&work}, 0, kind.options,
-         stream);
-  return {y, all};
+          &in.running_mean, &in.running_var, &in.identity, &out.y, &out.mean,
+          &out.spread, &work},
+         0, kind.options, stream);
+  return out;
 }
 
 // --- The node --------------------------------------------------------------
@@ -372,16 +351,16 @@ class Enhance : public torch::autograd::Function<Enhance> {
                         const MaybeTensor &, const MaybeTensor &,
                         const MaybeTensor &, const Inputs &in,
                         const Kind &kind, int64_t number, int64_t stream) {
-    auto [y, statistics] =
-        run_forward(in, kind, reinterpret_cast<void *>(stream));
+    const auto out = run_forward(in, kind, reinterpret_cast<void *>(stream));
     ctx->set_materialize_grads(false);
     ctx->saved_data[KIND] = number;
     ctx->saved_data[STREAM] = stream;
-    ctx->save_for_backward({x, weight, bias, in.scale, in.shift,
-                            in.running_mean, in.running_var,
-                            in.identity.defined() ? y : Tensor(),
-                            statistics});
-    return y;
+    // In Python's order: a checkpoint compares them with what a second forward
+    // pass saves, which may take the other way.
+    ctx->save_for_backward({x, in.identity.defined() ? out.y : Tensor(),
+                            out.mean, out.spread, weight, bias, in.scale,
+                            in.shift, in.running_mean, in.running_var});
+    return out.y;
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
@@ -412,12 +391,11 @@ class Enhance : public torch::autograd::Function<Enhance> {
   static variable_list launch_backward(const Tensor &grad,
                                        const variable_list &saved,
                                        const Kind &kind, void *stream) {
-    const Tensor &x = saved[0], &weight = saved[1], &bias = saved[2],
-                 &scale = saved[3], &shift = saved[4], &y = saved[7];
+    const Tensor &x = saved[0], &y = saved[1], &weight = saved[4],
+                 &bias = saved[5], &scale = saved[6], &shift = saved[7];
     const c10::OptionalDeviceGuard guard(x.device());
     use_context(x.device());
     const auto numbers = x.options().dtype(at::kFloat);
-    const auto parts = statistics_of(x, kind.options);
     // Sums are made in their own type and rounded once.
     auto like = [&numbers](const Tensor &parameter) {
       return parameter.defined() ? at::empty(parameter.sizes(), numbers)
@@ -429,13 +407,10 @@ class Enhance : public torch::autograd::Function<Enhance> {
     const Tensor of_identity =
         y.defined() ? at::empty_like(x, kind.layout) : Tensor();
     const Tensor work = at::empty({kind.backward.work}, numbers);
-    float *mean = saved[8].mutable_data_ptr<float>();
     launch(kind.backward,
-           {&grad, &x, &y, &weight, &bias, &scale, &shift, &saved[5],
-            &saved[6]},
-           mean, mean + parts.start_of_spread(),
-           {&work, &of_x, &of_weight, &of_bias, &of_scale, &of_shift,
-            &of_identity},
+           {&grad, &x, &y, &weight, &bias, &scale, &shift, &saved[8],
+            &saved[9], &saved[2], &saved[3], &work, &of_x, &of_weight,
+            &of_bias, &of_scale, &of_shift, &of_identity},
            static_cast<int>(x.size(0)), kind.options, stream);
     auto as = [](const Tensor &gradient, const Tensor &parameter) {
       return gradient.defined() ? gradient.to(parameter.scalar_type())
@@ -460,20 +435,13 @@ class Enhance : public torch::autograd::Function<Enhance> {
     static const auto operation =
         c10::Dispatcher::singleton().findSchemaOrThrow(
             "sge_mmdet::enhance_backward", "");
-    const auto parts = statistics_of(saved[0], kind.options);
-    std::vector<c10::IValue> stack;
-    auto push = [&stack](const Tensor &tensor) {
+    std::vector<c10::IValue> stack = {grad};
+    for (const Tensor &tensor : saved) {
       if (tensor.defined())
         stack.emplace_back(tensor);
       else
         stack.emplace_back();
-    };
-    for (const Tensor *tensor : {&grad, &saved[0], &saved[7]})
-      push(*tensor);
-    push(parts.mean(saved[8]));
-    push(parts.spread(saved[8]));
-    for (size_t i = 1; i < 7; ++i)
-      push(saved[i]);
+    }
     const Options &options = kind.options;
     stack.emplace_back(options.groups);
     stack.emplace_back(options.eps);
@@ -482,8 +450,8 @@ class Enhance : public torch::autograd::Function<Enhance> {
     operation.callBoxed(&stack);
     variable_list gradients(10);
     // Gradients that do not exist have no elements.
-    const bool exist[] = {true, true, true, saved[3].defined(),
-                          saved[4].defined(), saved[7].defined()};
+    const bool exist[] = {true, true, true, saved[6].defined(),
+                          saved[7].defined(), saved[1].defined()};
     for (size_t i = 0; i < 6; ++i)
       if (exist[i])
         gradients[i] = stack[i].toTensor();
@@ -595,7 +563,7 @@ PyObject *enhance(PyObject *, PyObject *inputs) {
                              *kind,
                              static_cast<int64_t>(number),
                              reinterpret_cast<int64_t>(stream))
-            : run_forward(in, *kind, stream).first;
+            : run_forward(in, *kind, stream).y;
   }
   return THPVariable_Wrap(std::move(y));
   END_HANDLE_TH_ERRORS
@@ -706,6 +674,9 @@ PyObject *launch_by(PyObject *, PyObject *address) {
   if (PyErr_Occurred())
     return nullptr;
   Driver::get().stand_in = reinterpret_cast<Launch>(function);
+  // Kernels of the one are none of the other.
+  const std::lock_guard<std::mutex> lock(mutex);
+  numbers.clear();
   Py_RETURN_NONE;
 }
 
