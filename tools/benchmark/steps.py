@@ -60,6 +60,7 @@ def small_steps() -> List[Step]:
         ),
         _host_time('--rounds 1', 300),
         Step('network', 'ResNet + FPN', f'network.py --rounds 1 {TINY}', 300),
+        _distributed(60),
     ]
 
 
@@ -100,6 +101,7 @@ def _untimed_steps() -> List[Step]:
             for dtype in dtypes
         ),
         *(_sanitizer(tool, 300) for tool in ('memcheck', 'racecheck')),
+        _distributed(120),
         Step(
             'tests',
             'Tests of the operator',
@@ -147,6 +149,17 @@ def _sanitizer(tool: str, seconds: int) -> Step:
         f'sanitize.py --check {tool}',
         seconds,
         takes_device=False,
+        writes=False,
+        timed=False,
+    )
+
+
+def _distributed(seconds: int) -> Step:
+    return Step(
+        'distributed',
+        'SyncBN in several processes',
+        'distributed.py',
+        seconds,
         writes=False,
         timed=False,
     )

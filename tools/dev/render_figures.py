@@ -36,10 +36,11 @@ PROVENANCE = ('what', 'command', 'date', 'hardware', 'versions')
 BENCHMARKS = dict(
     host_time='tools/benchmark/host_time.py',
     network_cpu='tools/benchmark/network.py --device cpu',
-    network_gpu='tools/benchmark/network.py --rounds 5',
+    network_gpu='tools/benchmark/network.py --rounds 10',
+    network_gpu_python='tools/benchmark/network.py --rounds 5',
     network_gpu_compiled='tools/benchmark/network.py --rounds 5 --compile',
     ops_cpu='tools/benchmark/ops.py --device cpu',
-    ops_gpu='tools/benchmark/gpu.py OUT --only ops_ --rounds 8',
+    ops_gpu='tools/benchmark/gpu.py OUT --only ops_',
     tiles_gpu='an earlier form of tools/benchmark/tiles.py',
 )
 BLOCK = re.compile(

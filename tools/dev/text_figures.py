@@ -62,20 +62,19 @@ def added_time(
     }
 
 
-def added_on_gpu(clock: str, **chosen: str) -> str:
+def added_on_gpu(clock: str, name: str = 'network_gpu', **chosen: str) -> str:
     """Return the range of the time that SGE's network adds on a GPU.
 
     Args:
         clock: "hot", the GPU's time, or "wall".
+        name: Name of the CSV file. Default: today's.
         **chosen: Beginning of the precision, the layout or the direction of
             the cases that count. Default: all.
     """
     columns = 'precision', 'layout', 'direction'
     times = [
         value
-        for values, value in added_time(
-            'network_gpu', 'SGE, ours', clock
-        ).items()
+        for values, value in added_time(name, 'SGE, ours', clock).items()
         if all(
             dict(zip(columns, values))[key].startswith(begin)
             for key, begin in chosen.items()
@@ -87,7 +86,7 @@ def added_on_gpu(clock: str, **chosen: str) -> str:
 
 def added_by(network: str) -> str:
     """Return the range of the time that a plugin adds on a GPU."""
-    times = added_time('network_gpu', network, 'hot').values()
+    times = added_time('network_gpu_python', network, 'hot').values()
     return f'{min(times):.0f} to {max(times):.0f} %'
 
 
@@ -357,6 +356,9 @@ FIGURES: Dict[str, Callable[[], str]] = {
         )
         for precision in ('amp', 'tf32', 'float32')
     },
+    'gpu-wall-python-amp': partial(
+        added_on_gpu, 'wall', 'network_gpu_python', precision='amp'
+    ),
     'host-sge': lambda: host_time('with SGE, ours'),
     'host-plain': lambda: host_time('batch norm, addition and ReLU'),
     'kernel-registers': lambda: str(max(kernels('registers'))),
