@@ -262,8 +262,10 @@ def training_on_gpu(layout: str) -> str:
         if (row['precision'], row['layout'], row['pass'])
         == (PRECISIONS['amp_float16'], layout, 'training')
     )
-    of_gpu, wall = (row[key].split()[0] for key in SPEEDS[1:])
-    return f'{of_gpu} (GPU time), {wall} (wall time)'
+    of_gpu, wall = (row[key].split(maxsplit=1) for key in SPEEDS[1:])
+    # The wall time varies; these are its quartiles.
+    quartiles = wall[1].strip('()')
+    return f'{of_gpu[0]} (GPU time), {wall[0]} (wall, {quartiles})'
 
 
 def _quartiles(base: Row, row: Row) -> str:

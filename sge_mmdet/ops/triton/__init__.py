@@ -10,7 +10,7 @@ where they fit.
   ``backward_kernel``: the passes.
 - ``plan``: how a pass is cut into programs and launches.
 - ``launch``: the two passes; ``launcher``: launches that cost Python little;
-  ``warm_up``: compiling before training begins.
+  ``node``: calls of a known kind, in C++, which cost less than those.
 
 The formulas and their names stand in :mod:`sge_mmdet.ops.reference` and
 :func:`sge_mmdet.ops.eager.backward`.
