@@ -265,7 +265,7 @@ def training_on_gpu(layout: str) -> str:
     of_gpu, wall = (row[key].split(maxsplit=1) for key in SPEEDS[1:])
     # The wall time varies; these are its quartiles.
     quartiles = wall[1].strip('()')
-    return f'{of_gpu[0]} (GPU time), {wall[0]} (wall, {quartiles})'
+    return f'{of_gpu[0]} (GPU), {wall[0]} (wall, {quartiles})'
 
 
 def _quartiles(base: Row, row: Row) -> str:
