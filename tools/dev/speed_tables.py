@@ -264,7 +264,7 @@ def training_on_gpu(layout: str) -> str:
     )
     of_gpu, wall = (row[key].split(maxsplit=1) for key in SPEEDS[1:])
     # The wall time varies; these are its quartiles.
-    quartiles = wall[1].strip('()')
+    quartiles = wall[1].strip('()').replace(' to ', '-')
     return f'{of_gpu[0]} (GPU), {wall[0]} (wall, {quartiles})'
 
 
