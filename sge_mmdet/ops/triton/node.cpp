@@ -78,7 +78,7 @@ struct Driver {
   }
 };
 
-// Autograd's threads have no context before their first call of the driver.
+// A thread has no context before its first call of CUDA.
 void use_context(c10::Device device) {
   auto &driver = Driver::get();
   void *context = nullptr;
@@ -314,6 +314,7 @@ struct Outputs {
 Outputs run_forward(const Inputs &in, const Kind &kind,
                                       void *stream) {
   const c10::OptionalDeviceGuard guard(in.x.device());
+  use_context(in.x.device());
   const auto numbers = in.x.options().dtype(at::kFloat);
   const auto images = in.x.size(0);
   const Outputs out = {
@@ -375,14 +376,19 @@ class Enhance : public torch::autograd::Function<Enhance> {
     }
     const auto stream =
         reinterpret_cast<void *>(ctx->saved_data[STREAM].toInt());
+    // Hooks may have given back something else than was saved.
+    const Tensor &x = saved[0];
     bool may_launch = !at::GradMode::is_enabled() && is_unwatched();
     for (size_t i = 0; i < saved.size(); ++i)
-      may_launch = may_launch &&
-                   (!saved[i].defined() || is_plain(saved[i], saved[0]));
+      may_launch =
+          may_launch &&
+          (!saved[i].defined() ||
+           (i < 2 ? is_map(saved[i], x, kind->layout)
+                  : is_plain(saved[i], x) && saved[i].is_contiguous()));
     Tensor grad = grads[0];
-    if (may_launch && !is_map(grad, saved[0], kind->layout))
+    if (may_launch && !is_map(grad, x, kind->layout))
       grad = grad.contiguous(kind->layout);
-    if (may_launch && is_map(grad, saved[0], kind->layout))
+    if (may_launch && is_map(grad, x, kind->layout))
       return launch_backward(grad, saved, *kind, stream);
     return call_backward(grads[0], saved, *kind);
   }
@@ -548,7 +554,8 @@ PyObject *enhance(PyObject *, PyObject *inputs) {
                                       in.running_var.requires_grad()))))
     Py_RETURN_NONE;
   PyObject *device = PyLong_FromLong(in.x.get_device());
-  PyObject *handle = PyObject_CallOneArg(current_stream, device);
+  PyObject *handle =
+      PyObject_CallFunctionObjArgs(current_stream, device, nullptr);
   Py_DECREF(device);
   if (!handle)
     return nullptr;

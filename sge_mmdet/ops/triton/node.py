@@ -30,6 +30,8 @@ from .plan import Plan
 
 SOURCE = Path(__file__).with_name('node.cpp')
 VARIABLE = 'SGE_MMDET_NODE'
+# How long a compiler may take.
+SECONDS = 600
 # Of a compiled kernel: what node.cpp does not launch.
 _UNUSUAL = (
     'launch_cooperative_grid',
@@ -58,8 +60,9 @@ def node() -> Optional[ModuleType]:
         warnings.warn(
             'SGE launches its kernels from Python, which can take longer than '
             'they do, since its C++ part cannot be built: '
-            f'{" ".join(last[:4])}. Install a C++ compiler (g++), or set '
-            f'{VARIABLE}=0 to leave it out',
+            f'{" ".join(last[:4])}. It needs a C++ compiler such as g++, and '
+            'a folder TRITON_CACHE_DIR that can be written to; '
+            f'{VARIABLE}=0 leaves it out',
             stacklevel=2,
         )
         return None
@@ -104,7 +107,7 @@ def built() -> str:
 
     Raises:
         OSError: If there is no compiler.
-        subprocess.CalledProcessError: If it fails.
+        subprocess.SubprocessError: If it fails or takes too long.
     """
     command = _command()
     name = f'node{sysconfig.get_config_var("EXT_SUFFIX")}'
@@ -128,6 +131,7 @@ def built() -> str:
                 check=True,
                 capture_output=True,
                 text=True,
+                timeout=SECONDS,
             )
             path = cache.put(library.read_bytes(), name, binary=True)
     return str(path)
@@ -144,9 +148,11 @@ def _command() -> List[str]:
     if compiler is None:
         raise FileNotFoundError('there is no C++ compiler')
     libraries = Path(torch.__file__).parent / 'lib'
+    # What PyTorch's headers ask for.
+    standard = 20 if torch.__version__ >= (2, 14) else 17
     return [
         *compiler.split(),
-        *('-std=c++17', '-O2', '-w', '-fPIC', '-shared'),
+        *(f'-std=c++{standard}', '-O2', '-w', '-fPIC', '-shared'),
         '-fvisibility=hidden',
         f'-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}',
         *(f'-isystem{path}' for path in include_paths()),
