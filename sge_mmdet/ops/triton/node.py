@@ -149,7 +149,8 @@ def _command() -> List[str]:
         raise FileNotFoundError('there is no C++ compiler')
     libraries = Path(torch.__file__).parent / 'lib'
     # What PyTorch's headers ask for.
-    standard = 20 if torch.__version__ >= (2, 14) else 17
+    major, minor = map(int, torch.__version__.split('.')[:2])
+    standard = 20 if (major, minor) >= (2, 14) else 17
     return [
         *compiler.split(),
         *(f'-std=c++{standard}', '-O2', '-w', '-fPIC', '-shared'),
