@@ -14,7 +14,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path('sge_mmdet', 'ops', 'native')
-# Loaded by ctypes; without a compiler the package installs and works as well.
+# Both are loaded by ctypes; without a compiler the package installs and works
+# as well.
 KERNELS = Extension(
     'sge_mmdet.ops.native._sge',
     [str(NATIVE / 'sge.cpp')],
@@ -28,6 +29,13 @@ KERNELS = Extension(
         '-pthread',
     ],
     extra_link_args=['-pthread'],
+    language='c++',
+    optional=True,
+)
+READER = Extension(
+    'sge_mmdet.evaluation.native._boxes',
+    [str(Path('sge_mmdet', 'evaluation', 'native', 'boxes.cpp'))],
+    extra_compile_args=['-std=c++17', '-O3'],
     language='c++',
     optional=True,
 )
@@ -94,5 +102,5 @@ setup(
     install_requires=requirements('runtime'),
     extras_require=extras,
     cmdclass=dict(build_ext=BuildKernels, build_py=BuildWithMim),
-    ext_modules=[KERNELS],
+    ext_modules=[KERNELS, READER],
 )

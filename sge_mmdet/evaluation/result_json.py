@@ -10,6 +10,7 @@ import numpy as np
 from ..utils import load_json, no_garbage_collection, read_json_text
 from .checked_detections import check_categories, make_detections
 from .entries import describe_fault
+from .native import Boxes, read_boxes
 from .structures import Detections, GroundTruth
 
 try:
@@ -102,20 +103,44 @@ def detections_from_coco(
     )
 
 
-@no_garbage_collection()
 def _read_plain_boxes(
     path: Path, ground_truth: GroundTruth
 ) -> Optional[Detections]:
-    """Read boxes in a quarter of the time, if the file holds nothing else.
+    """Read boxes in a fraction of the time, if the file holds nothing else.
 
     Returns:
         Detections or None: None if there is anything unusual, which
         :func:`detections_from_coco` accepts or names in its message.
     """
     ids = ground_truth.text_ids
-    if msgspec is None or ids.images or ids.categories:
+    if ids.images or ids.categories:
         return None
     text = read_json_text(path)
+    boxes = read_boxes(text)
+    if boxes is None:
+        boxes = _decode_boxes(text)
+    if boxes is None:
+        return None
+    try:
+        check_categories(ground_truth, boxes.category_id, str(path))
+    except TypeError:  # An id has more than 64 bits.
+        return None
+    # Arrays of numbers need no second check for text and booleans.
+    return make_detections(
+        ground_truth,
+        boxes.image_id,
+        boxes.category_id,
+        boxes.bbox,
+        boxes.score,
+        name=str(path),
+    )
+
+
+@no_garbage_collection()
+def _decode_boxes(text: bytes) -> Optional[Boxes]:
+    """Return the columns of boxes that may have further members."""
+    if msgspec is None:
+        return None
     try:
         rows = msgspec.json.decode(text, type=List[_Detection])
     except (msgspec.MsgspecError, RecursionError):
@@ -125,16 +150,9 @@ def _read_plain_boxes(
         for name in ('image_id', 'category_id', 'score', 'bbox')
     )
     box = np.fromiter(chain.from_iterable(boxes), float, 4 * len(boxes))
-    try:
-        check_categories(ground_truth, category_ids, str(path))
-    except TypeError:  # An id has more than 64 bits.
-        return None
-    # Arrays of numbers need no second check for text and booleans.
-    return make_detections(
-        ground_truth,
+    return Boxes(
         np.array(image_ids),
         np.array(category_ids),
         box.reshape(-1, 4),
         np.array(score, float),
-        name=str(path),
     )

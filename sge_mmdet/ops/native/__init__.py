@@ -5,12 +5,9 @@ built without PyTorch's headers, and serve all of its versions.
 """
 
 import ctypes
-import hashlib
 import os
 import re
 import struct
-import sysconfig
-import warnings
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +16,13 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor
 
+from ...native_library import load_library
 from ..passes import NO_NORM, Gradients, Inputs, Outputs, sum_dtype
 
 # To be raised here and in sge.cpp whenever ``Problem`` in group.h or a result
 # changes.
 VERSION = 3
 FOLDER = Path(__file__).parent
-# As setup.py writes them, in the format of sha256sum.
-DIGEST_SUFFIX = '.sha256'
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 
 
@@ -40,50 +36,13 @@ _NO_GRADIENTS = (None,) * 7
 @lru_cache(maxsize=None)
 def library() -> Optional[ctypes.CDLL]:
     """Return the built kernels, or None where there are none."""
-    ours = f'_sge{sysconfig.get_config_var("EXT_SUFFIX")}'
-    for path in sorted(
-        FOLDER.glob('_sge*'), key=lambda path: path.name != ours
-    ):
-        if path.suffix == DIGEST_SUFFIX:
-            continue
-        if not is_whole(path):
-            warnings.warn(
-                f'{path} is not the file that was built, so it is not loaded '
-                'and SGE runs in plain PyTorch, more slowly. Build it again: '
-                'pip install --force-reinstall --no-deps sge_mmdet, or in a '
-                'clone pip install --no-deps -e .',
-                stacklevel=2,
-            )
-            continue
-        # A file may be of another machine, or older than this module.
-        with suppress(OSError, AttributeError):
-            found = ctypes.CDLL(str(path))
-            if found.sge_version() != VERSION:
-                continue
-            for name in 'sge_forward', 'sge_backward':
-                getattr(found, name).argtypes = [
-                    ctypes.c_char_p,
-                    ctypes.c_int,
-                ]
-            return found
-    return None
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a library is what setup.py built, to the last byte.
-
-    Loading one that lost its end would stop the process.
-
-    Args:
-        path (Path): The library; its digest lies beside it.
-    """
-    digest = path.with_name(path.name + DIGEST_SUFFIX)
-    try:
-        return digest.read_text().split()[:1] == [
-            hashlib.sha256(path.read_bytes()).hexdigest()
-        ]
-    except (OSError, UnicodeDecodeError):
-        return False
+    found = load_library(
+        FOLDER, '_sge', VERSION, 'SGE runs in plain PyTorch, more slowly'
+    )
+    if found is not None:
+        for name in 'sge_forward', 'sge_backward':
+            getattr(found, name).argtypes = [ctypes.c_char_p, ctypes.c_int]
+    return found
 
 
 @lru_cache(maxsize=None)
