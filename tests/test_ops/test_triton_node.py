@@ -3,7 +3,9 @@
 On a CPU, PyTorch computes what kernels would.
 """
 
-from types import SimpleNamespace
+import sys
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from tests.helpers.operator_cases import (
 if not HAS_TRITON:
     pytest.skip('Triton 3 is not installed', allow_module_level=True)
 
-from sge_mmdet.ops import autograd, use_backend
+from sge_mmdet.ops import autograd, dispatch, use_backend
 from sge_mmdet.ops.functional import enhance
 from sge_mmdet.ops.passes import FixedNorm, Inputs
 from sge_mmdet.ops.triton import launcher, node
@@ -351,6 +353,12 @@ class Subclass(torch.Tensor):
         lambda one: one._replace(
             norm=one.norm._replace(mean=one.norm.mean.requires_grad_())
         ),
+        lambda one: one._replace(
+            x=one.x.detach(),
+            norm=one.norm._replace(
+                variance=one.norm.variance.requires_grad_()
+            ),
+        ),
     ],
 )
 def test_it_declines_what_it_does_not_know(running, change):
@@ -441,36 +449,107 @@ def test_kernels_that_are_launched_otherwise_are_not_learned(running, unusual):
         assert module.enhance(inputs) is not None
 
 
-def test_without_a_compiler_python_goes_on(monkeypatch, tmp_path):
+@pytest.fixture
+def untried(monkeypatch):
+    """Let the module be made anew, as where there is a GPU."""
+    monkeypatch.setattr(node, '_tried', [])
+    monkeypatch.setattr(node, '_is_wanted', lambda: True)
+    monkeypatch.setattr(dispatch, '_shortcut', None)
+
+
+def test_without_a_compiler_python_goes_on(untried, monkeypatch, tmp_path):
     monkeypatch.setenv('CXX', str(tmp_path / 'none'))
-    node.node.cache_clear()
-    try:
-        with pytest.warns(UserWarning, match='needs a C.. compiler'):
-            assert node.node() is None
-    finally:
-        node.node.cache_clear()
+    with pytest.warns(UserWarning, match='needs a C.. compiler'):
+        assert node.node() is None
+    # It is not tried again.
+    monkeypatch.setattr(node, 'made', None)
+    assert node.node() is None
 
 
-def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
-    source = tmp_path / 'node.cpp'
-    source.write_text('#error this is no program')
-    monkeypatch.setattr(node, 'SOURCE', source)
-    node.node.cache_clear()
-    try:
-        with pytest.warns(UserWarning, match='this is no program'):
-            assert node.node() is None
-    finally:
-        node.node.cache_clear()
+def test_a_compiler_that_fails_is_quoted(untried, monkeypatch, tmp_path):
+    compiler = tmp_path / 'c++'
+    compiler.write_text('#!/bin/sh\nprintf "a\\351\\nerror: no\\n" >&2\nfalse')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    with pytest.raises(
+        UserWarning, match='built: error: no'
+    ), warnings.catch_warnings():
+        warnings.simplefilter('error')
+        node.node()
+    # It is not tried again.
+    assert node.node() is None
+
+
+def test_a_damaged_library_is_built_again(untried, monkeypatch, tmp_path):
+    # A compiler that has built it before.
+    library, compiler = tmp_path / 'library', tmp_path / 'c++'
+    library.write_bytes(Path(node.made().__file__).read_bytes())
+    compiler.write_text(f'#!/bin/sh\nfor last; do :; done\ncp {library} $last')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path / 'cache'))
+    node.made()
+    (kept,) = (tmp_path / 'cache').rglob('_node*')
+    assert kept.read_bytes() == library.read_bytes()
+    kept.write_bytes(b'damaged')
+    node.made()
+    assert kept.read_bytes() == library.read_bytes()
 
 
 def test_it_can_be_left_out(monkeypatch):
+    monkeypatch.setattr(node, '_tried', [])
     monkeypatch.setenv(node.VARIABLE, '0')
-    monkeypatch.setattr(node, 'built', lambda: SimpleNamespace().no)
-    node.node.cache_clear()
-    try:
-        assert node.node() is None
-    finally:
-        node.node.cache_clear()
+    monkeypatch.setattr(node, 'made', None)
+    assert node.node() is None
+
+
+def test_without_a_gpu_it_is_not_built(monkeypatch):
+    def no_driver(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(node, '_tried', [])
+    monkeypatch.setattr(node.ctypes, 'CDLL', no_driver)
+    monkeypatch.setattr(node, 'made', None)
+    assert node.node() is None
+
+
+def test_its_name_is_not_that_of_the_module_that_loads_it(running):
+    assert sys.modules[node.__name__] is node
+
+
+def test_a_graph_that_outlives_the_stand_in_runs_in_python():
+    with node_on_cpu() as running:
+        inputs, grad = known(running)
+        y = enhance(inputs)
+    assert is_node(y)
+    gradients = torch.autograd.grad(y, differentiable(inputs), grad)
+    for one, other in zip(gradients, by_python(inputs, grad)[1]):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_parameter_of_another_type_in_the_backward_pass(running):
+    inputs, grad = known(running)
+    y = enhance(inputs)
+    for tensor in inputs.weight, inputs.norm.scale:
+        tensor.data = tensor.data.half()
+    # Their own gradients have no place to go.
+    gradients = torch.autograd.grad(y, [inputs.x, inputs.identity], grad)
+    of_x, *_, of_identity = by_python(inputs, grad)[1]
+    for one, other in zip(gradients, (of_x, of_identity)):
+        # Rounded parameters are others.
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-2)
+
+
+def test_statistics_of_another_type_are_refused(running):
+    inputs, grad = known(running)
+
+    def unpack(tensor):
+        return tensor.double() if tensor.shape == SHAPE[:2] else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: one, unpack):
+        y = enhance(inputs)
+    with pytest.raises(TypeError, match='a mean of type'):
+        torch.autograd.grad(y, differentiable(inputs), grad)
 
 
 @pytest.mark.skipif(

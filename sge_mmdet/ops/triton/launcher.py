@@ -187,8 +187,8 @@ class Launcher:
         if kind and launched is not None:
             compiled = Compiled.of(launched, constants)
             if compiled.takes(len(tensors) + len(phases[0]) + len(numbers)):
-                self._compiled[kind] = compiled
-                return compiled
+                # Another thread may have been first.
+                return self._compiled.setdefault(kind, compiled)
         return None
 
     def _may_be_direct(

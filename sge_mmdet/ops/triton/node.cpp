@@ -28,7 +28,8 @@
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/version.h>
 
-namespace {
+// It is in the name of a node of the graph, which errors show.
+namespace sge_mmdet {
 
 using at::Tensor;
 using c10::DispatchKeySet;
@@ -51,7 +52,10 @@ struct Driver {
   // Launches in place of the driver, on tensors of the CPU.
   Launch stand_in = nullptr;
 
-  bool is_there() const { return launch || stand_in; }
+  // Whether it launches on tensors of a device.
+  bool takes(c10::Device device) const {
+    return stand_in ? device.is_cpu() : launch && device.is_cuda();
+  }
 
   static Driver &get() {
     static Driver driver;
@@ -115,14 +119,15 @@ struct Pass {
   bool is_known() const { return work >= 0; }
 };
 
+// Everything that decides how a call is launched.
+using Key = std::array<int64_t, 11>;
+
 struct Kind {
+  Key key{};
   Options options;
   at::MemoryFormat layout = at::MemoryFormat::Contiguous;
   Pass forward, backward;
 };
-
-// Everything that decides how a call is launched.
-using Key = std::array<int64_t, 11>;
 
 int64_t bits_of(double number) {
   int64_t bits;
@@ -153,7 +158,8 @@ Key key_of(const Inputs &in, bool has_identity, at::MemoryFormat layout) {
           in.running_mean.defined()};
 }
 
-// Kinds stay where they are, since graphs hold their numbers.
+// Kinds stay where they are, since graphs hold their numbers; what is looked
+// up begins anew when it becomes long.
 constexpr size_t MOST_KINDS = 4096;
 std::mutex mutex;
 std::map<Key, size_t> numbers;
@@ -212,8 +218,7 @@ bool takes(const Inputs &in, at::MemoryFormat layout) {
   const Tensor &x = in.x;
   const auto groups = in.options.groups;
   if (x.dim() != 4 || x.numel() == 0 || groups < 1 || x.size(1) % groups ||
-      !(in.options.eps > 0) ||
-      x.device().is_cuda() == (Driver::get().stand_in != nullptr))
+      !(in.options.eps > 0) || !Driver::get().takes(x.device()))
     return false;
   const auto type = x.scalar_type();
   if (type != at::kFloat && type != at::kHalf && type != at::kBFloat16)
@@ -228,6 +233,11 @@ bool takes(const Inputs &in, at::MemoryFormat layout) {
        {&in.scale, &in.shift, &in.running_mean, &in.running_var})
     if (vector->defined() && !is_vector(*vector, x, of_channels))
       return false;
+  // Statistics are fixed: Python says what of those that want gradients.
+  if (at::GradMode::is_enabled())
+    for (const Tensor *vector : {&in.running_mean, &in.running_var})
+      if (vector->defined() && vector->requires_grad())
+        return false;
   return in.running_mean.defined() == in.running_var.defined() &&
          (in.scale.defined() ||
           !(in.shift.defined() || in.running_mean.defined()));
@@ -255,12 +265,14 @@ class Parameters {
   }
 
   void add_address(void *address) {
+    TORCH_INTERNAL_ASSERT(used_ < addresses_.size() && count_ < all_.size());
     addresses_[used_] = address;
     all_[count_++] = &addresses_[used_++];
   }
 
-  template <class Number> void add_number(Number &number) {
-    all_[count_++] = &number;
+  template <class Number> void add_number(const Number &number) {
+    TORCH_INTERNAL_ASSERT(count_ < all_.size());
+    all_[count_++] = const_cast<Number *>(&number);
   }
 
   void **all() { return all_.data(); }
@@ -277,20 +289,16 @@ constexpr int SCRATCH = 2;
 // Launches a pass; tensors and images are those of its kernel in Python.
 void launch(const Pass &pass, std::initializer_list<const Tensor *> tensors,
             int images, const Options &options, void *stream) {
-  // A kernel that is no function is one of tools/benchmark/host_time.py.
-  if (!pass.function)
-    return;
   const auto &driver = Driver::get();
   const auto call = driver.stand_in ? driver.stand_in : driver.launch;
-  float eps = static_cast<float>(options.eps);
-  float norm_eps = static_cast<float>(options.norm_eps);
-  for (auto phases : pass.launches) {
+  const float eps = static_cast<float>(options.eps);
+  const float norm_eps = static_cast<float>(options.norm_eps);
+  for (const auto &phases : pass.launches) {
     Parameters parameters;
     parameters.add(tensors);
-    for (int &phase : phases)
+    for (const int &phase : phases)
       parameters.add_number(phase);
-    auto sizes = pass.sizes;
-    for (int &size : sizes)
+    for (const int &size : pass.sizes)
       parameters.add_number(size);
     if (images)
       parameters.add_number(images);
@@ -311,8 +319,7 @@ struct Outputs {
   Tensor y, mean, spread;
 };
 
-Outputs run_forward(const Inputs &in, const Kind &kind,
-                                      void *stream) {
+Outputs run_forward(const Inputs &in, const Kind &kind, void *stream) {
   const c10::OptionalDeviceGuard guard(in.x.device());
   use_context(in.x.device());
   const auto numbers = in.x.options().dtype(at::kFloat);
@@ -343,7 +350,13 @@ MaybeTensor if_defined(const Tensor &tensor) {
   return tensor.defined() ? MaybeTensor(tensor) : MaybeTensor();
 }
 
-const char *KIND = "kind", *STREAM = "stream";
+// Names of what a graph keeps beside tensors: the number of the kind, the
+// stream of the forward pass, and PyTorch's name of it.
+const char *KIND = "kind", *STREAM = "stream", *STREAM_ID = "stream_id";
+
+int64_t current_stream_id(c10::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getStream(device).id();
+}
 
 class Enhance : public torch::autograd::Function<Enhance> {
  public:
@@ -356,6 +369,7 @@ class Enhance : public torch::autograd::Function<Enhance> {
     ctx->set_materialize_grads(false);
     ctx->saved_data[KIND] = number;
     ctx->saved_data[STREAM] = stream;
+    ctx->saved_data[STREAM_ID] = current_stream_id(x.device());
     // In Python's order: a checkpoint compares them with what a second forward
     // pass saves, which may take the other way.
     ctx->save_for_backward({x, in.identity.defined() ? out.y : Tensor(),
@@ -376,15 +390,11 @@ class Enhance : public torch::autograd::Function<Enhance> {
     }
     const auto stream =
         reinterpret_cast<void *>(ctx->saved_data[STREAM].toInt());
-    // Hooks may have given back something else than was saved.
     const Tensor &x = saved[0];
-    bool may_launch = !at::GradMode::is_enabled() && is_unwatched();
-    for (size_t i = 0; i < saved.size(); ++i)
-      may_launch =
-          may_launch &&
-          (!saved[i].defined() ||
-           (i < 2 ? is_map(saved[i], x, kind->layout)
-                  : is_plain(saved[i], x) && saved[i].is_contiguous()));
+    const bool may_launch =
+        !at::GradMode::is_enabled() && is_unwatched() &&
+        is_of_kind(saved, *kind) && Driver::get().takes(x.device()) &&
+        ctx->saved_data[STREAM_ID].toInt() == current_stream_id(x.device());
     Tensor grad = grads[0];
     if (may_launch && !is_map(grad, x, kind->layout))
       grad = grad.contiguous(kind->layout);
@@ -394,6 +404,32 @@ class Enhance : public torch::autograd::Function<Enhance> {
   }
 
  private:
+  // Whether tensors are what was saved. Hooks may have given back others, and
+  // the data of a parameter may have been replaced.
+  static bool is_of_kind(const variable_list &saved, const Kind &kind) {
+    const Tensor &x = saved[0], &y = saved[1], &mean = saved[2],
+                 &spread = saved[3];
+    Inputs in{x,        saved[4], saved[5], saved[6],    saved[7],
+              saved[8], saved[9], {},       kind.options};
+    if (x.dim() != 4 || !is_map(x, x, kind.layout) ||
+        (y.defined() && !is_map(y, x, kind.layout)) ||
+        key_of(in, y.defined(), kind.layout) != kind.key)
+      return false;
+    const auto groups = kind.options.groups;
+    const int64_t of_groups[] = {1, groups, 1, 1}, of_channels[] = {x.size(1)},
+                  of_mean[] = {x.size(0), x.size(1)},
+                  of_spread[] = {x.size(0), groups, 2};
+    for (const Tensor *vector :
+         {&in.scale, &in.shift, &in.running_mean, &in.running_var})
+      if (vector->defined() && !is_vector(*vector, x, of_channels))
+        return false;
+    return is_vector(in.weight, x, of_groups) &&
+           is_vector(in.bias, x, of_groups) && is_vector(mean, x, of_mean) &&
+           is_vector(spread, x, of_spread) &&
+           mean.scalar_type() == at::kFloat &&
+           spread.scalar_type() == at::kFloat;
+  }
+
   static variable_list launch_backward(const Tensor &grad,
                                        const variable_list &saved,
                                        const Kind &kind, void *stream) {
@@ -524,7 +560,7 @@ bool read_inputs(PyObject *object, Inputs &in) {
 
 // Returns a kind and its number, or nothing if the call is not taken.
 std::shared_ptr<const Kind> find_kind(const Inputs &in, size_t &number) {
-  if (!Driver::get().is_there() || in.x.dim() != 4)
+  if (in.x.dim() != 4)
     return nullptr;
   const auto layout = layout_of(in.x);
   if (!takes(in, layout) || !is_unwatched())
@@ -548,10 +584,7 @@ PyObject *enhance(PyObject *, PyObject *inputs) {
   if (!kind || !kind->forward.is_known())
     Py_RETURN_NONE;
   const bool has_gradients = wants_gradients(in);
-  if (has_gradients &&
-      (!kind->backward.is_known() ||
-       (in.running_mean.defined() && (in.running_mean.requires_grad() ||
-                                      in.running_var.requires_grad()))))
+  if (has_gradients && !kind->backward.is_known())
     Py_RETURN_NONE;
   PyObject *device = PyLong_FromLong(in.x.get_device());
   PyObject *handle =
@@ -580,7 +613,7 @@ PyObject *enhance(PyObject *, PyObject *inputs) {
 bool has_parameters(const Pass &pass, const Inputs &in, bool is_backward,
                     bool has_identity) {
   const auto &driver = Driver::get();
-  if (driver.stand_in || !pass.function)
+  if (driver.stand_in)
     return true;
   int norm = 0, gradients = 0;
   for (const Tensor *tensor :
@@ -644,18 +677,20 @@ PyObject *learn(PyObject *, PyObject *arguments) {
   Inputs in;
   if (!read_pass(sizes, launches, pass))
     return nullptr;
-  if (!read_inputs(inputs, in) || in.x.dim() != 4 || !Driver::get().is_there() ||
+  if (!read_inputs(inputs, in) || in.x.dim() != 4 || 
+      !Driver::get().takes(in.x.device()) ||
       !has_parameters(pass, in, is_backward, has_identity))
     Py_RETURN_FALSE;
   const auto layout = layout_of(in.x);
   const auto key = key_of(in, has_identity, layout);
   const std::lock_guard<std::mutex> lock(mutex);
+  if (numbers.size() >= MOST_KINDS)
+    numbers.clear();
   const auto found = numbers.find(key);
-  if (found == numbers.end() && kinds.size() >= MOST_KINDS)
-    Py_RETURN_FALSE;
   auto kind = std::make_shared<Kind>();
   if (found != numbers.end())
     *kind = *kinds[found->second];
+  kind->key = key;
   kind->options = in.options;
   kind->layout = layout;
   (is_backward ? kind->backward : kind->forward) = std::move(pass);
@@ -676,11 +711,19 @@ PyObject *begin(PyObject *, PyObject *function) {
   return PyBool_FromLong(Driver::get().launch != nullptr);
 }
 
+int launch_nothing(void *, unsigned, unsigned, unsigned, unsigned, unsigned,
+                   unsigned, unsigned, void *, void **, void **) {
+  return 0;
+}
+
 PyObject *launch_by(PyObject *, PyObject *address) {
-  void *function = PyLong_AsVoidPtr(address);
-  if (PyErr_Occurred())
-    return nullptr;
-  Driver::get().stand_in = reinterpret_cast<Launch>(function);
+  Launch function = &launch_nothing;
+  if (address != Py_None) {
+    function = reinterpret_cast<Launch>(PyLong_AsVoidPtr(address));
+    if (PyErr_Occurred())
+      return nullptr;
+  }
+  Driver::get().stand_in = function;
   // Kernels of the one are none of the other.
   const std::lock_guard<std::mutex> lock(mutex);
   numbers.clear();
@@ -696,12 +739,12 @@ PyMethodDef methods[] = {
     {"learn", learn, METH_VARARGS,
      "Remember how a pass of a kind is launched; return whether it is."},
     {"launch_by", launch_by, METH_O,
-     "Launch by the function at an address, on tensors of the CPU; 0 for "
-     "CUDA's driver again."},
+     "Launch by the function at an address, on tensors of the CPU: None for "
+     "one that does nothing, 0 for CUDA's driver again."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module = {PyModuleDef_HEAD_INIT,
-                      "node",
+                      "_node",
                       "The operator as a node of autograd's graph.",
                       -1,
                       methods,
@@ -710,6 +753,6 @@ PyModuleDef module = {PyModuleDef_HEAD_INIT,
                       nullptr,
                       nullptr};
 
-} // namespace
+} // namespace sge_mmdet
 
-PyMODINIT_FUNC PyInit_node() { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit__node() { return PyModule_Create(&sge_mmdet::module); }
