@@ -322,13 +322,13 @@ struct Outputs {
 Outputs run_forward(const Inputs &in, const Kind &kind, void *stream) {
   const c10::OptionalDeviceGuard guard(in.x.device());
   use_context(in.x.device());
-  const auto numbers = in.x.options().dtype(at::kFloat);
+  const auto sums = in.x.options().dtype(at::kFloat);
   const auto images = in.x.size(0);
   const Outputs out = {
       at::empty_like(in.x, kind.layout),
-      at::empty({images, in.x.size(1)}, numbers),
-      at::empty({images, kind.options.groups, 2}, numbers)};
-  const Tensor work = at::empty({kind.forward.work}, numbers);
+      at::empty({images, in.x.size(1)}, sums),
+      at::empty({images, kind.options.groups, 2}, sums)};
+  const Tensor work = at::empty({kind.forward.work}, sums);
   launch(kind.forward,
          {&in.x, &in.weight, &in.bias, &in.scale, &in.shift,
           &in.running_mean, &in.running_var, &in.identity, &out.y, &out.mean,
@@ -437,10 +437,10 @@ class Enhance : public torch::autograd::Function<Enhance> {
                  &bias = saved[5], &scale = saved[6], &shift = saved[7];
     const c10::OptionalDeviceGuard guard(x.device());
     use_context(x.device());
-    const auto numbers = x.options().dtype(at::kFloat);
+    const auto sums = x.options().dtype(at::kFloat);
     // Sums are made in their own type and rounded once.
-    auto like = [&numbers](const Tensor &parameter) {
-      return parameter.defined() ? at::empty(parameter.sizes(), numbers)
+    auto like = [&sums](const Tensor &parameter) {
+      return parameter.defined() ? at::empty(parameter.sizes(), sums)
                                  : Tensor();
     };
     const Tensor of_x = at::empty_like(x, kind.layout);
@@ -448,7 +448,7 @@ class Enhance : public torch::autograd::Function<Enhance> {
            of_scale = like(scale), of_shift = like(shift);
     const Tensor of_identity =
         y.defined() ? at::empty_like(x, kind.layout) : Tensor();
-    const Tensor work = at::empty({kind.backward.work}, numbers);
+    const Tensor work = at::empty({kind.backward.work}, sums);
     launch(kind.backward,
            {&grad, &x, &y, &weight, &bias, &scale, &shift, &saved[8],
             &saved[9], &saved[2], &saved[3], &work, &of_x, &of_weight,
@@ -600,8 +600,7 @@ PyObject *enhance(PyObject *, PyObject *inputs) {
     y = has_gradients
             ? Enhance::apply(in.x, in.weight, in.bias, if_defined(in.scale),
                              if_defined(in.shift), if_defined(in.identity), in,
-                             *kind,
-                             static_cast<int64_t>(number),
+                             *kind, static_cast<int64_t>(number),
                              reinterpret_cast<int64_t>(stream))
             : run_forward(in, *kind, stream).y;
   }
@@ -677,7 +676,7 @@ PyObject *learn(PyObject *, PyObject *arguments) {
   Inputs in;
   if (!read_pass(sizes, launches, pass))
     return nullptr;
-  if (!read_inputs(inputs, in) || in.x.dim() != 4 || 
+  if (!read_inputs(inputs, in) || in.x.dim() != 4 ||
       !Driver::get().takes(in.x.device()) ||
       !has_parameters(pass, in, is_backward, has_identity))
     Py_RETURN_FALSE;
