@@ -163,7 +163,7 @@ def _kinds(
         ground_truth, detections, index[order], LOWEST_OVERLAP, metric
     )
     row = order[np.searchsorted(index[order], det)]
-    real = ~ground_truth.crowd[obj]
+    real = is_counted(ground_truth)[obj]
     row, obj, overlap = row[real], obj[real], overlap[real]
     same = detections.category[index[row]] == ground_truth.category[obj]
     near, neighbour = _best(len(index), row[same], obj[same], overlap[same])

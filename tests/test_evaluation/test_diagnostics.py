@@ -116,6 +116,39 @@ def test_costs_of_errors_are_those_of_plain_loops():
     assert all(kinds.values())
 
 
+def test_no_error_means_an_object_that_a_protocol_ignores():
+    boxes = [0, 0, 10, 10], [50, 50, 10, 10]
+    annotations = [
+        dict(
+            id=number,
+            image_id=1,
+            category_id=1,
+            bbox=box,
+            area=100,
+            iscrowd=0,
+        )
+        for number, box in enumerate(boxes, 1)
+    ]
+    ground_truth = read_ground_truth(
+        dict(
+            images=[dict(id=1, width=99, height=99)],
+            categories=[dict(id=1, name='thing')],
+            annotations=annotations,
+        )
+    )
+    # It overlaps the first object by a third.
+    near = [dict(image_id=1, category_id=1, bbox=[5, 0, 10, 10], score=0.9)]
+    detections = detections_from_coco(near, ground_truth, 'results')
+    # Protocols give objects that they ignore such an area.
+    ignored = replace(ground_truth, area=np.array([1e11, 100]))
+    for data, kind in (
+        (ground_truth, 'localisation'),
+        (ignored, 'background'),
+    ):
+        counts = diagnose_detections(data, detections, BINS).costs[0].counts
+        assert {name for name in counts if counts[name]} == {kind, 'missed'}
+
+
 def test_costs_of_all_sizes_are_those_of_hotcoco():
     for data in data_sets(60, crowds=False):
         run = hotcoco_evaluation(*data, Settings([ALL_SIZES], 'bbox', [0.5]))
