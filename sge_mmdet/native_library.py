@@ -22,14 +22,12 @@ def load_library(
 
     Args:
         folder (Path): Where it lies.
-        name (str): Its file name without endings, such as "_sge". It has a
-            function ``sge_version``, or ``sge_NAME_version`` for another name.
-        version (int): Version that it must have.
+        name (str): Its file name without endings, such as "_sge".
+        version (int): What its function ``sge_version`` must return.
         without (str): What happens without it, for the warning that its file
             is damaged.
     """
     ours = f'{name}{sysconfig.get_config_var("EXT_SUFFIX")}'
-    versions = '_version' if name == '_sge' else f'{name}_version'
     for path in sorted(
         folder.glob(f'{name}*'), key=lambda path: path.name != ours
     ):
@@ -47,7 +45,7 @@ def load_library(
         # A file may be of another machine, or older than its module.
         with suppress(OSError, AttributeError):
             found = ctypes.CDLL(str(path))
-            if getattr(found, f'sge{versions}')() == version:
+            if found.sge_version() == version:
                 return found
     return None
 

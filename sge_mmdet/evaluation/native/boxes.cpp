@@ -5,10 +5,10 @@
 // does not, is left to a full parser and its messages.
 
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <system_error>
+#include <type_traits>
 
 namespace {
 
@@ -47,22 +47,16 @@ class Reader {
     return -1;
   }
 
-  bool take_integer(int64_t &number) {
-    const char *stop = number_end(false);
+  // Takes an integer or a float, which is rounded correctly, as Python's
+  // float() does. Beyond the range of numbers it takes none: others give
+  // infinity there, or an error.
+  template <class Number> bool take_number(Number &number) {
+    const char *stop = number_end(std::is_floating_point<Number>::value);
     if (!stop)
       return false;
     const auto done = std::from_chars(at_, stop, number);
-    return finish(done.ec == std::errc() && done.ptr == stop, stop);
-  }
-
-  // Rounded correctly, as Python's float() does.
-  bool take_float(double &number) {
-    const char *stop = number_end(true);
-    if (!stop)
-      return false;
-    const auto done = std::from_chars(at_, stop, number);
-    // Beyond the range of numbers, others give infinity or an error.
-    return finish(done.ec == std::errc() && done.ptr == stop, stop);
+    at_ = stop;
+    return done.ec == std::errc() && done.ptr == stop;
   }
 
  private:
@@ -106,11 +100,6 @@ class Reader {
     return stop;
   }
 
-  bool finish(bool is_read, const char *stop) {
-    at_ = stop;
-    return is_read;
-  }
-
   const char *at_, *end_;
 };
 
@@ -118,16 +107,16 @@ bool read_value(Reader &reader, int key, int64_t *image, int64_t *category,
                 double *box, double *score) {
   switch (key) {
   case 0:
-    return reader.take_integer(*image);
+    return reader.take_number(*image);
   case 1:
-    return reader.take_integer(*category);
+    return reader.take_number(*category);
   case 2:
     for (int side = 0; side < 4; ++side)
-      if (!reader.take(side ? ',' : '[') || !reader.take_float(box[side]))
+      if (!reader.take(side ? ',' : '[') || !reader.take_number(box[side]))
         return false;
     return reader.take(']');
   default:
-    return reader.take_float(*score);
+    return reader.take_number(*score);
   }
 }
 
@@ -139,7 +128,7 @@ bool read_value(Reader &reader, int key, int64_t *image, int64_t *category,
 #define EXPORT extern "C"
 #endif
 
-EXPORT int sge_boxes_version() { return 1; }
+EXPORT int sge_version() { return 1; }
 
 // Fills as many rows as the arrays have; returns whether these are all.
 EXPORT int sge_read_boxes(const char *text, int64_t size, int64_t rows,
