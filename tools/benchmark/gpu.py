@@ -305,7 +305,7 @@ def parse_options() -> argparse.Namespace:
         '--rounds',
         type=_positive,
         help='how often each thing is timed. Default: 10 for tiles, 60 for '
-        "Python's time, else 30",
+        "the host's time, else 30",
     )
     args = parser.parse_args()
     if devices.is_cpu(args.device) and not args.small:

@@ -10,6 +10,7 @@ positions.
 """
 
 import argparse
+import subprocess
 import time
 from contextlib import contextmanager, nullcontext
 from inspect import signature
@@ -112,6 +113,8 @@ def host_time(rounds: int) -> List[Row]:
     """
     torch.set_num_threads(1)
     calls = new_calls()
+    if not _has_node():
+        del calls[OURS]
     times: Dict[str, List[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -132,6 +135,18 @@ def host_time(rounds: int) -> List[Row]:
         Row(case, name, 'host', Spread.of(seconds), 0)
         for name, seconds in times.items()
     ]
+
+
+def _has_node() -> bool:
+    """Return whether the operator in C++ can be had; say why not."""
+    from sge_mmdet.ops.triton import node
+
+    try:
+        node.made()
+    except (OSError, ImportError, subprocess.SubprocessError) as error:
+        print(f'without the operator in C++, which cannot be built: {error}')
+        return False
+    return True
 
 
 def parse_options() -> argparse.Namespace:

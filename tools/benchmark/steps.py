@@ -189,7 +189,7 @@ def _training(options: str, seconds: int) -> Step:
 def _host_time(options: str, seconds: int) -> Step:
     return Step(
         'host_time',
-        "Python's time of a call",
+        "The host's time of a call",
         f'host_time.py {options}',
         seconds,
         takes_device=False,
