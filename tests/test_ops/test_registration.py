@@ -315,55 +315,6 @@ def test_backend_that_cannot_run_says_why(monkeypatch):
             pass
 
 
-def test_library_of_another_version_is_not_loaded(monkeypatch):
-    library = native.library.__wrapped__
-    assert (library() is not None) == HAS_NATIVE
-    monkeypatch.setattr(native, 'VERSION', native.VERSION + 1)
-    assert library() is None
-
-
-@pytest.mark.skipif(not HAS_NATIVE, reason='built without a C++ compiler')
-@pytest.mark.parametrize(
-    'damage',
-    [
-        lambda data: data[: len(data) // 2],
-        lambda data: b'',
-        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
-    ],
-)
-def test_damaged_library_is_not_loaded_and_named(
-    monkeypatch, tmp_path, damage
-):
-    """A truncated one would stop the process."""
-    built = next(
-        path
-        for path in native.FOLDER.glob('_sge*')
-        if path.suffix != native.DIGEST_SUFFIX
-    )
-    digest = built.with_name(built.name + native.DIGEST_SUFFIX)
-    for source in built, digest:
-        tmp_path.joinpath(source.name).write_bytes(source.read_bytes())
-    monkeypatch.setattr(native, 'FOLDER', tmp_path)
-    load = native.library.__wrapped__
-    assert load() is not None
-    # A new file: the process would stop at its end without the loaded one.
-    (tmp_path / built.name).unlink()
-    (tmp_path / built.name).write_bytes(damage(built.read_bytes()))
-    with pytest.warns(
-        UserWarning,
-        match=rf'{built.name} is not the file that '
-        r'was built, .* pip install',
-    ):
-        assert load() is None
-    (tmp_path / built.name).write_bytes(built.read_bytes())
-    (tmp_path / digest.name).write_bytes(b'\xff')
-    with pytest.warns(UserWarning, match='not the file that was built'):
-        assert load() is None
-    (tmp_path / digest.name).unlink()
-    with pytest.warns(UserWarning, match='not the file that was built'):
-        assert load() is None
-
-
 @pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
 def test_pytorchs_own_threads_run_the_kernels():
     assert native.openmp_team()
