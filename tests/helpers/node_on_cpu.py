@@ -1,6 +1,7 @@
 """The C++ node on tensors of the CPU, with PyTorch in place of kernels."""
 
 import ctypes
+import traceback
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -31,13 +32,12 @@ class Driver:
         self.address = ctypes.cast(self.launch, ctypes.c_void_p).value
 
     def _launch(self, function, *arguments):
+        self.launched.append(function)
         # What is raised in here would be lost.
         try:
-            self.launched.append(self.kernels[function](*arguments[:8]))
-            kernel, numbers = self.launched[-1]
-            kernel(Reader(arguments[8]), *numbers)
-        except Exception as error:
-            self.launched.append(error)
+            self.kernels[function](arguments[:7], Reader(arguments[8]))
+        except Exception:
+            traceback.print_exc()
             return 1
         return 0
 
@@ -86,79 +86,92 @@ def statistics_like(inputs):
 
 
 def teach(driver, inputs, is_backward, **metadata):
-    """Teach the node a pass that PyTorch computes."""
-    x, weight, bias, norm, identity, groups, _, normalize = inputs
-    last = not x.is_contiguous()
-    arguments = x.shape, groups, x.element_size(), last, normalize
-    plan = (
-        backward_plan(*arguments, norm is not None)
-        if is_backward
-        else forward_plan(*arguments)
+    """Teach the node a pass that PyTorch computes.
+
+    Args:
+        driver (Driver): What launches it.
+        inputs (Inputs): Arguments of the forward pass.
+        is_backward (bool): Which pass.
+        **metadata: Of the compiled kernel, beside the usual.
+    """
+    x, _, _, norm, identity, groups, _, normalize = inputs
+    arguments = (
+        *(x.shape, groups, x.element_size()),
+        *(not x.is_contiguous(), normalize),
     )
+    if is_backward:
+        plan = backward_plan(*arguments, norm is not None)
+    else:
+        plan = forward_plan(*arguments)
     phases = 1 if is_backward else 2
     launches = [list(launch[:phases]) for launch in plan.launches]
-    kernel = SimpleNamespace(
-        metadata=SimpleNamespace(
-            **{**dict(num_warps=2, num_ctas=1, shared=64), **metadata}
-        )
-    )
-    function = len(driver.kernels) + 1
-    images = x.shape[0] if is_backward else 0
-    work = torch.empty(plan.work)
-    vectors = norm[:4] if norm else [None] * 4
-    like = (weight, bias, *vectors)
+    run = _backward if is_backward else _forward
 
-    def run(read):
-        if is_backward:
-            maps = [read.tensor(x) for _ in 'gx']
-            grad_y, x_ = maps
-            y = read.tensor(identity)
-            parameters = [read.tensor(one) for one in like]
-        else:
-            x_ = read.tensor(x)
-            parameters = [read.tensor(one) for one in like]
-            end = read.tensor(identity)
-            y = read.tensor(x)
-        statistics = [read.tensor(one) for one in statistics_like(inputs)]
-        read.tensor(work)
-        results = is_backward and Gradients(
-            read.tensor(x),
-            *[
-                read.tensor(one, torch.float32)
-                for one in (weight, bias, *vectors[:2])
-            ],
-            read.tensor(identity),
-        )
+    def kernel(sizes, read):
+        assert sizes == (plan.grid[0], 1, 1, 64, 1, 1, 64)
+        compute = run(read, inputs, torch.empty(plan.work))
+        images = x.shape[0] if is_backward else 0
         found = read.end(inputs, phases, plan.sizes, images)
         assert found in launches
-        if found != launches[-1]:
-            return
-        w, b, *of_norm = parameters
-        given = Inputs(
-            x_,
-            w,
-            b,
-            norm and type(norm)(*of_norm, norm.eps),
-            None if is_backward else end,
-            *inputs[5:],
-        )
-        if is_backward:
-            eager.backward(given, Outputs(y, *statistics), grad_y, results)
-        else:
-            eager.forward(given, Outputs(y, *statistics))
+        if found == launches[-1]:
+            compute()
 
-    def launched(*sizes):
-        assert sizes[:7] == (plan.grid[0], 1, 1, 64, 1, 1, 64)
-        return (lambda read: run(read)), ()
-
-    driver.kernels[function] = launched
+    function = len(driver.kernels) + 1
+    driver.kernels[function] = kernel
+    of_kernel = {**dict(num_warps=2, num_ctas=1, shared=64), **metadata}
     node.teach(
-        Compiled(kernel, None, function, None, ()),
+        Compiled(
+            SimpleNamespace(metadata=SimpleNamespace(**of_kernel)),
+            *(None, function, None, ()),
+        ),
         inputs._replace(identity=None) if is_backward else inputs,
         plan,
         launches,
         is_backward,
         identity is not None,
+    )
+
+
+def _vectors(inputs):
+    return inputs.norm[:4] if inputs.norm else (None,) * 4
+
+
+def _given(inputs, x, weight, bias, *vectors, identity=None):
+    """Return Inputs of tensors that stand at the addresses of others."""
+    norm = inputs.norm and type(inputs.norm)(*vectors, inputs.norm.eps)
+    return Inputs(x, weight, bias, norm, identity, *inputs[5:])
+
+
+def _forward(read, inputs, work):
+    """Read the parameters of a forward pass; return what computes it."""
+    tensors = *inputs[:3], *_vectors(inputs)
+    given = [read.tensor(tensor) for tensor in tensors]
+    identity, y = read.tensor(inputs.identity), read.tensor(inputs.x)
+    outputs = Outputs(y, *map(read.tensor, statistics_like(inputs)))
+    read.tensor(work)
+    return lambda: eager.forward(
+        _given(inputs, *given, identity=identity), outputs
+    )
+
+
+def _backward(read, inputs, work):
+    """Read the parameters of a backward pass; return what computes it."""
+    x, weight, bias, _, identity, *_ = inputs
+    vectors = _vectors(inputs)
+    grad_y, map_x, y = map(read.tensor, (x, x, identity))
+    given = [read.tensor(tensor) for tensor in (weight, bias, *vectors)]
+    outputs = Outputs(y, *map(read.tensor, statistics_like(inputs)))
+    read.tensor(work)
+    gradients = Gradients(
+        read.tensor(x),
+        *(
+            read.tensor(tensor, torch.float32)
+            for tensor in (weight, bias, *vectors[:2])
+        ),
+        read.tensor(identity),
+    )
+    return lambda: eager.backward(
+        _given(inputs, map_x, *given), outputs, grad_y, gradients
     )
 
 
