@@ -24,7 +24,7 @@ Launch = ctypes.CFUNCTYPE(
 
 
 class Driver:
-    """Launches kernels by name; see ``teach``."""
+    """Launches kernels by their numbers; see ``teach``."""
 
     def __init__(self):
         self.kernels, self.launched = {}, []
@@ -33,7 +33,7 @@ class Driver:
 
     def _launch(self, function, *arguments):
         self.launched.append(function)
-        # What is raised in here would be lost.
+        # ctypes drops the exceptions of a callback.
         try:
             self.kernels[function](arguments[:7], Reader(arguments[8]))
         except Exception:
@@ -92,7 +92,7 @@ def teach(driver, inputs, is_backward, **metadata):
         driver (Driver): What launches it.
         inputs (Inputs): Arguments of the forward pass.
         is_backward (bool): Which pass.
-        **metadata: Of the compiled kernel, beside the usual.
+        **metadata: Properties that the compiled kernel has besides.
     """
     x, _, _, norm, identity, groups, _, normalize = inputs
     arguments = (

@@ -196,7 +196,7 @@ def test_a_gradient_comes_as_any_view(running, as_gradient):
     with use_backend('triton'):
         y = enhance(inputs)
     assert is_node(y)
-    # What the kernels do not take, the operator of PyTorch does.
+    # A gradient that the kernels do not take goes through PyTorch's operator.
     with use_backend('torch'):
         found = torch.autograd.grad(y, used, grad)
         want = torch.autograd.grad(enhance(inputs), used, grad)

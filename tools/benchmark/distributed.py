@@ -23,8 +23,8 @@ from torch import Tensor, distributed, multiprocessing, nn
 
 # Name of the backend of torch.distributed, and number of processes.
 GROUPS = (('gloo', 2), ('nccl', 1))
-# Of the loss; and of the gradient of a parameter, as a share of its norm. In
-# float32, rounding switches some ReLUs; float64 tells whether it is that.
+# How far losses and gradients may be apart, see differences(). In float32,
+# rounding switches some ReLUs; float64 tells whether it is that.
 TOLERANCE = dict(float32=(1e-3, 2e-2), float64=(1e-9, 1e-7))
 LEARNING_RATE = 2e-3
 IMAGE = 3, 128, 160

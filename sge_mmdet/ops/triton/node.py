@@ -35,7 +35,7 @@ SOURCE = Path(__file__).with_name('node.cpp')
 VARIABLE = 'SGE_MMDET_NODE'
 # Other processes of a training may wait for this one twice as long.
 SECONDS = 300
-# Of a compiled kernel: what node.cpp does not launch.
+# Properties of a compiled kernel; node.cpp launches none that has one.
 _UNUSUAL = (
     'launch_cooperative_grid',
     'launch_pdl',
@@ -255,7 +255,7 @@ def teach(
     Args:
         compiled: The kernel that was launched, if it may be launched again
             directly.
-        inputs: What the pass was given.
+        inputs: Arguments of the pass.
         plan: How it was cut.
         launches: First integers of each launch.
         is_backward: Which pass it was. Default: False.
