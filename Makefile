@@ -68,7 +68,8 @@ test: env
 soak: env
 	@$(RUN) tools/dev/fuzz_files.py --files 5400
 	@$(RUN) tools/dev/soak.py
-	@$(RUN) -m pytest tests/test_evaluation/test_engines.py --data-sets 500
+	@$(RUN) -m pytest tests/test_evaluation/test_engines.py \
+    tests/test_evaluation/test_protocols.py --data-sets 500
 
 lint: env
 	@$(RUN) -m ruff check .

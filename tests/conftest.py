@@ -46,9 +46,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    from tests.helpers.quick_runs import hasten_runs
+    from tests.helpers.quick_runs import hasten_interpreter, hasten_runs
 
     hasten_runs()
+    if os.environ.get('TRITON_INTERPRET') == '1':
+        hasten_interpreter()
     # Modules stay; to look through them takes a second in each collection.
     gc.collect()
     gc.freeze()

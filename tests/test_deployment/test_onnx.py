@@ -51,9 +51,7 @@ SGE_NECK = dict(type='SGEFPN', sge=dict(groups=8))
 @pytest.mark.parametrize(
     'name, part, pixels, neck',
     [
-        ('retinanet', 'detector', False, {}),
         ('fcos', 'detector', True, {}),
-        ('faster', 'detector', True, {}),
         ('cascade mask', 'detector', False, {}),
         ('gfl', 'heads', False, {}),
         ('rpn', 'detector', False, {}),

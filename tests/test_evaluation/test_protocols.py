@@ -17,8 +17,6 @@ from tests.helpers import protocol_oracle
 from tests.helpers.pages import columns_of, content_of
 from tests.helpers.random_coco import random_coco
 
-DATA_SETS = 50
-
 
 def protocol_data(name, seed):
     """Return ground truth and results with all that a protocol minds."""
@@ -111,9 +109,9 @@ def same(got, want):
 
 
 @pytest.mark.parametrize('name', PROTOCOLS)
-def test_every_figure_is_that_of_the_published_rules(name):
-    compared = 0
-    for seed in range(DATA_SETS):
+def test_every_figure_is_that_of_the_published_rules(name, pytestconfig):
+    compared, data_sets = 0, pytestconfig.getoption('--data-sets') // 3
+    for seed in range(data_sets):
         data = protocol_data(name, seed)
         want = protocol_oracle.evaluate(name, *data)
         for engine in 'hotcoco', 'pycocotools':
@@ -123,7 +121,7 @@ def test_every_figure_is_that_of_the_published_rules(name):
             except AssertionError as error:
                 raise AssertionError(f'data set {seed}, {engine}') from error
         compared += want['AP', 'all', None] is not None
-    assert compared > DATA_SETS / 2
+    assert compared > data_sets / 2
 
 
 @pytest.mark.parametrize('name', PROTOCOLS)

@@ -30,19 +30,19 @@ from sge_mmdet.evaluation.synthetic import (
     synthetic_detections,
     synthetic_ground_truth,
 )
-from tests.helpers.browser import needs_chromium, open_browser, open_page
+from tests.helpers.browser import needs_chromium, open_page, open_tab
 
 pytestmark = needs_chromium
 BINS = size_bins('coco')
 FALSE = DETECTION_KINDS[1:-1]
 HOSTILE = '<script>document.title = "run"</script>'
-NARROW = dict(viewport=dict(width=400, height=800))
+NARROW = dict(width=400, height=800)
 
 
 @pytest.fixture(scope='module')
-def browser():
-    with open_browser() as browser:
-        yield browser
+def tab():
+    with open_tab() as tab:
+        yield tab
 
 
 @pytest.fixture(scope='module')
@@ -136,10 +136,10 @@ def shown_counts(page, column=1):
     )
 
 
-def test_filters_count_as_python_does(browser, data, paths):
+def test_filters_count_as_python_does(tab, data, paths):
     ground_truth, (detections, _) = data
     outcomes = find_outcomes(ground_truth, detections)
-    with open_page(browser, paths[0]) as page:
+    with open_page(tab, paths[0]) as page:
         for low, high, category, score in (
             ('', '', '', 0.3),
             ('', 32, '', 0.3),
@@ -170,7 +170,7 @@ def as_shown(counts):
 
 
 def test_gained_and_lost_objects_are_counted_and_tested_as_by_python(
-    browser, data, paths
+    tab, data, paths
 ):
     ground_truth, results = data
     outcomes = [find_outcomes(ground_truth, each) for each in results]
@@ -180,21 +180,21 @@ def test_gained_and_lost_objects_are_counted_and_tested_as_by_python(
         gained_and_lost(*outcomes, 0.4, 0.4)[inside],
         ground_truth.image[objects][inside],
     )
-    with open_page(browser, paths[1]) as page:
+    with open_page(tab, paths[1]) as page:
         set_filters(page, high=96, threshold=0.4)
         row = rows_of(page, '#exchange')[0]
     assert row[:5] == ['in view', *map(str, (inside.sum(), *expected[:3]))]
     assert float(row[5]) == pytest.approx(expected.p, rel=0.01)
 
 
-def test_equal_precision_finds_the_thresholds_of_python(browser, data, paths):
+def test_equal_precision_finds_the_thresholds_of_python(tab, data, paths):
     ground_truth, results = data
     expected = []
     for detections in results:
         outcomes = find_outcomes(ground_truth, detections)
         scores = detections.score[outcomes.detection]
         expected.append(threshold_of_precision(outcomes.kind, scores, 0.6))
-    with open_page(browser, paths[1]) as page:
+    with open_page(tab, paths[1]) as page:
         page.select_option('#mode', 'precision')
         set_filters(page, threshold=0.6)
         row = rows_of(page, '#counts')[0]
@@ -205,13 +205,13 @@ def test_equal_precision_finds_the_thresholds_of_python(browser, data, paths):
     )
 
 
-def test_gallery_follows_the_filters(browser, paths):
+def test_gallery_follows_the_filters(tab, paths):
     def status(page):
         return int(
             re.search(r'of (\d+) pictures', page.text_content('#pictures'))[1]
         )
 
-    with open_page(browser, paths[0]) as page:
+    with open_page(tab, paths[0]) as page:
         before = status(page)
         page.check('#pictures input[value=hit]')
         set_filters(page)
@@ -224,31 +224,26 @@ def test_gallery_follows_the_filters(browser, paths):
     assert with_hits > before > 0 and 0 < small < with_hits
 
 
-def test_names_are_shown_and_not_run(browser, paths):
-    with open_page(browser, paths[0]) as page:
+def test_names_are_shown_and_not_run(tab, paths):
+    with open_page(tab, paths[0]) as page:
         assert page.title() == 'Evaluation of the detector'
         assert HOSTILE in page.text_content('#table-classes')
 
 
-def test_script_that_was_not_in_the_page_is_refused(browser, paths):
-    page = browser.new_page()
-    refused = []
-    page.on('console', lambda message: refused.append(message.text))
-    page.goto(paths[0].as_uri())
-    page.evaluate(
-        """() => {
-            const script = document.createElement('script');
-            script.textContent = 'document.title = "run"';
-            document.body.append(script);
-        }"""
-    )
-    assert page.title() != 'run'
-    assert 'Content Security Policy' in refused[-1]
-    page.close()
+def test_script_that_was_not_in_the_page_is_refused(tab, paths):
+    with open_page(tab, paths[0], logs=['Content Security Policy']) as page:
+        page.evaluate(
+            """() => {
+                const script = document.createElement('script');
+                script.textContent = 'document.title = "run"';
+                document.body.append(script);
+            }"""
+        )
+        assert page.title() != 'run'
 
 
-def test_page_is_used_by_keyboard(browser, paths):
-    with open_page(browser, paths[0]) as page:
+def test_page_is_used_by_keyboard(tab, paths):
+    with open_page(tab, paths[0]) as page:
         page.focus('#size')
         page.keyboard.press('ArrowDown')
         assert page.input_value('#high') == '32'
@@ -267,8 +262,8 @@ def test_page_is_used_by_keyboard(browser, paths):
         assert page.input_value('#class') != ''
 
 
-def test_unknown_class_is_named(browser, paths):
-    with open_page(browser, paths[0]) as page:
+def test_unknown_class_is_named(tab, paths):
+    with open_page(tab, paths[0]) as page:
         before = shown_counts(page)
         set_filters(page, category='nobody')
         assert 'no class' in page.text_content('#class-error')
@@ -277,12 +272,12 @@ def test_unknown_class_is_named(browser, paths):
 
 @pytest.mark.parametrize('which', [0, 1])
 @pytest.mark.parametrize('width, scheme', [(400, 'dark'), (2000, 'light')])
-def test_page_fits_its_window(browser, paths, which, width, scheme):
+def test_page_fits_its_window(tab, paths, which, width, scheme):
     with open_page(
-        browser,
+        tab,
         paths[which],
-        viewport=dict(width=width, height=900),
-        color_scheme=scheme,
+        dict(width=width, height=900),
+        scheme,
     ) as page:
         root = 'document.documentElement'
         assert page.evaluate(f'{root}.scrollWidth') <= width
@@ -293,8 +288,8 @@ def test_page_fits_its_window(browser, paths, which, width, scheme):
         assert (fill == 'rgb(27, 31, 36)') == (scheme == 'light')
 
 
-def test_whole_image_opens_beside_the_page(browser, paths):
-    with open_page(browser, paths[1], **NARROW) as page:
+def test_whole_image_opens_beside_the_page(tab, paths):
+    with open_page(tab, paths[1], NARROW) as page:
         page.click('.crop')
         links = page.eval_on_selector_all(
             '#zoom-image image:first-child',
@@ -305,9 +300,9 @@ def test_whole_image_opens_beside_the_page(browser, paths):
         assert not page.is_visible('#zoom')
 
 
-def test_precision_that_is_just_reached_counts(browser, paths):
+def test_precision_that_is_just_reached_counts(tab, paths):
     """11 of 20 reach 0.55, although 0.55 * 20 is more than 11 in doubles."""
-    with open_page(browser, paths[0]) as page:
+    with open_page(tab, paths[0]) as page:
         found = page.evaluate(
             """() => {
                 const hit = (i) => i % 2 === 0 || i === 19;
@@ -329,14 +324,14 @@ def test_precision_that_is_just_reached_counts(browser, paths):
     assert found == 1 - 19 / 32
 
 
-def test_exact_test_is_that_of_python(browser, paths):
+def test_exact_test_is_that_of_python(tab, paths):
     random = np.random.default_rng(0)
     samples = [
         random.integers(-most, most + 1, n)
         for most, n in ((1, 12), (3, 200), (9, 5000), (40, 60)) * 4
     ]
     samples.append(np.r_[np.ones(400, int), -np.ones(290, int)])
-    with open_page(browser, paths[1]) as page:
+    with open_page(tab, paths[1]) as page:
         found = page.evaluate(
             'samples => samples.map(signFlip)',
             [sample.tolist() for sample in samples],
@@ -360,10 +355,10 @@ def of_logits(data, tmp_path_factory):
     return path, detections
 
 
-def test_scores_may_be_logits(browser, data, of_logits):
+def test_scores_may_be_logits(tab, data, of_logits):
     path, detections = of_logits
     outcomes = find_outcomes(data[0], detections)
-    with open_page(browser, path) as page:
+    with open_page(tab, path) as page:
         # It begins with the score that it was written for.
         for score in None, -6, -3, 2.5:
             expected = count_outcomes(
@@ -376,19 +371,18 @@ def test_scores_may_be_logits(browser, data, of_logits):
             assert shown_counts(page) == as_shown(expected)
 
 
-def test_report_sent_alone_says_what_is_missing(browser, paths, tmp_path):
+def test_report_sent_alone_says_what_is_missing(tab, paths, tmp_path):
     copy = tmp_path / 'alone.html'
     copy.write_bytes(paths[1].read_bytes())
-    page = browser.new_page()
-    page.goto(copy.as_uri())
-    page.click('.crop')
-    page.wait_for_selector('#zoom-missing:not(:empty)')
-    assert 'only the piece' in page.text_content('#zoom-missing')
-    page.close()
+    # The image is looked for, in vain.
+    with open_page(tab, copy, logs=['ERR_FILE_NOT_FOUND']) as page:
+        page.click('.crop')
+        page.wait_for_selector('#zoom-missing:not(:empty)')
+        assert 'only the piece' in page.text_content('#zoom-missing')
 
 
-def test_reset_and_small_p_and_signs(browser, paths):
-    with open_page(browser, paths[1]) as page:
+def test_reset_and_small_p_and_signs(tab, paths):
+    with open_page(tab, paths[1]) as page:
         before = shown_counts(page)
         page.select_option('#mode', 'precision')
         set_filters(page, low=-5, high=60, threshold=0.9)
@@ -412,9 +406,7 @@ def test_reset_and_small_p_and_signs(browser, paths):
         ) == ['-5.0', '0.0', '+1.2', '+10.0']
 
 
-def test_counts_of_many_classes_add_up_and_say_what_is_left_out(
-    browser, tmp_path
-):
+def test_counts_of_many_classes_add_up_and_say_what_is_left_out(tab, tmp_path):
     ground_truth = synthetic_ground_truth(40, 2000, 60)
     found = synthetic_detections(ground_truth, Skill(recall=0.9), 0)
     random = np.random.default_rng(0)
@@ -428,7 +420,7 @@ def test_counts_of_many_classes_add_up_and_say_what_is_left_out(
         evaluate(ground_truth, found, BINS),
         evaluate(ground_truth, found, BINS),
     ).write(path)
-    with open_page(browser, path) as page:
+    with open_page(tab, path) as page:
         rows = rows_of(page, '#confusion')
         said = page.inner_text('#confusion')
     assert len(rows) == 12

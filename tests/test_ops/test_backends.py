@@ -303,12 +303,12 @@ def test_backward_takes_what_any_other_forward_found(
 def test_large_constant_maps_have_no_similarity_in_triton(
     backend, monkeypatch
 ):
-    """A program then sums hundreds of tiles."""
+    """A program then sums a hundred tiles."""
     from sge_mmdet.ops.triton import plan
 
     for name, value in (('TILE', 64), ('PROGRAMS', 1), ('MORE_PROGRAMS', 1)):
         monkeypatch.setattr(plan, name, value)
-    case = leaves((1, 4, 64, 64), 1, torch.float32)
+    case = leaves((1, 4, 40, 40), 1, torch.float32)
     case[0] = torch.full_like(case[0], 0.7)
     _, _, grad_w, _ = run(case, 1, backend, False)
     assert not grad_w.any()
@@ -355,7 +355,7 @@ def test_float16_at_the_limits_of_its_range_stays_finite(
 
 @pytest.mark.parametrize('backend', BACKENDS[:3])
 def test_results_do_not_change_from_run_to_run(backend):
-    case = leaves((2, 24, 31, 33), 3, torch.float32)
+    case = leaves((2, 24, 17, 19), 3, torch.float32)
     first, second = (run(case, 3, backend, True) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second))
 
@@ -363,13 +363,13 @@ def test_results_do_not_change_from_run_to_run(backend):
 @pytest.mark.parametrize('backend', BACKENDS[:2])
 @pytest.mark.parametrize('normalize', [True, False])
 def test_first_and_second_gradients_pass_gradcheck(backend, normalize):
-    *tensors, _ = leaves((2, 6, 4, 3), 3)
+    *tensors, _ = leaves((2, 4, 3, 3), 2)
     x, identity, weight, bias, scale, shift = (
         tensor.requires_grad_() for tensor in tensors
     )
 
     def plain(*args):
-        return spatial_group_enhance(*args, 3, normalize=normalize)
+        return spatial_group_enhance(*args, 2, normalize=normalize)
 
     def residual(x, identity, weight, bias, scale, shift):
         return spatial_group_enhance_residual(
@@ -377,7 +377,7 @@ def test_first_and_second_gradients_pass_gradcheck(backend, normalize):
             identity,
             weight,
             bias,
-            3,
+            2,
             1e-5,
             normalize,
             fixed_norm(scale, shift),

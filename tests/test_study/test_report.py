@@ -14,7 +14,7 @@ from sge_mmdet.study import StudyRun, report_figures, resample_runs
 from sge_mmdet.study.page import study_page, write_run_pages
 from sge_mmdet.study.plots import draw_study, draw_study_curves
 from sge_mmdet.utils import Writer
-from tests.helpers.browser import needs_chromium, open_browser, open_page
+from tests.helpers.browser import needs_chromium, open_page, open_tab
 from tests.helpers.random_coco import random_coco
 
 COCO = find_protocol().with_options(size_bins([0, 10, 200, float('inf')]))
@@ -212,8 +212,8 @@ def test_page_of_a_study_follows_its_choices(study, tmp_path):
     ground_truth, runs = study
     report = report_study(runs, ground_truth, COCO, resamples=20)
     study_page(report, runs, tmp_path, 'summary').write(tmp_path / 'a.html')
-    with open_browser() as browser, open_page(
-        browser, tmp_path / 'a.html', viewport=dict(width=400, height=800)
+    with open_tab() as tab, open_page(
+        tab, tmp_path / 'a.html', dict(width=400, height=800)
     ) as page:
         assert report.small in page.text_content('#points-plot')
         page.select_option('#points select', 'AP')
@@ -229,9 +229,7 @@ def test_page_of_a_study_leads_to_the_pages_of_its_runs(study, tmp_path):
     report = report_study(runs, ground_truth, COCO, resamples=20)
     write_run_pages(runs[:1], ground_truth, COCO, Writer())
     study_page(report, runs, tmp_path, 'summary').write(tmp_path / 'a.html')
-    with open_browser() as browser, open_page(
-        browser, tmp_path / 'a.html'
-    ) as page:
+    with open_tab() as tab, open_page(tab, tmp_path / 'a.html') as page:
         # A name is no markup, neither in the table nor in plots.
         link = page.get_attribute('#runs td a', 'href')
         assert (tmp_path / link).is_file()

@@ -53,7 +53,7 @@ assert {*torch.serialization.get_safe_globals()} == before
 """
 
 
-@pytest.mark.parametrize('seed', [0, 1, 2])
+@pytest.mark.parametrize('seed', [0, 1])
 def test_torch_load_elsewhere_in_a_process_is_as_it_was(tmp_path, seed):
     if not hasattr(torch.serialization, 'add_safe_globals'):
         pytest.skip('torch.load has no list of allowed functions')
