@@ -14,6 +14,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path('sge_mmdet', 'ops', 'native')
+LOOPS = Path('sge_mmdet', 'evaluation', 'native')
 # Both are loaded by ctypes; without a compiler the package installs and works
 # as well.
 KERNELS = Extension(
@@ -32,10 +33,12 @@ KERNELS = Extension(
     language='c++',
     optional=True,
 )
-READER = Extension(
-    'sge_mmdet.evaluation.native._boxes',
-    [str(Path('sge_mmdet', 'evaluation', 'native', 'boxes.cpp'))],
-    extra_compile_args=['-std=c++17', '-O3'],
+EVALUATION = Extension(
+    'sge_mmdet.evaluation.native._evaluation',
+    [str(LOOPS / name) for name in ('boxes.cpp', 'weighted_ap.cpp')],
+    depends=[str(LOOPS / 'exports.h')],
+    # Each product is rounded, as numpy rounds it.
+    extra_compile_args=['-std=c++17', '-O3', '-ffp-contract=off'],
     language='c++',
     optional=True,
 )
@@ -102,5 +105,5 @@ setup(
     install_requires=requirements('runtime'),
     extras_require=extras,
     cmdclass=dict(build_ext=BuildKernels, build_py=BuildWithMim),
-    ext_modules=[KERNELS, READER],
+    ext_modules=[KERNELS, EVALUATION],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sge_mmdet.evaluation import native as boxes
+from sge_mmdet.evaluation.native import loading as evaluation
 from sge_mmdet.native_library import DIGEST_SUFFIX
 from sge_mmdet.ops import native as operator
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize(
                 module.library() is None, reason='built without a C++ compiler'
             ),
         )
-        for module, name in ((operator, '_sge'), (boxes, '_boxes'))
+        for module, name in ((operator, '_sge'), (evaluation, '_evaluation'))
     ],
 )
 

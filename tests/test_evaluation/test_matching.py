@@ -2,8 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sge_mmdet.evaluation import bootstrap, overlaps, read_ground_truth
+from sge_mmdet.evaluation import (
+    bootstrap,
+    overlaps,
+    read_ground_truth,
+    weighted_curves,
+)
 from sge_mmdet.evaluation.bins import ALL_SIZES, size_bins
 from sge_mmdet.evaluation.bootstrap import (
     mean_ap,
@@ -12,6 +19,7 @@ from sge_mmdet.evaluation.bootstrap import (
 )
 from sge_mmdet.evaluation.engines import COCO_THRESHOLDS, evaluate
 from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.native.loading import library
 from sge_mmdet.evaluation.overlaps import overlapping_pairs
 from sge_mmdet.evaluation.result_json import detections_from_coco
 from sge_mmdet.evaluation.synthetic import (
@@ -19,10 +27,21 @@ from sge_mmdet.evaluation.synthetic import (
     synthetic_detections,
     synthetic_ground_truth,
 )
+from sge_mmdet.evaluation.weighted_curves import weighted_ap_in_numpy
 from tests.helpers.random_coco import random_coco, repeated
 from tests.helpers.weighted_ap import plain_weighted_ap
 
 BINS = [ALL_SIZES, *size_bins([0, 6, 12, float('inf')])]
+built = pytest.mark.skipif(
+    library() is None, reason='built without a C++ compiler'
+)
+
+
+@pytest.fixture(params=[pytest.param('C++', marks=built), 'numpy'])
+def way(request, monkeypatch):
+    """How weighted AP is computed."""
+    if request.param == 'numpy':
+        monkeypatch.setattr(bootstrap, 'library', lambda: None)
 
 
 def structures(ground_truth, results, masks=False):
@@ -43,7 +62,7 @@ def reference(ground_truth, detections, metric='bbox'):
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])
 @pytest.mark.parametrize('ties', [False, True])
-def test_ap_from_the_matches_is_that_of_pycocotools(metric, ties):
+def test_ap_from_the_matches_is_that_of_pycocotools(metric, ties, way):
     for seed in range(60):
         ground_truth, detections = structures(
             *random_coco(seed, metric == 'segm', ties), metric == 'segm'
@@ -93,12 +112,12 @@ def test_weights_are_copies_of_images():
             )
 
 
-def test_many_resamples_are_those_of_one_by_one():
+def test_many_resamples_are_those_of_one_by_one(way):
     ground_truth, detections = structures(*random_coco(5, images=8))
     matches = match(ground_truth, detections, BINS)
     weights = resample_weights(8, 20, 0)
     assert (weights.sum(1) == 8).all() and weights.max() > 1
-    together = weighted_ap(matches, weights, chunk=7)
+    together = weighted_ap(matches, weights)
     for row, counts in zip(together, weights):
         np.testing.assert_allclose(
             row, weighted_ap(matches, counts[None])[0], rtol=1e-6
@@ -146,7 +165,7 @@ def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
     assert [len(column) for column in none] == [0, 0, 0]
 
 
-def test_resamples_are_those_of_the_plain_accumulation():
+def test_resamples_are_those_of_the_plain_accumulation(way):
     """Many images, so that resamples reach recalls exactly and nearly."""
     ground_truth = synthetic_ground_truth(120, 1300, 3, seed=4)
     detections = synthetic_detections(ground_truth, Skill(false=3), 4)
@@ -161,20 +180,42 @@ def test_resamples_are_those_of_the_plain_accumulation():
     assert ((want > 0) & (want < 1)).any((0, 2, 3)).all()
     got = [weighted_ap(matches, row[None])[0] for row in weights]
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(
-        weighted_ap(matches, weights, chunk=17), want, rtol=1e-6
-    )
+    np.testing.assert_allclose(weighted_ap(matches, weights), want, rtol=1e-6)
 
 
-def test_batches_of_rankings_change_nothing(monkeypatch):
+def test_batches_and_chunks_of_resamples_change_nothing(monkeypatch):
     ground_truth = synthetic_ground_truth(60, 500, 5, seed=1)
     detections = synthetic_detections(ground_truth, Skill(), 1)
     matches = match(ground_truth, detections, BINS)
     weights = resample_weights(60, 10, 0)
-    want = weighted_ap(matches, weights)
+    want = weighted_ap_in_numpy(matches, weights)
     for batch in 1, 50:
-        monkeypatch.setattr(bootstrap, 'BATCH', batch)
-        np.testing.assert_array_equal(weighted_ap(matches, weights), want)
+        monkeypatch.setattr(weighted_curves, 'BATCH', batch)
+        for chunk in 3, 10:
+            got = weighted_ap_in_numpy(matches, weights, chunk=chunk)
+            np.testing.assert_array_equal(got, want)
+
+
+@built
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    images=st.integers(1, 30),
+    resamples=st.integers(1, 40),
+    largest=st.sampled_from([1, 3, 1000]),
+)
+def test_the_library_computes_what_numpy_does_to_the_last_bit(
+    seed, images, resamples, largest
+):
+    ground_truth, detections = structures(*random_coco(seed, images=images))
+    weights = np.random.default_rng(seed).integers(
+        0, largest + 1, (resamples, len(ground_truth.image_ids))
+    )
+    matches = match(ground_truth, detections, BINS)
+    got, want = (
+        way(matches, weights) for way in (weighted_ap, weighted_ap_in_numpy)
+    )
+    assert got.dtype == want.dtype and got.tobytes() == want.tobytes()
 
 
 def test_recalls_that_rounding_moved_are_reached_as_in_coco():
@@ -183,5 +224,5 @@ def test_recalls_that_rounding_moved_are_reached_as_in_coco():
     want = (hits[..., None] / objects[:, None] >= np.linspace(0, 1, 101)).sum(
         -1
     )
-    got = bootstrap._recalls_reached(hits.astype(np.float32), objects)
+    got = weighted_curves._recalls_reached(hits.astype(np.float32), objects)
     np.testing.assert_array_equal(got + 1, want)

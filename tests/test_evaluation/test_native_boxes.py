@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sge_mmdet.evaluation import native
+from sge_mmdet.evaluation.native import boxes as native_boxes
 from sge_mmdet.evaluation.native import read_boxes
+from sge_mmdet.evaluation.native.loading import library
 
 pytestmark = pytest.mark.skipif(
-    native.library() is None, reason='built without a C++ compiler'
+    library() is None, reason='built without a C++ compiler'
 )
 ROW = '{"image_id": 1, "category_id": 2, "bbox": [1, 2.5, 3, 4], "score": 0.5}'
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -139,5 +140,5 @@ def test_every_text_that_ends_early_is_declined():
 
 
 def test_without_the_library_it_declines(monkeypatch):
-    monkeypatch.setattr(native, 'library', lambda: None)
+    monkeypatch.setattr(native_boxes, 'library', lambda: None)
     assert read_boxes(f'[{ROW}]'.encode()) is None

@@ -10,6 +10,8 @@
 #include <system_error>
 #include <type_traits>
 
+#include "exports.h"
+
 namespace {
 
 class Reader {
@@ -122,13 +124,8 @@ bool read_value(Reader &reader, int key, int64_t *image, int64_t *category,
 
 } // namespace
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C"
-#endif
-
-EXPORT int sge_version() { return 1; }
+// To be raised with VERSION of loading.py whenever a function changes.
+EXPORT int sge_version() { return 2; }
 
 // Fills as many rows as the arrays have; returns whether these are all.
 EXPORT int sge_read_boxes(const char *text, int64_t size, int64_t rows,

@@ -1,0 +1,40 @@
+"""The library of the loops, which :mod:`ctypes` calls."""
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+from typing import Optional
+
+from ...native_library import load_library
+
+# To be raised here and in boxes.cpp whenever a function changes.
+VERSION = 2
+FOLDER = Path(__file__).parent
+
+
+@lru_cache(maxsize=None)
+def library() -> Optional[ctypes.CDLL]:
+    """Return the built library, or None where there is none."""
+    found = load_library(
+        FOLDER,
+        '_evaluation',
+        VERSION,
+        'result files are read and resamples computed more slowly',
+    )
+    if found is None:
+        return None
+    number, array = ctypes.c_int64, ctypes.c_void_p
+    found.sge_read_boxes.argtypes = [
+        ctypes.c_char_p,
+        *[number] * 2,
+        *[array] * 4,
+    ]
+    found.sge_weighted_ap.restype = None
+    found.sge_weighted_ap.argtypes = [
+        *[array] * 3,
+        *[number] * 2,
+        array,
+        *[number] * 2,
+        *[array] * 3,
+    ]
+    return found
