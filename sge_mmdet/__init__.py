@@ -5,9 +5,14 @@ necks, layers, the metrics, the hooks and the optimizer wrapper. A config does
 so with ``custom_imports = dict(imports=['sge_mmdet'])``. Where MMDetection is
 not installed, or mmcv has no operators (mmcv-lite), :mod:`sge_mmdet.ops` can
 still be imported, because it needs only PyTorch.
+
+Commands that read no config import :mod:`sge_mmdet_cli.files_alone` before.
+Then nothing is registered, so that PyTorch and MMDetection, whose import takes
+seconds, are not imported.
 """
 
 import importlib
+import sys
 from typing import Any, List
 
 from .compatibility import (
@@ -48,8 +53,9 @@ _MODULES = {
 }
 __all__ = ['__version__', *_MODULES]
 
-_MISSING = missing_packages()
-if not _MISSING:
+
+def _register() -> None:
+    """Register what a config can name, and let MMEngine find it."""
     warn_of_unsupported_versions()
     from . import models  # noqa: F401
     from .engine import (
@@ -58,11 +64,21 @@ if not _MISSING:
         hooks,  # noqa: F401
         report_new_layers,
     )
-    from .evaluation import small_object_metric  # noqa: F401
+    from .evaluation import (
+        legacy_coco_metric,  # noqa: F401
+        small_object_metric,  # noqa: F401
+    )
 
     allow_config_names()
     allow_mmengine_checkpoints()
     report_new_layers()
+
+
+_MISSING: List[str] = []
+if 'sge_mmdet_cli.files_alone' not in sys.modules:
+    _MISSING = missing_packages()
+    if not _MISSING:
+        _register()
 
 
 def __getattr__(name: str) -> Any:

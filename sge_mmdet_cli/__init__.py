@@ -9,6 +9,7 @@ Help and errors of arguments therefore appear at once.
 import argparse
 import difflib
 import importlib
+import sys
 from typing import Optional, Sequence
 
 PROGRAM = 'sge-mmdet'
@@ -48,7 +49,13 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             + f'"{PROGRAM} --help" lists all'
         )
     name = chosen.command.replace('-', '_')
-    importlib.import_module(f'{__name__}.{name}').main(chosen.arguments)
+    command = importlib.import_module(f'{__name__}.{name}').main
+    if args is None:
+        # As a script, whose process ends with it.
+        sys.argv = [f'{PROGRAM} {chosen.command}', *chosen.arguments]
+        command()
+    else:
+        command(chosen.arguments)
 
 
 def _create_parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from .options import (
     add_tile_options,
     create_parser,
 )
-from .running import run_command
+from .running import names_config, run_command
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -131,4 +131,9 @@ def _assign_results(
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the command."""
-    run_command('compare', parse_args(args))
+    options = parse_args(args)
+    run_command(
+        'compare',
+        options,
+        args is None and not names_config(options.classes),
+    )

@@ -18,7 +18,7 @@ from .options import (
     add_tile_options,
     create_parser,
 )
-from .running import run_command
+from .running import names_config, run_command
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -87,4 +87,11 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the command."""
-    run_command('evaluate', parse_args(args))
+    options = parse_args(args)
+    run_command(
+        'evaluate',
+        options,
+        args is None
+        and not options.ground_truth.endswith('.py')
+        and not names_config(options.classes),
+    )

@@ -12,7 +12,9 @@ from typing import Any, Dict, List, Optional, Sequence
 from .options import ConfigValues
 
 
-def run_command(command: str, options: argparse.Namespace) -> None:
+def run_command(
+    command: str, options: argparse.Namespace, reads_files_alone: bool = False
+) -> None:
     """Import the module of a command and run it.
 
     The import loads PyTorch and MMDetection, which takes seconds; help and
@@ -21,7 +23,11 @@ def run_command(command: str, options: argparse.Namespace) -> None:
     Args:
         command (str): Name of the command, such as "draw-run".
         options (argparse.Namespace): Parsed arguments.
+        reads_files_alone (bool): Whether it needs neither of them, and the
+            process ends with it, so that nothing else will. Default: False.
     """
+    if reads_files_alone:
+        importlib.import_module('sge_mmdet_cli.files_alone')
     name = command.replace('-', '_')
     try:
         module = importlib.import_module(f'sge_mmdet.commands.{name}')
@@ -30,6 +36,16 @@ def run_command(command: str, options: argparse.Namespace) -> None:
             f'error: sge-mmdet {command} needs {_describe_missing(error)}'
         )
     module.run(options)
+
+
+def names_config(classes: Optional[Sequence[str]]) -> bool:
+    """Return whether ``--classes`` names a config or a checkpoint.
+
+    Args:
+        classes (Sequence[str], optional): Words of the option.
+    """
+    words = list(classes or [])
+    return len(words) == 1 and words != ['all']
 
 
 def _describe_missing(error: ModuleNotFoundError) -> str:

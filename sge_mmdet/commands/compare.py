@@ -8,12 +8,7 @@ from ..evaluation import (
     ResampledFigures,
     compare_figures,
 )
-from ..evaluation.interactive import Gallery, compared_report
-from ..evaluation.report import (
-    COMPARISON_FILES,
-    COMPARISON_PAGE,
-    write_comparison,
-)
+from ..evaluation.report_files import COMPARISON_FILES, COMPARISON_PAGE
 from ..utils import Writer
 from .common import reported_errors
 from .size_options import (
@@ -58,6 +53,9 @@ def run(options: argparse.Namespace) -> None:
     comparison = _compare(figures, options)
     print(comparison)
     if options.out_dir:
+        from ..evaluation.interactive import Gallery, compared_report
+        from ..evaluation.report import write_comparison
+
         ground_truth, shown = protocol.prepare_results(
             ground_truth,
             (results[0], results[len(options.a)]),

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Tuple
 
-from ..engine import DetectionFiles, detect
 from ..evaluation import (
     Detections,
     EvaluationResult,
@@ -14,7 +13,8 @@ from ..evaluation import (
     diagnose_detections,
 )
 from ..evaluation.protocols import Protocol
-from ..evaluation.report import PAGE, names_of_files, report_evaluation
+from ..evaluation.report_files import PAGE, names_of_files
+from ..evaluation.result_files import DetectionFiles
 from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import reported_errors
@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> None:
     number = protocol.counted
     print(f'\n{_describe(ground_truth, detections, number, options.area)}')
     if options.out_dir:
+        from ..evaluation.report import report_evaluation
+
         writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
         report_evaluation(
             ground_truth,
@@ -113,6 +115,8 @@ def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:
             '--merge-tiles needs ground truth of the source images: give it '
             'and a result file in place of a config and a checkpoint'
         )
+    from ..engine import detect
+
     default = Path('work_dirs', Path(options.ground_truth).stem)
     return detect(
         options.ground_truth,

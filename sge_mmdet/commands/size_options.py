@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
-from ..engine import read_classes
 from ..evaluation import (
     Detections,
     GroundTruth,
@@ -130,6 +129,8 @@ def read_sized_ground_truth(
     if words == ['all']:
         classes = 'all'
     elif words:
+        from ..engine import read_classes
+
         named = read_classes(words[0]) if len(words) == 1 else None
         # The labels of CocoDataset follow the file, whatever the order in
         # the config.

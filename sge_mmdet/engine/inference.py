@@ -5,13 +5,14 @@ import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from ..evaluation import read_ground_truth
+from ..evaluation.result_files import DetectionFiles
 from ..utils import (
     RENEWING,
     Writer,
@@ -21,23 +22,6 @@ from ..utils import (
 )
 from .class_names import checkpoint_classes, config_classes
 from .preflight import check_config
-
-
-class DetectionFiles(NamedTuple):
-    """Files of a detector's test.
-
-    Attributes:
-        ground_truth (Path): Ground truth in COCO's format.
-        images (Path): Folder of the images.
-        results (Path): Detections in COCO's result format.
-        classes (tuple[str, ...], optional): Names of the tested classes.
-            Default: None, all categories of the ground truth.
-    """
-
-    ground_truth: Path
-    images: Path
-    results: Path
-    classes: Optional[Tuple[str, ...]] = None
 
 
 def detect(

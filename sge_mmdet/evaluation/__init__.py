@@ -35,7 +35,6 @@ from .engines import evaluate
 from .errors import ErrorBreakdown, break_down_errors
 from .evaluation_result import EvaluationResult
 from .image_groups import with_groups
-from .legacy_coco_metric import LegacyCocoMetric
 from .operating_points import OperatingPoints, find_operating_points
 from .resampled_figures import (
     ResampledFigures,
@@ -43,7 +42,6 @@ from .resampled_figures import (
     resample_results,
 )
 from .result_files import read_detections
-from .small_object_metric import SmallObjectMetric
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 from .tiles import Merging, Tiles, merge_tiles, read_tiles
@@ -89,4 +87,9 @@ __getattr__ = moved(
         'Truth': 'sge_mmdet.evaluation.GroundTruth',
         'read_truth': 'sge_mmdet.evaluation.read_ground_truth',
     },
+    # They need MMDetection.
+    lazy=dict(
+        LegacyCocoMetric='legacy_coco_metric',
+        SmallObjectMetric='small_object_metric',
+    ),
 )

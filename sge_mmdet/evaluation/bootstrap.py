@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Optional, Sequence
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from ..utils.json_files import available_memory
+from ..utils.machine import available_memory, usable_processors
 from .bins import SizeBin
 from .matching import Matches
 from .native import Resamples
@@ -137,7 +136,7 @@ def weighted_ap(
         result[..., k, a] = ap.T
 
     # The library is called without Python's lock.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         done = pool.map(fill, figures.tolist())
         for _ in tqdm(done, 'resampling', len(figures), disable=not progress):
             pass

@@ -28,41 +28,10 @@ from .plots import (
     draw_operating_points,
     draw_precision_recall,
 )
+from .report_files import COMPARISON_FILES, PAGE, names_of_files
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 
-TABLES = (
-    'sizes.csv',
-    'classes.csv',
-    'operating_points.csv',
-    'operating_points_of_classes.csv',
-    'evaluation.md',
-    'evaluation.json',
-)
-PICTURES = (
-    'ap_by_size.png',
-    'precision_recall.png',
-    'operating_points.png',
-    'classes.png',
-    'errors.png',
-    'missed.png',
-)
-# Files that diagnostics add.
-DIAGNOSTICS = (
-    'error_costs.csv',
-    'calibration.csv',
-    'confusions.csv',
-    'error_costs.png',
-    'calibration.png',
-    'confusions.png',
-)
-# The pages in which all of it can be explored.
-PAGE = 'report.html'
-COMPARISON_PAGE = 'comparison.html'
-COMPARISON_FILES = (
-    *[f'comparison.{suffix}' for suffix in ('json', 'md', 'csv', 'png')],
-    COMPARISON_PAGE,
-)
 # Limits of the bins of the curve of AP over size, in pixels. They are finer
 # than those of the tables.
 CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
@@ -238,15 +207,6 @@ class EvaluationReport:
                 out / 'missed.png',
                 writer=writer,
             )
-
-
-def names_of_files(diagnose: bool) -> Tuple[str, ...]:
-    """Return the names of the files that a report can have.
-
-    Args:
-        diagnose (bool): Whether it has diagnostics.
-    """
-    return (*TABLES, *PICTURES, *(DIAGNOSTICS if diagnose else ()), PAGE)
 
 
 def report_evaluation(

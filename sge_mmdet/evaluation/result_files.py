@@ -1,7 +1,7 @@
 """Result files: COCO's JSON and MMDetection's pickles."""
 
 from pathlib import Path
-from typing import Union
+from typing import NamedTuple, Optional, Tuple, Union
 
 from .checked_detections import warn_of_few_images
 from .result_json import detections_from_json
@@ -9,6 +9,23 @@ from .result_pickle import detections_from_pickle
 from .structures import Detections, GroundTruth
 
 PICKLES = ('.pkl', '.pickle')
+
+
+class DetectionFiles(NamedTuple):
+    """Files of a detector's test.
+
+    Attributes:
+        ground_truth (Path): Ground truth in COCO's format.
+        images (Path): Folder of the images.
+        results (Path): Detections in COCO's result format.
+        classes (tuple[str, ...], optional): Names of the tested classes.
+            Default: None, all categories of the ground truth.
+    """
+
+    ground_truth: Path
+    images: Path
+    results: Path
+    classes: Optional[Tuple[str, ...]] = None
 
 
 def read_detections(

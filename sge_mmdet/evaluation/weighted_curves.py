@@ -7,7 +7,6 @@ give the same numbers to the last bit.
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-import torch
 from scipy.sparse import csr_matrix, vstack
 from tqdm import tqdm
 
@@ -277,6 +276,8 @@ def _cumulate(values: np.ndarray, parts: List[slice]) -> np.ndarray:
         values (np.ndarray): Values of shape (rows, resamples).
         parts (list[slice]): Rows of each part.
     """
+    import torch
+
     # Several times as fast as numpy's.
     tensor = torch.from_numpy(values)
     for rows in parts:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Sequence, Union
 
-from ..evaluation.report import PAGE
+from ..evaluation.report_files import PAGE
 from ..utils import RENEWING, Writer
 from .page import study_page
 from .plan import StudyRun

@@ -11,7 +11,8 @@ from ..evaluation import GroundTruth, read_detections
 from ..evaluation.interactive import Report
 from ..evaluation.interactive.page import render_page
 from ..evaluation.protocols import Protocol
-from ..evaluation.report import PAGE, report_evaluation
+from ..evaluation.report import report_evaluation
+from ..evaluation.report_files import PAGE
 from ..utils import Writer, printable
 from ..visualization.training_curves import read_scalars
 from .plan import StudyRun

@@ -5,10 +5,11 @@ import gc
 import gzip
 import json
 import os
-import re
 import zlib
 from pathlib import Path
 from typing import Any, Iterator, Union
+
+from .machine import available_memory
 
 try:
     import msgspec
@@ -131,19 +132,6 @@ def _too_large(
         f'{needed / 1e9:.1f} GB of memory, of which {available / 1e9:.1f} GB '
         'are free. Use a machine with more, or split the file'
     )
-
-
-def available_memory() -> int:
-    """Return the memory that is free on the machine, in bytes.
-
-    Limits of a container are not considered.
-    """
-    meminfo = Path('/proc/meminfo')
-    if meminfo.is_file():
-        found = re.search(r'MemAvailable:\s*(\d+) kB', meminfo.read_text())
-        if found:
-            return 1024 * int(found[1])
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation.result_json import detections_from_coco
 from sge_mmdet.evaluation.annotation_files import read_ground_truth
 from sge_mmdet.evaluation.result_files import read_detections
-from sge_mmdet.visualization.images import read_image
+from sge_mmdet.utils.images import read_image
 truth = read_ground_truth({ground_truth()!r})
 {PEAK}
 before = peak()

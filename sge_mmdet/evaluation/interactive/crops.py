@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...utils import printable
-from ...visualization.images import read_image
+from ...utils.images import read_image
 
 # Longest side of a piece in the file, in pixels. It is shown larger.
 LONGEST = 192

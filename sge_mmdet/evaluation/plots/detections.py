@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
 from ...utils.figures import save_figure
-from ...visualization.images import plain_text, read_image
+from ...utils.images import plain_text, read_image
 from .. import Detections, GroundTruth, read_detections, read_ground_truth
 from .boxes import draw_box
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
 from ...utils.figures import save_figure
-from ...visualization.images import plain_text
+from ...utils.images import plain_text
 from .. import EvaluationResult, SizeBin
 
 

@@ -6,7 +6,7 @@ from matplotlib.image import imsave
 from PIL import Image
 
 import sge_mmdet  # noqa: F401
-from sge_mmdet.visualization.images import read_image
+from sge_mmdet.utils.images import read_image
 from tests.helpers.hostile_files import (
     SIZE,
     needs_weights_only,

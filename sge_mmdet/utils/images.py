@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.image import imread
 from PIL import Image
 
-from ..utils import printable
+from .text import printable
 
 # Decorator: draws "$" in names of classes and images as it is, not as formula.
 plain_text = rc_context({'text.parse_math': False})
