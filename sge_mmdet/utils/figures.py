@@ -3,9 +3,13 @@
 import io
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .files import RENEWING, PathLike, Writer
+
+# Dots per inch of pictures.
+DPI = 100
 
 
 def save_figure(
@@ -24,6 +28,11 @@ def save_figure(
         ValueError: If matplotlib does not know the format.
         WriteError: If the file cannot be written or must not be replaced.
     """
-    picture = io.BytesIO()
-    figure.savefig(picture, format=Path(out_file).suffix[1:] or 'png', dpi=100)
+    picture, kind = io.BytesIO(), Path(out_file).suffix[1:] or 'png'
+    if kind == 'png':
+        # Figure.savefig draws everything twice.
+        figure.dpi = DPI
+        FigureCanvasAgg(figure).print_png(picture)
+    else:
+        figure.savefig(picture, format=kind, dpi=DPI)
     writer.write(out_file, picture.getvalue())

@@ -1,12 +1,15 @@
 """The console command: its list, its dispatch and its errors."""
 
 import ast
+import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import sge_mmdet_cli
 from sge_mmdet import commands
@@ -17,11 +20,19 @@ from sge_mmdet.deployment import MODES, PARTS
 from sge_mmdet.deployment.checked_export import ExportOptions
 from sge_mmdet.evaluation import protocols
 from sge_mmdet_cli import export_onnx, make_digits, model_stats, options
+from tests.helpers.random_coco import random_coco
 from tests.helpers.scripts import TOOLS, run_script
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {'visualize': 'visualize_sge.py'}
-HELPERS = {'__init__', 'common', 'size_options', 'options', 'running'}
+HELPERS = {
+    '__init__',
+    'common',
+    'files_alone',
+    'options',
+    'running',
+    'size_options',
+}
 
 
 def module_file(command):
@@ -124,6 +135,65 @@ sge_mmdet_cli.main(['{command}', '--help'])
     ).stdout
     assert shown.startswith(f'usage: sge-mmdet {command} ')
     assert shown.splitlines()[-1] == '[]'
+
+
+READS_FILES = """
+import atexit, sys
+heavy = ('torch', 'mmengine', 'mmcv', 'mmdet')
+atexit.register(lambda: print([name for name in heavy if name in sys.modules]))
+import sge_mmdet_cli
+sge_mmdet_cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    'arguments, heavy',
+    [
+        ('evaluate truth.json results.json', []),
+        ('evaluate truth.json results.json --out-dir out --diagnose', []),
+        ('evaluate truth.json results.pkl --classes all', []),
+        ('compare results.json results.json --ground-truth truth.json', []),
+        (
+            'compare results.json results.json --ground-truth truth.json '
+            '--classes config.py',
+            ['torch', 'mmengine', 'mmcv', 'mmdet'],
+        ),
+    ],
+)
+def test_commands_on_files_import_neither_mmdetection_nor_pytorch(
+    tmp_path, arguments, heavy
+):
+    truth, results = random_coco(3, images=12)
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    (tmp_path / 'results.json').write_text(json.dumps(results))
+    names = tuple(one['name'] for one in truth['categories'])
+    (tmp_path / 'config.py').write_text(
+        f'metainfo = dict(classes={names!r})\n'
+        'test_dataloader = dict(dataset=dict(\n'
+        "    type='CocoDataset', metainfo=metainfo))\n"
+    )
+    predictions = [
+        dict(
+            img_id=image['id'],
+            ori_shape=(image['height'], image['width']),
+            pred_instances=dict(
+                bboxes=torch.tensor([[1.0, 1.0, 9.0, 9.0]]),
+                scores=torch.tensor([0.5]),
+                labels=torch.tensor([0]),
+            ),
+        )
+        for image in truth['images']
+    ]
+    (tmp_path / 'results.pkl').write_bytes(pickle.dumps(predictions))
+    done = subprocess.run(
+        [sys.executable, '-c', READS_FILES, *arguments.split()],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f'{heavy}'
 
 
 def test_choices_and_defaults_are_those_of_the_package():

@@ -1,45 +1,31 @@
 #!/usr/bin/env python3
 """Time the evaluation of a data set of COCO val2017's size, side by side.
 
-Synthetic ground truth and results are written to files; then each program
-runs in a process of its own, one after the other: pycocotools on the plain
-summary, this package on all of its tables, the tables with all files and
-pictures, and the comparison of two results. Each does so several times in
-turn. Seconds are medians of this run on this machine, without imports; memory
-is the process's peak. With --clock cpu they are the processor's time, which
-tells more on a machine that has other work. --times measures larger data sets
-too, so that their growth can be seen, without pycocotools.
+Synthetic ground truth and results are written to files. Then commands are run
+on them, in turn and several times: a script of pycocotools that prints its
+plain summary, this package's tables, the tables with all files and pictures,
+and the comparison of two results. Times are those of whole processes, with the
+start of Python and all imports: what somebody waits for. With --clock cpu they
+are the processor's time, which tells more on a machine that has other work.
+Memory is the process's peak. --times measures larger data sets too, so that
+their growth can be seen, without pycocotools.
 """
 
 import argparse
-import contextlib
-import io
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Dict, List, Sequence
+from typing import Dict, List, NamedTuple, Sequence
 
-import hotcoco  # noqa: F401  (imported here so that no run counts it)
 from options import add_numbers
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from sge_mmdet.evaluation import (
-    class_table,
-    compare_detections,
-    evaluate,
-    read_detections,
-    read_ground_truth,
-    size_bins,
-    size_table,
-)
-from sge_mmdet.evaluation.report import report_evaluation
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -49,70 +35,81 @@ from sge_mmdet.evaluation.synthetic import (
 from sge_mmdet.utils import Writer
 from sge_mmdet.utils.tables import Table
 
-BINS = [0, 8, 16, 24, 32, 96, float('inf')]
-CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
-clock = CLOCKS['wall']
-
-
-def run_pycocotools(folder: Path, resamples: int) -> Dict[str, float]:
-    """Load and evaluate as COCO's own example does."""
-    start = clock()
-    with contextlib.redirect_stdout(io.StringIO()):
-        ground_truth = COCO(str(folder / 'truth.json'))
-        detections = ground_truth.loadRes(str(folder / 'a.json'))
-        loaded = clock()
-        run = COCOeval(ground_truth, detections, 'bbox')
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return dict(load=loaded - start, run=clock() - loaded)
-
-
-def run_tables(folder: Path, resamples: int) -> Dict[str, float]:
-    """Load and evaluate by size and class, seven sizes in all."""
-    start = clock()
-    ground_truth = read_ground_truth(folder / 'truth.json')
-    detections = read_detections(folder / 'a.json', ground_truth)
-    loaded = clock()
-    result = evaluate(ground_truth, detections, size_bins(BINS))
-    size_table(result).text()
-    class_table(result).text()
-    return dict(load=loaded - start, run=clock() - loaded)
-
-
-def run_report(folder: Path, resamples: int) -> Dict[str, float]:
-    """Do what ``--out-dir`` does, with all pictures but those of images."""
-    start = clock()
-    ground_truth = read_ground_truth(folder / 'truth.json')
-    detections = read_detections(folder / 'a.json', ground_truth)
-    loaded = clock()
-    result = evaluate(ground_truth, detections, size_bins(BINS))
-    report = report_evaluation(ground_truth, detections, result)
-    with tempfile.TemporaryDirectory() as out_dir:
-        report.write(out_dir)
-    return dict(load=loaded - start, run=clock() - loaded)
-
-
-def run_comparison(folder: Path, resamples: int) -> Dict[str, float]:
-    """Load two results and compare them."""
-    start = clock()
-    ground_truth = read_ground_truth(folder / 'truth.json')
-    a, b = (
-        read_detections(folder / f'{name}.json', ground_truth) for name in 'ab'
-    )
-    loaded = clock()
-    compare_detections(
-        ground_truth, [a], [b], size_bins('coco'), resamples=resamples
-    )
-    return dict(load=loaded - start, run=clock() - loaded)
-
-
+TOOLS = Path(__file__).resolve().parents[1]
+BINS = '0 8 16 24 32 96 inf'.split()
+# As COCO's own example does.
+PYCOCOTOOLS = """
+import sys
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+ground_truth = COCO(sys.argv[1])
+run = COCOeval(ground_truth, ground_truth.loadRes(sys.argv[2]), 'bbox')
+run.evaluate()
+run.accumulate()
+run.summarize()
+"""
+# What each program does, for the page.
 PROGRAMS = {
-    'pycocotools': run_pycocotools,
-    'tables': run_tables,
-    'report': run_report,
-    'comparison': run_comparison,
+    'pycocotools': 'pycocotools, the plain summary',
+    'tables': "`tools/evaluate.py`'s tables, seven sizes and all classes",
+    'report': 'the same with `--out-dir`: all tables, pictures and the page',
+    'comparison': '`tools/compare.py`, {:,} resamples of two results',
 }
+
+
+class Row(NamedTuple):
+    """Medians of the runs of a program.
+
+    Attributes:
+        program: Its name.
+        times: How many times as large as the options the data set was.
+        clock: What the seconds are of, "wall" or "cpu".
+        seconds: Time of the process.
+        gigabytes: Its peak memory.
+    """
+
+    program: str
+    times: int
+    clock: str
+    seconds: float
+    gigabytes: float
+
+
+def command(program: str, folder: Path, resamples: int) -> List[str]:
+    """Return the command of a program on the files of a folder."""
+    truth, a, b = (str(folder / f'{name}.json') for name in ('truth', *'ab'))
+    if program == 'pycocotools':
+        return ['-c', PYCOCOTOOLS, truth, a]
+    if program == 'comparison':
+        return [
+            str(TOOLS / 'compare.py'),
+            *(a, b, '--ground-truth', truth),
+            *('--resamples', str(resamples)),
+        ]
+    tables = [str(TOOLS / 'evaluate.py'), truth, a, '--classwise']
+    if program == 'report':
+        tables += ['--out-dir', str(folder / 'report')]
+    return [*tables, '--size-bins', *BINS]
+
+
+def run_apart(arguments: Sequence[str]) -> Dict[str, float]:
+    """Run Python with arguments; return what the process took."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, '-W', 'ignore', *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        sys.exit(f'error: {" ".join(arguments)} failed')
+    return dict(
+        wall=wall,
+        cpu=usage.ru_utime + usage.ru_stime,
+        # It is in kilobytes on Linux.
+        gigabytes=usage.ru_maxrss / 1e6,
+    )
 
 
 def write_data(folder: Path, images: int, objects: int, boxes: int) -> None:
@@ -129,72 +126,85 @@ def write_data(folder: Path, images: int, objects: int, boxes: int) -> None:
 
 
 def measure(
-    args: argparse.Namespace, programs: Sequence[str], times: int = 1
-) -> Dict[str, List[dict]]:
-    """Run each program in turn; return what each run took.
+    args: argparse.Namespace, programs: Sequence[str], times: int
+) -> List[Row]:
+    """Run each program in turn; return a row of medians for each.
 
     Args:
         args: Options of the command line.
         programs: Names of the programs.
         times: How many times as large as the options the data set is.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    runs: Dict[str, List[Dict[str, float]]] = {name: [] for name in programs}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         print('making data ...', flush=True)
         numbers = args.images, args.objects, args.boxes
-        write_data(Path(folder), *(times * number for number in numbers))
-        figures: Dict[str, List[dict]] = {name: [] for name in programs}
-        for name in tqdm([*programs] * args.repeat, desc='runs'):
-            figures[name].append(run_apart(name, folder, args))
-    return figures
+        write_data(folder, *(times * number for number in numbers))
+        for program in tqdm([*programs] * args.repeat, desc='runs'):
+            runs[program].append(
+                run_apart(command(program, folder, args.resamples))
+            )
+    return [
+        Row(
+            program,
+            times,
+            args.clock,
+            *(
+                round(median(figure[key] for figure in figures), 3)
+                for key in (args.clock, 'gigabytes')
+            ),
+        )
+        for program, figures in runs.items()
+    ]
 
 
-def run_apart(
-    name: str, folder: str, args: argparse.Namespace
-) -> Dict[str, float]:
-    """Run a program in a process of its own; return what it took."""
-    command = [sys.executable, '-W', 'ignore', __file__, '--program', name]
-    command += ['--folder', folder, '--resamples', str(args.resamples)]
-    done = subprocess.run(
-        [*command, '--clock', args.clock],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
+def result_of(rows: List[Row], args: argparse.Namespace) -> dict:
+    """Return the table of a page: programs, or sizes of the data set."""
+    data = (
+        f'{args.images:,} images, {args.objects:,} objects and '
+        f'{args.boxes:,} boxes (as COCO val2017 has), whole commands with the '
+        f'start of Python, medians of {args.repeat}'
     )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def run_here(name: str, folder: Path, resamples: int) -> None:
-    """Run a program in this process; print what it took as JSON."""
-    figures = PROGRAMS[name](folder, resamples)
-    # Kilobytes on Linux.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(dict(figures, memory=peak / 1e6)))
-
-
-def medians(
-    figures: Dict[str, List[dict]], args: argparse.Namespace, times: int
-) -> List[Dict[str, object]]:
-    """Return one row for each program."""
-    rows = []
-    for name, runs in figures.items():
-        load, run, memory = (
-            median(figure[key] for figure in runs)
-            for key in ('load', 'run', 'memory')
-        )
-        rows.append(
-            {
-                'program': name,
-                'times': times,
-                'images': times * args.images,
-                'clock': args.clock,
-                'load': round(load, 3),
-                'run': round(run, 3),
-                'seconds': round(load + run, 3),
-                'gigabytes': round(memory, 2),
-            }
-        )
-    return rows
+    options = f'--repeat {args.repeat}'
+    if len(args.times) == 1:
+        what = f'Evaluation of synthetic {data}, side by side in one run'
+        columns = ['evaluation', "pycocotools' time / its time"]
+        cells = [
+            [
+                PROGRAMS[row.program].format(args.resamples),
+                f'{rows[0].seconds / row.seconds:.2g}',
+                f'{row.gigabytes:.1f} GB',
+            ]
+            for row in rows
+        ]
+    else:
+        what = f'Evaluation of 1 to {args.times[-1]} times synthetic {data}'
+        columns = ['size', *(f'time of {name}' for name in args.programs)]
+        options += f' --times {" ".join(map(str, args.times))}'
+        options += f' --programs {" ".join(args.programs)}'
+        cells = []
+        for times in args.times:
+            own = [row for row in rows if row.times == times]
+            cells.append(
+                [
+                    f'{times}',
+                    *(
+                        f'{a.seconds / b.seconds:.1f}'
+                        for a, b in zip(own, rows)
+                    ),
+                    f'{max(row.gigabytes for row in own):.1f} GB',
+                ]
+            )
+    return dict(
+        what=what,
+        command=f'tools/benchmark/evaluation.py {options}',
+        date=f'{date.today()}',
+        hardware=args.hardware,
+        versions=args.versions,
+        columns=[*columns, 'peak memory'],
+        rows=cells,
+    )
 
 
 def parse_options() -> argparse.Namespace:
@@ -212,7 +222,7 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         '--clock',
-        choices=CLOCKS,
+        choices=('wall', 'cpu'),
         default='wall',
         help="wall time or the processor's time; default: wall",
     )
@@ -232,29 +242,23 @@ def parse_options() -> argparse.Namespace:
         'first only; default: 1',
     )
     parser.add_argument(
-        '--out', type=Path, help='CSV file to write; default: none'
+        '--out',
+        type=Path,
+        help='JSON file to write, as pages show it; default: none',
     )
-    parser.add_argument(
-        '--program',
-        choices=PROGRAMS,
-        help='run one of the programs on --folder; this script calls itself '
-        'with it',
-    )
-    parser.add_argument(
-        '--folder', type=Path, help='data that --program evaluates'
-    )
+    for name in 'hardware', 'versions':
+        parser.add_argument(
+            f'--{name}',
+            default='not recorded',
+            help=f'{name} to record in the file',
+        )
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure and print the table."""
-    global clock
     args = parse_options()
-    clock = CLOCKS[args.clock]
-    if args.program:
-        run_here(args.program, args.folder, args.resamples)
-        return
-    rows: List[Dict[str, object]] = []
+    rows: List[Row] = []
     try:
         for times in args.times:
             programs = [
@@ -262,11 +266,11 @@ def main() -> None:
                 for name in args.programs
                 if name != 'pycocotools' or not rows
             ]
-            rows += medians(measure(args, programs, times), args, times)
-            table = Table([*rows[0]], [[*row.values()] for row in rows])
-            print(f'{table.text()}\nmedians of {args.repeat}')
+            rows += measure(args, programs, times)
+            print(f'{Table(Row._fields, rows).text()}\nmedians')
         if args.out:
-            Writer().write(args.out, table.csv())
+            text = json.dumps(result_of(rows, args), indent=1) + '\n'
+            Writer(overwrite=True).write(args.out, text)
     except OSError as error:
         sys.exit(f'error: {error}')
 

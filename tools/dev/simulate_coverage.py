@@ -14,6 +14,7 @@ renders it.
 
 import argparse
 import json
+import os
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from sge_mmdet.evaluation import (
@@ -486,7 +486,8 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Print the coverage of each setting, and write it if asked for."""
     options = parse_options()
-    torch.set_num_threads(1)
+    # A sample is too small for several threads.
+    os.environ['OMP_NUM_THREADS'] = '1'
     result = result_of(options)
     for row in (result['columns'], *result['rows']):
         print('  '.join(cell.ljust(16) for cell in row))
