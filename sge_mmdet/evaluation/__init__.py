@@ -16,6 +16,8 @@ What is in which module:
   thresholds, costs of errors, confused classes and calibration by size;
 - ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:
   differences between two detectors, with intervals;
+- ``native``: loops in C++; without a compiler, ``weighted_curves`` and
+  ``result_json`` do the same;
 - ``image_groups``: videos, scenes or source images that are resampled as
   wholes;
 - ``tiles``: results of tiles, merged into their source images;

@@ -13,6 +13,7 @@ their growth can be seen, without pycocotools.
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from typing import Dict, List, NamedTuple, Sequence
 from options import add_numbers
 from tqdm import tqdm
 
+import sge_mmdet_cli.files_alone  # noqa: F401  (before sge_mmdet)
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -140,7 +142,16 @@ def measure(
         folder = Path(name)
         print('making data ...', flush=True)
         numbers = args.images, args.objects, args.boxes
-        write_data(folder, *(times * number for number in numbers))
+        # A process of its own: what this one takes would count as its
+        # children's.
+        maker = multiprocessing.Process(
+            target=write_data,
+            args=(folder, *(times * number for number in numbers)),
+        )
+        maker.start()
+        maker.join()
+        if maker.exitcode:
+            sys.exit('error: the data could not be written')
         for program in tqdm([*programs] * args.repeat, desc='runs'):
             runs[program].append(
                 run_apart(command(program, folder, args.resamples))
@@ -163,12 +174,15 @@ def result_of(rows: List[Row], args: argparse.Namespace) -> dict:
     """Return the table of a page: programs, or sizes of the data set."""
     data = (
         f'{args.images:,} images, {args.objects:,} objects and '
-        f'{args.boxes:,} boxes (as COCO val2017 has), whole commands with the '
-        f'start of Python, medians of {args.repeat}'
+        f'{args.boxes:,} boxes'
     )
+    how = f'whole commands with the start of Python, medians of {args.repeat}'
     options = f'--repeat {args.repeat}'
     if len(args.times) == 1:
-        what = f'Evaluation of synthetic {data}, side by side in one run'
+        what = (
+            f'Evaluation of synthetic data of {data}, side by side in one '
+            f'run, {how}'
+        )
         columns = ['evaluation', "pycocotools' time / its time"]
         cells = [
             [
@@ -179,7 +193,10 @@ def result_of(rows: List[Row], args: argparse.Namespace) -> dict:
             for row in rows
         ]
     else:
-        what = f'Evaluation of 1 to {args.times[-1]} times synthetic {data}'
+        what = (
+            f'Growth with the size of the data, {how}; size 1 is synthetic '
+            f'data of {data}, and times are relative to it'
+        )
         columns = ['size', *(f'time of {name}' for name in args.programs)]
         options += f' --times {" ".join(map(str, args.times))}'
         options += f' --programs {" ".join(args.programs)}'
