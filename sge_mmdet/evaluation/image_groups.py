@@ -5,10 +5,11 @@ takes them for independent images, and the intervals become too narrow. Groups
 are therefore resampled as wholes.
 """
 
+import posixpath
 import re
 import warnings
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, List, Mapping, Sequence, Union
 
 import numpy as np
@@ -91,8 +92,9 @@ def warn_of_sources(ground_truth: GroundTruth) -> None:
 
 def _source(file_name: str, pattern: 're.Pattern[str]') -> str:
     """Return a file's path without the last number or numbers in its name."""
-    path = PurePosixPath(file_name.replace('\\', '/'))
-    return str(path.parent / pattern.sub('*', path.stem))
+    folder, name = posixpath.split(file_name.replace('\\', '/'))
+    stem, _ = posixpath.splitext(name)
+    return posixpath.join(folder, pattern.sub('*', stem))
 
 
 def _from_mapping(

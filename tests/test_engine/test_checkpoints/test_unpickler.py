@@ -213,7 +213,7 @@ SMALL_FILES = dict(
         ],
         'ten times',
     ),
-    containers=(lambda: [set() for _ in range(10**6)], 'ten times'),
+    containers=(lambda: [set() for _ in range(6 * 10**5)], 'ten times'),
 )
 
 
