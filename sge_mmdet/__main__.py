@@ -4,7 +4,9 @@ Python imports the package first, which takes seconds; ``sge-mmdet`` does so
 only to run a command.
 """
 
+import sys
+
 from sge_mmdet_cli import main
 
 if __name__ == '__main__':
-    main()
+    main(sys.argv[1:])

@@ -129,9 +129,11 @@ def read_sized_ground_truth(
     if words == ['all']:
         classes = 'all'
     elif words:
-        from ..engine import read_classes
+        named = None
+        if len(words) == 1:
+            from ..engine import read_classes
 
-        named = read_classes(words[0]) if len(words) == 1 else None
+            named = read_classes(words[0])
         # The labels of CocoDataset follow the file, whatever the order in
         # the config.
         classes, in_label_order = named or words, not named

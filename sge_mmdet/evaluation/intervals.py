@@ -10,8 +10,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-# Of the normal distribution and Student's t, without scipy.stats, whose import
-# takes longest of all that an evaluation needs.
+# ndtr is the normal distribution function and ndtri its inverse; stdtr and
+# stdtrit are those of Student's t. scipy.stats has them too, but to import it
+# takes longer than all else that a comparison imports.
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 # Level of all intervals.

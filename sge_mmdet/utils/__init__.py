@@ -1,8 +1,5 @@
 """Utilities shared by several parts of the package."""
 
-import importlib
-from typing import Any
-
 from .files import (
     RENEWING,
     KeptFileError,
@@ -19,6 +16,7 @@ from .json_files import (
     no_garbage_collection,
     read_json_text,
 )
+from .moved import moved
 from .text import printable, printable_list
 
 # Imported at their first use, because they need MMDetection; the operator can
@@ -61,9 +59,4 @@ __all__ = [
     'upstream_path',
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    module = importlib.import_module(f'.{_LAZY[name]}', __name__)
-    return getattr(module, name)
+__getattr__ = moved(__name__, {}, _LAZY)

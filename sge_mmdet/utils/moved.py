@@ -1,4 +1,4 @@
-"""Deprecated names, which have moved to another module."""
+"""Names of a module that other modules define: moved, or imported late."""
 
 import importlib
 import warnings

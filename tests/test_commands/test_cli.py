@@ -152,6 +152,11 @@ sge_mmdet_cli.main()
         ('evaluate truth.json results.json', []),
         ('evaluate truth.json results.json --out-dir out --diagnose', []),
         ('evaluate truth.json results.pkl --classes all', []),
+        (
+            'compare results.json results.json --ground-truth truth.json '
+            '--classes CLASSES',
+            [],
+        ),
         ('compare results.json results.json --ground-truth truth.json', []),
         (
             'compare results.json results.json --ground-truth truth.json '
@@ -164,9 +169,11 @@ def test_commands_on_files_import_neither_mmdetection_nor_pytorch(
     tmp_path, arguments, heavy
 ):
     truth, results = random_coco(3, images=12)
-    (tmp_path / 'truth.json').write_text(json.dumps(truth))
     (tmp_path / 'results.json').write_text(json.dumps(results))
-    names = tuple(one['name'] for one in truth['categories'])
+    names = tuple(f'c{i}' for i, _ in enumerate(truth['categories']))
+    for name, category in zip(names, truth['categories']):
+        category['name'] = name
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
     (tmp_path / 'config.py').write_text(
         f'metainfo = dict(classes={names!r})\n'
         'test_dataloader = dict(dataset=dict(\n'
@@ -185,8 +192,9 @@ def test_commands_on_files_import_neither_mmdetection_nor_pytorch(
         for image in truth['images']
     ]
     (tmp_path / 'results.pkl').write_bytes(pickle.dumps(predictions))
+    words = arguments.replace('CLASSES', ' '.join(names)).split()
     done = subprocess.run(
-        [sys.executable, '-c', READS_FILES, *arguments.split()],
+        [sys.executable, '-c', READS_FILES, *words],
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         cwd=tmp_path,
         capture_output=True,

@@ -65,7 +65,7 @@ class Row(NamedTuple):
     Attributes:
         program: Its name.
         times: How many times as large as the options the data set was.
-        clock: What the seconds are of, "wall" or "cpu".
+        clock: Which time was measured, "wall" or the processor's, "cpu".
         seconds: Time of the process.
         gigabytes: Its peak memory.
     """
