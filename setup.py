@@ -35,8 +35,11 @@ KERNELS = Extension(
 )
 EVALUATION = Extension(
     'sge_mmdet.evaluation.native._evaluation',
-    [str(LOOPS / name) for name in ('boxes.cpp', 'weighted_ap.cpp')],
-    depends=[str(LOOPS / 'exports.h')],
+    [
+        str(LOOPS / f'{name}.cpp')
+        for name in ('boxes', 'matching', 'weighted_ap')
+    ],
+    depends=sorted(map(str, LOOPS.glob('*.h'))),
     # Each product is rounded, as numpy rounds it.
     extra_compile_args=['-std=c++17', '-O3', '-ffp-contract=off'],
     language='c++',

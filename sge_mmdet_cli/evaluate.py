@@ -40,9 +40,9 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_tile_options(parser)
     parser.add_argument(
         '--engine',
-        choices=('hotcoco', 'pycocotools'),
-        help='library that computes AP; default: hotcoco if it is installed, '
-        'else pycocotools',
+        choices=('native', 'hotcoco', 'pycocotools'),
+        help='what computes AP; default: the first of them that is there '
+        '(native is this package, where a C++ compiler could build it)',
     )
     _add_report_options(parser)
     add_overwrite_option(parser, renews=True)

@@ -6,8 +6,9 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from .bins import SizeBin
-from .matching import HIT, MISSED, Matches, match
+from .matching import Matches, match
 from .operating_points import HIT_OVERLAP
+from .statuses import HIT, MISSED
 from .structures import Detections, GroundTruth
 from .subsets import is_counted, take_rows
 

@@ -1,18 +1,20 @@
-"""Average precision and recall, computed by hotcoco or pycocotools.
+"""Average precision and recall, computed by one of three engines.
 
-Both return the arrays of COCO's own evaluation and agree to 1e-10. hotcoco is
-a hundred times faster.
+All return the arrays of COCO's own evaluation and agree to 1e-10: the loops in
+C++ of this package, "native", where a compiler could build them; hotcoco; and
+pycocotools, COCO's own program, which is many times slower.
 """
 
 import importlib.util
 from dataclasses import replace
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .bins import SizeBin, with_all_sizes
 from .evaluation_result import EvaluationResult
 from .hotcoco_engine import run_hotcoco
+from .native_engine import is_built, run_native
 from .pycocotools_engine import run_pycocotools
 from .settings import COCO_THRESHOLDS, METRICS, Settings, check_choice
 from .structures import (
@@ -30,7 +32,10 @@ from .subsets import (
 Engine = Callable[
     [GroundTruth, Detections, Settings], Tuple[np.ndarray, np.ndarray]
 ]
-ENGINES = ('hotcoco', 'pycocotools')
+RUNS: Dict[str, Engine] = dict(
+    native=run_native, hotcoco=run_hotcoco, pycocotools=run_pycocotools
+)
+ENGINES = tuple(RUNS)
 # Limits of the memory of an engine: numbers of curves (of 10 x 101 values,
 # one per category, bin and max_dets) and of cells (categories x images x bins)
 # that it computes at once. All of COCO is within them.
@@ -39,8 +44,11 @@ MOST_CELLS = 4_000_000
 
 
 def default_engine() -> str:
-    """Return "hotcoco" if it is installed, otherwise "pycocotools"."""
-    return ENGINES[importlib.util.find_spec('hotcoco') is None]
+    """Return the fastest engine that is there."""
+    if is_built():
+        return 'native'
+    has_hotcoco = importlib.util.find_spec('hotcoco') is not None
+    return 'hotcoco' if has_hotcoco else 'pycocotools'
 
 
 def evaluate(
@@ -65,8 +73,8 @@ def evaluate(
         max_dets (Sequence[int]): Largest numbers of detections per image and
             category, ascending. Default: (100,), as in all of COCO's figures
             but AR@1 and AR@10.
-        engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
-            None, hotcoco if it is installed.
+        engine (str, optional): Engine, "native", "hotcoco" or
+            "pycocotools". Default: None, the first of them that is there.
         extra_thresholds (Sequence[float]): IoU thresholds besides
             ``thresholds``, which no mean contains. Default: none.
 
@@ -88,7 +96,7 @@ def evaluate(
     if settings.has_masks:
         # Masks are checked once, before an engine reads them.
         ground_truth = replace(ground_truth, segmentation=ground_truth.masks)
-    run = run_hotcoco if engine == 'hotcoco' else run_pycocotools
+    run = RUNS[engine]
     # hotcoco does not tell bins of the same areas apart, such as "0-inf" and
     # "all".
     areas = list(dict.fromkeys(bin.area for bin in bins))

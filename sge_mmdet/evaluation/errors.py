@@ -6,9 +6,10 @@ from typing import Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from .bins import SizeBin
-from .matching import HIT, MISSED, Matches, match
+from .matching import Matches, match
 from .operating_points import HIT_OVERLAP, points_of_matches
 from .overlaps import overlapping_pairs
+from .statuses import HIT, MISSED
 from .structures import Detections, GroundTruth
 from .subsets import is_counted
 

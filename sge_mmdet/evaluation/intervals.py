@@ -10,10 +10,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-# ndtr is the normal distribution function and ndtri its inverse; stdtr and
-# stdtrit are those of Student's t. scipy.stats has them too, but to import it
-# takes longer than all else that a comparison imports.
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+# Its module "special" is imported at its first use: that takes longer than all
+# else. In it, ndtr is the normal distribution function and ndtri its inverse;
+# stdtr and stdtrit are those of Student's t.
+import scipy
 
 # Level of all intervals.
 LEVEL = 0.95
@@ -61,8 +61,8 @@ def expanded_tail(units: int, level: float = LEVEL) -> float:
         >>> round(expanded_tail(10_000), 3), round(expanded_tail(10), 3)
         (0.025, 0.009)
     """
-    quantile = stdtrit(units - 1, (1 + level) / 2)
-    return float(ndtr(-np.sqrt(units / (units - 1)) * quantile))
+    quantile = scipy.special.stdtrit(units - 1, (1 + level) / 2)
+    return float(scipy.special.ndtr(-np.sqrt(units / (units - 1)) * quantile))
 
 
 def expanded_interval(drawn: np.ndarray, units: int) -> Interval:
@@ -88,14 +88,14 @@ def expanded_interval(drawn: np.ndarray, units: int) -> Interval:
     beyond = min((resampled <= 0).sum(), (resampled >= 0).sum())
     share = min(0.5, (beyond + 1) / (len(resampled) + 1))
     widened = np.sqrt(units / (units - 1))
-    quantile = ndtri(share) / widened
+    quantile = scipy.special.ndtri(share) / widened
     if not beyond:
         error = widened * np.std(resampled, ddof=1)
         # Without any spread, the difference is the same in all resamples.
         quantile = min(
             quantile, -abs(difference) / error if error > 0 else -np.inf
         )
-    p = 2 * stdtr(units - 1, quantile)
+    p = 2 * scipy.special.stdtr(units - 1, quantile)
     return Interval(float(low), float(high), float(p))
 
 
@@ -234,12 +234,12 @@ def crossed_interval(
     return Interval(
         difference - reach,
         difference + reach,
-        float(2 * stdtr(freedom, -abs(difference) / error)),
+        float(2 * scipy.special.stdtr(freedom, -abs(difference) / error)),
     )
 
 
 def _quantile(freedom: float) -> float:
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+    return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def _interaction(side: np.ndarray) -> float:

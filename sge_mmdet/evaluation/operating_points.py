@@ -12,8 +12,9 @@ import numpy as np
 
 from ..utils.tables import Cell, Table
 from .bins import SizeBin, with_all_sizes
-from .matching import HIT, MISSED, Matches, match
+from .matching import Matches, match
 from .ranks import is_last_of_run
+from .statuses import HIT, MISSED
 from .structures import Detections, GroundTruth
 
 # IoU from which a detection hits an object.

@@ -227,8 +227,8 @@ def report_evaluation(
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
         score (float, optional): Lowest score of a detection in the breakdown
             of errors. Default: None, the score with the highest F1.
-        engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
-            None, hotcoco if it is installed.
+        engine (str, optional): Engine, "native", "hotcoco" or
+            "pycocotools". Default: None, the first of them that is there.
         name (str): Name of the detector, for the page. Default: "the
             detector".
 

@@ -215,24 +215,19 @@ def _match(
         detections (Detections): Detections on its images.
         settings (Settings): Settings of the evaluation.
     """
-    bins, rest = settings.bins, settings[1:3]
+    bins = settings.bins
+    rest = *settings[1:3], settings.max_dets[-1], False
     if not bins[0].outside_is_crowd:
-        return match(
-            ground_truth, detections, bins, *rest, settings.max_dets[-1]
-        )
+        return match(ground_truth, detections, bins, *rest)
     parts = [
         match(
-            with_outside_as_crowd(ground_truth, bin),
-            detections,
-            [bin],
-            *rest,
-            settings.max_dets[-1],
+            with_outside_as_crowd(ground_truth, bin), detections, [bin], *rest
         )
         for bin in bins
     ]
-    status, partner, inside = (
+    status, inside = (
         np.concatenate([getattr(part, name) for part in parts], 1)
-        for name in ('status', 'partner', 'inside')
+        for name in ('status', 'inside')
     )
     # Rows of the sparse matrix are ordered by category, then by bin.
     rows = np.arange(len(bins) * len(ground_truth.category_ids))
@@ -240,7 +235,6 @@ def _match(
     return replace(
         parts[0],
         status=status,
-        partner=partner,
         inside=inside,
         objects=vstack([part.objects for part in parts], 'csr')[by_category],
     )

@@ -7,7 +7,12 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from ..utils import load_json, no_garbage_collection, read_json_text
+from ..utils import (
+    check_parsed_size,
+    load_json,
+    no_garbage_collection,
+    read_json_text,
+)
 from .checked_detections import check_categories, make_detections
 from .entries import describe_fault
 from .native import Boxes, read_boxes
@@ -118,6 +123,7 @@ def _read_plain_boxes(
     text = read_json_text(path)
     boxes = read_boxes(text)
     if boxes is None:
+        check_parsed_size(path, text)
         boxes = _decode_boxes(text)
     if boxes is None:
         return None

@@ -87,8 +87,8 @@ class SmallObjectMetric(CocoMetric):
         area (str): Area that defines the size of an object: "annotation", the
             annotated area (of its mask), as in COCO, or "box". Default:
             "annotation".
-        engine (str, optional): Engine, "hotcoco" or "pycocotools". Default:
-            None, hotcoco if it is installed.
+        engine (str, optional): Engine, "native", "hotcoco" or
+            "pycocotools". Default: None, the first of them that is there.
         max_dets (int, optional): Largest number of detections per image and
             class in the figures by size. Default: None, that of the
             protocol, which is 100 in COCO.

@@ -116,10 +116,37 @@ def take_rows(structure: Structure, keep: np.ndarray) -> Structure:
             them.
         keep (np.ndarray): Which of them to keep, of shape (n,).
     """
-    if keep.all():
-        return structure
+    return structure if keep.all() else _rows(structure, np.flatnonzero(keep))
+
+
+def as_one_class(
+    ground_truth: GroundTruth, detections: Detections
+) -> Tuple[GroundTruth, Detections]:
+    """Return objects and detections as if all were of the same class.
+
+    As in pycocotools, those of the first class come first, which decides among
+    equal scores.
+
+    Args:
+        ground_truth (GroundTruth): The ground truth.
+        detections (Detections): Detections on its images.
+    """
+    ground_truth, detections = (
+        _rows(ground_truth, np.argsort(ground_truth.category, kind='stable')),
+        _rows(detections, np.argsort(detections.category, kind='stable')),
+    )
+    return replace(
+        ground_truth,
+        category=np.zeros_like(ground_truth.category),
+        category_ids=np.zeros(1, int),
+        label_ids=np.zeros(1, int),
+        category_names=['object'],
+    ), replace(detections, category=np.zeros_like(detections.category))
+
+
+def _rows(structure: Structure, rows: np.ndarray) -> Structure:
+    """Return the objects or detections at some positions."""
     names = {'image', 'category', 'box', 'area', 'score', 'crowd'}
-    rows = np.flatnonzero(keep)
     kept: Dict[str, Any] = {
         name: getattr(structure, name)[rows]
         for name in names & {*vars(structure)}

@@ -12,9 +12,11 @@ import numpy as np
 
 from .bins import SizeBin
 from .errors import LOWEST_OVERLAP
-from .matching import HIT, MISSED, Matches
+from .matching import Matches
 from .operating_points import HIT_OVERLAP
 from .overlaps import overlapping_pairs
+from .settings import COCO_RECALLS
+from .statuses import HIT, MISSED
 from .structures import Detections, GroundTruth
 from .subsets import is_counted
 
@@ -26,7 +28,6 @@ KINDS = (
     'background',
     'missed',
 )
-RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,6 @@ def _mean_ap(
         hits = np.cumsum(hit)
         precision = hits / np.arange(1, len(hit) + 1)
         precision = np.maximum.accumulate(precision[::-1])[::-1]
-        first = np.searchsorted(hits / max(objects[k], 1), RECALLS)
+        first = np.searchsorted(hits / max(objects[k], 1), COCO_RECALLS)
         values.append(np.r_[precision, 0][first].mean() if objects[k] else 0.0)
     return float(np.mean(values)) if values else None

@@ -10,17 +10,17 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 from tqdm import tqdm
 
-from .matching import HIT, IGNORED, MISSED, Matches
+from .matching import Matches
+from .settings import COCO_RECALLS
+from .statuses import HIT, IGNORED, MISSED
 
-# COCO's recalls, at which it takes the precision.
-RECALLS = np.linspace(0, 1, 101)
 # A share that is a whole percent must not be rounded to less. All others are
 # farther from it than this.
 PERCENT = (1 + 1e-12) * 100
 # The lowest share that reaches each recall, in percent. Rounding made some
 # recalls larger than their share of a hundred, such as 0.07.
 LOWEST_PERCENT = np.arange(101) * np.where(
-    RECALLS > np.arange(101) / 100, 1 + 1e-11, 1
+    COCO_RECALLS > np.arange(101) / 100, 1 + 1e-11, 1
 )
 # Largest number of precisions per resample that are held at once.
 BATCH = 2**14
@@ -212,7 +212,7 @@ class _Batch:
             others[live] -= new_others[rows]
         area += highest * (above + 1)
         ap = np.empty_like(area)
-        ap[self._longest] = area / len(RECALLS)
+        ap[self._longest] = area / len(COCO_RECALLS)
         return ap.reshape(-1, thresholds, weight.shape[1])
 
 

@@ -12,6 +12,7 @@ from .files import (
 )
 from .json_files import (
     check_json_file,
+    check_parsed_size,
     load_json,
     no_garbage_collection,
     read_json_text,
@@ -41,6 +42,7 @@ __all__ = [
     'build_model',
     'build_part',
     'check_json_file',
+    'check_parsed_size',
     'find_config',
     'folder_beside',
     'get_model',

@@ -42,6 +42,7 @@ def load_json(path: Union[str, Path]) -> Any:
             the first error) or too large for the memory.
     """
     text = read_json_text(path)
+    check_parsed_size(path, text)
     with no_garbage_collection():
         try:
             return _parse(text)
@@ -57,34 +58,45 @@ def load_json(path: Union[str, Path]) -> Any:
 
 
 def read_json_text(path: Union[str, Path]) -> bytes:
-    """Read the text of a JSON file, if its parsed content fits in memory.
-
-    The operating system kills a process that exceeds the memory without a
-    message. A file that grows more than data sets do, such as one with
-    nothing but empty lists, is always refused.
+    """Read the text of a JSON file, if it fits in memory.
 
     Args:
         path (str or Path): JSON file, which may be compressed by gzip.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the parsed file would take more memory than is free, or
-            much more than a data set or result of this size; or if it is
-            compressed and damaged.
+        ValueError: If it takes more memory than is free, or is compressed and
+            damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}')
     size, available = path.stat().st_size, available_memory()
     if _is_compressed(path):
-        text = _decompress(path, available)
-        size = len(text)
-    elif size > available:
+        return _decompress(path, available)
+    if size > available:
         raise _too_large(path, size, size, available)
-    else:
-        text = path.read_bytes()
+    return path.read_bytes()
+
+
+def check_parsed_size(path: Union[str, Path], text: bytes) -> None:
+    """Raise if the parsed content of a JSON file does not fit in memory.
+
+    The operating system kills a process that exceeds the memory without a
+    message. A file that grows more than data sets do, such as one with
+    nothing but empty lists, is always refused.
+
+    Args:
+        path (str or Path): JSON file, for messages.
+        text (bytes): Its text.
+
+    Raises:
+        ValueError: If the parsed file would take more memory than is free, or
+            much more than a data set or result of this size.
+    """
+    size, available = len(text), available_memory()
     if size * MOST_GROWTH <= min(available, FREE_BYTES):
-        return text
+        return
     lists, dicts = text.count(b'['), text.count(b'{')
     containers = LIST_BYTES * lists + DICT_BYTES * dicts
     if containers > MOST_IN_CONTAINERS * size + FREE_BYTES:
@@ -97,12 +109,11 @@ def read_json_text(path: Union[str, Path]) -> bytes:
         )
     # The text, its decoded copy, its strings, and all other values, which
     # are counted only where so many could be too many.
-    needed = 3 * len(text) + containers
-    if needed + 48 * len(text) > available:
+    needed = 3 * size + containers
+    if needed + 48 * size > available:
         needed += 48 * text.count(b',')
         if needed > available:
             raise _too_large(path, size, needed, available)
-    return text
 
 
 def _is_compressed(path: Path) -> bool:
@@ -125,7 +136,7 @@ def _decompress(path: Path, available: int) -> bytes:
 
 
 def _too_large(
-    path: Path, size: int, needed: int, available: int
+    path: Union[str, Path], size: int, needed: int, available: int
 ) -> ValueError:
     return ValueError(
         f'{path} is of {size / 1e9:.1f} GB and takes up to '

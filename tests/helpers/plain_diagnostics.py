@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sge_mmdet.evaluation.matching import HIT, MISSED, match
+from sge_mmdet.evaluation.matching import match
+from sge_mmdet.evaluation.statuses import HIT, MISSED
 
 POS, NEAR = 0.5, 0.1
 

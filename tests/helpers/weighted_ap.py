@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sge_mmdet.evaluation.matching import HIT, MISSED
+from sge_mmdet.evaluation.statuses import HIT, MISSED
 
 RECALLS = np.linspace(0, 1, 101)
 

@@ -9,6 +9,7 @@ from pycocotools.cocoeval import COCOeval
 
 from sge_mmdet.evaluation import SmallObjectMetric
 from sge_mmdet_cli import evaluate
+from tests.helpers.engines import ENGINES
 from tests.helpers.random_coco import random_coco
 
 NAMES = ['all', 'very_tiny', 'tiny', 'small', 'medium']
@@ -53,7 +54,7 @@ def mean(values):
     return values.mean() if values.size else None
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_the_tool_evaluates_as_ai_tod_does(tmp_path, capsys, engine):
     for seed in (3, 5, 8):
         ground_truth, results = random_coco(seed, images=4)

@@ -13,6 +13,7 @@ from mmdet.evaluation import CocoMetric
 from pycocotools import mask as mask_utils
 
 from sge_mmdet.evaluation import SmallObjectMetric
+from tests.helpers.engines import ENGINES
 
 KINDS = (CocoMetric, SmallObjectMetric)
 SIDE = 640
@@ -137,7 +138,7 @@ def test_figures_are_those_of_coco_metric(tmp_path, options):
     assert_alike(*both([sample()], ann_file=path, **options))
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_masks_whose_size_is_not_that_of_their_image_are_taken(
     tmp_path, engine
 ):

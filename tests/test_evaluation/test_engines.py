@@ -5,6 +5,7 @@ from sge_mmdet.evaluation import engines, read_ground_truth
 from sge_mmdet.evaluation.bins import size_bins
 from sge_mmdet.evaluation.engines import evaluate
 from sge_mmdet.evaluation.result_json import detections_from_coco
+from tests.helpers.engines import ENGINES
 from tests.helpers.random_coco import random_coco
 
 METRICS = ('bbox', 'segm', 'proposal')
@@ -31,24 +32,33 @@ def test_engines_agree_on_every_figure_of_random_data_sets(
         ground_truth, detections = structures(
             seed, metric, ties=bool(seed % 2)
         )
-        ours, theirs = (
-            evaluate(ground_truth, detections, bins, metric, engine=engine)
-            for engine in ('hotcoco', 'pycocotools')
-        )
-        for name in 'precision', 'curves', 'recall':
-            np.testing.assert_allclose(
-                getattr(ours, name),
-                getattr(theirs, name),
-                rtol=0,
-                atol=1e-10,
-                err_msg=f'seed {seed}',
+        *fast, theirs = (
+            evaluate(
+                ground_truth,
+                detections,
+                bins,
+                metric,
+                max_dets=(1, 10, 100),
+                engine=engine,
             )
-        assert (ours.objects == theirs.objects).all()
+            for engine in ENGINES
+        )
+        for ours, engine in zip(fast, ENGINES):
+            for name in 'precision', 'curves', 'recall':
+                np.testing.assert_allclose(
+                    getattr(ours, name),
+                    getattr(theirs, name),
+                    rtol=0,
+                    # The native engine rounds as pycocotools does.
+                    atol=0 if engine == 'native' else 1e-10,
+                    err_msg=f'seed {seed}, {engine}',
+                )
+            assert (ours.objects == theirs.objects).all()
 
 
 @pytest.mark.parametrize('most', ['MOST_CURVES', 'MOST_CELLS'])
 @pytest.mark.parametrize('metric', METRICS)
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_figures_are_the_same_in_however_many_parts(
     monkeypatch, engine, metric, most
 ):
@@ -77,19 +87,20 @@ def test_figures_are_the_same_in_however_many_parts(
 
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])
-def test_box_areas_move_objects_between_bins_in_both_engines(metric):
+def test_box_areas_move_objects_between_bins_in_all_engines(metric):
     bins = size_bins([0, 8, 16, float('inf')])
     moved = 0
     for seed in range(20):
         ground_truth, detections = structures(seed, metric)
         by_box = ground_truth.with_box_areas()
-        ours, theirs = (
+        *fast, theirs = (
             evaluate(by_box, detections, bins, metric, engine=engine)
-            for engine in ('hotcoco', 'pycocotools')
+            for engine in ENGINES
         )
-        np.testing.assert_allclose(
-            ours.precision, theirs.precision, rtol=0, atol=1e-10
-        )
+        for ours in fast:
+            np.testing.assert_allclose(
+                ours.precision, theirs.precision, rtol=0, atol=1e-10
+            )
         moved += (
             ours.objects
             != evaluate(ground_truth, detections, bins, metric).objects
@@ -133,7 +144,7 @@ def test_figures_without_objects_are_none_and_not_averaged():
     ) == (1, 1, 0, 0)
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_no_detections_give_zero(engine):
     ground_truth = read_ground_truth(random_coco(3)[0])
     detections = detections_from_coco([], ground_truth, 'results')
@@ -146,7 +157,7 @@ def test_no_detections_give_zero(engine):
 @pytest.mark.parametrize(
     'options, words',
     [
-        (dict(engine='fast'), "hotcoco, pycocotools, got 'fast'"),
+        (dict(engine='fast'), "native, hotcoco, pycocotools, got 'fast'"),
         (dict(metric='keypoints'), "got 'keypoints'"),
         (dict(metric='segm'), 'objects without masks'),
     ],
@@ -157,7 +168,7 @@ def test_what_cannot_be_evaluated_is_said(options, words):
         evaluate(ground_truth, detections, size_bins('coco'), **options)
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 @pytest.mark.parametrize('metric', METRICS)
 def test_a_bin_of_all_sizes_has_the_figures_of_all_sizes(engine, metric):
     for seed in range(3, 9):
@@ -212,7 +223,7 @@ def with_other_ids(ground_truth, results, image_id, category_id):
     ), changed(results)
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 @pytest.mark.parametrize(
     'change', [lambda key: key - 9, lambda key: key + 2**52], ids=['-', '+']
 )

@@ -176,7 +176,7 @@ def test_categories_and_images_of_nothing_take_no_memory(tmp_path):
         found = detections_from_coco([dict(
             image_id=1, category_id=1, bbox=[1, 1, 9, 9], score=1)], data, '')
         bins = size_bins('coco')
-        for engine in 'hotcoco', 'pycocotools':
+        for engine in 'native', 'hotcoco', 'pycocotools':
             assert evaluate(data, found, bins, engine=engine).ap() > 0.99
         resample_figures(data, found, bins, resamples=100)
         raise ValueError('evaluated')"""

@@ -21,10 +21,10 @@ from sge_mmdet.evaluation import (
 from sge_mmdet.evaluation.bins import ALL_SIZES
 from sge_mmdet.evaluation.result_json import detections_from_coco
 from sge_mmdet_cli import compare, evaluate
+from tests.helpers.engines import ENGINES
 from tests.helpers.random_coco import random_coco
 
 OBJECTS = 300
-ENGINES = ('hotcoco', 'pycocotools')
 
 
 def crowded(images=2):

@@ -17,6 +17,7 @@ from sge_mmdet.evaluation import (
 )
 from sge_mmdet.evaluation.bins import with_all_sizes
 from sge_mmdet.evaluation.result_json import detections_from_coco
+from tests.helpers.engines import ENGINES
 from tests.helpers.random_coco import random_coco
 
 BINS = [0, 6, 12, float('inf')]
@@ -81,7 +82,7 @@ def test_every_figure_is_that_of_pycocotools(max_dets):
         ground_truth = read_ground_truth(data[0], names)
         detections = detections_from_coco(data[1], ground_truth, 'r')
         theirs = oracle(*data, names, max_dets)
-        for engine in 'hotcoco', 'pycocotools':
+        for engine in ENGINES:
             ours = evaluate(
                 ground_truth,
                 detections,

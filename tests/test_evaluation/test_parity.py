@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sge_mmdet_cli import compare, evaluate
+from tests.helpers.engines import ENGINES
 from tests.test_evaluation.test_oracle import BINS, mean, odd_data, oracle
 from tests.test_evaluation.test_protocols import run_metric
 
@@ -46,7 +47,7 @@ def run_tools(folder, data, names, max_dets, monkeypatch):
     printed = []
     for tool in evaluate, compare:
         monkeypatch.setattr(tool, 'print', printed.append, raising=False)
-    for engine in 'hotcoco', 'pycocotools':
+    for engine in ENGINES:
         evaluate.main([truth, found, *options, '--engine', engine])
     if data[0]['annotations'] and has_objects(data[0], names):
         options += ['--resamples', '2']

@@ -14,6 +14,7 @@ from sge_mmdet.evaluation.protocols import PROTOCOLS
 from sge_mmdet_cli import compare as compare_command
 from sge_mmdet_cli import evaluate as evaluate_command
 from tests.helpers import protocol_oracle
+from tests.helpers.engines import ENGINES
 from tests.helpers.pages import columns_of, content_of
 from tests.helpers.random_coco import random_coco
 
@@ -114,7 +115,7 @@ def test_every_figure_is_that_of_the_published_rules(name, pytestconfig):
     for seed in range(data_sets):
         data = protocol_data(name, seed)
         want = protocol_oracle.evaluate(name, *data)
-        for engine in 'hotcoco', 'pycocotools':
+        for engine in ENGINES:
             result = sge_mmdet.evaluate(*data, protocol=name, engine=engine)
             try:
                 same(ours(result), want)
@@ -307,7 +308,7 @@ def run_metric(data, folder, names=None, **options):
     return metric.evaluate(len(data[0]['images']))
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_masks_of_whole_boxes_have_the_figures_of_the_boxes(engine):
     for seed in range(1, 21, 2):
         data = protocol_data('lvis', 6 * seed + 3)

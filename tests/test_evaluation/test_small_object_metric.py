@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import METRICS
 
 from sge_mmdet.evaluation import SmallObjectMetric
+from tests.helpers.engines import ENGINES
 from tests.helpers.random_coco import HEIGHT, WIDTH, random_coco
 
 
@@ -55,7 +56,7 @@ def run(kind, path, samples, meta, **options):
     return metric.evaluate(size=len(samples))
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 @pytest.mark.parametrize(
     'options',
     [
@@ -206,7 +207,7 @@ def test_ground_truth_that_comes_with_the_images_is_used(tmp_path):
     assert figures['coco/bbox_mAP'] > 0
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_ids_that_are_text_give_the_figures_of_coco_metric(tmp_path, engine):
     """As in VOC, CrowdHuman and Open Images."""
     for seed in (3, 8):
@@ -272,7 +273,7 @@ def test_labels_of_lvis_are_told(tmp_path):
         (dict(size_bins=[32, 16]), r'ascend .*\[32, 16\]'),
         (dict(size_bins=['a', 'b']), 'numbers of pixels'),
         (dict(area='mask'), "annotation, box, got 'mask'"),
-        (dict(engine='fast'), "hotcoco, pycocotools, got 'fast'"),
+        (dict(engine='fast'), "native, hotcoco, pycocotools, got 'fast'"),
     ],
 )
 def test_bad_options_are_refused_when_it_is_built(options, words):

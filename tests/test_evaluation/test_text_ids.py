@@ -9,6 +9,7 @@ import pytest
 import sge_mmdet
 from sge_mmdet.evaluation import read_ground_truth
 from sge_mmdet_cli import compare, evaluate
+from tests.helpers.engines import ENGINES
 from tests.helpers.random_coco import random_coco
 from tests.test_evaluation.test_protocols import protocol_data, run_metric
 from tests.test_evaluation.test_result_files import dump
@@ -63,7 +64,7 @@ def same(got, want):
 @pytest.mark.parametrize(
     'parts', [('image',), ('category',), ('image', 'category')]
 )
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_figures_are_those_of_numbers(parts, engine):
     for seed in SEEDS:
         data = random_coco(seed, ties=bool(seed % 2))

@@ -21,6 +21,7 @@ from sge_mmdet.evaluation import (
 from sge_mmdet.evaluation import evaluate as evaluate_detections
 from sge_mmdet_cli.compare import main as compare
 from sge_mmdet_cli.evaluate import main as evaluate
+from tests.helpers.engines import ENGINES
 
 SIDE, STEP = 60, 40
 
@@ -459,7 +460,7 @@ def test_tiles_of_a_config_are_refused(files):
         evaluate(['a.py', 'b.pth', '--merge-tiles', str(files / 'tiles.json')])
 
 
-@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+@pytest.mark.parametrize('engine', ENGINES)
 def test_merged_masks_can_be_evaluated(tmp_path, engine):
     """An object that two tiles cut in parts is found as a whole."""
     truth = source_data(1)

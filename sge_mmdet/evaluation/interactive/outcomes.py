@@ -13,8 +13,9 @@ import numpy as np
 
 from ..bins import ALL_SIZES
 from ..errors import HIT_OVERLAP, LOWEST_OVERLAP
-from ..matching import HIT, IGNORED, MISSED, Matches, match
+from ..matching import Matches, match
 from ..overlaps import overlapping_pairs
+from ..statuses import HIT, IGNORED, MISSED
 from ..structures import Detections, GroundTruth
 from ..subsets import is_counted
 

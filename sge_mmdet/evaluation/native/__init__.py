@@ -1,6 +1,7 @@
 """Loops in C++, where setup.py could build them."""
 
 from .boxes import Boxes, read_boxes
+from .matching import Matcher
 from .weighted_ap import Resamples
 
-__all__ = ['Boxes', 'Resamples', 'read_boxes']
+__all__ = ['Boxes', 'Matcher', 'Resamples', 'read_boxes']

@@ -125,15 +125,19 @@ bool read_value(Reader &reader, int key, int64_t *image, int64_t *category,
 } // namespace
 
 // To be raised with VERSION of loading.py whenever a function changes.
-EXPORT int sge_version() { return 2; }
+EXPORT int sge_version() { return 3; }
 
-// Fills as many rows as the arrays have; returns whether these are all.
-EXPORT int sge_read_boxes(const char *text, int64_t size, int64_t rows,
-                          int64_t *images, int64_t *categories, double *boxes,
-                          double *scores) {
+// Fills a row of the arrays for each object; returns how many there are, or 0
+// if there is anything else. The arrays must have room for as many of the
+// shortest rows as fit into the text.
+EXPORT int64_t sge_read_boxes(const char *text, int64_t size, int64_t *images,
+                              int64_t *categories, double *boxes,
+                              double *scores) {
   Reader reader(text, size);
-  for (int64_t row = 0; row < rows; ++row) {
-    if (!reader.take(row ? ',' : '[') || !reader.take('{'))
+  if (!reader.take('['))
+    return 0;
+  for (int64_t row = 0;; ++row) {
+    if (!reader.take('{'))
       return 0;
     int found = 0;
     for (int member = 0; member < 4; ++member) {
@@ -148,6 +152,9 @@ EXPORT int sge_read_boxes(const char *text, int64_t size, int64_t rows,
     }
     if (found != 15 || !reader.take('}'))
       return 0;
+    if (reader.take(']'))
+      return reader.is_at_end() ? row + 1 : 0;
+    if (!reader.take(','))
+      return 0;
   }
-  return rows > 0 && reader.take(']') && reader.is_at_end();
 }

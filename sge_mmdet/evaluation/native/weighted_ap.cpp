@@ -11,13 +11,12 @@
 #include <vector>
 
 #include "exports.h"
+#include "statuses.h"
 
 namespace {
 
 // Resamples that are computed side by side.
 constexpr int kLanes = 16;
-// As Matches names what became of a detection.
-constexpr uint8_t kMissed = 0, kHit = 1;
 constexpr int kRecalls = 101;
 
 // Images of detections up to a hit that no other hit follows at once: first

@@ -7,9 +7,10 @@ import numpy as np
 
 from ..bins import ALL_SIZES, SizeBin, size_bins
 from ..evaluation_result import EvaluationResult
-from ..matching import HIT, MISSED, match
+from ..matching import match
 from ..overlaps import overlaps
 from ..settings import METRICS
+from ..statuses import HIT, MISSED
 from ..structures import Detections, GroundTruth
 from .base import Protocol
 

@@ -161,8 +161,8 @@ class Protocol:
             ground_truth (GroundTruth): Prepared ground truth.
             detections (Detections): Prepared detections.
             metric (str): Metric. Default: "bbox".
-            engine (str, optional): Engine, "hotcoco" or "pycocotools".
-                Default: None, hotcoco if it is installed.
+            engine (str, optional): Engine, "native", "hotcoco" or
+                "pycocotools". Default: None, the first of them that is there.
 
         Returns:
             EvaluationResult: Figures by size, and the protocol's own.

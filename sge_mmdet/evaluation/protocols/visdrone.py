@@ -10,10 +10,12 @@ import numpy as np
 from ...utils.text import printable
 from ..bins import with_all_sizes
 from ..evaluation_result import EvaluationResult
-from ..matching import HIT, MISSED, Matches, match
+from ..matching import Matches, match
 from ..protocol_labels import is_region
 from ..ranks import ranks_within_runs
 from ..resampled_figures import ResampledFigures
+from ..settings import COCO_RECALLS
+from ..statuses import HIT, MISSED
 from ..structures import Detections, GroundTruth
 from ..subsets import of_categories, take_rows
 from .base import Protocol, labels_of, recalls_of
@@ -24,7 +26,6 @@ INSIDE = 0.5
 # Largest number of ignored regions of an image, which bounds the memory.
 MOST_REGIONS = 1000
 # Recalls at which the curve is shown.
-RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class VisDrone(Protocol):
             metric,
             self.thresholds,
             max(1, len(detections.image)),
+            partners=False,
         )
         objects, weights = self._objects(ground_truth, matches, len(bins))
         result = self._accumulate(matches, objects)
@@ -231,7 +233,7 @@ class _Curve:
 
     def at_recalls(self) -> np.ndarray:
         """Return the precision at 101 recalls."""
-        place = np.searchsorted(self.recall, RECALLS)
+        place = np.searchsorted(self.recall, COCO_RECALLS)
         return np.r_[self.precision, 0][place]
 
 
