@@ -16,9 +16,9 @@ from .bins import SizeBin
 from .matching import Matches
 from .native import Resamples
 from .native.loading import library
+from .recalls import LOWEST_PERCENT, PERCENT
 from .settings import COCO_THRESHOLDS
 from .structures import GroundTruth
-from .weighted_curves import LOWEST_PERCENT, PERCENT, weighted_ap_in_numpy
 
 
 def check_memory(
@@ -109,6 +109,9 @@ def weighted_ap(
     """
     built = library()
     if built is None:
+        # It imports scipy.sparse, which takes long.
+        from .weighted_curves import weighted_ap_in_numpy
+
         return weighted_ap_in_numpy(matches, weights, progress)
     _, bins, thresholds = matches.status.shape
     figures = np.flatnonzero(np.diff(matches.objects.indptr))

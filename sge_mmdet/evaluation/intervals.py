@@ -6,14 +6,9 @@ images and seeds. The p-values of many rows are adjusted together.
 """
 
 from dataclasses import dataclass
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-
-# Its module "special" is imported at its first use: that takes longer than all
-# else. In it, ndtr is the normal distribution function and ndtri its inverse;
-# stdtr and stdtrit are those of Student's t.
-import scipy
 
 # Level of all intervals.
 LEVEL = 0.95
@@ -61,8 +56,10 @@ def expanded_tail(units: int, level: float = LEVEL) -> float:
         >>> round(expanded_tail(10_000), 3), round(expanded_tail(10), 3)
         (0.025, 0.009)
     """
-    quantile = scipy.special.stdtrit(units - 1, (1 + level) / 2)
-    return float(scipy.special.ndtr(-np.sqrt(units / (units - 1)) * quantile))
+    quantile = _distributions().stdtrit(units - 1, (1 + level) / 2)
+    return float(
+        _distributions().ndtr(-np.sqrt(units / (units - 1)) * quantile)
+    )
 
 
 def expanded_interval(drawn: np.ndarray, units: int) -> Interval:
@@ -88,14 +85,14 @@ def expanded_interval(drawn: np.ndarray, units: int) -> Interval:
     beyond = min((resampled <= 0).sum(), (resampled >= 0).sum())
     share = min(0.5, (beyond + 1) / (len(resampled) + 1))
     widened = np.sqrt(units / (units - 1))
-    quantile = scipy.special.ndtri(share) / widened
+    quantile = _distributions().ndtri(share) / widened
     if not beyond:
         error = widened * np.std(resampled, ddof=1)
         # Without any spread, the difference is the same in all resamples.
         quantile = min(
             quantile, -abs(difference) / error if error > 0 else -np.inf
         )
-    p = 2 * scipy.special.stdtr(units - 1, quantile)
+    p = 2 * _distributions().stdtr(units - 1, quantile)
     return Interval(float(low), float(high), float(p))
 
 
@@ -234,12 +231,23 @@ def crossed_interval(
     return Interval(
         difference - reach,
         difference + reach,
-        float(2 * scipy.special.stdtr(freedom, -abs(difference) / error)),
+        float(2 * _distributions().stdtr(freedom, -abs(difference) / error)),
     )
 
 
+def _distributions() -> Any:
+    """Return the module with distribution functions and their inverses.
+
+    ndtr and ndtri are those of the normal distribution, stdtr and stdtrit
+    those of Student's t. The import takes longer than that of all else here.
+    """
+    from scipy import special
+
+    return special
+
+
 def _quantile(freedom: float) -> float:
-    return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
+    return float(_distributions().stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def _interaction(side: np.ndarray) -> float:

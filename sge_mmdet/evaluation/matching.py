@@ -5,10 +5,9 @@ object, which COCO engines do not tell.
 """
 
 from dataclasses import dataclass, replace
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from .bins import SizeBin
 from .matching_input import MatchingInput, are_inside, prepare
@@ -17,6 +16,10 @@ from .native import Matcher
 from .native.loading import library
 from .settings import COCO_THRESHOLDS, Settings
 from .structures import Detections, GroundTruth
+
+if TYPE_CHECKING:
+    # Where it is used it is imported late, because that takes long.
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Matches:
     status: np.ndarray
     partner: np.ndarray
     inside: np.ndarray
-    objects: csr_matrix
+    objects: 'csr_matrix'
 
     def of_bin(self, a: int) -> 'Matches':
         """Return the matches of one bin.
@@ -124,12 +127,14 @@ def match(
     )
 
 
-def _count_objects(given: MatchingInput) -> csr_matrix:
+def _count_objects(given: MatchingInput) -> 'csr_matrix':
     """Count the objects that are not ignored, as ``Matches.objects``.
 
     Args:
         given (MatchingInput): Ground truth and detections.
     """
+    from scipy.sparse import csr_matrix
+
     ground_truth, bins = given.ground_truth, given.ignored.shape[1]
     rows, a = np.nonzero(~given.ignored)
     counted = given.objects[rows]

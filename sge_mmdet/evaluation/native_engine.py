@@ -7,7 +7,8 @@ import numpy as np
 from .matching_input import are_inside, prepare
 from .native import Matcher
 from .native.loading import library
-from .settings import COCO_RECALLS, Settings
+from .recalls import COCO_RECALLS
+from .settings import Settings
 from .structures import Detections, GroundTruth
 from .subsets import as_one_class
 

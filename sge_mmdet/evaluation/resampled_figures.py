@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
 
 from .bins import SizeBin, with_all_sizes
 from .bootstrap import check_memory, mean_ap, resample_weights, weighted_ap
@@ -219,6 +218,8 @@ def _match(
     rest = *settings[1:3], settings.max_dets[-1], False
     if not bins[0].outside_is_crowd:
         return match(ground_truth, detections, bins, *rest)
+    from scipy.sparse import vstack
+
     parts = [
         match(
             with_outside_as_crowd(ground_truth, bin), detections, [bin], *rest
@@ -296,6 +297,8 @@ def _support(
     by_unit = by_image
     if groups is not None:
         rows, ones = np.arange(len(groups)), np.ones(len(groups), np.float32)
+        from scipy.sparse import csr_matrix
+
         by_unit = by_image @ csr_matrix((ones, (rows, groups)))
     bins = len(sizes) + 1
     support = {}

@@ -8,8 +8,6 @@ from .bins import SizeBin
 
 # COCO's IoU thresholds, 0.5 to 0.95.
 COCO_THRESHOLDS: Tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10))
-# Recalls at which COCO looks at precision.
-COCO_RECALLS = np.linspace(0, 1, 101)
 METRICS = ('bbox', 'segm', 'proposal')
 
 

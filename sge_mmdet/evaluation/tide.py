@@ -15,7 +15,7 @@ from .errors import LOWEST_OVERLAP
 from .matching import Matches
 from .operating_points import HIT_OVERLAP
 from .overlaps import overlapping_pairs
-from .settings import COCO_RECALLS
+from .recalls import COCO_RECALLS
 from .statuses import HIT, MISSED
 from .structures import Detections, GroundTruth
 from .subsets import is_counted

@@ -11,17 +11,9 @@ from scipy.sparse import csr_matrix, vstack
 from tqdm import tqdm
 
 from .matching import Matches
-from .settings import COCO_RECALLS
+from .recalls import COCO_RECALLS, LOWEST_PERCENT, PERCENT
 from .statuses import HIT, IGNORED, MISSED
 
-# A share that is a whole percent must not be rounded to less. All others are
-# farther from it than this.
-PERCENT = (1 + 1e-12) * 100
-# The lowest share that reaches each recall, in percent. Rounding made some
-# recalls larger than their share of a hundred, such as 0.07.
-LOWEST_PERCENT = np.arange(101) * np.where(
-    COCO_RECALLS > np.arange(101) / 100, 1 + 1e-11, 1
-)
 # Largest number of precisions per resample that are held at once.
 BATCH = 2**14
 

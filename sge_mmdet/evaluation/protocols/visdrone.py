@@ -13,8 +13,8 @@ from ..evaluation_result import EvaluationResult
 from ..matching import Matches, match
 from ..protocol_labels import is_region
 from ..ranks import ranks_within_runs
+from ..recalls import COCO_RECALLS
 from ..resampled_figures import ResampledFigures
-from ..settings import COCO_RECALLS
 from ..statuses import HIT, MISSED
 from ..structures import Detections, GroundTruth
 from ..subsets import of_categories, take_rows
