@@ -37,7 +37,7 @@ EVALUATION = Extension(
     'sge_mmdet.evaluation.native._evaluation',
     [
         str(LOOPS / f'{name}.cpp')
-        for name in ('boxes', 'matching', 'weighted_ap')
+        for name in ('boxes', 'matching', 'overlaps', 'weighted_ap')
     ],
     depends=sorted(map(str, LOOPS.glob('*.h'))),
     # Each product is rounded, as numpy rounds it.

@@ -12,7 +12,6 @@ import numpy as np
 from .bins import SizeBin
 from .matching_input import MatchingInput, are_inside, prepare
 from .matching_turns import match_in_turns
-from .native import Matcher
 from .native.loading import library
 from .settings import COCO_THRESHOLDS, Settings
 from .structures import Detections, GroundTruth
@@ -113,7 +112,7 @@ def match(
     index, status, partner = (
         match_in_turns(given, partners)
         if built is None
-        else Matcher(built, given).match(partners)
+        else given.matcher(built).match(partners)
     )
     return Matches(
         detections.image[index],

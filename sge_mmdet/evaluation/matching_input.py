@@ -1,11 +1,13 @@
 """What detections choose from, in the order of COCO's matching."""
 
+import ctypes
 from dataclasses import dataclass
-from typing import NamedTuple, Sequence, Union
+from typing import NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from .bins import SizeBin
+from .native import Matcher
 from .overlaps import overlaps, pairs_of_equal_keys
 from .ranks import ranks_within_runs
 from .settings import Settings
@@ -109,6 +111,52 @@ class MatchingInput:
         )
         return Pairs(detection, object, overlap).take(
             overlap >= self.limits.min()
+        )
+
+    def matcher(self, library: ctypes.CDLL) -> Matcher:
+        """Return the matching of the library of loops.
+
+        Args:
+            library (ctypes.CDLL): The library.
+        """
+        ground_truth, detections = self.ground_truth, self.detections
+        return Matcher(
+            library,
+            (
+                len(ground_truth.category_ids),
+                len(ground_truth.image_ids),
+                self.settings.max_dets[-1],
+            ),
+            self.limits,
+            dict(
+                category=detections.category,
+                image=self.detection_images,
+                box=detections.box,
+                score=detections.score,
+            ),
+            dict(
+                category=ground_truth.category[self.objects],
+                image=self.object_images,
+                box=ground_truth.box[self.objects],
+                position=self.objects,
+                crowd=self.crowd,
+                ignored=self.ignored,
+            ),
+            self._pairs_by_detection() if self.settings.has_masks else None,
+        )
+
+    def _pairs_by_detection(
+        self,
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        in_groups = self.sorted_detections()
+        pairs = self.pairs(in_groups)
+        position = in_groups.positions[pairs.detection]
+        order = np.argsort(position, kind='stable')
+        counts = np.bincount(position, minlength=len(self.detections.score))
+        return (
+            np.concatenate([[0], np.cumsum(counts)]),
+            pairs.object[order],
+            pairs.overlap[order],
         )
 
     def count_objects(self) -> np.ndarray:

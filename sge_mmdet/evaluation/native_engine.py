@@ -5,7 +5,6 @@ from typing import Tuple
 import numpy as np
 
 from .matching_input import are_inside, prepare
-from .native import Matcher
 from .native.loading import library
 from .recalls import COCO_RECALLS
 from .settings import Settings
@@ -47,7 +46,7 @@ def run_native(
         ground_truth, detections = as_one_class(ground_truth, detections)
     given = prepare(ground_truth, detections, settings)
     objects = given.count_objects()
-    curves = Matcher(built, given).curves(
+    curves = given.matcher(built).curves(
         are_inside(detections.area, settings.bins),
         objects,
         np.array(settings.max_dets),

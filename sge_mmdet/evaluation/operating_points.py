@@ -256,28 +256,23 @@ def points_of_matches(
         OperatingPoints: Points and curves.
     """
     by_score = np.argsort(-matches.score, kind='stable')
-    limits = np.searchsorted(
-        matches.category, np.arange(len(category_names) + 1)
-    )
+    classes = np.arange(len(category_names) + 1)
     images = matches.objects.shape[1]
     curves, class_curves = {}, {}
     for a, bin in enumerate(bins):
         objects = matches.objects[a :: len(bins)].sum(1).A1
         status = matches.status[:, a, 0]
-        hit, false = status == HIT, (status == MISSED) & matches.inside[:, a]
+        is_hit = status == HIT
+        counts = is_hit | (status == MISSED) & matches.inside[:, a]
+        rows = by_score[counts[by_score]]
         curves[bin.name] = _curve(
-            matches.score[by_score],
-            hit[by_score],
-            false[by_score],
-            (int(objects.sum()), images),
+            matches.score[rows], is_hit[rows], (int(objects.sum()), images)
         )
+        rows = np.flatnonzero(counts)
+        score, hit = matches.score[rows], is_hit[rows]
+        limits = np.searchsorted(matches.category[rows], classes)
         class_curves[bin.name] = [
-            _curve(
-                matches.score[own],
-                hit[own],
-                false[own],
-                (int(number), images),
-            )
+            _curve(score[own], hit[own], (int(number), images))
             for own, number in zip(map(slice, limits, limits[1:]), objects)
         ]
     return OperatingPoints(
@@ -288,18 +283,18 @@ def points_of_matches(
 def _curve(
     score: np.ndarray,
     hit: np.ndarray,
-    false: np.ndarray,
     numbers: Tuple[int, int],
 ) -> ScoreCurve:
-    """Return the curve of detections.
+    """Return the curve of the detections that count.
 
     Args:
         score (np.ndarray): Scores of shape (n,), descending.
-        hit (np.ndarray): Which detections hit an object, of shape (n,).
-        false (np.ndarray): Which ones are false positives, of shape (n,).
+        hit (np.ndarray): Which detections hit an object, of shape (n,). The
+            others are false positives.
         numbers (tuple[int, int]): Numbers of objects and of images.
     """
     last = np.flatnonzero(is_last_of_run(score))
-    hits, errors = np.cumsum(hit)[last], np.cumsum(false)[last]
+    hits = np.cumsum(hit)[last]
     gains = np.diff(hits, prepend=0) > 0
-    return ScoreCurve(score[last[gains]], hits[gains], errors[gains], *numbers)
+    last, hits = last[gains], hits[gains]
+    return ScoreCurve(score[last], hits, last + 1 - hits, *numbers)

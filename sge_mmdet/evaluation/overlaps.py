@@ -4,6 +4,8 @@ from typing import Any, Tuple
 
 import numpy as np
 
+from .native.loading import library
+from .native.overlaps import overlapping_boxes
 from .structures import Detections, GroundTruth
 
 # Largest number of pairs that are looked at together, which bounds the memory.
@@ -36,6 +38,19 @@ def overlapping_pairs(
     objects_per_image = np.bincount(
         ground_truth.image, minlength=len(ground_truth.image_ids)
     )
+    built = library()
+    if metric != 'segm' and built is not None:
+        det, obj, overlap = overlapping_boxes(
+            built,
+            chosen,
+            detections.image,
+            detections.box,
+            np.concatenate([[0], np.cumsum(objects_per_image)]),
+            ground_truth.box[by_image],
+            ground_truth.crowd[by_image],
+            lowest,
+        )
+        return det, by_image[obj], overlap
     pairs = np.cumsum(objects_per_image[detections.image[chosen]])
     total = pairs[-1] if len(pairs) else 0
     # In parts, because few of the pairs in a crowded image overlap.

@@ -38,6 +38,14 @@ def library() -> Optional[ctypes.CDLL]:
         number,
         *[array] * 2,
     ]
+    found.sge_overlapping_pairs.restype = None
+    found.sge_overlapping_pairs.argtypes = [
+        array,
+        number,
+        *[array] * 5,
+        ctypes.c_double,
+        *[array] * 3,
+    ]
     found.sge_weighted_ap.restype = None
     found.sge_weighted_ap.argtypes = [
         *[array] * 3,

@@ -2,12 +2,11 @@
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
 from ...utils.machine import usable_processors
-from ..matching_input import MatchingInput
 
 _NUMBERS = 'images', 'bins', 'thresholds', 'most'
 _ARRAYS: Dict[str, type] = dict(
@@ -43,40 +42,62 @@ class Matcher:
 
     Args:
         library (ctypes.CDLL): The library, of :func:`.loading.library`.
-        given (MatchingInput): Ground truth and detections.
+        numbers (tuple[int, int, int]): Numbers of classes, of images, and of
+            detections that count per image and class.
+        limits (np.ndarray): Overlaps at which a detection can choose an
+            object, of shape (thresholds,).
+        detections (dict[str, np.ndarray]): Class, image, box (x, y, width,
+            height) and score of each detection, by the names "category",
+            "image", "box" and "score". Images are numbered in COCO's order.
+        objects (dict[str, np.ndarray]): The same of each object, by class,
+            then by image, without scores; "position", its number for whoever
+            asks which one was hit; "crowd", whether it is one; and "ignored",
+            of shape (objects, bins).
+        pairs (tuple[np.ndarray, np.ndarray, np.ndarray], optional): Pairs that
+            overlap as masks: where those of each detection begin, of shape
+            (detections + 1,), places of their objects, and their overlaps.
+            Default: None, boxes are evaluated.
     """
 
-    def __init__(self, library: ctypes.CDLL, given: MatchingInput) -> None:
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        numbers: Tuple[int, int, int],
+        limits: np.ndarray,
+        detections: Dict[str, np.ndarray],
+        objects: Dict[str, np.ndarray],
+        pairs: Optional[Tuple[np.ndarray, np.ndarray, np.ndarray]] = None,
+    ) -> None:
         self._library = library
-        self._shape = given.ignored.shape[1], len(given.limits)
-        detections, objects = given.detections, given.objects
-        self._categories = len(given.ground_truth.category_ids)
-        by_class, self._limits = self._by_class(detections.category)
+        self._categories, images, most = numbers
+        self._shape = objects['ignored'].shape[1], len(limits)
+        by_class, self._limits = self._by_class(detections['category'])
         arrays = dict(
-            limits=given.limits,
+            limits=limits,
             detection_limits=self._limits,
             detections=by_class,
-            detection_images=given.detection_images,
-            detection_boxes=detections.box,
-            scores=detections.score,
-            object_limits=self._by_class(given.ground_truth.category)[1],
-            objects=objects,
-            object_images=given.object_images,
-            object_boxes=given.ground_truth.box[objects],
-            crowd=given.crowd,
-            ignored=given.ignored,
+            detection_images=detections['image'],
+            detection_boxes=detections['box'],
+            scores=detections['score'],
+            object_limits=self._by_class(objects['category'])[1],
+            objects=objects['position'],
+            object_images=objects['image'],
+            object_boxes=objects['box'],
+            crowd=objects['crowd'],
+            ignored=objects['ignored'],
         )
-        if given.settings.has_masks:
-            arrays.update(_pair_arrays(given))
+        if pairs:
+            names = 'pair_limits', 'pair_objects', 'pair_overlaps'
+            arrays.update(zip(names, pairs))
         # They have to last as long as their addresses.
         self._arrays: Dict[str, np.ndarray] = {
             name: np.ascontiguousarray(array, _ARRAYS[name])
             for name, array in arrays.items()
         }
         self._problem = _Problem(
-            len(given.ground_truth.image_ids),
+            images,
             *self._shape,
-            given.settings.max_dets[-1],
+            most,
             **{
                 name: array.ctypes.data for name, array in self._arrays.items()
             },
@@ -93,7 +114,7 @@ class Matcher:
 
         Returns:
             tuple[np.ndarray, np.ndarray, np.ndarray]: ``index``, ``status``
-            and ``partner`` of :class:`..matching.Matches`.
+            and ``partner`` of the evaluation's ``Matches``.
         """
         number = len(self._arrays['scores'])
         index = np.full(number, -1)
@@ -180,17 +201,3 @@ class Matcher:
             np.argsort(small, kind='stable'),
             np.concatenate([[0], np.cumsum(counts)]),
         )
-
-
-def _pair_arrays(given: MatchingInput) -> Dict[str, np.ndarray]:
-    """Return the pairs that overlap as masks, by detection."""
-    in_groups = given.sorted_detections()
-    pairs = given.pairs(in_groups)
-    position = in_groups.positions[pairs.detection]
-    order = np.argsort(position, kind='stable')
-    counts = np.bincount(position, minlength=len(given.detections.score))
-    return dict(
-        pair_limits=np.concatenate([[0], np.cumsum(counts)]),
-        pair_objects=pairs.object[order],
-        pair_overlaps=pairs.overlap[order],
-    )
