@@ -1,6 +1,7 @@
 """The command ``sge-mmdet evaluate``, once its arguments are parsed."""
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Tuple
@@ -12,6 +13,7 @@ from ..evaluation import (
     class_table,
     diagnose_detections,
 )
+from ..evaluation.pictures import drawing
 from ..evaluation.protocols import Protocol
 from ..evaluation.report_files import PAGE, names_of_files
 from ..evaluation.result_files import DetectionFiles
@@ -39,29 +41,39 @@ def run(options: argparse.Namespace) -> None:
         writer.check(*(options.out_dir / name for name in names))
     protocol = choose_protocol(options)
     files = _find_files(options, writer)
-    ground_truth, detections, result = _evaluate(files, options, protocol)
-    print(result)
-    if options.classwise:
-        print(f'\n{class_table(result).text()}')
-    if options.diagnose:
-        print(f'\n{result.diagnostics}')
-    number = protocol.counted
-    print(f'\n{_describe(ground_truth, detections, number, options.area)}')
-    if options.out_dir:
-        from ..evaluation.report import report_evaluation
+    with ExitStack() as stack:
+        # It starts before the evaluation, so that it is ready after it.
+        draws = stack.enter_context(drawing()) if options.out_dir else None
+        ground_truth, detections, result = _evaluate(files, options, protocol)
+        print(result)
+        if options.classwise:
+            print(f'\n{class_table(result).text()}')
+        if options.diagnose:
+            print(f'\n{result.diagnostics}')
+        number = protocol.counted
+        text = _describe(ground_truth, detections, number, options.area)
+        print(f'\n{text}')
+        if draws:
+            from ..evaluation.report import report_evaluation
 
-        writer = replace(writer, inputs=[*writer.inputs, files.ground_truth])
-        report_evaluation(
-            ground_truth,
-            detections,
-            result,
-            options.metric,
-            options.score,
-            options.engine,
-            Path(options.results).name,
-        ).write(options.out_dir, files.images, writer, options.report_size)
-        page = options.out_dir / PAGE
-        print(f'written to {options.out_dir}; look at {page}')
+            inputs = [*writer.inputs, files.ground_truth]
+            report_evaluation(
+                ground_truth,
+                detections,
+                result,
+                options.metric,
+                options.score,
+                options.engine,
+                Path(options.results).name,
+                draws,
+            ).write(
+                options.out_dir,
+                files.images,
+                replace(writer, inputs=inputs),
+                options.report_size,
+            )
+            page = options.out_dir / PAGE
+            print(f'written to {options.out_dir}; look at {page}')
 
 
 def _evaluate(

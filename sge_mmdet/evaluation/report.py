@@ -1,9 +1,9 @@
 """Reports of an evaluation and of a comparison, as files in a folder."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import List, Optional, Tuple, Union
+from typing import Any, List, Mapping, Optional, Tuple, Union
 
 from ..utils import RENEWING, Writer
 from ..utils.tables import Table
@@ -16,18 +16,7 @@ from .evaluation_result import EvaluationResult
 from .interactive import Gallery, Report, evaluated_report
 from .matching import Matches, match
 from .operating_points import HIT_OVERLAP, OperatingPoints, points_of_matches
-from .plots import (
-    draw_ap_by_size,
-    draw_calibration,
-    draw_class_bars,
-    draw_comparison,
-    draw_confusion,
-    draw_error_costs,
-    draw_errors,
-    draw_missed,
-    draw_operating_points,
-    draw_precision_recall,
-)
+from .pictures import Drawing, Picture
 from .report_files import COMPARISON_FILES, PAGE, names_of_files
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
@@ -52,6 +41,7 @@ class EvaluationReport:
         name: Name of the detector, for the page.
         matches: Matches of objects of every size, for the page; None to match
             again.
+        pictures: What returns the content of each picture, by file name.
     """
 
     ground_truth: GroundTruth
@@ -63,6 +53,7 @@ class EvaluationReport:
     metric: str = 'bbox'
     name: str = 'the detector'
     matches: Optional[Matches] = None
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""
@@ -146,7 +137,19 @@ class EvaluationReport:
         )
         gallery = Gallery(images, most_bytes=int(megabytes * 1e6), beside=out)
         self.page(gallery).write(out / PAGE, writer)
-        self._draw(out, images, writer)
+        for name, picture in self.pictures.items():
+            writer.write(out / name, picture())
+        if images:
+            from .plots import draw_missed
+
+            draw_missed(
+                self.errors,
+                self.ground_truth,
+                self.detections,
+                images,
+                out / 'missed.png',
+                writer=writer,
+            )
 
     def page(self, gallery: Gallery = Gallery()) -> Report:
         """Return a page in which the evaluation can be explored.
@@ -179,35 +182,6 @@ class EvaluationReport:
         ]
         return replace(writer, inputs=[*writer.inputs, *inputs])
 
-    def _draw(
-        self, out: Path, images: Optional[Union[str, Path]], writer: Writer
-    ) -> None:
-        """Draw the pictures; takes the arguments of :meth:`write`."""
-        size = self.errors.bin.name
-        draw_ap_by_size(self.curve, out / 'ap_by_size.png', writer)
-        draw_precision_recall(
-            self.result, size, out / 'precision_recall.png', writer
-        )
-        draw_operating_points(
-            self.points, size, out / 'operating_points.png', writer
-        )
-        draw_class_bars(self.result, size, out / 'classes.png', writer)
-        draw_errors(self.errors, out / 'errors.png', writer)
-        diagnostics = self.result.diagnostics
-        if diagnostics:
-            draw_error_costs(diagnostics, out / 'error_costs.png', writer)
-            draw_calibration(diagnostics, out / 'calibration.png', writer)
-            draw_confusion(diagnostics, size, out / 'confusions.png', writer)
-        if images:
-            draw_missed(
-                self.errors,
-                self.ground_truth,
-                self.detections,
-                images,
-                out / 'missed.png',
-                writer=writer,
-            )
-
 
 def report_evaluation(
     ground_truth: GroundTruth,
@@ -217,6 +191,7 @@ def report_evaluation(
     score: Optional[float] = None,
     engine: Optional[str] = None,
     name: str = 'the detector',
+    drawing: Drawing = Drawing(),
 ) -> EvaluationReport:
     """Add the curve and the errors of a report to an evaluation.
 
@@ -231,6 +206,8 @@ def report_evaluation(
             "pycocotools". Default: None, the first of them that is there.
         name (str): Name of the detector, for the page. Default: "the
             detector".
+        drawing (Drawing): What draws the pictures. Default: they are drawn
+            when they are written.
 
     Returns:
         EvaluationReport: The report.
@@ -238,6 +215,19 @@ def report_evaluation(
     bins, data = result.bins, (ground_truth, detections)
     size = _pictured_size(bins)
     known, names = result.diagnostics, ['errors', 'AP by size']
+    pictures = {}
+
+    def draw(picture: str, function: str, *shown: Any) -> None:
+        pictures[f'{picture}.png'] = drawing.submit(function, *shown)
+
+    # Each one as soon as there is what it shows.
+    plain = replace(result, diagnostics=None)
+    draw('precision_recall', 'draw_precision_recall', plain, size.name)
+    draw('classes', 'draw_class_bars', plain, size.name)
+    if known:
+        draw('error_costs', 'draw_error_costs', known)
+        draw('calibration', 'draw_calibration', known)
+        draw('confusions', 'draw_confusion', known, size.name)
     if not known:
         names = ['matches', 'operating points', *names]
     with step_bar(names) as step:
@@ -250,6 +240,7 @@ def report_evaluation(
             points = step(
                 points_of_matches, matches, bins, ground_truth.category_names
             )
+        draw('operating_points', 'draw_operating_points', points, size.name)
         if score is None:
             score = points.threshold(size.name)
         errors = step(
@@ -260,6 +251,7 @@ def report_evaluation(
             matches.of_bin(bins.index(size)),
             score,
         )
+        draw('errors', 'draw_errors', errors)
         curve = step(
             evaluate,
             *data,
@@ -268,6 +260,7 @@ def report_evaluation(
             max_dets=(result.counted,),
             engine=engine,
         )
+        draw('ap_by_size', 'draw_ap_by_size', curve)
     # The page counts objects of all sizes, also those beyond a protocol's
     # largest one.
     is_every_size = (bins[0].low, bins[0].high) == (0, float('inf'))
@@ -280,6 +273,7 @@ def report_evaluation(
         metric,
         name,
         matches.of_bin(0) if is_every_size else None,
+        pictures,
     )
 
 
@@ -302,6 +296,8 @@ def write_comparison(
     Raises:
         OSError: If a file cannot be written.
     """
+    from .plots import draw_comparison
+
     as_json, as_markdown, as_csv, picture, as_page = (
         Path(out_dir, name) for name in COMPARISON_FILES
     )

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from ..evaluation.plots import draw_difference
 from ..utils import RENEWING, Writer
-from ..utils.figures import save_figure
-from ..utils.images import plain_text
+from ..utils.figures import plain_text, save_figure
 from ..visualization.training_curves import finish_curves, read_scalars
 from .plan import StudyRun
 from .report import StudyReport

@@ -5,14 +5,8 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.image import imread
-from PIL import Image
 
 from .text import printable
-
-# Decorator: draws "$" in names of classes and images as it is, not as formula.
-plain_text = rc_context({'text.parse_math': False})
 
 
 def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
@@ -30,6 +24,9 @@ def read_image(folder: Union[str, Path], name: str) -> np.ndarray:
         ValueError: If the name leads out of the folder, or the file is not an
             image.
     """
+    from matplotlib.image import imread
+    from PIL import Image
+
     # Symbolic links are followed, because the user made them.
     path = Path(osp.abspath(osp.join(folder, name)))
     if Path(osp.abspath(folder)) not in path.parents:

@@ -1,21 +1,19 @@
 """The differences between two detectors, with their intervals."""
 
-from pathlib import Path
-from typing import Sequence, Union
+from typing import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
-from ...utils.figures import save_figure
-from ...utils.images import plain_text
+from ...utils.figures import PictureFile, plain_text, save_figure
 from .. import Comparison, Difference
 
 
 @plain_text
 def draw_comparison(
     comparison: Comparison,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     most: int = 40,
     writer: Writer = RENEWING,
 ) -> None:
@@ -23,7 +21,7 @@ def draw_comparison(
 
     Args:
         comparison (Comparison): The comparison.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         most (int): Largest number of classes that are shown, those with the
             lowest p-values. Default: 40.
         writer (Writer): Writer of the file. Default: one that replaces only

@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
-from ...utils.figures import save_figure
-from ...utils.images import plain_text, read_image
+from ...utils.figures import PictureFile, plain_text, save_figure
+from ...utils.images import read_image
 from .. import Detections, GroundTruth, read_detections, read_ground_truth
 from .boxes import draw_box
 
@@ -23,7 +23,7 @@ def draw_detections(
     annotation_file: Union[str, Path],
     image_dir: Union[str, Path],
     result_file: Union[str, Path],
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     images: int = 6,
     score_threshold: float = 0.3,
     writer: Writer = RENEWING,
@@ -34,7 +34,7 @@ def draw_detections(
         annotation_file (str or Path): Ground truth in COCO format.
         image_dir (str or Path): Folder of the images.
         result_file (str or Path): Detections in COCO's result format.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         images (int): Number of images, evenly spread over the data set.
             Default: 6.
         score_threshold (float): Lowest score of the detections that are

@@ -1,15 +1,11 @@
 """Operating points, costs of errors, calibration and confusions, drawn."""
 
-from pathlib import Path
-from typing import Union
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
-from ...utils.figures import save_figure
-from ...utils.images import plain_text
+from ...utils.figures import PictureFile, plain_text, save_figure
 from .. import Diagnostics, OperatingPoints
 
 # Largest number of classes in the picture of confusions.
@@ -22,7 +18,7 @@ MOST_FALSE = 16
 def draw_operating_points(
     points: OperatingPoints,
     size: str,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw precision, recall and F1 over the threshold, and FROC curves.
@@ -30,7 +26,7 @@ def draw_operating_points(
     Args:
         points (OperatingPoints): Score thresholds by size.
         size (str): Name of the bin whose thresholds are shown.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
@@ -87,14 +83,14 @@ def _draw_thresholds(axis: Axes, points: OperatingPoints, size: str) -> None:
 @plain_text
 def draw_error_costs(
     diagnostics: Diagnostics,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw what each kind of error costs in AP50, by size.
 
     Args:
         diagnostics (Diagnostics): The diagnostics.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
@@ -124,14 +120,14 @@ def draw_error_costs(
 @plain_text
 def draw_calibration(
     diagnostics: Diagnostics,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw the share of hits over the score, by size.
 
     Args:
         diagnostics (Diagnostics): The diagnostics.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
@@ -164,7 +160,7 @@ def draw_calibration(
 def draw_confusion(
     diagnostics: Diagnostics,
     size: str,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw which classes are taken for which, as shares of each class.
@@ -172,7 +168,7 @@ def draw_confusion(
     Args:
         diagnostics (Diagnostics): The diagnostics.
         size (str): Name of the bin of object sizes.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
-from ...utils.figures import save_figure
-from ...utils.images import plain_text, read_image
+from ...utils.figures import PictureFile, plain_text, save_figure
+from ...utils.images import read_image
 from .. import Detections, ErrorBreakdown, GroundTruth
 from .boxes import draw_box
 
@@ -19,14 +19,14 @@ COLUMNS = 6
 
 def draw_errors(
     errors: ErrorBreakdown,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw hits, misses and false detections by kind, as bars.
 
     Args:
         errors (ErrorBreakdown): The errors.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
@@ -67,7 +67,7 @@ def draw_missed(
     ground_truth: GroundTruth,
     detections: Detections,
     image_dir: Union[str, Path],
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     most: int = 24,
     writer: Writer = RENEWING,
 ) -> int:
@@ -80,7 +80,7 @@ def draw_missed(
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
         image_dir (str or Path): Folder of the images.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         most (int): Largest number of objects that are drawn. Default: 24.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.

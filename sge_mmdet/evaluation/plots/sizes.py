@@ -1,28 +1,26 @@
 """Average precision and recall by object size, as pictures."""
 
-from pathlib import Path
-from typing import Sequence, Union
+from typing import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...utils import RENEWING, Writer
-from ...utils.figures import save_figure
-from ...utils.images import plain_text
+from ...utils.figures import PictureFile, plain_text, save_figure
 from .. import EvaluationResult, SizeBin
 
 
 def draw_ap_by_size(
     result: EvaluationResult,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw AP, AP50 and AR over the bins of an evaluation, with counts.
 
     Args:
         result (EvaluationResult): An evaluation with bins from small to large.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
@@ -77,7 +75,7 @@ def _sides(bin: SizeBin) -> str:
 def draw_precision_recall(
     result: EvaluationResult,
     size: str,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw precision over recall for objects of a size.
@@ -85,7 +83,7 @@ def draw_precision_recall(
     Args:
         result (EvaluationResult): The evaluation.
         size (str): Name of one of its bins.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
@@ -119,7 +117,7 @@ def draw_precision_recall(
 def draw_class_bars(
     result: EvaluationResult,
     size: str,
-    out_file: Union[str, Path],
+    out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
     """Draw each class's AP on objects of a size.
@@ -129,7 +127,7 @@ def draw_class_bars(
     Args:
         result (EvaluationResult): The evaluation.
         size (str): Name of one of its bins.
-        out_file (str or Path): Picture to write.
+        out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """

@@ -1,0 +1,109 @@
+"""Pictures of a report, which a second process can draw in the meantime."""
+
+import importlib
+import io
+import signal
+import sys
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any, Callable, Iterator, List
+
+from ..utils.machine import usable_processors
+
+# What a command imports if it reads files alone and its process ends with it.
+COMMAND = 'sge_mmdet_cli.files_alone'
+PLOTS = 'sge_mmdet.evaluation.plots'
+Picture = Callable[[], bytes]
+
+
+class Drawing:
+    """Draws pictures when they are asked for."""
+
+    def submit(self, function: str, *data: Any) -> Picture:
+        """Return a function that returns the content of a PNG file.
+
+        Args:
+            function (str): Name of a function of :mod:`.plots`, such as
+                "draw_errors".
+            *data: Its arguments but the file.
+        """
+        return lambda: _draw(function, *data)
+
+
+class DrawingApart(Drawing):
+    """Lets another process draw at once.
+
+    Args:
+        pool (ProcessPoolExecutor): The process.
+    """
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+        self._futures: List[Future] = [
+            pool.submit(function, *args)
+            for function, args in (
+                # The first process is the one that Ctrl-C stops.
+                (signal.signal, (signal.SIGINT, signal.SIG_IGN)),
+                (_import_plots, ()),
+            )
+        ]
+
+    def submit(self, function: str, *data: Any) -> Picture:
+        """Let the process draw; arguments are those of the base class."""
+        future = self._pool.submit(_draw, function, *data)
+        self._futures.append(future)
+
+        def picture() -> bytes:
+            try:
+                return future.result()
+            except BrokenProcessPool:
+                return _draw(function, *data)
+
+        return picture
+
+    def cancel(self) -> None:
+        """Cancel what is not drawn yet."""
+        for future in self._futures:
+            future.cancel()
+
+
+@contextmanager
+def drawing() -> Iterator[Drawing]:
+    """Choose how to draw.
+
+    A second process draws for commands that read files alone, where there is a
+    second processor. Elsewhere, such as in notebooks, no process is started.
+
+    Yields:
+        Drawing: What draws.
+    """
+    if COMMAND not in sys.modules or usable_processors() < 2:
+        yield Drawing()
+        return
+    try:
+        pool = ProcessPoolExecutor(
+            1, get_context('spawn'), importlib.import_module, (COMMAND,)
+        )
+        apart = DrawingApart(pool)
+    except (ImportError, OSError):
+        # Some systems have no semaphores, which the pool needs.
+        yield Drawing()
+        return
+    try:
+        yield apart
+    finally:
+        apart.cancel()
+        pool.shutdown()
+
+
+def _draw(function: str, *data: Any) -> bytes:
+    file = io.BytesIO()
+    getattr(importlib.import_module(PLOTS), function)(*data, file)
+    return file.getvalue()
+
+
+def _import_plots() -> None:
+    """Import matplotlib while there is nothing to draw."""
+    importlib.import_module(PLOTS)
