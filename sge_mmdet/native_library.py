@@ -13,6 +13,10 @@ from typing import Optional
 
 # As setup.py writes them, in the format of sha256sum.
 DIGEST_SUFFIX = '.sha256'
+BUILD_AGAIN = (
+    'Build it again: pip install --force-reinstall --no-deps sge_mmdet, or in '
+    'a clone pip install --no-deps -e .'
+)
 
 
 def load_library(
@@ -36,9 +40,7 @@ def load_library(
         if not is_whole(path):
             warnings.warn(
                 f'{path} is not the file that was built, so it is not loaded '
-                f'and {without}. Build it again: '
-                'pip install --force-reinstall --no-deps sge_mmdet, or in a '
-                'clone pip install --no-deps -e .',
+                f'and {without}. {BUILD_AGAIN}',
                 stacklevel=3,
             )
             continue
@@ -47,6 +49,11 @@ def load_library(
             found = ctypes.CDLL(str(path))
             if found.sge_version() == version:
                 return found
+            warnings.warn(
+                f'{path} was built from another version of its source, so it '
+                f'is not loaded and {without}. {BUILD_AGAIN}',
+                stacklevel=3,
+            )
     return None
 
 

@@ -9,8 +9,9 @@ Help and errors of arguments therefore appear at once.
 import argparse
 import difflib
 import importlib
-import sys
 from typing import Optional, Sequence
+
+from . import running
 
 PROGRAM = 'sge-mmdet'
 # The one list of commands, each with the first line of its module's docstring.
@@ -50,12 +51,8 @@ def main(args: Optional[Sequence[str]] = None) -> None:
         )
     name = chosen.command.replace('-', '_')
     command = importlib.import_module(f'{__name__}.{name}').main
-    if args is None:
-        # As a script, whose process ends with it.
-        sys.argv = [f'{PROGRAM} {chosen.command}', *chosen.arguments]
-        command()
-    else:
-        command(chosen.arguments)
+    running.is_console = args is None
+    command(chosen.arguments)
 
 
 def _create_parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from .options import (
     add_tile_options,
     create_parser,
 )
-from .running import names_config, run_command
+from .running import ends_process, names_config, run_command
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -135,5 +135,5 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     run_command(
         'compare',
         options,
-        args is None and not names_config(options.classes),
+        ends_process(args) and not names_config(options.classes),
     )

@@ -18,7 +18,7 @@ from .options import (
     add_tile_options,
     create_parser,
 )
-from .running import names_config, run_command
+from .running import ends_process, names_config, run_command
 
 
 def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -91,7 +91,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     run_command(
         'evaluate',
         options,
-        args is None
-        and not options.ground_truth.endswith('.py')
+        ends_process(args)
+        and not names_config([options.ground_truth])
         and not names_config(options.classes),
     )

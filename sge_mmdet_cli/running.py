@@ -11,9 +11,14 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from .options import ConfigValues
 
+# Those of sge_mmdet.utils.detector_files.
+DETECTORS = ('.py', '.pth', '.pt')
+# Whether the console command runs, with whose end its process ends.
+is_console = False
+
 
 def run_command(
-    command: str, options: argparse.Namespace, reads_files_alone: bool = False
+    command: str, options: argparse.Namespace, files_alone: bool = False
 ) -> None:
     """Import the module of a command and run it.
 
@@ -23,29 +28,42 @@ def run_command(
     Args:
         command (str): Name of the command, such as "draw-run".
         options (argparse.Namespace): Parsed arguments.
-        reads_files_alone (bool): Whether it needs neither of them, and the
-            process ends with it, so that nothing else will. Default: False.
+        files_alone (bool): Whether it needs neither of them, and the process
+            ends with it, so that nothing else will. Default: False.
     """
-    if reads_files_alone:
+    if files_alone:
         importlib.import_module('sge_mmdet_cli.files_alone')
     name = command.replace('-', '_')
     try:
-        module = importlib.import_module(f'sge_mmdet.commands.{name}')
+        importlib.import_module(f'sge_mmdet.commands.{name}').run(options)
     except ModuleNotFoundError as error:
         sys.exit(
             f'error: sge-mmdet {command} needs {_describe_missing(error)}'
         )
-    module.run(options)
 
 
-def names_config(classes: Optional[Sequence[str]]) -> bool:
-    """Return whether ``--classes`` names a config or a checkpoint.
+def ends_process(args: Optional[Sequence[str]]) -> bool:
+    """Return whether this process ends with the command.
+
+    It does not where Python or a notebook goes on after it.
 
     Args:
-        classes (Sequence[str], optional): Words of the option.
+        args (Sequence[str], optional): Arguments of its ``main``. None means
+            that it runs as a script.
     """
-    words = list(classes or [])
-    return len(words) == 1 and words != ['all']
+    goes_on = sys.flags.interactive or hasattr(sys, 'ps1')
+    return (args is None or is_console) and not goes_on
+
+
+def names_config(words: Optional[Sequence[str]]) -> bool:
+    """Return whether words name a config or a checkpoint.
+
+    Args:
+        words (Sequence[str], optional): Words of ``--classes``, or ground
+            truth.
+    """
+    one = words[0] if words and len(words) == 1 else ''
+    return Path(one).suffix in DETECTORS
 
 
 def _describe_missing(error: ModuleNotFoundError) -> str:

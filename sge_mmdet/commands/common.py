@@ -20,6 +20,9 @@ def reported_errors() -> Iterator[None]:
     hide_upstream_warnings()
     try:
         yield
+    except ModuleNotFoundError:
+        # The start of the command tells how to install what is missing.
+        raise
     except USER_ERRORS as error:
         sys.exit(f'error: {error}')
 

@@ -1,7 +1,7 @@
 """The command ``sge-mmdet evaluate``, once its arguments are parsed."""
 
 import argparse
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Tuple
@@ -15,6 +15,7 @@ from ..evaluation import (
 )
 from ..evaluation.pictures import drawing
 from ..evaluation.protocols import Protocol
+from ..evaluation.report import report_evaluation
 from ..evaluation.report_files import PAGE, names_of_files
 from ..evaluation.result_files import DetectionFiles
 from ..utils import Writer
@@ -41,10 +42,10 @@ def run(options: argparse.Namespace) -> None:
         writer.check(*(options.out_dir / name for name in names))
     protocol = choose_protocol(options)
     files = _find_files(options, writer)
-    with ExitStack() as stack:
-        # It starts before the evaluation, so that it is ready after it.
-        draws = stack.enter_context(drawing()) if options.out_dir else None
-        ground_truth, detections, result = _evaluate(files, options, protocol)
+    # Before the evaluation, so that the process that draws is ready after it.
+    with drawing() if options.out_dir else nullcontext() as draws:
+        evaluated = _evaluate(files, options, protocol)
+        ground_truth, detections, result = evaluated
         print(result)
         if options.classwise:
             print(f'\n{class_table(result).text()}')
@@ -54,19 +55,16 @@ def run(options: argparse.Namespace) -> None:
         text = _describe(ground_truth, detections, number, options.area)
         print(f'\n{text}')
         if draws:
-            from ..evaluation.report import report_evaluation
-
-            inputs = [*writer.inputs, files.ground_truth]
-            report_evaluation(
-                ground_truth,
-                detections,
-                result,
+            report = report_evaluation(
+                *evaluated,
                 options.metric,
                 options.score,
                 options.engine,
                 Path(options.results).name,
                 draws,
-            ).write(
+            )
+            inputs = [*writer.inputs, files.ground_truth]
+            report.write(
                 options.out_dir,
                 files.images,
                 replace(writer, inputs=inputs),

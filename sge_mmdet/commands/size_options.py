@@ -16,6 +16,7 @@ from ..evaluation.protocols import Protocol, find_protocol
 from ..evaluation.settings import check_max_dets
 from ..evaluation.tiles import Merging, merge_tiles, read_tiles
 from ..utils import load_json, printable
+from ..utils.detector_files import is_of_detector
 
 
 def choose_protocol(args: argparse.Namespace) -> Protocol:
@@ -130,7 +131,7 @@ def read_sized_ground_truth(
         classes = 'all'
     elif words:
         named = None
-        if len(words) == 1:
+        if len(words) == 1 and is_of_detector(words[0]):
             from ..engine import read_classes
 
             named = read_classes(words[0])

@@ -9,9 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..utils import load_config, register_all_modules
+from ..utils.detector_files import CHECKPOINTS, CONFIG
 from .checkpoints import load_local_checkpoint
-
-CHECKPOINTS = ('.pth', '.pt')
 
 
 def read_classes(source: Union[str, Path]) -> Optional[Tuple[str, ...]]:
@@ -31,7 +30,7 @@ def read_classes(source: Union[str, Path]) -> Optional[Tuple[str, ...]]:
             name classes.
     """
     suffix = Path(source).suffix
-    if suffix == '.py':
+    if suffix == CONFIG:
         classes = config_classes(load_config(source))
     elif suffix in CHECKPOINTS:
         classes = checkpoint_classes(load_local_checkpoint(str(source)))

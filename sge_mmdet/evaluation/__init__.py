@@ -27,6 +27,8 @@ What is in which module:
 - ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.
 """
 
+from typing import TYPE_CHECKING, List
+
 from ..utils.moved import moved
 from .annotation_files import read_ground_truth
 from .bins import SizeBin, parse_size_bins, size_bins
@@ -47,6 +49,10 @@ from .result_files import read_detections
 from .structures import Detections, GroundTruth
 from .tables import class_table, size_table
 from .tiles import Merging, Tiles, merge_tiles, read_tiles
+
+if TYPE_CHECKING:
+    from .legacy_coco_metric import LegacyCocoMetric
+    from .small_object_metric import SmallObjectMetric
 
 __all__ = [
     'Comparison',
@@ -95,3 +101,7 @@ __getattr__ = moved(
         SmallObjectMetric='small_object_metric',
     ),
 )
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

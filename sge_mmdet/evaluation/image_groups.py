@@ -9,6 +9,7 @@ import posixpath
 import re
 import warnings
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, List, Mapping, Sequence, Union
 
@@ -94,7 +95,13 @@ def _source(file_name: str, pattern: 're.Pattern[str]') -> str:
     """Return a file's path without the last number or numbers in its name."""
     folder, name = posixpath.split(file_name.replace('\\', '/'))
     stem, _ = posixpath.splitext(name)
-    return posixpath.join(folder, pattern.sub('*', stem))
+    return posixpath.join(_normal(folder), pattern.sub('*', stem))
+
+
+@lru_cache(maxsize=1000)
+def _normal(folder: str) -> str:
+    """Return a folder without "." and "..", which several paths can name."""
+    return posixpath.normpath(folder)
 
 
 def _from_mapping(

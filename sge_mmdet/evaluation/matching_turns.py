@@ -113,13 +113,14 @@ def _best_pairs(
     starts = np.flatnonzero(
         np.r_[True, turn.detection[1:] != turn.detection[:-1]]
     )
-    # Any object that is not ignored is worth more than those that are.
-    worth = np.where(
-        free, turn.overlap[:, None, None] + 2 * ~ignored[:, :, None], -1
-    )
-    best = np.maximum.reduceat(worth, starts)
     lengths = np.diff(np.r_[starts, len(turn.detection)])
-    is_best = free & (worth == np.repeat(best, lengths, 0))
+    # Objects that are ignored are chosen where there is no other.
+    first = free & ~ignored[:, :, None]
+    has_first = np.logical_or.reduceat(first, starts)
+    choice = np.where(np.repeat(has_first, lengths, 0), first, free)
+    worth = np.where(choice, turn.overlap[:, None, None], -1)
+    best = np.maximum.reduceat(worth, starts)
+    is_best = choice & (worth == np.repeat(best, lengths, 0))
     # Of two objects with the same overlap, COCO takes the later one.
     rows = np.where(is_best, np.arange(len(free))[:, None, None], -1)
     rows = np.maximum.reduceat(rows, starts)

@@ -1,6 +1,6 @@
 """Pictures of a report, which a second process can draw in the meantime."""
 
-import importlib
+import importlib.util
 import io
 import signal
 import sys
@@ -78,7 +78,14 @@ def drawing() -> Iterator[Drawing]:
 
     Yields:
         Drawing: What draws.
+
+    Raises:
+        ModuleNotFoundError: If matplotlib is not installed.
     """
+    if importlib.util.find_spec('matplotlib') is None:
+        raise ModuleNotFoundError(
+            "No module named 'matplotlib'", name='matplotlib'
+        )
     if COMMAND not in sys.modules or usable_processors() < 2:
         yield Drawing()
         return

@@ -8,6 +8,7 @@ from .bins import SizeBin
 
 # COCO's IoU thresholds, 0.5 to 0.95.
 COCO_THRESHOLDS: Tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10))
+MOST_DETECTIONS = 1_000_000_000
 METRICS = ('bbox', 'segm', 'proposal')
 
 
@@ -38,12 +39,17 @@ def check_max_dets(value: int) -> int:
         value (int): Largest number of detections.
 
     Raises:
-        ValueError: If it is not a whole number of 1 or more.
+        ValueError: If it is not a whole number from 1 to 1,000,000,000.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if (
+        not isinstance(value, int)
+        or isinstance(value, bool)
+        or not 1 <= value <= MOST_DETECTIONS
+    ):
         raise ValueError(
             'expected max_dets, the largest number of detections per image '
-            f'and class, to be a whole number of 1 or more, got {value!r}'
+            'and class, to be a whole number from 1 to 1,000,000,000, got '
+            f'{value!r}'
         )
     return value
 

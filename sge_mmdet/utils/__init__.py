@@ -1,5 +1,7 @@
 """Utilities shared by several parts of the package."""
 
+from typing import List
+
 from .files import (
     RENEWING,
     KeptFileError,
@@ -62,3 +64,7 @@ __all__ = [
 ]
 
 __getattr__ = moved(__name__, {}, _LAZY)
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -281,3 +281,39 @@ for command in sys.argv[1:]:
     assert 'all 12 cases are right and repeatable' in done.stdout
     assert (tmp_path / 'ops.csv').stat().st_size
     assert not (tmp_path / 'ops.png').exists()
+
+
+def test_table_of_the_evaluation_names_what_its_ratios_are_of():
+    from evaluation import Row, parse_options, result_of
+
+    times = dict(pycocotools=90.0, tables=2.0, comparison=4.0)
+    rows = [
+        Row(name, 1, 'wall', seconds, 0.5) for name, seconds in times.items()
+    ]
+    page = result_of(rows, parse_options([]))
+    assert page['columns'][1] == 'time of pycocotools / its time'
+    assert [row[1] for row in page['rows']] == ['1', '45', '22']
+    page = result_of(
+        rows[1:], parse_options(['--programs', 'tables', 'comparison'])
+    )
+    assert page['columns'][1] == 'time of tables / its time'
+    assert [row[1] for row in page['rows']] == ['1', '0.5']
+    # pycocotools does not run on the larger data.
+    rows += [
+        Row('tables', 3, 'wall', 5.0, 0.8),
+        Row('comparison', 3, 'wall', 8.0, 0.9),
+    ]
+    options = ['--times', '1', '3', '--clock', 'cpu', '--programs']
+    page = result_of(rows, parse_options([*options, *times]))
+    assert page['columns'] == [
+        *('size', 'time of tables', 'time of comparison', 'peak memory'),
+    ]
+    assert page['rows'] == [
+        ['1', '1.0', '1.0', '0.5 GB'],
+        ['3', '2.5', '2.0', '0.9 GB'],
+    ]
+    assert page['command'].endswith(
+        'evaluation.py --clock cpu --programs pycocotools tables comparison '
+        '--times 1 3'
+    )
+    assert "the processor's time" in page['what']

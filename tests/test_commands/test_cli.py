@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import sge_mmdet_cli
 from sge_mmdet import commands
@@ -19,7 +20,14 @@ from sge_mmdet.datasets import DigitsOptions
 from sge_mmdet.deployment import MODES, PARTS
 from sge_mmdet.deployment.checked_export import ExportOptions
 from sge_mmdet.evaluation import protocols
-from sge_mmdet_cli import export_onnx, make_digits, model_stats, options
+from sge_mmdet.utils.detector_files import CHECKPOINTS, CONFIG
+from sge_mmdet_cli import (
+    export_onnx,
+    make_digits,
+    model_stats,
+    options,
+    running,
+)
 from tests.helpers.random_coco import random_coco
 from tests.helpers.scripts import TOOLS, run_script
 
@@ -204,7 +212,56 @@ def test_commands_on_files_import_neither_mmdetection_nor_pytorch(
     assert done.stdout.splitlines()[-1] == f'{heavy}'
 
 
+def test_commands_that_new_config_prints_begin_as_it_did(tmp_path):
+    """In the console command, too, which passes no arguments on."""
+    truth, _ = random_coco(3)
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    words = [
+        *('new-config', 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'),
+        *('--train', 'truth.json', '--val', 'truth.json', '--images', '.'),
+        *('-o', 'new.py', '--gpus', '4'),
+    ]
+    for image in truth['images']:
+        size = image['width'], image['height']
+        Image.new('RGB', size).save(tmp_path / image['file_name'], 'PNG')
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'import sge_mmdet_cli; sge_mmdet_cli.main()',
+            *words,
+        ],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'torchrun --nproc_per_node=4 -m sge_mmdet train' in done.stdout
+    assert 'sge-mmdet evaluate new.py' in done.stdout
+
+
+@pytest.mark.parametrize(
+    'args, is_console, is_interactive, ends',
+    [
+        (None, False, False, True),
+        (['a', 'b'], True, False, True),
+        # Called from Python, and from a shell that goes on.
+        (['a', 'b'], False, False, False),
+        (None, False, True, False),
+    ],
+)
+def test_process_ends_with_a_script_or_the_console_command(
+    monkeypatch, args, is_console, is_interactive, ends
+):
+    monkeypatch.setattr(running, 'is_console', is_console)
+    if is_interactive:
+        monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
+    assert running.ends_process(args) is ends
+
+
 def test_choices_and_defaults_are_those_of_the_package():
+    assert running.DETECTORS == (CONFIG, *CHECKPOINTS)
     options = export_onnx.parse_args(['config.py', '--out', 'out.onnx'])
     given = ExportOptions(
         options.part,
@@ -265,6 +322,41 @@ def test_missing_package_is_named_with_how_to_install_it():
     missing = describe_missing([*SUPPORTED])
     assert done.stderr == f'error: sge-mmdet evaluate needs {missing}\n'
     assert 'openmim' in missing
+
+
+@pytest.mark.parametrize(
+    'words, package',
+    [
+        ('evaluate truth.json results.json --out-dir out', 'matplotlib'),
+        ('evaluate truth.json results.json --classes config.py', 'mmdet'),
+    ],
+)
+def test_package_that_is_missing_later_is_named_too(tmp_path, words, package):
+    truth, results = random_coco(3)
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    (tmp_path / 'results.json').write_text(json.dumps(results))
+    (tmp_path / 'config.py').touch()
+    code = f"""
+import sys
+class Missing:
+    def find_spec(name, *args):
+        if name == '{package}':
+            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+sys.meta_path.insert(0, Missing)
+import sge_mmdet_cli
+sge_mmdet_cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code, *words.split()],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout == '', 'nothing was evaluated before'
+    assert done.stderr.startswith('error: sge-mmdet evaluate needs ')
+    assert package in done.stderr and 'install' in done.stderr
 
 
 def test_other_package_that_is_missing_is_named(monkeypatch):

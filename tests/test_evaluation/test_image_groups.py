@@ -135,6 +135,7 @@ def test_groups_are_shown():
         (NAMES, 3),
         ([f'P{i:04}__1__{x}___0.png' for i in (1, 2) for x in (0, 824)], 2),
         ([f'vid{i // 5}_frame_{i}.jpg' for i in range(20)], 4),
+        ([f'{"./" * (i % 2)}a/v{i // 5}_{i}.jpg' for i in range(20)], 4),
         ([f'{i:012}.jpg' for i in range(20)], None),
         ([f'COCO_val2014_{i:012}.jpg' for i in range(20)], None),
         ([f'{letter}.jpg' for letter in 'abcdef'], None),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sge_mmdet.evaluation import (
     bootstrap,
+    matching,
     overlaps,
     read_ground_truth,
     weighted_curves,
@@ -153,6 +154,7 @@ def test_pairs_are_the_same_in_however_many_parts(monkeypatch, metric):
     )
     chosen = np.flatnonzero(detections.score > 0.2)
     results = []
+    monkeypatch.setattr(overlaps, 'library', lambda: None)
     for most in 10**6, 7:
         monkeypatch.setattr(overlaps, 'MOST_PAIRS', most)
         results.append(
@@ -216,6 +218,51 @@ def test_the_library_computes_what_numpy_does_to_the_last_bit(
         way(matches, weights) for way in (weighted_ap, weighted_ap_in_numpy)
     )
     assert got.dtype == want.dtype and got.tobytes() == want.tobytes()
+
+
+@built
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    masks=st.booleans(),
+    ties=st.booleans(),
+    thresholds=st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    most=st.sampled_from([1, 2, 100]),
+)
+def test_the_library_matches_as_numpy_does(
+    seed, masks, ties, thresholds, most
+):
+    data = structures(*random_coco(seed, masks, ties), masks)
+    metric = 'segm' if masks else 'bbox'
+    options = (BINS, metric, thresholds, most)
+    got = match(*data, *options)
+    alone = match(*data, *options, partners=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, 'library', lambda: None)
+        want = match(*data, *options)
+        assert match(*data, *options, partners=False).partner.size == 0
+    for name in 'image', 'category', 'score', 'index', 'status', 'inside':
+        for one in got, alone:
+            np.testing.assert_array_equal(
+                getattr(one, name), getattr(want, name)
+            )
+    np.testing.assert_array_equal(got.partner, want.partner)
+    assert (got.objects != want.objects).nnz == 0
+    assert alone.partner.size == 0
+
+
+@built
+def test_the_library_finds_the_pairs_that_numpy_finds(monkeypatch):
+    for seed in range(30):
+        data = structures(*random_coco(seed, ties=True))
+        chosen = np.random.default_rng(seed).permutation(len(data[1].score))
+        for lowest in 0.0, 0.1, 0.5:
+            got = overlapping_pairs(*data, chosen, lowest)
+            with monkeypatch.context() as patch:
+                patch.setattr(overlaps, 'library', lambda: None)
+                want = overlapping_pairs(*data, chosen, lowest)
+            for one, other in zip(got, want):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_recalls_that_rounding_moved_are_reached_as_in_coco():

@@ -155,8 +155,9 @@ def test_the_metric_counts_them(tmp_path):
     assert more['coco/bbox_mAP_small'] == more['coco/bbox_mAP_all'] == 1
     # CocoMetric's own figures are what they were.
     assert more['coco/bbox_mAP'] == coco['coco/bbox_mAP']
-    with pytest.raises(ValueError, match=r'max_dets.*got 0'):
-        run_metric(*given, ann_file=str(path), max_dets=0)
+    for number in 0, 2**64:
+        with pytest.raises(ValueError, match=rf'max_dets.*got {number}'):
+            run_metric(*given, ann_file=str(path), max_dets=number)
 
 
 def test_tools_count_them(tmp_path, capsys):

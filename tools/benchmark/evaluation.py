@@ -22,7 +22,7 @@ import time
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from options import add_numbers
 from tqdm import tqdm
@@ -57,6 +57,9 @@ PROGRAMS = {
     'report': 'the same with `--out-dir`: all tables, pictures and the page',
     'comparison': '`tools/compare.py`, {:,} resamples of two results',
 }
+
+
+CLOCKS = dict(wall='wall time', cpu="the processor's time")
 
 
 class Row(NamedTuple):
@@ -176,18 +179,22 @@ def result_of(rows: List[Row], args: argparse.Namespace) -> dict:
         f'{args.images:,} images, {args.objects:,} objects and '
         f'{args.boxes:,} boxes'
     )
-    how = f'whole commands with the start of Python, medians of {args.repeat}'
-    options = f'--repeat {args.repeat}'
+    how = (
+        f'whole commands with the start of Python, {CLOCKS[args.clock]}, '
+        f'medians of {args.repeat}'
+    )
+    first = {row.program: row.seconds for row in reversed(rows)}
     if len(args.times) == 1:
         what = (
             f'Evaluation of synthetic data of {data}, side by side in one '
             f'run, {how}'
         )
-        columns = ['evaluation', "pycocotools' time / its time"]
+        base = args.programs[0]
+        columns = ['evaluation', f'time of {base} / its time']
         cells = [
             [
                 PROGRAMS[row.program].format(args.resamples),
-                f'{rows[0].seconds / row.seconds:.2g}',
+                f'{first[base] / row.seconds:.2g}',
                 f'{row.gigabytes:.1f} GB',
             ]
             for row in rows
@@ -197,25 +204,24 @@ def result_of(rows: List[Row], args: argparse.Namespace) -> dict:
             f'Growth with the size of the data, {how}; size 1 is synthetic '
             f'data of {data}, and times are relative to it'
         )
-        columns = ['size', *(f'time of {name}' for name in args.programs)]
-        options += f' --times {" ".join(map(str, args.times))}'
-        options += f' --programs {" ".join(args.programs)}'
+        names = [name for name in args.programs if name != 'pycocotools']
+        columns = ['size', *(f'time of {name}' for name in names)]
         cells = []
         for times in args.times:
-            own = [row for row in rows if row.times == times]
+            own = {row.program: row for row in rows if row.times == times}
             cells.append(
                 [
                     f'{times}',
                     *(
-                        f'{a.seconds / b.seconds:.1f}'
-                        for a, b in zip(own, rows)
+                        f'{own[name].seconds / first[name]:.1f}'
+                        for name in names
                     ),
-                    f'{max(row.gigabytes for row in own):.1f} GB',
+                    f'{max(own[name].gigabytes for name in names):.1f} GB',
                 ]
             )
     return dict(
         what=what,
-        command=f'tools/benchmark/evaluation.py {options}',
+        command=f'tools/benchmark/evaluation.py {_given(args)}',
         date=f'{date.today()}',
         hardware=args.hardware,
         versions=args.versions,
@@ -224,8 +230,22 @@ def result_of(rows: List[Row], args: argparse.Namespace) -> dict:
     )
 
 
-def parse_options() -> argparse.Namespace:
-    """Return the options of the command line."""
+def _given(args: argparse.Namespace) -> str:
+    """Return the options that change what is measured."""
+    default = vars(parse_options([]))
+    words = []
+    for name, value in vars(args).items():
+        if name in ('out', 'hardware', 'versions') or value == default[name]:
+            continue
+        values = value if isinstance(value, list) else [value]
+        words.append(f'--{name} {" ".join(map(str, values))}')
+    return ' '.join(words)
+
+
+def parse_options(
+    args: Optional[Sequence[str]] = None,
+) -> argparse.Namespace:
+    """Return the options of the command line, or of some arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_numbers(
         parser,
@@ -239,7 +259,7 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         '--clock',
-        choices=('wall', 'cpu'),
+        choices=CLOCKS,
         default='wall',
         help="wall time or the processor's time; default: wall",
     )
@@ -269,7 +289,7 @@ def parse_options() -> argparse.Namespace:
             default='not recorded',
             help=f'{name} to record in the file',
         )
-    return parser.parse_args()
+    return parser.parse_args(args)
 
 
 def main() -> None:

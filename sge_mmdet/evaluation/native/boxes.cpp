@@ -12,6 +12,11 @@
 
 #include "exports.h"
 
+// To be raised with VERSION of loading.py whenever a function changes.
+EXPORT int sge_version() { return 3; }
+
+#if defined(__cpp_lib_to_chars)
+
 namespace {
 
 class Reader {
@@ -124,9 +129,6 @@ bool read_value(Reader &reader, int key, int64_t *image, int64_t *category,
 
 } // namespace
 
-// To be raised with VERSION of loading.py whenever a function changes.
-EXPORT int sge_version() { return 3; }
-
 // Fills a row of the arrays for each object; returns how many there are, or 0
 // if there is anything else. The arrays must have room for as many of the
 // shortest rows as fit into the text.
@@ -158,3 +160,13 @@ EXPORT int64_t sge_read_boxes(const char *text, int64_t size, int64_t *images,
       return 0;
   }
 }
+
+#else
+
+// The standard library of this compiler cannot read floats yet.
+EXPORT int64_t sge_read_boxes(const char *, int64_t, int64_t *, int64_t *,
+                              double *, double *) {
+  return 0;
+}
+
+#endif

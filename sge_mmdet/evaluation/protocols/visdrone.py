@@ -25,7 +25,6 @@ from .lvis import best_of_images
 INSIDE = 0.5
 # Largest number of ignored regions of an image, which bounds the memory.
 MOST_REGIONS = 1000
-# Recalls at which the curve is shown.
 
 
 @dataclass(frozen=True)
