@@ -70,7 +70,7 @@ def pytest_terminal_summary(terminalreporter):
     )
     if number:
         terminalreporter.write_line(
-            f'{number} random data sets: both engines found the same'
+            f'{number} random data sets: all engines found the same'
         )
 
 

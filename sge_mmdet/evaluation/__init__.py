@@ -6,22 +6,24 @@ What is in which module:
 - ``annotation_files``, ``result_files``: readers of COCO's JSON and of result
   pickles, with the checks in ``entries``, ``masks``, ``checked_detections``;
   ids that are text get numbers in ``text_ids``;
-- ``engines``: COCO's evaluation by hotcoco or pycocotools, whose
-  ``evaluation_result`` is shown in ``tables``;
+- ``engines``: COCO's evaluation by one of three programs, each with a module
+  such as ``native_engine``, whose ``evaluation_result`` is shown in
+  ``tables``;
 - ``protocols``: the evaluation of some data sets, by name, which needs
   ``protocol_labels`` of the annotation file;
-- ``matching``, ``errors``: which detection hit which object, and kinds of
-  errors;
+- ``matching``, ``errors``: which detection hit which object, from a
+  ``matching_input``, and kinds of errors;
 - ``operating_points``, ``tide``, ``confusion``, ``diagnostics``: score
   thresholds, costs of errors, confused classes and calibration by size;
 - ``bootstrap``, ``resampled_figures``, ``intervals``, ``comparison``:
   differences between two detectors, with intervals;
-- ``native``: loops in C++; without a compiler, ``weighted_curves`` and
-  ``result_json`` do the same;
+- ``native``: loops in C++; without a compiler, ``matching_turns``,
+  ``weighted_curves``, ``overlaps`` and ``result_json`` do the same;
 - ``image_groups``: videos, scenes or source images that are resampled as
   wholes;
 - ``tiles``: results of tiles, merged into their source images;
-- ``report``, ``plots``: files and pictures of an evaluation or a comparison;
+- ``report``, ``plots``, ``pictures``: files and pictures of an evaluation or
+  a comparison, and who draws them;
 - ``apis``: ``sge_mmdet.evaluate`` and ``sge_mmdet.compare``, which take
   results of many forms by ``conversion`` and ``image_results``;
 - ``small_object_metric``, ``legacy_coco_metric``: metrics for configs.

@@ -81,7 +81,15 @@ def resample_weights(
     Returns:
         np.ndarray: Whole numbers of shape (resamples, images). Without groups,
         each row sums to ``images``.
+
+    Raises:
+        ValueError: If the seed is negative.
     """
+    if seed < 0:
+        raise ValueError(
+            'expected the seed of the resamples to be a whole number of 0 or '
+            f'more, got {seed}'
+        )
     random = np.random.default_rng(seed)
     units = images if groups is None else int(groups.max()) + 1
     drawn = random.multinomial(units, np.full(units, 1 / units), resamples)

@@ -1,5 +1,6 @@
 """Figures of a result on resamples of the images."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -23,6 +24,9 @@ from .subsets import of_categories, with_outside_as_crowd
 # (tools/dev/simulate_coverage.py).
 FEWEST_UNITS = 6
 FEWEST_OF_A_CLASS = 4
+
+# With fewer resamples there is a warning.
+FEWEST_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -325,6 +329,13 @@ def _check_resamples(
         raise ValueError(
             'expected resamples to be at least 2, and some hundreds for '
             f'reliable intervals, got {resamples}'
+        )
+    if resamples < FEWEST_RESAMPLES:
+        warnings.warn(
+            f'{resamples} resamples are too few for intervals and p-values '
+            'that can be relied on; take some hundreds (--resamples, '
+            'resamples=), the default is 1000',
+            stacklevel=2,
         )
     counted = with_all_sizes(bins)[0].holds(ground_truth.area)
     if not (counted & ~ground_truth.crowd).any():
