@@ -255,6 +255,16 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_rows_of_tables_have_a_cell_in_each_column(page):
+    header = None
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        cells = len(re.findall(r'(?<!\\)\|', line))
+        is_row = line.startswith('|')
+        assert not is_row or header in (None, cells), f'line {number}'
+        header = cells if is_row else None
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_measured_figures_are_rendered_and_not_typed(page):
     """Figures in the running text come from the results files as well."""
     text = re.sub(

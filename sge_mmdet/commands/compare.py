@@ -8,6 +8,7 @@ from ..evaluation import (
     ResampledFigures,
     compare_figures,
 )
+from ..evaluation.comparison import warn_of_equal_results
 from ..evaluation.report_files import COMPARISON_FILES, COMPARISON_PAGE
 from ..utils import Writer
 from .common import reported_errors
@@ -42,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
         read_results(path, ground_truth, options)
         for path in (*options.a, *options.b)
     ]
+    warn_of_equal_results(results)
     figures = protocol.resample(
         ground_truth,
         results,

@@ -28,6 +28,9 @@ from .size_options import (
     tile_files,
 )
 
+# As COCO, whose annotations all have one.
+AREAS = 'annotations, or of their boxes where they have none'
+
 
 @reported_errors()
 def run(options: argparse.Namespace) -> None:
@@ -51,8 +54,7 @@ def run(options: argparse.Namespace) -> None:
             print(f'\n{class_table(result).text()}')
         if options.diagnose:
             print(f'\n{result.diagnostics}')
-        number = protocol.counted
-        text = _describe(ground_truth, detections, number, options.area)
+        text = _describe(ground_truth, detections, protocol, options.area)
         print(f'\n{text}')
         if draws:
             report = report_evaluation(
@@ -101,15 +103,18 @@ def _evaluate(
 
 
 def _describe(
-    ground_truth: GroundTruth, detections: Detections, max_dets: int, area: str
+    ground_truth: GroundTruth,
+    detections: Detections,
+    protocol: Protocol,
+    area: str,
 ) -> str:
     """Return what was evaluated and how, in a sentence."""
     return (
         f'{len(detections.image)} detections in '
         f'{len(set(detections.image.tolist()))} of '
-        f'{len(ground_truth.image_ids)} images, at most {max_dets} an image '
-        'and class counted; areas of '
-        f'{"boxes" if area == "box" else "annotations, as COCO"}; '
+        f'{len(ground_truth.image_ids)} images, at most {protocol.counted} '
+        f'{protocol.counted_of} counted; areas of '
+        f'{"boxes" if area == "box" else AREAS}; '
         'an object on the limit of two sizes is in both'
     )
 

@@ -34,11 +34,14 @@ from .size_options import (
 def run(options: argparse.Namespace) -> None:
     """Run the rest of the study and report on it."""
     # On SIGTERM, stop the trainings as on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         failed = _run(options)
     except KeyboardInterrupt:
         sys.exit('error: interrupted; the same command continues the study')
+    finally:
+        # A process that goes on, and those that it forks, end on it as before.
+        signal.signal(signal.SIGTERM, before)
     if failed:
         exit_at_failures(
             [f'{len(failed)} runs failed; the same command tries them again']

@@ -1,5 +1,7 @@
 """Comparison of two detectors by a paired bootstrap."""
 
+import hashlib
+import warnings
 from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
@@ -80,6 +82,7 @@ def compare_detections(
     """
     first, second = _by_seed(a), _by_seed(b)
     results = [*first.values(), *second.values()]
+    warn_of_equal_results(results)
     figures = (
         protocol.resample(ground_truth, results, metric, **resampling)
         if protocol
@@ -92,6 +95,28 @@ def compare_detections(
         dict(zip(second, figures[len(first) :])),
         names,
     )
+
+
+def warn_of_equal_results(results: Sequence[Detections]) -> None:
+    """Warn if results have the same detections.
+
+    Args:
+        results (Sequence[Detections]): Results of both detectors.
+    """
+    distinct = {
+        tuple(
+            hashlib.sha256(column.tobytes()).digest()
+            for column in (one.image, one.category, one.box, one.score)
+        )
+        for one in results
+    }
+    if len(distinct) < len(results):
+        warnings.warn(
+            f'only {len(distinct)} of {len(results)} results have detections '
+            'of their own, the others repeat them; give each result once, '
+            'and two detectors',
+            stacklevel=2,
+        )
 
 
 def compare_figures(
@@ -115,8 +140,13 @@ def compare_figures(
         Comparison: Differences with their intervals.
 
     Raises:
-        ValueError: If a detector has no result.
+        ValueError: If a detector has no result, or both have the same name.
     """
+    if names[0] == names[1]:
+        raise ValueError(
+            'expected two names of detectors that differ, got '
+            f'{printable(names[0])} twice'
+        )
     if not a or not b:
         raise ValueError(
             'expected one result or more of each detector, '

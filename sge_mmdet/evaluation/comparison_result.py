@@ -6,6 +6,8 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from ..utils.tables import Table, points
 
+# Lowest p-value that is shown. A thousand resamples tell no lower ones apart.
+LOWEST_P = 0.001
 TOO_FEW = 'too few images to tell'
 
 
@@ -140,7 +142,8 @@ class Comparison:
         """Return the differences by size, or by class, as a table."""
         has_spread = max(self.seeds) > 1
         has_groups = self.groups is not None
-        header = ['figure', *self.names, 'difference', '95 % interval', 'p']
+        header = ['figure', *self.names, 'difference, points']
+        header += ['95 % interval', 'p']
         header += ['adjusted p', 'images', *(['groups'] if has_groups else [])]
         if has_spread:
             header += [f'sd of {name}' for name in self.names]
@@ -153,8 +156,8 @@ class Comparison:
                     row.b,
                     points(row.difference),
                     row.interval,
-                    row.p,
-                    row.p_adjusted,
+                    _shown_p(row.p),
+                    _shown_p(row.p_adjusted),
                     row.images,
                     *((row.units,) if has_groups else ()),
                     *((row.spread_a, row.spread_b) if has_spread else ()),
@@ -199,8 +202,8 @@ class Comparison:
                 f'images hold such objects.'
             )
         interval = (
-            f'95 % interval {row.interval}, p = {row.p:.3g}, '
-            f'adjusted {row.p_adjusted:.3g}'
+            f'95 % interval {row.interval}, p {_equals(row.p)}, '
+            f'adjusted {_equals(row.p_adjusted)}'
         )
         if not row.is_clear:
             seeds = ' and seeds' if min(self.seeds) > 1 else ''
@@ -212,9 +215,22 @@ class Comparison:
         word = 'better' if row.difference > 0 else 'worse'
         return (
             f'{second} is {word} than {first} in {name}: '
-            f'{100 * row.a:.1f} to {100 * row.b:.1f}, '
+            f'{100 * row.b:.1f} against {100 * row.a:.1f}, '
             f'{points(row.difference)} points ({interval}).'
         )
+
+
+def _shown_p(p: Optional[float]) -> Optional[str]:
+    """Return a p-value as text; smaller ones cannot be told apart."""
+    if p is None:
+        return None
+    return f'{p:.3f}' if p >= LOWEST_P else f'<{LOWEST_P}'
+
+
+def _equals(p: Optional[float]) -> str:
+    """Return "= 0.012", or "< 0.001", for sentences."""
+    shown = _shown_p(p) or 'n/a'
+    return f'< {shown[1:]}' if shown[0] == '<' else f'= {shown}'
 
 
 def _all_digits(rows: Sequence[Difference]) -> Table:

@@ -43,6 +43,7 @@ from sge_mmdet.evaluation.synthetic import (
     synthetic_detections,
     synthetic_ground_truth,
 )
+from sge_mmdet.utils.tables import points
 
 # Medium objects are left out, since they tell no more than the others.
 BINS = with_all_sizes([size_bins('coco')[0], size_bins('coco')[-1]])
@@ -402,7 +403,7 @@ def rows_of(found: Outcomes) -> List[List[str]]:
                 setting,
                 str(images),
                 figure.replace(RAREST, 'rarest class'),
-                f'{100 * true.pop():+.1f}' if len(true) == 1 else '-',
+                points(true.pop()) if len(true) == 1 else '-',
                 f'{100 * len(told) / len(all_outcomes):.0f} %',
                 *(
                     percent([getattr(one, field) for one in told])

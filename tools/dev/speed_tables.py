@@ -32,8 +32,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def table_of(rows: List[Row]) -> str:
-    """Return a table in Markdown of rows that have the same columns."""
-    return table(list(rows[0]), [list(row.values()) for row in rows])
+    """Return a table in Markdown, with "-" where a row lacks a column."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return table(
+        columns, [[row.get(name, '-') for name in columns] for row in rows]
+    )
 
 
 def read(name: str) -> List[Row]:

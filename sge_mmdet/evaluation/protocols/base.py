@@ -41,6 +41,8 @@ class Protocol:
 
     name: ClassVar[str] = 'coco'
     metrics: ClassVar[Tuple[str, ...]] = METRICS
+    # What has at most ``counted`` detections.
+    counted_of: ClassVar[str] = 'an image and class'
     # Whether COCO's rules of what is ignored hold.
     has_coco_rules: ClassVar[bool] = True
 

@@ -35,6 +35,7 @@ class LVIS(Protocol):
     """
 
     name: ClassVar[str] = 'lvis'
+    counted_of: ClassVar[str] = 'an image'
     metrics: ClassVar[Tuple[str, ...]] = ('bbox', 'segm')
     has_coco_rules: ClassVar[bool] = False
 

@@ -48,6 +48,7 @@ class VisDrone(Protocol):
     """
 
     name: ClassVar[str] = 'visdrone'
+    counted_of: ClassVar[str] = 'an image'
     metrics: ClassVar[Tuple[str, ...]] = ('bbox',)
     has_coco_rules: ClassVar[bool] = False
 
