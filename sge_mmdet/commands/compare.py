@@ -13,6 +13,7 @@ from ..evaluation.report_files import COMPARISON_FILES, COMPARISON_PAGE
 from ..utils import Writer
 from .common import reported_errors
 from .size_options import (
+    check_report_options,
     choose_protocol,
     group_files,
     read_results,
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
         ],
         renews=True,
     )
+    check_report_options(options)
     if options.out_dir:
         writer.check(*(options.out_dir / name for name in COMPARISON_FILES))
     protocol = choose_protocol(options)

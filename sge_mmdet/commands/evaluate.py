@@ -22,6 +22,7 @@ from ..utils import Writer
 from ..utils.terminal import step_bar
 from .common import reported_errors
 from .size_options import (
+    check_report_options,
     choose_protocol,
     read_results,
     read_sized_ground_truth,
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
         [options.ground_truth, options.results, *tile_files(options)],
         renews=True,
     )
+    check_report_options(options)
     if options.out_dir:
         names = names_of_files(options.diagnose)
         writer.check(*(options.out_dir / name for name in names))

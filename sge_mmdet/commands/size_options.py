@@ -19,6 +19,25 @@ from ..utils import load_json, printable
 from ..utils.detector_files import is_of_detector
 
 
+def check_report_options(args: argparse.Namespace) -> None:
+    """Raise if options of a report have no report, or no effect on it.
+
+    Args:
+        args (argparse.Namespace): Parsed options.
+
+    Raises:
+        ValueError: If there are images but no ``--out-dir``.
+        FileNotFoundError: If there is no such folder of images.
+    """
+    if args.images and not args.out_dir:
+        raise ValueError(
+            '--images is of use with --out-dir alone, the folder to write '
+            'pictures to'
+        )
+    if args.images and not args.images.is_dir():
+        raise FileNotFoundError(f'There is no folder {args.images} (--images)')
+
+
 def choose_protocol(args: argparse.Namespace) -> Protocol:
     """Return the protocol with the sizes and detections of the options.
 

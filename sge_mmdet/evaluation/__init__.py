@@ -4,8 +4,8 @@ What is in which module:
 
 - ``structures``: ground truth and detections as structures of arrays;
 - ``annotation_files``, ``result_files``: readers of COCO's JSON and of result
-  pickles, with the checks in ``entries``, ``masks``, ``checked_detections``;
-  ids that are text get numbers in ``text_ids``;
+  pickles, with the checks in ``entries``, ``masks``, ``checked_detections``,
+  ``box_layout``; ids that are text get numbers in ``text_ids``;
 - ``engines``: COCO's evaluation by one of three programs, each with a module
   such as ``native_engine``, whose ``evaluation_result`` is shown in
   ``tables``;

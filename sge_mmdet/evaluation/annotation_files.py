@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import numpy as np
 
 from ..utils import load_json, printable, printable_list
+from .box_layout import warn_of_layout
 from .entries import (
     LARGEST_COORDINATE,
     are_boxes,
@@ -81,6 +82,7 @@ def read_ground_truth(
         ) from error
     _check_sizes(sizes, image_ids, name)
     objects.check(list(all_names), name)
+    warn_of_layout(objects.box, sizes[objects.image], name)
     area = objects.areas(name)
     category_ids = np.array(sorted(chosen), int)
     keep = np.flatnonzero(np.isin(objects.category_id, category_ids))

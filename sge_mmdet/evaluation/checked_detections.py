@@ -7,6 +7,7 @@ import numpy as np
 
 from ..utils import printable_list
 from ..utils.text import printable_value
+from .box_layout import warn_of_layout
 from .entries import (
     LARGEST_COORDINATE,
     are_boxes,
@@ -68,6 +69,8 @@ def make_detections(
     _check_lengths(image_ids, category, box, score, segmentation, name=name)
     image = _find_images(ground_truth, image_ids, name)
     keep = _are_good(box, score, name, lenient) & (category >= 0)
+    if not lenient:
+        warn_of_layout(box, ground_truth.image_sizes[image], name)
     area = box[:, 2] * box[:, 3]
     if segmentation is not None:
         sizes = ground_truth.image_sizes[image]

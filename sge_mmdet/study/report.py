@@ -77,7 +77,8 @@ class StudyReport:
             row: List[Cell] = [name, len(seeds)]
             row += [_mean(figure, seeds) for figure in self.figures]
             row += [
-                _difference(by_name.get(name), figure) for figure in compared
+                _difference(by_name.get(name), figure, len(self.values[first]))
+                for figure in compared
             ]
             rows.append(row)
         return Table(header, rows)
@@ -89,12 +90,14 @@ class StudyReport:
         # The method of the intervals is described once, or for each
         # comparison if the methods differ.
         methods = {comparison.method() for comparison in self.comparisons}
-        sentences = [
-            comparison.findings()
-            if len(methods) == 1
-            else comparison.verdict()
-            for comparison in self.comparisons
-        ]
+        sentences = []
+        for comparison in self.comparisons:
+            found = (
+                comparison.findings()
+                if len(methods) == 1
+                else comparison.verdict()
+            )
+            sentences.append(found + self._base_of(comparison))
         if len(methods) == 1:
             sentences.append(methods.pop())
         intervals = len(self.comparisons) * len({self.small, 'AP'})
@@ -104,6 +107,18 @@ class StudyReport:
                 'expected to exclude zero by chance alone.'
             )
         return '\n\n'.join(sentences)
+
+    def _base_of(self, comparison: Comparison) -> str:
+        """Return what the first config has over fewer than all its seeds."""
+        first, other = comparison.names
+        all_seeds, seeds = len(self.values[first]), comparison.seeds[0]
+        if seeds == all_seeds:
+            return ''
+        row = comparison[self.small]
+        return (
+            f' Over the {seeds} seeds that both have, {first} has '
+            f'{100 * row.a:.1f} in {row.name}, and {other} {100 * row.b:.1f}.'
+        )
 
     def csv(self) -> str:
         """Return the figures of each run with all digits, one per line."""
@@ -261,12 +276,22 @@ def _mean(figure: str, seeds: Dict[int, Dict[str, float]]) -> str:
 
 
 def _difference(
-    comparison: Optional[Comparison], figure: str
+    comparison: Optional[Comparison], figure: str, all_seeds: int
 ) -> Optional[str]:
+    """Return a difference with its interval.
+
+    Args:
+        comparison (Comparison, optional): The comparison; None for the first
+            config itself.
+        figure (str): Name of the figure.
+        all_seeds (int): Number of seeds of the first config.
+    """
     if comparison is None:
         return '-'
     row = comparison[figure]
     # With one seed, the interval covers only the choice of images.
     is_partial = row.is_told and min(comparison.seeds) == 1
     mark = ', images alone' if is_partial else ''
+    if comparison.seeds[0] < all_seeds:
+        mark += f', {comparison.seeds[0]} seeds'
     return f'{points(row.difference)} ({row.interval}{mark})'

@@ -109,7 +109,19 @@ def test_table_has_mean_spread_and_intervals(study):
     row = report.comparisons[1]['AP']
     assert last[-1] == (
         f'{100 * row.difference:+.1f} ({100 * row.low:+.1f} '
-        f'to {100 * row.high:+.1f})'
+        f'to {100 * row.high:+.1f}, 2 seeds)'
+    )
+
+
+def test_difference_over_fewer_seeds_says_what_the_first_has_in_them(study):
+    ground_truth, runs = study
+    report = report_study(runs, ground_truth, COCO, resamples=50)
+    of_se, of_sge, *_ = report.text().split('\n\n')
+    row = report.comparisons[1]['AP_0-10']
+    assert 'Over the' not in of_se
+    assert of_sge.endswith(
+        f' Over the 2 seeds that both have, none has {100 * row.a:.1f} in '
+        f'AP_0-10, and SGE {100 * row.b:.1f}.'
     )
 
 
