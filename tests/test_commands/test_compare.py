@@ -215,3 +215,24 @@ def test_the_ground_truth_is_read_once_for_groups(files, capsys, monkeypatch):
     shown = run(capsys, *args, '--group-by', 'video', '--resamples', 20)
     assert 'of 10 groups of 20 images' in shown
     assert [*map(str, read)] == [str(files / 'truth.json')]
+
+
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (['--images', 'none'], '--images is of use with --out-dir alone'),
+        (['--images', 'none', '--out-dir', 'out'], 'no folder none'),
+    ],
+)
+def test_images_that_cannot_be_shown_are_an_error_at_once(
+    files, capsys, options, words
+):
+    with pytest.raises(SystemExit, match=words):
+        run(
+            capsys,
+            files / 'a.json',
+            files / 'b.json',
+            '--ground-truth',
+            files / 'truth.json',
+            *options,
+        )

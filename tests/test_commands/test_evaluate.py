@@ -128,7 +128,7 @@ def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
                 '--images',
                 'none',
             ],
-            'no image .*none',
+            'no folder .*none',
         ),
     ],
 )
@@ -278,3 +278,22 @@ def test_pictures_beyond_the_report_size_lie_beside_the_page(files, capsys):
     beside = [*(files / 'out' / 'report_crops').iterdir()]
     page = (files / 'out' / 'report.html').read_text()
     assert page.count('data:image/jpeg') > 0 and len(beside) > 1
+
+
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (['--images', 'none'], '--images is of use with --out-dir alone'),
+        (['--images', 'none', '--out-dir', 'out'], 'no folder none'),
+    ],
+)
+def test_images_that_cannot_be_shown_are_an_error_at_once(
+    files, capsys, options, words
+):
+    with pytest.raises(SystemExit, match=words):
+        run(
+            capsys,
+            files / 'truth.json',
+            files / 'results.json',
+            *options,
+        )

@@ -1,6 +1,7 @@
 import json
 import re
 import tracemalloc
+import warnings
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -276,3 +277,47 @@ def test_max_dets_of_a_comparison_counts():
     expected = evaluate(ground_truth, a, BINS, max_dets=(1,))
     assert result['AP'].a == pytest.approx(expected.ap(), abs=1e-7)
     assert expected.ap() != evaluate(ground_truth, a, BINS).ap()
+
+
+def test_results_that_are_repeated_are_warned_of():
+    ground_truth, a, b = sides()
+    with pytest.warns(UserWarning, match='only 2 of 3 results have'):
+        compare_detections(ground_truth, [a], [b, a], BINS, resamples=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        compare_detections(ground_truth, [a], [b], BINS, resamples=200)
+
+
+def test_detectors_of_the_same_name_are_refused():
+    ground_truth, a, b = sides()
+    with pytest.raises(ValueError, match=r'two names .* got A twice'):
+        compare_detections(
+            ground_truth, [a], [b], BINS, ('A', 'A'), resamples=200
+        )
+
+
+@pytest.mark.parametrize(
+    'p, in_table, in_sentence',
+    [
+        (8.2e-07, '<0.001', 'p < 0.001'),
+        (0.0123, '0.012', 'p = 0.012'),
+        (1.0, '1.000', 'p = 1.000'),
+    ],
+)
+def test_p_values_that_resamples_cannot_tell_apart_look_alike(
+    p, in_table, in_sentence
+):
+    ground_truth, a, b = sides()
+    result = compare_detections(ground_truth, [a], [b], BINS, resamples=200)
+    result.sizes[0] = replace(result.sizes[0], p=p)
+    assert result.table().records()[0]['p'] == in_table
+    assert in_sentence in result.findings().split('AP:')[-1]
+    assert json.loads(json.dumps(result.to_dict()))['sizes'][0]['p'] == p
+
+
+def test_few_resamples_and_a_negative_seed_are_named():
+    ground_truth, a, b = sides()
+    with pytest.warns(UserWarning, match='20 resamples are too few'):
+        compare_detections(ground_truth, [a], [b], BINS, resamples=20)
+    with pytest.raises(ValueError, match=r'seed .* got -1'):
+        compare_detections(ground_truth, [a], [b], BINS, seed=-1)

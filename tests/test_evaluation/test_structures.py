@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from sge_mmdet.evaluation import evaluate, read_ground_truth, size_bins
 from sge_mmdet.evaluation.engines import ENGINES
 from sge_mmdet.evaluation.result_json import detections_from_coco
+from tests.helpers.random_coco import random_coco
 
 
 def good_ground_truth():
@@ -344,3 +346,35 @@ def test_no_detections_and_no_objects_are_empty_columns():
     assert len(ground_truth.image) == len(detections.image) == 0
     assert ground_truth.box.shape == detections.box.shape == (0, 4)
     assert ground_truth.area.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        # Two corners, and shares of the image.
+        (lambda x, y, w, h: [x, y, x + w + 30, y + h], 'beyond their image'),
+        (lambda x, y, w, h: [x / 99, y / 99, w / 99, h / 99], 'one pixel'),
+        (lambda x, y, w, h: [x, y, w + 1, h + 1], None),
+    ],
+)
+def test_boxes_in_another_layout_are_warned_of(change, words):
+    truth, results = random_coco(1, images=12)
+    moved = [dict(one, bbox=change(*one['bbox'])) for one in results]
+    objects = [
+        dict(one, bbox=change(*one['bbox'])) for one in truth['annotations']
+    ]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        detections_from_coco(moved, read_ground_truth(truth), 'results')
+        read_ground_truth(dict(truth, annotations=objects))
+    texts = [str(one.message) for one in caught]
+    assert [words in text for text in texts] == [True] * 2 * bool(words)
+
+
+def test_boxes_of_images_of_unknown_size_are_not_judged():
+    truth, results = random_coco(1, images=12)
+    for image in truth['images']:
+        image.update(width=0, height=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        detections_from_coco(results, read_ground_truth(truth), 'results')
