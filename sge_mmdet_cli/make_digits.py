@@ -7,7 +7,7 @@ import argparse
 from typing import Optional, Sequence
 
 from .options import create_parser
-from .running import run_command
+from .running import ends_process, run_command
 
 # Defaults and descriptions of the fields of DigitsOptions.
 FIELDS = dict(
@@ -41,4 +41,4 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(args: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the command."""
-    run_command('make-digits', parse_args(args))
+    run_command('make-digits', parse_args(args), ends_process(args))

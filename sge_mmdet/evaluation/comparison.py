@@ -1,6 +1,5 @@
 """Comparison of two detectors by a paired bootstrap."""
 
-import hashlib
 import warnings
 from dataclasses import replace
 from typing import (
@@ -103,13 +102,10 @@ def warn_of_equal_results(results: Sequence[Detections]) -> None:
     Args:
         results (Sequence[Detections]): Results of both detectors.
     """
-    distinct = {
-        tuple(
-            hashlib.sha256(column.tobytes()).digest()
-            for column in (one.image, one.category, one.box, one.score)
-        )
-        for one in results
-    }
+    distinct: List[Detections] = []
+    for one in results:
+        if not any(_are_equal(one, other) for other in distinct):
+            distinct.append(one)
     if len(distinct) < len(results):
         warnings.warn(
             f'only {len(distinct)} of {len(results)} results have detections '
@@ -117,6 +113,13 @@ def warn_of_equal_results(results: Sequence[Detections]) -> None:
             'and two detectors',
             stacklevel=2,
         )
+
+
+def _are_equal(one: Detections, other: Detections) -> bool:
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ('score', 'box', 'image', 'category')
+    )
 
 
 def compare_figures(

@@ -167,6 +167,11 @@ sge_mmdet_cli.main()
         ),
         ('compare results.json results.json --ground-truth truth.json', []),
         (
+            'make-digits --out digits --train-images 1 --val-images 1 '
+            '--image-size 64 --max-digit 20',
+            [],
+        ),
+        (
             'compare results.json results.json --ground-truth truth.json '
             '--classes config.py',
             ['torch', 'mmengine', 'mmcv', 'mmdet'],
