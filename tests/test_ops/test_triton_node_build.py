@@ -1,0 +1,84 @@
+"""Building and loading the operator in C++, and doing without it."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.operator_cases import HAS_TRITON
+
+if not HAS_TRITON:
+    pytest.skip('Triton 3 is not installed', allow_module_level=True)
+
+from sge_mmdet.ops import dispatch
+from sge_mmdet.ops.triton import node
+
+
+@pytest.fixture
+def untried(monkeypatch):
+    """Let the module be made anew, as where there is a GPU."""
+    monkeypatch.setattr(node, '_tried', [])
+    monkeypatch.setattr(node, '_is_wanted', lambda: True)
+    monkeypatch.setattr(dispatch, '_shortcut', None)
+
+
+def test_without_a_compiler_python_goes_on(untried, monkeypatch, tmp_path):
+    monkeypatch.setenv('CXX', str(tmp_path / 'none'))
+    with pytest.warns(UserWarning, match='needs a C.. compiler'):
+        assert node.node() is None
+    # It is not tried again.
+    monkeypatch.setattr(node, 'made', None)
+    assert node.node() is None
+
+
+def test_a_compiler_that_fails_is_quoted(untried, monkeypatch, tmp_path):
+    compiler = tmp_path / 'c++'
+    compiler.write_text('#!/bin/sh\nprintf "a\\351\\nerror: no\\n" >&2\nfalse')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    with pytest.raises(
+        UserWarning, match='built: error: no'
+    ), warnings.catch_warnings():
+        warnings.simplefilter('error')
+        node.node()
+    # It is not tried again.
+    assert node.node() is None
+
+
+def test_a_damaged_library_is_built_again(untried, monkeypatch, tmp_path):
+    # A compiler that has built it before.
+    library, compiler = tmp_path / 'library', tmp_path / 'c++'
+    library.write_bytes(Path(node.made().__file__).read_bytes())
+    compiler.write_text(f'#!/bin/sh\nfor last; do :; done\ncp {library} $last')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path / 'cache'))
+    node.made()
+    (kept,) = (tmp_path / 'cache').rglob('_node*')
+    assert kept.read_bytes() == library.read_bytes()
+    kept.write_bytes(b'damaged')
+    node.made()
+    assert kept.read_bytes() == library.read_bytes()
+
+
+def test_it_can_be_left_out(monkeypatch):
+    monkeypatch.setattr(node, '_tried', [])
+    monkeypatch.setenv(node.VARIABLE, '0')
+    monkeypatch.setattr(node, 'made', None)
+    assert node.node() is None
+
+
+def test_without_a_gpu_it_is_not_built(monkeypatch):
+    def no_driver(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(node, '_tried', [])
+    monkeypatch.setattr(node.ctypes, 'CDLL', no_driver)
+    monkeypatch.setattr(node, 'made', None)
+    assert node.node() is None
+
+
+def test_its_name_is_not_that_of_the_module_that_loads_it():
+    node.made()
+    assert sys.modules[node.__name__] is node
