@@ -46,22 +46,15 @@ def run_native(
         ground_truth, detections = as_one_class(ground_truth, detections)
     given = prepare(ground_truth, detections, settings)
     objects = given.count_objects()
-    curves = given.matcher(built).curves(
+    precision, recall = given.matcher(built).curves(
         are_inside(detections.area, settings.bins),
         objects,
         np.array(settings.max_dets),
         COCO_RECALLS,
     )
-    # Without objects there is neither.
-    counted = objects > 0
-    precision, recall = (
-        np.where(
-            counted.reshape(*counted.shape[:1], 1, -1, *[1] * (each.ndim - 3)),
-            each,
-            -1.0,
-        )
-        for each in curves
-    )
+    counted = objects[:, None, :, None] > 0
+    precision = np.where(counted[..., None], precision, -1.0)
+    recall = np.where(counted, recall, -1.0)
     return (
         np.ascontiguousarray(precision.transpose(3, 4, 0, 2, 1)),
         np.ascontiguousarray(recall.transpose(3, 0, 2, 1)),

@@ -117,7 +117,7 @@ class Matcher:
             and ``partner`` of the evaluation's ``Matches``.
         """
         number = len(self._arrays['scores'])
-        index = np.full(number, -1)
+        index = np.full(number, -1, np.int64)
         status = np.zeros((number, *self._shape), np.uint8)
         shape = self._shape if partners else (0, 0)
         partner = np.full((number, *shape), -1, np.int32)
