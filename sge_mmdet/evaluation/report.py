@@ -42,6 +42,8 @@ class EvaluationReport:
         matches: Matches of objects of every size, for the page; None to match
             again.
         pictures: What returns the content of each picture, by file name.
+        score: Score threshold that the page begins with; None for the one
+            with the highest F1 over all sizes.
     """
 
     ground_truth: GroundTruth
@@ -54,6 +56,7 @@ class EvaluationReport:
     name: str = 'the detector'
     matches: Optional[Matches] = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
+    score: Optional[float] = None
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""
@@ -157,6 +160,10 @@ class EvaluationReport:
         Args:
             gallery (Gallery): Which pictures it shows. Default: none.
         """
+        score, note, every = self.score, '', self.points.bins[0]
+        if score is None:
+            score = self.points.threshold(every.name)
+            note = f'the score with the highest F1 ({every.text})'
         return evaluated_report(
             self.ground_truth,
             self.detections,
@@ -164,9 +171,10 @@ class EvaluationReport:
             self.curve,
             self.name,
             self.metric,
-            self.errors.score_threshold,
+            score,
             gallery,
             self.matches,
+            note,
         )
 
     def _keeping_images(
@@ -201,7 +209,9 @@ def report_evaluation(
         result (EvaluationResult): Result of :func:`evaluate` on them.
         metric (str): Metric, "bbox" or "segm". Default: "bbox".
         score (float, optional): Lowest score of a detection in the breakdown
-            of errors. Default: None, the score with the highest F1.
+            of errors, and the one that the page begins with. Default: None,
+            those with the highest F1: on objects of the size that the
+            pictures show, and of all sizes.
         engine (str, optional): Engine, "native", "hotcoco" or
             "pycocotools". Default: None, the first of them that is there.
         name (str): Name of the detector, for the page. Default: "the
@@ -241,15 +251,13 @@ def report_evaluation(
                 points_of_matches, matches, bins, ground_truth.category_names
             )
         draw('operating_points', 'draw_operating_points', points, size.name)
-        if score is None:
-            score = points.threshold(size.name)
         errors = step(
             errors_of_matches,
             *data,
             size,
             metric,
             matches.of_bin(bins.index(size)),
-            score,
+            points.threshold(size.name) if score is None else score,
         )
         draw('errors', 'draw_errors', errors)
         curve = step(
@@ -274,6 +282,7 @@ def report_evaluation(
         name,
         matches.of_bin(0) if is_every_size else None,
         pictures,
+        score,
     )
 
 

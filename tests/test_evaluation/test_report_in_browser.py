@@ -25,6 +25,7 @@ from sge_mmdet.evaluation.interactive.outcomes import (
     count_outcomes,
     find_outcomes,
 )
+from sge_mmdet.evaluation.report import report_evaluation
 from sge_mmdet.evaluation.synthetic import (
     Skill,
     synthetic_detections,
@@ -371,6 +372,34 @@ def test_scores_may_be_logits(tab, data, of_logits):
             assert shown_counts(page) == as_shown(expected)
 
 
+def test_first_score_is_exact_and_shown_with_three_digits(tab, data, tmp_path):
+    """Rounded up, it would lose the detection that it comes from."""
+    ground_truth, (detections, _) = data
+    # Scores of 0.0006 more than thousandths: rounding goes up.
+    score = np.floor(1000 * detections.score) / 1000 + 0.0006
+    detections = replace(detections, score=score)
+    result = evaluate(ground_truth, detections, BINS)
+    report = report_evaluation(ground_truth, detections, result)
+    report.page().write(tmp_path / 'report.html')
+    best = report.points.best('all')
+    with open_page(tab, tmp_path / 'report.html') as page:
+        rows = dict(rows_of(page, '#counts'))
+        assert page.text_content('#threshold-value') == f'{best.score:.3f}'
+        set_filters(page, threshold=0.9)
+        changed = dict(rows_of(page, '#counts'))
+        page.click('button[type=reset]')
+        page.wait_for_function(
+            "document.getElementById('threshold-value').textContent"
+            f" === '{best.score:.3f}'"
+        )
+        set_filters(page)
+        assert dict(rows_of(page, '#counts')) == rows != changed
+        assert 'highest F1 (all sizes)' in page.text_content('#counts')
+    assert rows['lowest score'] == f'{best.score:.3f}'
+    assert rows['F1'] == f'{best.f1:.3f}'
+    assert rows['recall'] == f'{best.recall:.3f}'
+
+
 def test_report_sent_alone_says_what_is_missing(tab, paths, tmp_path):
     copy = tmp_path / 'alone.html'
     copy.write_bytes(paths[1].read_bytes())
@@ -389,7 +418,7 @@ def test_reset_and_small_p_and_signs(tab, paths):
         page.emulate_media(media='print')
         assert page.is_visible('#chosen')
         assert page.text_content('#chosen') == (
-            'Chosen: sizes 0 to 60 px, all classes, precision from 0.9.'
+            'Chosen: sizes 0 to 60 px, all classes, precision from 0.90.'
         )
         page.emulate_media(media='screen')
         assert not page.is_visible('#chosen')

@@ -327,6 +327,21 @@ def test_report_of_proposals_is_refused():
         sge_mmdet.report(ground_truth, detections, metric='proposal')
 
 
+def test_page_begins_with_the_best_score_of_all_sizes():
+    ground_truth, (detections, _) = results(200)
+    result = evaluate(ground_truth, detections, BINS)
+    report = report_evaluation(ground_truth, detections, result)
+    content = content_of(report.page())
+    best = report.points.threshold('all')
+    assert content['score'] == best != report.points.threshold('small')
+    assert content['scoreNote'].endswith('highest F1 (all sizes)')
+    assert report.errors.score_threshold == report.points.threshold('small')
+    given = report_evaluation(ground_truth, detections, result, score=0.4)
+    content = content_of(given.page())
+    assert (content['score'], content['scoreNote']) == (0.4, '')
+    assert given.errors.score_threshold == 0.4
+
+
 def test_report_is_complete_although_images_are_missing(folder, tmp_path):
     """Only a folder without any of the images is refused."""
     ground_truth, (detections, _) = results(200)

@@ -65,6 +65,7 @@ def evaluated_report(
     score: float = 0.3,
     gallery: Gallery = Gallery(),
     matches: Optional[Matches] = None,
+    score_note: str = '',
 ) -> Report:
     """Return the report of an evaluation.
 
@@ -80,6 +81,8 @@ def evaluated_report(
         gallery (Gallery): How pieces of images are chosen. Default: none.
         matches (Matches, optional): As in :func:`find_outcomes`. Default:
             None.
+        score_note (str): What the score is, such as "the score with the
+            highest F1". Default: "", not said.
 
     Raises:
         ImportError: If plotly is not installed.
@@ -87,11 +90,11 @@ def evaluated_report(
     detector = Detector(
         name, ground_truth, detections, metric, result.counted, matches
     )
-    return _render(
-        evaluation_content(
-            ground_truth, detector, result, curve, score, gallery
-        )
+    content = evaluation_content(
+        ground_truth, detector, result, curve, score, gallery
     )
+    content.values['scoreNote'] = score_note
+    return _render(content)
 
 
 def compared_report(

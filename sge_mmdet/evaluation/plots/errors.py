@@ -33,7 +33,7 @@ def draw_errors(
     figure = Figure(figsize=(10, 3.6), layout='constrained')
     figure.suptitle(
         f'{errors.bin.name} objects ({errors.bin.text}), IoU 0.5, '
-        f'detections with a score of at least {errors.score_threshold:g}'
+        f'detections with a score of at least {errors.score_threshold:.3f}'
     )
     left, right = figure.subplots(1, 2)
     for axis, title, parts in (
@@ -100,7 +100,7 @@ def draw_missed(
     figure.suptitle(
         f'{len(errors.missed)} of {errors.objects} {errors.bin.name} objects '
         f'missed; the {len(chosen)} largest (white: object; red: detections '
-        f'from {errors.score_threshold:g})'
+        f'with a score of at least {errors.score_threshold:.3f})'
     )
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:

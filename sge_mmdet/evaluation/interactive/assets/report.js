@@ -196,7 +196,8 @@ function words() {
 function addCounts() {
   const made = section(
     'counts', 'Objects and detections at the threshold',
-    'A detection hits an object of its class at an overlap (IoU) of 0.5 or more. Numbers are of the sizes and the class that are chosen above.');
+    'A detection hits an object of its class at an overlap (IoU) of 0.5 or more. Numbers are of the sizes and the class that are chosen above.'
+    + (content.scoreNote ? ` The page begins with ${content.scoreNote}.` : ''));
   made.append(words());
   const holder = element('div', { class: 'scroll' });
   made.append(holder);
@@ -497,7 +498,7 @@ function captionOfScore(item, least) {
   const score = scoreOf(item);
   if (score === -Infinity) return '';
   const isBelow = item.object && detectors.every((d) => columns[`hit_score_${d}`][item.index] < least[d]);
-  return isBelow ? `, hit if the threshold is ${show(score, 2)} or less` : `, score ${show(score, 2)}`;
+  return isBelow ? `, hit if the threshold is ${show(score)} or less` : `, score ${show(score)}`;
 }
 
 const boxesByImage = {};
@@ -626,10 +627,19 @@ function rangeOf(mode) {
   const scores = detectors.map((d) => columns[`score_${d}`]).filter(({ length }) => length);
   const min = Math.floor(Math.min(0, content.score, ...scores.map((score) => score[score.length - 1])));
   const max = Math.ceil(Math.max(1, content.score, ...scores.map((score) => score[0])));
-  // The steps meet the score that the page begins with.
-  const digits = (String(content.score).split('.')[1] || '').length;
-  return { min, max, step: max - min > 10 ? 10 ** -Math.min(digits, 6) : 10 ** -Math.max(2, Math.min(digits, 6)) };
+  return { min, max, step: max - min > 10 ? 0.01 : 0.001 };
 }
+
+// Where the slider stands for the score that the page begins with. That score
+// may have more digits than the slider has steps, and hits may depend on them.
+let firstPlace;
+
+function chosenThreshold() {
+  const { value } = byId('threshold');
+  return state.mode === 'score' && value === firstPlace ? content.score : Number(value);
+}
+
+const shownThreshold = () => state[state.mode].toFixed(state.mode === 'score' ? 3 : 2);
 
 function addThreshold() {
   const holder = byId('thresholds');
@@ -639,6 +649,7 @@ function addThreshold() {
   if (isPair) holder.append(element('label', {}, 'At ', mode));
   const value = element('output', { id: 'threshold-value', for: 'threshold' });
   const slider = element('input', { id: 'threshold', type: 'range', ...rangeOf('score'), value: content.score });
+  firstPlace = slider.value;
   slider.addEventListener('input', readControls);
   holder.append(element('label', {}, element('span', { id: 'threshold-name' }, 'Score from'), ' ', slider, ' ', value));
 }
@@ -677,7 +688,7 @@ function fillControls() {
 function describeFilters() {
   const sizes = state.high === Infinity ? `from ${state.low}` : `${state.low} to ${state.high}`;
   byId('chosen').textContent = `Chosen: sizes ${sizes} px, ${state.category < 0 ? 'all classes' : `class ${content.classes[state.category]}`}, `
-    + `${state.mode === 'score' ? 'score' : 'precision'} from ${byId('threshold').value}.`;
+    + `${state.mode === 'score' ? 'score' : 'precision'} from ${shownThreshold()}.`;
 }
 
 function readControls() {
@@ -697,10 +708,10 @@ function readControls() {
     Object.assign(slider, rangeOf(mode));
     slider.value = state[mode];
   }
-  state[mode] = Number(slider.value);
+  state[mode] = chosenThreshold();
   byId('threshold-name').textContent = mode === 'score' ? 'Score from' : 'Precision';
   describeFilters();
-  byId('threshold-value').textContent = slider.value.includes('.') ? slider.value.padEnd(slider.value.indexOf('.') + 3, '0') : `${slider.value}.00`;
+  byId('threshold-value').textContent = shownThreshold();
   update();
 }
 
