@@ -163,7 +163,9 @@ class EvaluationReport:
         score, note, every = self.score, '', self.points.bins[0]
         if score is None:
             score = self.points.threshold(every.name)
-            note = f'the score with the highest F1 ({every.text})'
+            best = self.points.best(every.name)
+            if best and best.score is not None:
+                note = f'the score with the highest F1 ({every.text})'
         return evaluated_report(
             self.ground_truth,
             self.detections,

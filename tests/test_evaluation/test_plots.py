@@ -1,10 +1,13 @@
 import json
+import sys
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
-from sge_mmdet.evaluation.plots import draw_detections
+from sge_mmdet.evaluation import ErrorBreakdown, SizeBin
+from sge_mmdet.evaluation.plots import draw_detections, draw_errors
 from sge_mmdet.visualization import draw_training_curves
 from sge_mmdet.visualization.training_curves import (
     read_scalars,
@@ -21,6 +24,46 @@ def log(work_dir, run, lines):
             for line in lines
         )
     )
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """A function that returns the figure that a function would write."""
+
+    def draw(function, *data):
+        figures = []
+        monkeypatch.setattr(
+            sys.modules[function.__module__],
+            'save_figure',
+            lambda figure, *_: figures.append(figure),
+        )
+        function(*data, 'unused.png')
+        return figures[0]
+
+    return draw
+
+
+@pytest.mark.parametrize('false', [0, 1, 7])
+def test_numbers_of_errors_begin_at_zero_and_are_whole(drawn, false):
+    errors = ErrorBreakdown(
+        SizeBin('small', 0, 32),
+        0.58058,
+        2,
+        2,
+        dict(localisation=0, missed=0),
+        dict(duplicate=0, background=false),
+        np.zeros(0, int),
+    )
+    figure = drawn(draw_errors, errors)
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        'objects',
+        'detections',
+    ]
+    for axis, most in zip(figure.axes, (2, false)):
+        assert axis.get_xlim()[0] == 0 and axis.get_xlim()[1] > most
+        ticks = axis.get_xticks()
+        assert (ticks == ticks.round()).all()
+    assert 'score of at least 0.581' in figure.get_suptitle()
 
 
 def test_detections_are_drawn_above_the_threshold_only(tmp_path):

@@ -6,6 +6,7 @@ from typing import Union
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...utils import RENEWING, Writer
 from ...utils.figures import PictureFile, plain_text, save_figure
@@ -36,15 +37,17 @@ def draw_errors(
         f'detections with a score of at least {errors.score_threshold:.3f}'
     )
     left, right = figure.subplots(1, 2)
-    for axis, title, parts in (
+    for axis, title, unit, parts in (
         (
             left,
             f'{errors.objects} objects',
+            'objects',
             dict(hit=errors.hits, **errors.misses),
         ),
         (
             right,
             f'{sum(errors.false.values())} false detections',
+            'detections',
             errors.false,
         ),
     ):
@@ -56,7 +59,10 @@ def draw_errors(
             ][::-1],
         )
         axis.bar_label(bars, padding=3)
-        axis.margins(x=0.15)
+        # Room for the numbers beside the bars, and one unit without any.
+        axis.set_xlim(0, 1.15 * max(1, *parts.values()))
+        axis.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
+        axis.set_xlabel(unit)
         axis.set_title(title, fontsize=10)
     save_figure(figure, out_file, writer)
 
