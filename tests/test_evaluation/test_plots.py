@@ -3,11 +3,13 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.evaluation import ErrorBreakdown, SizeBin
 from sge_mmdet.evaluation.plots import draw_detections, draw_errors
+from sge_mmdet.evaluation.plots.boxes import arrange_labels, draw_box
 from sge_mmdet.visualization import draw_training_curves
 from sge_mmdet.visualization.training_curves import (
     read_scalars,
@@ -89,6 +91,22 @@ def test_detections_are_drawn_above_the_threshold_only(tmp_path):
     # Columns: ground truth and detections, twice.
     assert differs[quarter : 2 * quarter].any()
     assert not differs[: quarter - 20].any()
+
+
+def test_labels_of_boxes_are_inside_and_apart():
+    figure = Figure(figsize=(4, 4), layout='constrained')
+    axis = figure.subplots()
+    axis.imshow(np.zeros((100, 100)))
+    # At the upper edge, at the right one, and three at one place.
+    for x, y in (5, 0), (95, 50), (20, 60), (20, 60), (22, 61):
+        draw_box(axis, np.array([x, y, 5, 5]), 'red', 'a class: 0.99')
+    figure.draw_without_rendering()
+    arrange_labels(axis)
+    places = [text.get_window_extent() for text in axis.texts]
+    for i, place in enumerate(places):
+        assert (place.min >= axis.bbox.min).all()
+        assert (place.max <= axis.bbox.max).all()
+        assert not place.count_overlaps(places[:i])
 
 
 def test_empty_ground_truth_is_refused(tmp_path):

@@ -1,8 +1,16 @@
 """Boxes drawn on an image."""
 
+from typing import List
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
+
+# Where a label may move to, in its heights above or below its place.
+STEPS = (0.0, -1.05, 1.05, -2.1, 2.1, -3.15, 3.15, -4.2, 4.2)
+# Room around the text of a label, in pixels of the picture.
+PADDING = 1.5
 
 
 def draw_box(
@@ -44,3 +52,33 @@ def draw_box(
         )
         # A label beyond the edge of the image must not shrink the image.
         text.set_in_layout(False)
+
+
+def arrange_labels(axis: Axes) -> None:
+    """Move labels of boxes into the axes, and off each other where they can.
+
+    The layout of the figure has to be final.
+
+    Args:
+        axis (Axes): Axes with boxes of :func:`draw_box`.
+    """
+    taken: List[Bbox] = []
+    for text in axis.texts:
+        own = text.get_window_extent().padded(PADDING)
+        places = [
+            _moved_inside(own.translated(0, step * own.height), axis.bbox)
+            for step in STEPS
+        ]
+        free = [place for place in places if not place.count_overlaps(taken)]
+        chosen = (free or places)[0]
+        taken.append(chosen)
+        moved = axis.transData.transform(text.get_position())
+        moved += chosen.min - own.min
+        text.set_position(axis.transData.inverted().transform(moved))
+
+
+def _moved_inside(label: Bbox, axes: Bbox) -> Bbox:
+    """Return the place of a label, moved into the axes."""
+    move = np.maximum(axes.min - label.min, 0)
+    move += np.minimum(axes.max - label.max, 0)
+    return label.translated(*move)

@@ -12,7 +12,7 @@ from ...utils import RENEWING, Writer
 from ...utils.figures import PictureFile, plain_text, save_figure
 from ...utils.images import read_image
 from .. import Detections, GroundTruth, read_detections, read_ground_truth
-from .boxes import draw_box
+from .boxes import arrange_labels, draw_box
 
 # Pairs of pictures in a row of the grid.
 PAIRS = 2
@@ -71,9 +71,13 @@ def draw_detections(
             right, ground_truth, detections, index, score_threshold
         )
     figure.suptitle(
-        f'Detections with a score of at least {score_threshold}; '
-        'number: class (and score in %)'
+        f'Detections with a score of at least {score_threshold:g}, as '
+        '"class: score"'
     )
+    # Labels are arranged in the places that images have at last.
+    figure.draw_without_rendering()
+    for axis in axes:
+        arrange_labels(axis)
     save_figure(figure, out_file, writer)
 
 
@@ -107,7 +111,7 @@ def _draw_detections(
             axis,
             detections.box[i],
             _class_colour(category),
-            f'{name} {100 * detections.score[i]:.0f}',
+            f'{name}: {detections.score[i]:.2f}',
         )
 
 
