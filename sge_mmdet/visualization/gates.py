@@ -189,6 +189,9 @@ def gates_figure(
 ) -> Figure:
     """Draw groups over an image: gates, and activation before and after SGE.
 
+    All gates share one scale of colours, so that equal gates look alike. The
+    activations of a group have their own.
+
     Args:
         image (np.ndarray): RGB image in [0, 255] of shape (H, W, 3).
         maps (Mapping[str, GateMaps]): Maps of one layer with different
@@ -216,8 +219,19 @@ def gates_figure(
         fontsize=9,
     )
     axes = figure.subplots(len(groups), columns, squeeze=False)
+    drawn = np.stack([of.gate[groups] for of in maps.values()])
+    limits = float(drawn.min()), float(drawn.max())
     for group, row in zip(groups, axes):
-        _draw_group(row, image, maps, group)
+        _draw_group(row, image, maps, group, limits)
+    gate_axes = axes[:, 1:-2]
+    figure.colorbar(
+        gate_axes[0, 0].images[-1],
+        ax=gate_axes,
+        location='bottom',
+        label='gate, one scale for all groups',
+        shrink=0.8,
+        aspect=40,
+    )
     return figure
 
 
@@ -226,6 +240,7 @@ def _draw_group(
     image: np.ndarray,
     maps: Mapping[str, GateMaps],
     group: int,
+    gate_limits: Tuple[float, float],
 ) -> None:
     """Draw the image, the gates and both activations of a group in a row."""
     for axis in axes:
@@ -240,13 +255,8 @@ def _draw_group(
         'activation before SGE': last.before[group],
         'activation after SGE': last.after[group],
     }
-    # All gates share one scale, and so do both activations, so that the maps
-    # can be compared.
-    gate_limits = (
-        min(float(gate.min()) for gate in gates.values()),
-        max(float(gate.max()) for gate in gates.values()),
-    )
-    activation_limits = (0.0, max(float(last.before[group].max()), 1e-12))
+    # Both activations share one scale, so that they can be compared.
+    activation_limits = (0.0, float(last.before[group].max()) or 1.0)
     rest = iter(axes[1:])
     for drawn, limits, colours in (
         (gates, gate_limits, 'viridis'),
@@ -254,6 +264,11 @@ def _draw_group(
     ):
         for name, values in drawn.items():
             _draw_map(next(rest), image, values, last, name, limits, colours)
+    # Numbers of equal width, whichever the layout makes room for.
+    digits = max(2, 1 - int(np.floor(np.log10(activation_limits[1]))))
+    axes[0].figure.colorbar(
+        axes[-1].images[-1], ax=axes[-1], shrink=0.8, format=f'%.{digits}f'
+    )
 
 
 def similarity_figure(
@@ -323,7 +338,7 @@ def _draw_map(
 ) -> None:
     height, width = image.shape[:2]
     axis.imshow(image.mean(-1), cmap='gray')
-    shown = axis.imshow(
+    axis.imshow(
         values,
         cmap=colours,
         vmin=limits[0],
@@ -335,4 +350,3 @@ def _draw_map(
     axis.set_title(
         f'{name}\n{values.min():.2f} to {values.max():.2f}', fontsize=9
     )
-    axis.figure.colorbar(shown, ax=axis, shrink=0.8)

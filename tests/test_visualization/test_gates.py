@@ -128,6 +128,24 @@ def test_sheet_has_a_row_for_each_group_and_a_column_for_each_gate(
     ] == [f'group {group}' for group in maps.choose_groups(number=2)]
 
 
+def test_equal_gates_have_one_colour_in_all_rows(maps):
+    weaker = dataclasses.replace(maps, gate=maps.gate / 2)
+    figure = gates_figure(
+        np.zeros((90, 70, 3)), {'before': weaker, 'after': maps}, 'a layer'
+    )
+    shown = [
+        axis.images[1]
+        for axis in figure.axes
+        if axis.get_title().startswith(('before', 'after'))
+    ]
+    assert len(shown) == 8
+    assert {image.get_clim() for image in shown} == {
+        (float(weaker.gate.min()), float(maps.gate.max()))
+    }
+    bars = [axis.get_xlabel() for axis in figure.axes if axis.get_xlabel()]
+    assert bars == ['gate, one scale for all groups']
+
+
 def test_padding_of_the_batch_is_not_drawn_over_the_image(maps):
     image = np.zeros((90, 70, 3))
     padded = dataclasses.replace(maps, covered=(1.5, 2.0))
