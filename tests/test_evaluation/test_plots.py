@@ -7,9 +7,24 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
-from sge_mmdet.evaluation import ErrorBreakdown, SizeBin
-from sge_mmdet.evaluation.plots import draw_detections, draw_errors
+from sge_mmdet.evaluation import (
+    ErrorBreakdown,
+    SizeBin,
+    diagnose_detections,
+    size_bins,
+)
+from sge_mmdet.evaluation.plots import (
+    draw_calibration,
+    draw_detections,
+    draw_errors,
+)
 from sge_mmdet.evaluation.plots.boxes import arrange_labels, draw_box
+from sge_mmdet.evaluation.plots.curves import FEW
+from sge_mmdet.evaluation.synthetic import (
+    Skill,
+    synthetic_detections,
+    synthetic_ground_truth,
+)
 from sge_mmdet.visualization import draw_training_curves
 from sge_mmdet.visualization.training_curves import (
     read_scalars,
@@ -66,6 +81,50 @@ def test_numbers_of_errors_begin_at_zero_and_are_whole(drawn, false):
         ticks = axis.get_xticks()
         assert (ticks == ticks.round()).all()
     assert 'score of at least 0.581' in figure.get_suptitle()
+
+
+def diagnostics_of(ground_truth, detections):
+    return diagnose_detections(ground_truth, detections, size_bins('coco'))
+
+
+@pytest.fixture(scope='module')
+def data():
+    """Ground truth and detections, with few of them at some scores."""
+    ground_truth = synthetic_ground_truth(8, 100, 3)
+    return ground_truth, synthetic_detections(ground_truth, Skill(), 0)
+
+
+def hollow(axis):
+    """Return the values of the points that are hollow, in order."""
+    return sorted(
+        value
+        for line in axis.lines
+        if line.get_fillstyle() == 'none'
+        for value in line.get_ydata()
+    )
+
+
+def test_few_detections_have_hollow_markers_in_the_calibration(drawn, data):
+    diagnostics = diagnostics_of(*data)
+    figure = drawn(draw_calibration, diagnostics)
+    axis, legend = figure.axes[0], figure.legends[0]
+    few = [
+        (one.counts > 0) & (one.counts < FEW)
+        for one in diagnostics.calibrations
+    ]
+    expected = [
+        one.precision[is_few]
+        for one, is_few in zip(diagnostics.calibrations, few)
+    ]
+    assert hollow(axis) == sorted(np.concatenate(expected)) != []
+    lines = [line for line in axis.lines if len(line.get_xdata()) > 2]
+    assert sum(
+        np.isnan(line.get_ydata()).sum()
+        for line in lines
+        if line.get_fillstyle() == 'full'
+    ) == sum(map(np.count_nonzero, few))
+    assert legend.texts[-1].get_text() == 'fewer than 10 detections'
+    assert axis.get_legend() is None
 
 
 def test_detections_are_drawn_above_the_threshold_only(tmp_path):

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ...utils import RENEWING, Writer
 from ...utils.figures import PictureFile, plain_text, save_figure
 from .. import Diagnostics, OperatingPoints
+from .curves import draw_curve, explain_few
 
 # Largest number of classes in the picture of confusions.
 MOST_CLASSES = 20
@@ -125,34 +126,39 @@ def draw_calibration(
 ) -> None:
     """Draw the share of hits over the score, by size.
 
+    Bins with few detections have hollow markers.
+
     Args:
         diagnostics (Diagnostics): The diagnostics.
         out_file (str, Path or BinaryIO): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
-    figure = Figure(figsize=(5.6, 5), layout='constrained')
+    figure = Figure(figsize=(5.6, 5.6), layout='constrained')
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color='0.6', linestyle=':')
     for one in diagnostics.calibrations:
         if one is not None and one.counts.any():
             shown = one.counts > 0
-            axis.plot(
+            draw_curve(
+                axis,
                 one.scores[shown],
                 one.precision[shown],
-                marker='o',
-                label=f'{one.bin.name}: error {one.expected_error:.3f}',
+                one.counts[shown],
+                f'{one.bin.name}: error {one.expected_error:.3f}',
             )
     axis.set(
+        # Markers at 0 and 1 are whole.
         xlim=(0, 1),
-        ylim=(0, 1),
+        ylim=(-0.02, 1.02),
         xlabel='score',
         ylabel='share of detections that hit an object',
         title='Calibration of scores, IoU 0.5',
     )
     axis.grid(alpha=0.3)
+    explain_few(axis, 'detections')
     if len(axis.lines) > 1:
-        axis.legend(loc='upper left')
+        figure.legend(loc='outside lower center', ncols=2)
     save_figure(figure, out_file, writer)
 
 
