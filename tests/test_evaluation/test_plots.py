@@ -11,9 +11,11 @@ from sge_mmdet.evaluation import (
     ErrorBreakdown,
     SizeBin,
     diagnose_detections,
+    evaluate,
     size_bins,
 )
 from sge_mmdet.evaluation.plots import (
+    draw_ap_by_size,
     draw_calibration,
     draw_detections,
     draw_errors,
@@ -125,6 +127,21 @@ def test_few_detections_have_hollow_markers_in_the_calibration(drawn, data):
     ) == sum(map(np.count_nonzero, few))
     assert legend.texts[-1].get_text() == 'fewer than 10 detections'
     assert axis.get_legend() is None
+
+
+def test_few_objects_have_hollow_markers_over_size(drawn, data):
+    bins = size_bins((0, 8, 32, 96, 128, 256, float('inf')))
+    result = evaluate(*data, bins)
+    figure = drawn(draw_ap_by_size, result)
+    axis = figure.axes[0]
+    objects = [result.count(bin.name) for bin in bins]
+    few = [n for n in objects if 0 < n < FEW]
+    assert few and len(hollow(axis)) == 3 * sum(n < FEW for n in objects)
+    assert [
+        label.get_text().split('\n')[1] for label in axis.get_xticklabels()
+    ] == [f'({n})' for n in objects]
+    legend = figure.legends[0]
+    assert legend.texts[-1].get_text() == 'fewer than 10 objects'
 
 
 def test_detections_are_drawn_above_the_threshold_only(tmp_path):

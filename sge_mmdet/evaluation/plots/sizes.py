@@ -1,14 +1,14 @@
 """Average precision and recall by object size, as pictures."""
 
-from typing import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...utils import RENEWING, Writer
 from ...utils.figures import PictureFile, plain_text, save_figure
 from .. import EvaluationResult, SizeBin
+from .curves import draw_curve, explain_few
 
 
 def draw_ap_by_size(
@@ -17,6 +17,8 @@ def draw_ap_by_size(
     writer: Writer = RENEWING,
 ) -> None:
     """Draw AP, AP50 and AR over the bins of an evaluation, with counts.
+
+    Bins with few objects have hollow markers.
 
     Args:
         result (EvaluationResult): An evaluation with bins from small to large.
@@ -27,8 +29,9 @@ def draw_ap_by_size(
     bins = [bin for bin in result.bins if bin.name != 'all']
     figure = Figure(figsize=(9, 4.8), layout='constrained')
     axis = figure.subplots()
-    _draw_counts(axis, result, bins)
     places = np.arange(len(bins))
+    objects = np.array([result.count(bin.name) for bin in bins])
+    _draw_counts(axis, objects)
     for name, values in (
         ('AP', [result.ap(size=bin.name) for bin in bins]),
         ('AP50', [result.ap(0.5, bin.name) for bin in bins]),
@@ -36,31 +39,35 @@ def draw_ap_by_size(
     ):
         # NaN leaves a gap in the line.
         known = [np.nan if value is None else value for value in values]
-        axis.plot(places, known, marker='o', label=name)
-    axis.set_xticks(places, [_sides(bin) for bin in bins], rotation=30)
+        draw_curve(axis, places, np.array(known), objects, name)
+    axis.set_xticks(
+        places,
+        [f'{_sides(bin)}\n({n})' for bin, n in zip(bins, objects)],
+        fontsize=9,
+    )
     axis.set(
-        xlabel='side of an object, square root of its area, in pixels',
+        xlabel='side of an object, square root of its area, in pixels '
+        '(number of objects)',
         ylabel='AP, AP50, AR',
-        ylim=(0, 1),
+        # Markers at 0 and 1 are whole.
+        ylim=(-0.02, 1.02),
         title='Average precision over object size',
     )
     axis.grid(axis='y', alpha=0.3)
-    axis.legend(loc='upper left')
+    explain_few(axis, 'objects')
+    figure.legend(loc='outside lower center', ncols=4)
     save_figure(figure, out_file, writer)
 
 
-def _draw_counts(
-    axis: Axes, result: EvaluationResult, bins: Sequence[SizeBin]
-) -> None:
+def _draw_counts(axis: Axes, objects: np.ndarray) -> None:
     """Draw numbers of objects as bars behind the curves."""
     counts = axis.twinx()
-    counts.bar(
-        np.arange(len(bins)),
-        [result.count(bin.name) for bin in bins],
-        color='0.88',
-        width=0.8,
-    )
+    counts.bar(np.arange(len(objects)), objects, color='0.88', width=0.8)
     counts.set_ylabel('objects (bars)')
+    most = max(1, objects.max(initial=0))
+    # The same share below 0 as on the other axis.
+    counts.set_ylim(-0.02 * most, 1.02 * most)
+    counts.yaxis.set_major_locator(MaxNLocator('auto', integer=True))
     axis.set_zorder(counts.get_zorder() + 1)
     axis.patch.set_visible(False)
 
