@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sge_mmdet.evaluation import (
 from sge_mmdet.evaluation.plots import (
     draw_ap_by_size,
     draw_calibration,
+    draw_confusion,
     draw_detections,
     draw_errors,
 )
@@ -142,6 +144,24 @@ def test_few_objects_have_hollow_markers_over_size(drawn, data):
     ] == [f'({n})' for n in objects]
     legend = figure.legends[0]
     assert legend.texts[-1].get_text() == 'fewer than 10 objects'
+
+
+def test_confusions_have_numbers_and_classes_without_objects_none(drawn, data):
+    ground_truth, detections = data
+    named = replace(
+        ground_truth, category_names=[*ground_truth.category_names, 'none']
+    )
+    diagnostics = diagnose_detections(named, detections, size_bins('coco'))
+    axis = drawn(draw_confusion, diagnostics, 'all').axes[0]
+    matrix = diagnostics.confusions[0].matrix[:-1]
+    written = np.zeros(matrix.shape, int).astype(object)
+    for text in axis.texts:
+        column, row = text.get_position()
+        written[row, column] = text.get_text()
+    expected = [[str(n) if n else 0 for n in row] for row in matrix]
+    expected[-1] = 5 * ['n/a']
+    assert written.tolist() == expected
+    assert axis.get_yticklabels()[-1].get_text() == 'none (0)'
 
 
 def test_detections_are_drawn_above_the_threshold_only(tmp_path):

@@ -171,6 +171,8 @@ def draw_confusion(
 ) -> None:
     """Draw which classes are taken for which, as shares of each class.
 
+    Numbers are those of objects. A class without any is marked as n/a.
+
     Args:
         diagnostics (Diagnostics): The diagnostics.
         size (str): Name of the bin of object sizes.
@@ -184,27 +186,55 @@ def draw_confusion(
     # Those that are confused most often.
     order = np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind='stable')
     shown = np.sort(order[:MOST_CLASSES])
-    total = np.maximum(matrix.sum(1, keepdims=True), 1)
-    share = (matrix / total)[shown][:, [*shown, -1]]
+    total = matrix.sum(1)[shown]
+    numbers = matrix[shown][:, [*shown, -1]]
     names = [one.category_names[k] for k in shown]
-    side = 2.5 + 0.3 * len(shown)
+    side = 2.5 + 0.42 * len(shown)
     figure = Figure(figsize=(side + 1, side), layout='constrained')
     axis = figure.subplots()
+    share = numbers / np.maximum(total, 1)[:, None]
+    share[total == 0] = np.nan
     image = axis.imshow(share, vmin=0, vmax=1, cmap='Blues')
+    _write_numbers(axis, numbers, share)
     axis.set_xticks(
         range(len(names) + 1), [*names, 'missed'], rotation=90, fontsize=8
     )
-    axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.set(
-        xlabel='class of the detection',
-        ylabel='class of the object',
-        title=f'{size} objects, score from {one.score_threshold:.3g}'
-        + (
+    axis.set_yticks(
+        range(len(names)),
+        [f'{name} ({n})' for name, n in zip(names, total)],
+        fontsize=8,
+    )
+    axis.set_xlabel('class of the detection')
+    axis.set_ylabel('class of the object (number of objects)')
+    title = f'{size} objects, score of at least {one.score_threshold:.3f}'
+    if len(shown) < len(matrix):
+        title += (
             f'\nthe {len(shown)} of {len(matrix)} classes that are confused '
             'most often'
-            if len(shown) < len(matrix)
-            else ''
-        ),
-    )
+        )
+    axis.set_title(title, fontsize=10)
     figure.colorbar(image, label='share of the objects of a class')
     save_figure(figure, out_file, writer)
+
+
+def _write_numbers(axis: Axes, numbers: np.ndarray, share: np.ndarray) -> None:
+    """Write numbers into cells, and that those of a class are not known.
+
+    Args:
+        axis (Axes): Axes with one cell per number.
+        numbers (np.ndarray): Numbers of objects; 0 is left out.
+        share (np.ndarray): Their shares of each class; NaN without objects.
+    """
+    axis.set_facecolor('0.9')
+    for (row, column), part in np.ndenumerate(share):
+        number = numbers[row, column]
+        if number or np.isnan(part):
+            axis.text(
+                column,
+                row,
+                f'{number}' if number else 'n/a',
+                ha='center',
+                va='center',
+                fontsize=7,
+                color='white' if part > 0.6 else 'black',
+            )
