@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from mmengine.config import Config
 
@@ -11,6 +11,7 @@ from ..datasets import OwnData
 from ..evaluation.bins import size_bins
 from ..utils import Writer, find_config, get_model, load_config, printable
 from ..utils.configs import base_batch_size, inherited_files
+from ..utils.pretrained import lacks_torchvision, pretrained_parts
 from .add_sge import NotApplicableError, sge_changes
 from .config import check_inheritable, derived_text
 from .own_classes import class_changes
@@ -127,9 +128,20 @@ def write_new_config(
         for name, split in data.splits.items()
         if split.file is None
     ]
-    return NewConfig(
-        path, load_config(path), files['train'], files['val'], notes
-    )
+    new = load_config(path)
+    notes += _lacking_weights(new)
+    return NewConfig(path, new, files['train'], files['val'], notes)
+
+
+def _lacking_weights(cfg: Config) -> Iterator[str]:
+    """Yield a note for weights that cannot be loaded on this machine."""
+    for where, _, init_cfg in pretrained_parts(cfg.model):
+        lack = lacks_torchvision(str(init_cfg.get('checkpoint')))
+        if lack:
+            yield (
+                f'Training needs more: {where}.init_cfg.checkpoint='
+                f'{lack}, or set {where}.init_cfg to None.'
+            )
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,13 @@ def test_best_checkpoint_is_that_of_small_objects_where_there_are_any(
         data.ground_truth.area[:] = 99
     assert new.cfg.default_hooks.checkpoint.save_best == 'coco/bbox_mAP'
     assert any('has no small objects' in note for note in new.notes)
+
+
+def test_weights_that_need_torchvision_are_noted(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchvision', None)
+    new = write_new_config(FASTER, tmp_path / 'a.py', data)
+    words = 'model.backbone.init_cfg.checkpoint=torchvision://resnet50 needs '
+    assert any(words in note for note in new.notes)
 
 
 def test_detector_with_masks_needs_masks(folder, tmp_path):

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import re
+import sys
 from unittest import mock
 
 import pytest
@@ -70,6 +71,14 @@ def cfg(loaded):
     return copy.deepcopy(loaded)
 
 
+@pytest.fixture
+def torchvision(monkeypatch):
+    """Whatever is installed, torchvision's weights can be had."""
+    monkeypatch.setattr(
+        preflight.model, 'lacks_torchvision', lambda checkpoint: None
+    )
+
+
 def find(cfg, tmp_path, **options):
     run = TrainingRun(tmp_path / 'work', **options)
     return check_training(cfg, run)
@@ -93,7 +102,9 @@ class UpstreamFile(AnnotationFile):
 
 
 @pytest.mark.parametrize('name', UPSTREAM)
-def test_upstream_config_has_no_findings(name, data, tmp_path, monkeypatch):
+def test_upstream_config_has_no_findings(
+    name, data, tmp_path, monkeypatch, torchvision
+):
     """As it is meant: on its number of GPUs, with its data."""
 
     def read_files(cfg, splits, files):
@@ -255,7 +266,9 @@ def test_what_stops_a_training_is_an_error(edit, words, cfg, tmp_path):
 
 
 @pytest.mark.parametrize('edit, words', WARNINGS)
-def test_what_may_not_be_meant_is_a_warning(edit, words, cfg, tmp_path):
+def test_what_may_not_be_meant_is_a_warning(
+    edit, words, cfg, tmp_path, torchvision
+):
     edit(cfg)
     with mock.patch.object(
         preflight.resources, '_sets_rate', lambda source: False
@@ -263,6 +276,20 @@ def test_what_may_not_be_meant_is_a_warning(edit, words, cfg, tmp_path):
         findings = find(cfg, tmp_path)
     assert not findings.errors
     assert any(re.search(words, text) for text in findings.warnings), findings
+
+
+def test_weights_that_need_torchvision_name_it(cfg, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchvision', None)
+    cfg.model.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint='torchvision://resnet50'
+    )
+    (text,) = find(cfg, tmp_path).errors
+    assert text == (
+        'model.backbone.init_cfg.checkpoint: torchvision://resnet50 needs the '
+        'package torchvision, which is not installed; install the torchvision '
+        'of your PyTorch, or name a file of weights, or set '
+        'model.backbone.init_cfg to None'
+    )
 
 
 def test_weights_of_another_model_are_warned_of(cfg, tmp_path):

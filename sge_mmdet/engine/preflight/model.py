@@ -3,7 +3,7 @@
 import difflib
 import os.path as osp
 import re
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmdet.registry import MODELS
@@ -11,6 +11,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ...utils import build_model, printable, quiet_log
+from ...utils.pretrained import lacks_torchvision, pretrained_parts
 from ..checkpoints import load_local_checkpoint
 from .findings import Findings
 
@@ -110,7 +111,7 @@ def check_weights(
         cfg (Config): Config of the training.
         model (nn.Module, optional): The model. None if it is not built.
     """
-    for where, part, init_cfg in _pretrained(cfg.model):
+    for where, part, init_cfg in pretrained_parts(cfg.model):
         checkpoint = init_cfg.get('checkpoint')
         if not isinstance(checkpoint, str):
             continue
@@ -121,19 +122,6 @@ def check_weights(
         _check_file(findings, place, checkpoint, module, prefix)
     if isinstance(cfg.get('load_from'), str):
         _check_file(findings, 'load_from', cfg.load_from, model, '')
-
-
-def _pretrained(
-    part: Any, where: str = 'model'
-) -> Iterator[Tuple[str, Dict[str, Any], Dict[str, Any]]]:
-    """Yield place, part and init_cfg of the parts with given weights."""
-    if not isinstance(part, dict):
-        return
-    init_cfg = part.get('init_cfg')
-    if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
-        yield where, part, init_cfg
-    for key, item in part.items():
-        yield from _pretrained(item, f'{where}.{key}')
 
 
 def _check_depth(
@@ -158,7 +146,14 @@ def _check_file(
     module: Optional[nn.Module],
     prefix: str,
 ) -> None:
-    """Compare the values in a local file with those of a module."""
+    """Compare the values in a local file with those of a module.
+
+    Of weights elsewhere, only the package that finds them is checked.
+    """
+    lack = lacks_torchvision(checkpoint)
+    if lack:
+        option = where.replace('.checkpoint', '')
+        findings.error(f'{where}: {lack}, or set {option} to None')
     if '://' in checkpoint:
         return
     path = osp.expanduser(checkpoint)
