@@ -1,12 +1,14 @@
 """Reading and checking of a user's data: COCO files, VOC or YOLO folders."""
 
+import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..evaluation import GroundTruth, read_ground_truth
+from ..evaluation.annotation_files import check_lists
 from ..utils import load_json, printable, printable_list
 from ..utils.text import printable_value
 from .splits import Split, divide, folder_of
@@ -17,6 +19,9 @@ NO_VALIDATION = (
     'expected data for validation too; give it with --val, or set aside a '
     'tenth of the images with --val-fraction 0.1'
 )
+# Pixels by which a box may reach beyond its image, and share of the boxes that
+# may reach further. More are taken for boxes in another layout.
+MARGIN, MOST_BEYOND = 1, 0.1
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,14 @@ def read_own_data(
     elif val_fraction is None:
         raise ValueError(f'{train}: {NO_VALIDATION}')
     else:
-        first, second = divide(_only_part(parts, 'train'), val_fraction, seed)
+        whole = _with_areas(_only_part(parts, 'train'))
+        _check_split(whole)
+        first, second = divide(whole, val_fraction, seed)
     first, second = _with_areas(first), _with_areas(second)
     _check_split(first)
     ground_truth = _check_split(second)
     classes = _check_classes(first, second)
+    _check_disjoint(first, second)
     return OwnData(
         first,
         second,
@@ -118,6 +126,7 @@ def _read(source: Path, images: Optional[Path]) -> Dict[str, Split]:
             "COCO's format"
         )
     content = load_json(source)
+    check_lists(content, str(source))
     if images is None:
         raise ValueError(
             f'{source}: expected the folder of its images too; name it with '
@@ -133,12 +142,8 @@ def _only_part(parts: Dict[str, Split], name: str) -> Split:
 
 def _with_areas(split: Split) -> Split:
     """Return a split whose objects have areas, which CocoDataset needs."""
-    entries = (
-        split.content.get('annotations')
-        if isinstance(split.content, dict)
-        else None
-    )
-    if not isinstance(entries, list) or not all(
+    entries = split.content['annotations']
+    if not all(
         isinstance(entry, dict)
         and isinstance(entry.get('bbox'), list)
         and len(entry['bbox']) == 4
@@ -160,13 +165,7 @@ def _with_areas(split: Split) -> Split:
 def _check_split(split: Split) -> GroundTruth:
     """Raise if a split cannot be trained on; return its ground truth."""
     content, name = split.content, split.name
-    try:
-        ground_truth = read_ground_truth(content, 'all')
-    except ValueError as error:
-        text = str(error)
-        if text.startswith('The ground truth'):
-            text = text[len('The ground truth') :].lstrip(': ')
-        raise ValueError(f'{name}: {text}') from error
+    ground_truth = read_ground_truth(content, 'all', name=name)
     for key, what in (('images', 'image'), ('annotations', 'object')):
         if not content[key]:
             raise ValueError(
@@ -179,8 +178,32 @@ def _check_split(split: Split) -> GroundTruth:
             f'{name}: image {content["images"][first]["id"]} has no "width" '
             'and "height", which MMDetection needs; add them in pixels'
         )
+    _check_boxes(ground_truth)
     _check_images(split)
     return ground_truth
+
+
+def _check_boxes(truth: GroundTruth) -> None:
+    """Warn of boxes that reach beyond their image; raise if many do."""
+    start, end = truth.box[:, :2], truth.box[:, :2] + truth.box[:, 2:]
+    # Sizes are heights and widths.
+    limits = truth.image_sizes[truth.image][:, ::-1]
+    is_beyond = ((start < -MARGIN) | (end > limits + MARGIN)).any(1)
+    count, total = int(is_beyond.sum()), len(truth.box)
+    if not count:
+        return
+    first = is_beyond.argmax()
+    height, width = truth.image_sizes[truth.image[first]]
+    name = truth.file_names[truth.image[first]]
+    text = (
+        f'{truth.name}: {count} of {total} boxes reach beyond their image; '
+        f'the first is {[round(x, 1) for x in truth.box[first].tolist()]} in '
+        f'{printable(name)} of {width} x {height} pixels. "bbox" must be x, '
+        'y, width, height in pixels'
+    )
+    if count > MOST_BEYOND * total:
+        raise ValueError(f'{text}; convert the boxes')
+    warnings.warn(text, stacklevel=5)
 
 
 def _check_images(split: Split) -> None:
@@ -200,6 +223,29 @@ def _check_images(split: Split) -> None:
             'folder that the "file_name" of each image is relative to with '
             '--images (--val-images for the validation)'
         )
+
+
+def _check_disjoint(train: Split, val: Split) -> None:
+    """Warn of images that both splits have."""
+    known, names = _image_paths(train), _image_paths(val)
+    count = sum(name in known for name in names)
+    if count:
+        warnings.warn(
+            f'{val.name}: {count} of {len(names)} images of the validation '
+            f'are images of the training too ({train.name}), so that its '
+            'figures say little about new images; give other images with '
+            '--val, or use --val-fraction 0.1 without --val',
+            stacklevel=4,
+        )
+
+
+def _image_paths(split: Split) -> Set[str]:
+    """Return the paths of the images of a split."""
+    folder = os.path.realpath(split.images)
+    return {
+        os.path.normpath(os.path.join(folder, image['file_name']))
+        for image in split.content['images']
+    }
 
 
 def _check_classes(train: Split, val: Split) -> Tuple[str, ...]:

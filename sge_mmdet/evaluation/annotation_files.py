@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import numpy as np
 
 from ..utils import load_json, printable, printable_list
+from ..utils.text import printable_value
 from .box_layout import warn_of_layout
 from .entries import (
     LARGEST_COORDINATE,
@@ -64,7 +65,7 @@ def read_ground_truth(
     if name is None:
         name = 'The ground truth' if isinstance(source, dict) else str(source)
     data = source if isinstance(source, dict) else load_json(source)
-    _check_lists(data, name)
+    check_lists(data, name)
     try:
         data, text_ids = number_ids(data, name)
         image_ids = unique_ids(name, 'images', data['images'])
@@ -221,17 +222,27 @@ class _Objects:
         )
 
 
-def _check_lists(data: Any, name: str) -> None:
-    """Raise if a list of COCO's annotation format is missing or too long."""
+def check_lists(data: Any, name: str) -> None:
+    """Raise if a list of COCO's annotation format is missing or too long.
+
+    Args:
+        data (Any): Content of a file.
+        name (str): Its name, for messages.
+
+    Raises:
+        ValueError: If the content is no such annotations.
+    """
+    expected = (
+        f'{name} is not a COCO annotation file: expected an object with the '
+        'lists "images", "annotations" and "categories", got '
+    )
+    if isinstance(data, list):
+        raise ValueError(f'{expected}a list, as in a file of results')
+    if not isinstance(data, dict):
+        raise ValueError(expected + printable_value(data))
     for key in ('images', 'annotations', 'categories'):
-        if not isinstance(data, dict) or not isinstance(
-            data.get(key), (list, tuple)
-        ):
-            raise ValueError(
-                f'{name} is not a COCO annotation file: expected lists of '
-                '"images", "annotations" and "categories", got no list '
-                f'"{key}"'
-            )
+        if not isinstance(data.get(key), (list, tuple)):
+            raise ValueError(f'{expected}no list "{key}"')
     if len(data['categories']) > MOST_CATEGORIES:
         raise ValueError(
             f'{name} has {len(data["categories"])} categories; '

@@ -215,7 +215,8 @@ def no_images(data):
         (
             'train',
             lambda data: data.pop('images'),
-            r'train\.json.* is not a COCO annotation file: expected lists',
+            r'train\.json.* is not a COCO annotation file: expected an '
+            'object with .*, got no list "images"',
         ),
     ],
 )
@@ -225,6 +226,64 @@ def test_data_that_is_wrong_is_named_with_how_to_mend_it(
     change(folder, split, edit)
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         read(folder)
+
+
+@pytest.mark.parametrize('fraction', [None, 0.5])
+@pytest.mark.parametrize(
+    'text, words', [('[]', 'got a list, as in a file of results'), ('3', '3')]
+)
+def test_file_that_is_no_annotation_file_is_named(
+    folder, text, words, fraction
+):
+    (folder / 'train.json').write_text(text)
+    with pytest.raises(
+        ValueError, match=rf'train\.json is not a COCO annotation .*{words}$'
+    ):
+        read_own_data(
+            folder / 'train.json',
+            None if fraction else folder / 'val.json',
+            folder / 'images',
+            val_fraction=fraction,
+        )
+
+
+def test_entries_are_checked_before_they_are_divided(folder):
+    change(folder, 'train', lambda data: data['annotations'].append('cat'))
+    with pytest.raises(ValueError, match=r'train\.json.* an entry has a'):
+        read_own_data(
+            folder / 'train.json', images=folder / 'images', val_fraction=0.5
+        )
+
+
+def with_corners(data, number):
+    for entry in data['annotations'][:number]:
+        entry['bbox'] = [40, 40, 60, 60]
+
+
+def test_boxes_in_another_layout_are_refused(folder):
+    change(folder, 'val', lambda data: with_corners(data, None))
+    with pytest.raises(
+        ValueError,
+        match=r'val\.json: (\d+) of \1 boxes reach beyond their image; the '
+        r'first is \[40.0, .*\] in val_.*jpg of 64 x 64 pixels. "bbox" must '
+        'be x, y, width, height in pixels; convert',
+    ):
+        read(folder)
+
+
+def test_few_boxes_beyond_their_image_are_warned_of(folder, monkeypatch):
+    monkeypatch.setattr('sge_mmdet.datasets.own_data.MOST_BEYOND', 0.9)
+    change(folder, 'val', lambda data: with_corners(data, 1))
+    with pytest.warns(UserWarning, match=r'1 of \d+ boxes reach beyond'):
+        read(folder)
+
+
+def test_images_of_both_splits_are_warned_of(folder):
+    train = folder / 'train.json'
+    with pytest.warns(
+        UserWarning, match='4 of 4 images of the validation are images of'
+    ):
+        read_own_data(train, train, folder / 'images')
 
 
 def test_class_without_an_object_is_warned_of(folder):
