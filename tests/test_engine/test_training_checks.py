@@ -206,6 +206,14 @@ ERRORS = [
         'type is ResNe',
     ),
     (
+        set_key('model.roi_head.bbox_head', dict(_delete_=True)),
+        r'model\.roi_head\.bbox_head: no type; name the type',
+    ),
+    (
+        set_key('model.roi_head', dict(_delete_=True, type='StandardRoIHead')),
+        r'model\.roi_head: a StandardRoIHead without a "bbox_head" finds no',
+    ),
+    (
         set_key('load_from', 'nowhere.pth'),
         'load_from: there is no file nowhere.pth',
     ),

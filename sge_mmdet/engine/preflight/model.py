@@ -3,9 +3,10 @@
 import difflib
 import os.path as osp
 import re
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
+from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import nn
@@ -81,13 +82,48 @@ def build_without_memory(
             return build_model(cfg)
         except ValueError as error:
             text = str(error).partition(' cannot be built: ')[2]
+            untyped = list(_untyped_parts(cfg.model))
+            if 'must contain the key "type"' in text and untyped:
+                findings.error(
+                    f'{untyped[0]}: no type; name the type of this part, or '
+                    'remove "_delete_" so that the inherited one counts'
+                )
             # mmcv's SyncBN can only be built inside a process group.
-            if 'process group' not in text:
+            elif 'process group' not in text:
                 findings.error(
                     f'model: it cannot be built: {printable(text, 160)}'
                     f'{_nearest_type(text)}'
                 )
     return None
+
+
+def _untyped_parts(part: Any, where: str = 'model') -> Iterator[str]:
+    """Yield the places of backbones, necks and heads without a type."""
+    if isinstance(part, (list, tuple)):
+        for i, item in enumerate(part):
+            yield from _untyped_parts(item, f'{where}[{i}]')
+    if not isinstance(part, dict):
+        return
+    if 'type' not in part and re.search(r'(model|head|bone|neck)$', where):
+        yield where
+    for key, item in part.items():
+        yield from _untyped_parts(item, f'{where}.{key}')
+
+
+def check_roi_heads(findings: Findings, model: nn.Module) -> None:
+    """Check that RoI heads can predict boxes; MMDetection trains without.
+
+    Args:
+        findings (Findings): Where findings are added.
+        model (nn.Module): The model.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, BaseRoIHead) and not module.with_bbox:
+            findings.error(
+                f'model.{name}: a {type(module).__name__} without a '
+                '"bbox_head" finds no objects, and the validation fails; '
+                'give it a bbox_head and a bbox_roi_extractor'
+            )
 
 
 def _nearest_type(text: str) -> str:

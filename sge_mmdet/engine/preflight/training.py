@@ -13,7 +13,12 @@ from .annotations import AnnotationFile
 from .classes import check_counts, check_file_classes, dataset_classes
 from .files import annotation_path, check_config, leaf_datasets
 from .findings import Findings
-from .model import build_without_memory, check_options, check_weights
+from .model import (
+    build_without_memory,
+    check_options,
+    check_roi_heads,
+    check_weights,
+)
 from .monitors import check_monitors
 from .resources import check_amp, check_disk, check_rate, check_work_dir
 
@@ -79,6 +84,8 @@ def check_training(cfg: Config, run: TrainingRun) -> Findings:
     check_options(findings, model_cfg)
     folder = check_work_dir(findings, run.work_dir)
     model = None if findings.errors else build_without_memory(findings, cfg)
+    if model is not None:
+        check_roi_heads(findings, model)
     if not findings.errors:
         check_weights(findings, cfg, model)
         if model is not None and folder is not None:
