@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from .options import (
+    PLACES,
+    POSITIONS,
     add_overwrite_option,
     create_parser,
 )
@@ -48,6 +50,7 @@ def _add_layer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--position',
         default='after_conv3',
+        choices=POSITIONS,
         help='position of SGE in a block of a ResNet: after_conv1, '
         'after_conv2 or after_conv3 (the end of the residual branch); '
         'default: after_conv3',
@@ -55,6 +58,7 @@ def _add_layer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--where',
         default='backbone',
+        choices=PLACES,
         help='part of the detector that gets SGE: backbone, outputs (of the '
         'backbone), neck, both (backbone and neck) or heads; default: '
         'backbone',

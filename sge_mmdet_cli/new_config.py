@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from .options import (
+    PLACES,
     add_overwrite_option,
     create_parser,
 )
@@ -47,11 +48,20 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--where',
+        choices=PLACES,
         help='part of the detector that gets SGE; default: that of '
         'tools/add_sge.py',
     )
     add_overwrite_option(parser)
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.where and not options.sge:
+        parser.error('--where: expected --sge too, which adds SGE; add it')
+    if options.val_images and not options.val:
+        parser.error(
+            '--val-images: expected --val too, whose images these are; add '
+            'it, or leave out --val-images'
+        )
+    return options
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,8 @@
 """Parser and options that several commands share."""
 
 import argparse
-from typing import Any, Optional, Sequence
+import difflib
+from typing import Any, NoReturn, Optional, Sequence
 
 # Those of sge_mmdet.evaluation.protocols, whose import takes seconds.
 PROTOCOLS = (
@@ -14,6 +15,24 @@ PROTOCOLS = (
     'soda-a',
     'lvis',
 )
+# Those of sge_mmdet.conversion.add_sge and of the plugins.
+PLACES = ('backbone', 'outputs', 'neck', 'heads', 'both')
+POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that answers a mistyped option with the nearest one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and a message, and exit with status 2."""
+        if message.startswith('unrecognized arguments: '):
+            for word in message.split():
+                near = difflib.get_close_matches(
+                    word.partition('=')[0], self._option_string_actions, 1
+                )
+                if word.startswith('--') and near:
+                    message += f'; the option nearest to {word} is {near[0]}'
+        super().error(message)
 
 
 class ConfigValues(argparse.Action):
@@ -72,7 +91,7 @@ def create_parser(
         args (Sequence[str], optional): Arguments of ``main``. None means that
             the command runs as a script; the usage then has its name.
     """
-    return argparse.ArgumentParser(
+    return Parser(
         prog=None if args is None else f'sge-mmdet {command}',
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

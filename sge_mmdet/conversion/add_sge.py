@@ -141,6 +141,11 @@ def sge_changes(
     largest_groups(1, groups)
     model = get_model(cfg)
     options = Where(groups, stages, position, preserve)
+    if where not in ('backbone', 'both') and options.resnet_options:
+        raise ValueError(
+            f'{" and ".join(options.resnet_options)}: only for '
+            f'where=backbone or both, got {where}; leave it out'
+        )
     try:
         changes = _model_changes(model, where, options)
     except NotApplicableError as error:

@@ -1,6 +1,7 @@
 """Changes of the parts of a detector's config that add SGE to them."""
 
 import math
+import warnings
 from copy import deepcopy
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
@@ -24,6 +25,8 @@ from .parts import (
 # Backbones that are replaced by a class with SGE at the end of each block.
 SGE_BACKBONES = {ResNet: SGEResNet, ResNeXt: SGEResNeXt}
 END = 'after_conv3'
+ALL_STAGES = (True,) * 4
+DEFAULT_GROUPS = 64
 
 
 class Where(NamedTuple):
@@ -40,6 +43,15 @@ class Where(NamedTuple):
     stages: Sequence[bool]
     position: str
     preserve: bool
+
+    @property
+    def resnet_options(self) -> List[str]:
+        """list[str]: Names of the given options for the blocks of ResNets."""
+        given = dict(
+            stages=tuple(self.stages) != ALL_STAGES,
+            position=self.position != END,
+        )
+        return [name for name, is_given in given.items() if is_given]
 
 
 def backbone_change(backbone: Any, where: Where) -> Tuple[dict, str]:
@@ -87,11 +99,12 @@ def backbone_change(backbone: Any, where: Where) -> Tuple[dict, str]:
 def _block_change(backbone: Any, cls: Any, where: Where) -> Tuple[dict, str]:
     """Return the change of a backbone that is no ResNet of MMDetection."""
     plain = _build_plain(backbone, cls, 'backbone')
-    if where.position != END or not all(where.stages):
+    if where.resnet_options:
         raise NotApplicableError(
-            'position and stages are options for the ResNets of MMDetection, '
-            f'got {type_name_of(backbone)}; leave them out, or name modules '
-            f'with sge=dict(after=[...]) of {type_name(type(plain))}'
+            f'{" and ".join(where.resnet_options)}: only for the ResNets of '
+            f'MMDetection, got {type_name_of(backbone)}; leave it out, or '
+            'name modules with sge=dict(after=[...]) of '
+            f'{type_name(type(plain))}'
         )
     return _generated_change(backbone, cls, where, {})
 
@@ -245,7 +258,11 @@ def _generated_change(
 def _try_change(part: Any, change: dict, where: Where) -> str:
     """Build a changed part; return a note on groups that do not fit."""
     try:
-        built = build_without_weights(merged(part, change))
+        with warnings.catch_warnings():
+            if where.groups == DEFAULT_GROUPS:
+                # The note says which groups were chosen.
+                warnings.filterwarnings('ignore', 'insert_sge: in ')
+            built = build_without_weights(merged(part, change))
     except ValueError as error:
         raise NotApplicableError(str(error)) from error
     adapted: Dict[int, int] = {
@@ -263,7 +280,7 @@ def _try_change(part: Any, change: dict, where: Where) -> str:
 
 def options_of(groups: Union[int, List[int]], preserve: bool) -> dict:
     """Return the options of SGE that are not at their defaults."""
-    options: dict = {} if groups == 64 else dict(groups=groups)
+    options: dict = {} if groups == DEFAULT_GROUPS else dict(groups=groups)
     return dict(options, preserve=True) if preserve else options
 
 

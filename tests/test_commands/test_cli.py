@@ -16,10 +16,12 @@ import sge_mmdet_cli
 from sge_mmdet import commands
 from sge_mmdet.commands import common
 from sge_mmdet.compatibility import SUPPORTED, describe_missing
+from sge_mmdet.conversion.add_sge import PLACES
 from sge_mmdet.datasets import DigitsOptions
 from sge_mmdet.deployment import MODES, PARTS
 from sge_mmdet.deployment.checked_export import ExportOptions
 from sge_mmdet.evaluation import protocols
+from sge_mmdet.models.layers import PLUGIN_POSITIONS
 from sge_mmdet.utils.detector_files import CHECKPOINTS, CONFIG
 from sge_mmdet_cli import (
     export_onnx,
@@ -517,3 +519,32 @@ def test_failures_are_printed_one_a_line(capsys):
 
 def test_protocols_of_the_parsers_are_those_of_the_evaluation():
     assert options.PROTOCOLS == tuple(protocols.PROTOCOLS)
+
+
+def test_places_of_the_parsers_are_those_of_add_sge():
+    assert {*options.PLACES} == {*PLACES}
+    assert options.POSITIONS == PLUGIN_POSITIONS
+
+
+@pytest.mark.parametrize(
+    'arguments, words',
+    [
+        (['add-sge', 'a.py', '-o', 'b.py', '--where', 'backone'], '--where: '),
+        (
+            ['new-config', 'a', '--train', 'b', '-o', 'c', '--where', 'neck'],
+            '--where: expected --sge too',
+        ),
+        (
+            ['new-config', 'a', '--train', 'b', '-o', 'c', '--val-images=d'],
+            '--val-images: expected --val too',
+        ),
+        (
+            ['add-sge', 'a.py', '-o', 'b.py', '--gruops', '8'],
+            'unrecognized arguments: --gruops 8; the option nearest to '
+            '--gruops is --groups',
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_wrong_usage(arguments, words, capsys):
+    assert run_command(*arguments) == 2
+    assert words in capsys.readouterr().err

@@ -230,7 +230,17 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
         (
             Config(dict(model=dict(backbone=dict(type='CSPNeXt')))),
             dict(position='after_conv2'),
-            'position and stages are options for the ResNets',
+            "position: only for the ResNets of MMDetection, got 'CSPNeXt'",
+        ),
+        (
+            Config(dict(model=dict(backbone=dict(type='CSPNeXt')))),
+            dict(stages=(True, True)),
+            'stages: only for the ResNets of MMDetection',
+        ),
+        (
+            config(),
+            dict(where='outputs', stages=(True, False, True, True)),
+            'stages: only for where=backbone or both, got outputs; leave',
         ),
         (config(type='NoSuchNet'), {}, "the type of a backbone, .*'NoSuchNe"),
         (
@@ -274,6 +284,14 @@ def test_neck_of_any_backbone_and_in_a_list_gets_sge():
 def test_what_cannot_be_done_is_said(cfg, options, words):
     with pytest.raises(ValueError, match=words):
         add_sge(cfg, **options)
+
+
+def test_groups_that_are_chosen_are_not_warned_of(recwarn):
+    cfg = Config(dict(model=dict(backbone=dict(CSPNEXT))))
+    add_sge(cfg, preserve=True)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match='a group is a single channel'):
+        add_sge(cfg, groups=16)
 
 
 def test_new_model_computes_with_sge():
