@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..evaluation import GroundTruth, read_ground_truth
 from ..evaluation.annotation_files import check_lists
+from ..evaluation.box_layout import reach_beyond
 from ..utils import load_json, printable, printable_list
 from ..utils.text import printable_value
 from .splits import Split, divide, folder_of
@@ -19,9 +20,9 @@ NO_VALIDATION = (
     'expected data for validation too; give it with --val, or set aside a '
     'tenth of the images with --val-fraction 0.1'
 )
-# Pixels by which a box may reach beyond its image, and share of the boxes that
-# may reach further. More are taken for boxes in another layout.
-MARGIN, MOST_BEYOND = 1, 0.1
+# Share of the boxes that may reach beyond their image. More are taken for
+# boxes in another layout.
+MOST_BEYOND = 0.1
 
 
 @dataclass(frozen=True)
@@ -185,10 +186,7 @@ def _check_split(split: Split) -> GroundTruth:
 
 def _check_boxes(truth: GroundTruth) -> None:
     """Warn of boxes that reach beyond their image; raise if many do."""
-    start, end = truth.box[:, :2], truth.box[:, :2] + truth.box[:, 2:]
-    # Sizes are heights and widths.
-    limits = truth.image_sizes[truth.image][:, ::-1]
-    is_beyond = ((start < -MARGIN) | (end > limits + MARGIN)).any(1)
+    is_beyond = reach_beyond(truth.box, truth.image_sizes[truth.image])
     count, total = int(is_beyond.sum()), len(truth.box)
     if not count:
         return

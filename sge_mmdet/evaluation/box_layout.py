@@ -4,8 +4,9 @@ import warnings
 
 import numpy as np
 
-# Detectors round, and annotators draw a little beyond the edge.
-SLACK = 2
+# Pixels by which boxes may reach beyond their image: detectors round, and
+# annotators draw a little beyond the edge.
+MARGIN = 2
 # A tenth of the boxes, and ten of them, are no accident.
 FEWEST_SHARE, FEWEST = 0.1, 10
 
@@ -20,8 +21,7 @@ def warn_of_layout(box: np.ndarray, sizes: np.ndarray, name: str) -> None:
         name (str): Name of the file, for the message.
     """
     is_known = (sizes > 0).all(1)
-    ends = box[:, :2] + box[:, 2:]
-    beyond = ((ends > sizes[:, ::-1] + SLACK).any(1) & is_known).sum()
+    beyond = (reach_beyond(box, sizes) & is_known).sum()
     total = is_known.sum()
     if total < FEWEST:
         return
@@ -36,3 +36,17 @@ def warn_of_layout(box: np.ndarray, sizes: np.ndarray, name: str) -> None:
         'not two corners and not shares of the image',
         stacklevel=4,
     )
+
+
+def reach_beyond(box: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return which boxes reach beyond their image, of shape (n,).
+
+    Args:
+        box (np.ndarray): Boxes (x, y, width, height), of shape (n, 4).
+        sizes (np.ndarray): Height and width of each box's image, of shape
+            (n, 2).
+    """
+    start, end = box[:, :2], box[:, :2] + box[:, 2:]
+    beyond = (start < -MARGIN) | (end > sizes[:, ::-1] + MARGIN)
+    which: np.ndarray = beyond.any(1)
+    return which

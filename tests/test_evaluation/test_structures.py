@@ -83,7 +83,7 @@ def change(ground_truth, key, at, **values):
 @pytest.mark.parametrize(
     'ground_truth, words',
     [
-        ([], 'no list "images"'),
+        ([], 'expected an object .* got a list'),
         (dict(images=[], annotations=[]), 'no list "categories"'),
         (
             change(good_ground_truth(), 'images', 0, id=3),

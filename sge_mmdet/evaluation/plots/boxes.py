@@ -72,13 +72,13 @@ def arrange_labels(axis: Axes) -> None:
         free = [place for place in places if not place.count_overlaps(taken)]
         chosen = (free or places)[0]
         taken.append(chosen)
-        moved = axis.transData.transform(text.get_position())
-        moved += chosen.min - own.min
-        text.set_position(axis.transData.inverted().transform(moved))
+        x, y = axis.transData.transform(text.get_position())
+        moved = x + chosen.x0 - own.x0, y + chosen.y0 - own.y0
+        text.set_position(tuple(axis.transData.inverted().transform(moved)))
 
 
 def _moved_inside(label: Bbox, axes: Bbox) -> Bbox:
     """Return the place of a label, moved into the axes."""
-    move = np.maximum(axes.min - label.min, 0)
-    move += np.minimum(axes.max - label.max, 0)
-    return label.translated(*move)
+    right = max(axes.x0 - label.x0, 0) + min(axes.x1 - label.x1, 0)
+    up = max(axes.y0 - label.y0, 0) + min(axes.y1 - label.y1, 0)
+    return label.translated(right, up)
