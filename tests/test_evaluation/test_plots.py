@@ -20,6 +20,7 @@ from sge_mmdet.evaluation.plots import (
     draw_calibration,
     draw_confusion,
     draw_detections,
+    draw_error_costs,
     draw_errors,
 )
 from sge_mmdet.evaluation.plots.boxes import arrange_labels, draw_box
@@ -162,6 +163,17 @@ def test_confusions_have_numbers_and_classes_without_objects_none(drawn, data):
     expected[-1] = 5 * ['n/a']
     assert written.tolist() == expected
     assert axis.get_yticklabels()[-1].get_text() == 'none (0)'
+
+
+def test_costs_of_errors_are_those_of_the_table(drawn, data):
+    diagnostics = diagnostics_of(*data)
+    axis = drawn(draw_error_costs, diagnostics).axes[0]
+    shown = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    table = diagnostics.cost_table()
+    kinds = [label.get_text() for label in axis.get_xticklabels()]
+    assert shown == [
+        [row[table.header.index(kind)] for kind in kinds] for row in table.rows
+    ]
 
 
 def test_detections_are_drawn_above_the_threshold_only(tmp_path):

@@ -103,18 +103,18 @@ def draw_error_costs(
     for i, cost in enumerate(costs):
         axis.bar(
             np.arange(len(kinds)) + width * (i - (len(costs) - 1) / 2),
-            [100 * cost.gains[kind] for kind in kinds],
+            [cost.gains[kind] for kind in kinds],
             width,
             label=f'{cost.bin.name}: AP50 {cost.ap:.3f}',
         )
     axis.set_xticks(range(len(kinds)), kinds)
     axis.set(
-        ylabel='gain in AP50 without these errors, in points',
+        ylabel='gain in AP50 without these errors',
         title='What errors cost (TIDE), by object size',
     )
     axis.grid(axis='y', alpha=0.3)
     if costs:
-        axis.legend()
+        figure.legend(loc='outside lower center', ncols=4)
     save_figure(figure, out_file, writer)
 
 
