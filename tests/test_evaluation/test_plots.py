@@ -11,6 +11,7 @@ from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.evaluation import (
     ErrorBreakdown,
     SizeBin,
+    compare_detections,
     diagnose_detections,
     evaluate,
     size_bins,
@@ -18,6 +19,7 @@ from sge_mmdet.evaluation import (
 from sge_mmdet.evaluation.plots import (
     draw_ap_by_size,
     draw_calibration,
+    draw_comparison,
     draw_confusion,
     draw_detections,
     draw_error_costs,
@@ -174,6 +176,29 @@ def test_costs_of_errors_are_those_of_the_table(drawn, data):
     assert shown == [
         [row[table.header.index(kind)] for kind in kinds] for row in table.rows
     ]
+
+
+def test_classes_that_cannot_be_told_are_counted_if_there_are_any(drawn, data):
+    ground_truth, detections = data
+    comparison = compare_detections(
+        ground_truth,
+        [detections],
+        [synthetic_detections(ground_truth, Skill(recall=0.9), 1)],
+        size_bins('coco'),
+        resamples=100,
+    )
+    told = [row for row in comparison.classes if row.is_told]
+    untold = [replace(told[0], p=None, p_adjusted=None), *told[1:]]
+    titles = [
+        drawn(draw_comparison, replace(comparison, classes=classes))
+        .axes[1]
+        .get_title()
+        for classes in (told, untold)
+    ]
+    assert titles[0] == 'by class'
+    assert titles[1] == (
+        f'by class; 1 of {len(told)} have too few images to tell'
+    )
 
 
 def test_detections_are_drawn_above_the_threshold_only(tmp_path):

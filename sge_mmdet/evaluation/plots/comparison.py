@@ -30,11 +30,13 @@ def draw_comparison(
     told = [row for row in comparison.classes if row.is_told]
     classes = sorted(told, key=lambda row: row.p or 0)[:most]
     untold = len(comparison.classes) - len(told)
-    groups = {
-        'by size': comparison.sizes,
-        f'by class; {untold} of {len(comparison.classes)} have too few '
-        'images to tell': classes,
-    }
+    by_class = 'by class'
+    if untold:
+        by_class += (
+            f'; {untold} of {len(comparison.classes)} have too few images to '
+            'tell'
+        )
+    groups = {'by size': comparison.sizes, by_class: classes}
     heights = [max(1, len(rows)) for rows in groups.values()]
     figure = Figure(
         figsize=(8, 1.6 + 0.28 * sum(heights)), layout='constrained'
