@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Dict, Union
+from typing import Dict, Iterable, Union
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..utils import RENEWING, Writer
 from ..utils.figures import save_figure
@@ -105,18 +106,42 @@ def training_curves(scalars: Dict[str, Dict[int, float]]) -> Figure:
                     label=name,
                     marker='o' if keys is PRECISIONS else None,
                 )
-        finish_curves(axis, title)
+        finish_curves(axis, title, unit_of_steps(scalars, keys))
     return figure
 
 
-def finish_curves(axis: Axes, title: str) -> None:
+def unit_of_steps(
+    scalars: Dict[str, Dict[int, float]], keys: Iterable[str]
+) -> str:
+    """Return what the steps of values count, "iteration" or "epoch".
+
+    MMEngine logs losses by iterations, and the validation by either.
+
+    Args:
+        scalars (dict[str, dict[int, float]]): Values of each key by step.
+        keys (Iterable[str]): Keys of the values.
+    """
+    # A run by iterations logs no epoch, and steps beyond the last epoch are
+    # iterations.
+    epochs = max(scalars.get('epoch', {}).values(), default=0)
+    last = max(
+        (max(scalars[key]) for key in keys if key in scalars), default=0
+    )
+    return 'epoch' if 0 < last <= epochs else 'iteration'
+
+
+def finish_curves(
+    axis: Axes, title: str, unit: str = 'iteration or epoch'
+) -> None:
     """Add title, legend and grid to curves over training.
 
     Args:
         axis (Axes): Axis with or without curves.
         title (str): Title of the axis.
+        unit (str): What the steps count. Default: "iteration or epoch".
     """
-    axis.set(title=title, xlabel='iteration or epoch')
+    axis.set(title=title, xlabel=unit)
+    axis.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     if axis.lines:

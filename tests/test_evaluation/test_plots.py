@@ -300,6 +300,23 @@ def test_curves_show_loss_and_precision_by_step(tmp_path):
     assert imread(tmp_path / 'curves.png').shape == (450, 1200, 4)
 
 
+@pytest.mark.parametrize(
+    ('step', 'epochs', 'unit'),
+    [
+        (2, {10: 1, 20: 1, 30: 2, 40: 2}, 'epoch'),
+        (40, {10: 1, 20: 1, 30: 2, 40: 2}, 'iteration'),
+        (40, {}, 'iteration'),
+    ],
+)
+def test_axis_of_a_curve_says_what_its_steps_are(step, epochs, unit):
+    scalars = {'loss': {10: 3.0, 40: 1.0}, 'coco/bbox_mAP': {step: 0.2}}
+    if epochs:
+        scalars['epoch'] = epochs
+    figure = training_curves(scalars)
+    units = [axis.get_xlabel() for axis in figure.axes]
+    assert units == ['iteration', unit]
+
+
 def test_empty_axis_says_that_nothing_was_logged():
     figure = training_curves({'loss': {1: 2.0}})
     assert not figure.axes[0].texts
