@@ -25,6 +25,16 @@ from .tables import class_table, size_table
 # than those of the tables.
 CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 
+# Headings of the tables in Markdown, by the names of their files.
+HEADINGS = dict(
+    sizes='Figures by size',
+    classes='Figures by class',
+    operating_points='Operating points (highest F1)',
+    error_costs='AP50 that errors cost',
+    calibration='Calibration of scores',
+    confusions='Confused classes',
+)
+
 
 @dataclass(frozen=True)
 class EvaluationReport:
@@ -126,10 +136,10 @@ class EvaluationReport:
                 calibration=diagnostics.calibration_table(),
                 confusions=diagnostics.confusion_table(),
             )
-        shown = [*tables.values()]
+        shown = {HEADINGS[name]: table for name, table in tables.items()}
         if self.result.figures:
-            shown.append(self.result.figure_table())
-        writer.write(out / 'evaluation.md', _markdown(*shown))
+            shown['Figures of the protocol'] = self.result.figure_table()
+        writer.write(out / 'evaluation.md', _markdown(shown))
         # Too long for a page.
         of_classes = self.points.table(classes=True)
         tables['operating_points_of_classes'] = of_classes
@@ -312,11 +322,12 @@ def write_comparison(
     as_json, as_markdown, as_csv, picture, as_page = (
         Path(out_dir, name) for name in COMPARISON_FILES
     )
-    tables = comparison.table(), comparison.table(classes=True)
+    tables = {
+        'Differences by size': comparison.table(),
+        'Differences by class': comparison.table(classes=True),
+    }
     writer.write(as_json, json.dumps(comparison.to_dict(), indent=1))
-    writer.write(
-        as_markdown, f'{comparison.verdict()}\n\n{_markdown(*tables)}'
-    )
+    writer.write(as_markdown, f'{comparison.verdict()}\n\n{_markdown(tables)}')
     writer.write(as_csv, comparison.csv())
     draw_comparison(comparison, picture, writer=writer)
     if page:
@@ -329,5 +340,9 @@ def _pictured_size(bins: List[SizeBin]) -> SizeBin:
     return named.get('small', bins[1])
 
 
-def _markdown(*tables: Table) -> str:
-    return '\n\n'.join(table.markdown() for table in tables) + '\n'
+def _markdown(tables: Mapping[str, Table]) -> str:
+    """Return tables below their headings."""
+    return '\n'.join(
+        f'## {heading}\n\n{table.markdown()}\n'
+        for heading, table in tables.items()
+    )

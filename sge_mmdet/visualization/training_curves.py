@@ -141,7 +141,9 @@ def finish_curves(
         unit (str): What the steps count. Default: "iteration or epoch".
     """
     axis.set(title=title, xlabel=unit)
-    axis.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
+    axis.xaxis.set_major_locator(
+        MaxNLocator('auto', steps=[1, 2, 5, 10], integer=True)
+    )
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     if axis.lines:

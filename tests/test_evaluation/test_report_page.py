@@ -12,7 +12,12 @@ import pytest
 from PIL import Image, ImageOps
 
 import sge_mmdet
-from sge_mmdet.evaluation import compare_detections, evaluate, size_bins
+from sge_mmdet.evaluation import (
+    compare_detections,
+    diagnose_detections,
+    evaluate,
+    size_bins,
+)
 from sge_mmdet.evaluation.interactive import (
     Gallery,
     compared_report,
@@ -343,6 +348,20 @@ def test_page_begins_with_the_best_score_of_all_sizes():
     content = content_of(given.page())
     assert (content['score'], content['scoreNote']) == (0.4, '')
     assert given.errors.score_threshold == 0.4
+
+
+def test_tables_in_markdown_have_headings(tmp_path):
+    ground_truth, (detections, _) = results()
+    evaluated = evaluate(ground_truth, detections, BINS)
+    diagnostics = diagnose_detections(ground_truth, detections, BINS)
+    result = replace(evaluated, diagnostics=diagnostics)
+    report_evaluation(ground_truth, detections, result).write(tmp_path)
+    lines = (tmp_path / 'evaluation.md').read_text().splitlines()
+    headings = [line[3:] for line in lines if line.startswith('## ')]
+    assert headings[:2] == ['Figures by size', 'Figures by class']
+    # As the terminal has them.
+    assert headings[2:] == [*diagnostics.tables()]
+    assert len(headings) == sum(line.startswith('| ---') for line in lines)
 
 
 def test_report_is_complete_although_images_are_missing(folder, tmp_path):

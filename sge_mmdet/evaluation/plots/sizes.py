@@ -67,7 +67,9 @@ def _draw_counts(axis: Axes, objects: np.ndarray) -> None:
     most = max(1, objects.max(initial=0))
     # The same share below 0 as on the other axis.
     counts.set_ylim(-0.02 * most, 1.02 * most)
-    counts.yaxis.set_major_locator(MaxNLocator('auto', integer=True))
+    counts.yaxis.set_major_locator(
+        MaxNLocator('auto', steps=[1, 2, 5, 10], integer=True)
+    )
     axis.set_zorder(counts.get_zorder() + 1)
     axis.patch.set_visible(False)
 
