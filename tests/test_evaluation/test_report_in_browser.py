@@ -388,10 +388,7 @@ def test_first_score_is_exact_and_shown_with_three_digits(tab, data, tmp_path):
         set_filters(page, threshold=0.9)
         changed = dict(rows_of(page, '#counts'))
         page.click('button[type=reset]')
-        page.wait_for_function(
-            "document.getElementById('threshold-value').textContent"
-            f" === '{best.score:.3f}'"
-        )
+        page.wait_for_selector(f'#threshold-value:text-is("{best.score:.3f}")')
         set_filters(page)
         assert dict(rows_of(page, '#counts')) == rows != changed
         assert 'highest F1 (all sizes)' in page.text_content('#counts')
