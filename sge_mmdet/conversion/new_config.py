@@ -19,6 +19,8 @@ from .own_loaders import evaluator_change, loader_change
 from .source_code import Code
 
 SMALL, ALL = 'coco/bbox_mAP_small', 'coco/bbox_mAP'
+# Small objects of the validation below which their AP is left to chance.
+FEW_OBJECTS = 30
 
 
 @dataclass(frozen=True)
@@ -255,11 +257,16 @@ def _save_best(data: OwnData, notes: List[str]) -> Dict[str, str]:
     small = next(bin for bin in size_bins('coco') if bin.name == 'small')
     truth = data.ground_truth
     count = int((small.holds(truth.area) & ~truth.crowd).sum())
-    key = SMALL if count else ALL
+    key = ALL if count < FEW_OBJECTS else SMALL
     notes.append(
         f'The best checkpoint is the one with the highest {key}: the '
         f'validation has {count or "no"} small objects of '
-        f'{len(truth.area)} (area up to {small.high:g}^2 pixels).'
+        f'{len(truth.area)} (area up to {small.high:g}^2 pixels)'
+        + (
+            ', too few to choose by their AP.'
+            if 0 < count < FEW_OBJECTS
+            else '.'
+        )
     )
     return dict(save_best=key, rule='greater')
 
@@ -294,10 +301,12 @@ def _set_batch(
         if schedule:
             changes['param_scheduler'] = schedule
     gpus = f'{batch.gpus} GPU{"s" if batch.gpus > 1 else ""}'
+    step = f'{images} image{"s" if images > 1 else ""}'
     notes.append(
         f'The learning rate is {_rounded(rate * scale):g}: {rate:g} for '
-        f'{base} images a step in the base config, {total} here ({gpus} of '
-        f'{images}). With another number of GPUs, add --auto-scale-lr.'
+        f'{base} images a step in the base config, {total} here ({gpus} with '
+        f'{step}{" each" if batch.gpus > 1 else ""}). With another number of '
+        'GPUs, add --auto-scale-lr.'
     )
 
 

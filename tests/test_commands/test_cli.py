@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -507,6 +508,18 @@ def test_defects_are_not_taken_for_a_users_error():
 
     with pytest.raises(KeyError):
         main()
+
+
+def test_warnings_of_this_package_take_one_line():
+    before = warnings.formatwarning
+    with common.reported_errors():
+        own, other = (
+            warnings.formatwarning('few', UserWarning, file, 1, 'code')
+            for file in (common.__file__, os.__file__)
+        )
+    assert own == 'warning: few\n'
+    assert other == before('few', UserWarning, os.__file__, 1, 'code')
+    assert warnings.formatwarning is before
 
 
 def test_failures_are_printed_one_a_line(capsys):

@@ -105,7 +105,9 @@ def test_rate_is_scaled_to_the_images_of_a_step(data, tmp_path):
     assert new.cfg.optim_wrapper.optimizer.lr == 0.01
     assert new.cfg.auto_scale_lr.base_batch_size == 8
     assert new.cfg.train_dataloader.batch_size == 4
-    assert any('0.01: 0.02 for 16 images' in note for note in new.notes)
+    assert any(
+        '8 here (2 GPUs with 4 images each)' in note for note in new.notes
+    )
     again = write_new_config(tmp_path / 'a.py', tmp_path / 'b.py', data)
     assert again.cfg.optim_wrapper.optimizer.lr == 0.005
     rtmdet = write_new_config(
@@ -119,9 +121,13 @@ def test_rate_is_scaled_to_the_images_of_a_step(data, tmp_path):
     assert rtmdet.param_scheduler[1].eta_min == 5e-5
 
 
-def test_best_checkpoint_is_that_of_small_objects_where_there_are_any(
-    folder, data, tmp_path
+def test_best_checkpoint_is_that_of_small_objects_where_there_are_some(
+    folder, data, tmp_path, monkeypatch
 ):
+    new = write_new_config(FASTER, tmp_path / 'few.py', data)
+    assert new.cfg.default_hooks.checkpoint.save_best == 'coco/bbox_mAP'
+    assert any('pixels), too few to choose by' in note for note in new.notes)
+    monkeypatch.setattr('sge_mmdet.conversion.new_config.FEW_OBJECTS', 1)
     new = write_new_config(FASTER, tmp_path / 'a.py', data)
     hook = new.cfg.default_hooks.checkpoint
     assert hook.save_best == 'coco/bbox_mAP_small' and hook.interval == 1
@@ -255,6 +261,7 @@ def test_odd_names_outlive_the_text_or_are_refused(
 
 
 def test_page_shows_what_its_command_writes(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr('sge_mmdet.conversion.new_config.FEW_OBJECTS', 1)
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/harbour').symlink_to(folder)
