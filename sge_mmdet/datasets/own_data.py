@@ -201,7 +201,7 @@ def _check_boxes(truth: GroundTruth) -> None:
     )
     if count > MOST_BEYOND * total:
         raise ValueError(f'{text}; convert the boxes')
-    warnings.warn(text, stacklevel=5)
+    warnings.warn(text, stacklevel=4)
 
 
 def _check_images(split: Split) -> None:
@@ -233,7 +233,7 @@ def _check_disjoint(train: Split, val: Split) -> None:
             f'are images of the training too ({train.name}), so that its '
             'figures say little about new images; give other images with '
             '--val, or use --val-fraction 0.1 without --val',
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -275,7 +275,7 @@ def _check_classes(train: Split, val: Split) -> Tuple[str, ...]:
         warnings.warn(
             f'{train.name}: no object of the class '
             f'{printable_list(unused, 8)}, which cannot be learned',
-            stacklevel=4,
+            stacklevel=3,
         )
     return tuple(names)
 
