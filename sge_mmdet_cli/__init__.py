@@ -9,6 +9,7 @@ Help and errors of arguments therefore appear at once.
 import argparse
 import difflib
 import importlib
+import sys
 from typing import Optional, Sequence
 
 from . import running
@@ -41,7 +42,11 @@ def main(args: Optional[Sequence[str]] = None) -> None:
             Default: None, those of this process.
     """
     parser = _create_parser()
-    chosen = parser.parse_args(args)
+    words = sys.argv[1:] if args is None else args
+    if not words:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
+    chosen = parser.parse_args(words)
     if chosen.command not in COMMANDS:
         near = difflib.get_close_matches(chosen.command, COMMANDS, 1, 0.4)
         parser.error(

@@ -169,6 +169,9 @@ def _build_backbone(backbone: dict) -> nn.Module:
         return build_part(backbone)
     except Exception as error:
         # A constructor answers bad options with any type of error.
+        hint = ''
+        if "'depth'" in str(error) and 'missing' in str(error):
+            hint = '; give it with --cfg-options depth=50'
         raise ValueError(
-            f'{name} cannot be built: {type(error).__name__}: {error}'
+            f'{name} cannot be built: {type(error).__name__}: {error}{hint}'
         ) from error

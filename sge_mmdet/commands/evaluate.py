@@ -19,6 +19,7 @@ from ..evaluation.report import report_evaluation
 from ..evaluation.report_files import PAGE, names_of_files
 from ..evaluation.result_files import DetectionFiles
 from ..utils import Writer
+from ..utils.detector_files import CHECKPOINTS
 from ..utils.terminal import step_bar
 from .common import reported_errors
 from .size_options import (
@@ -123,6 +124,11 @@ def _describe(
 
 def _find_files(options: argparse.Namespace, writer: Writer) -> DetectionFiles:
     """Return the files of the arguments, or run the detector to get them."""
+    if options.ground_truth.endswith(CHECKPOINTS):
+        raise ValueError(
+            'expected a config and then a checkpoint, got '
+            f'{options.ground_truth} and then {options.results}; swap them'
+        )
     if not options.ground_truth.endswith('.py'):
         return DetectionFiles(
             Path(options.ground_truth), options.images, Path(options.results)

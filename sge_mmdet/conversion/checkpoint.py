@@ -20,6 +20,8 @@ from .legacy import is_legacy_two_stage, strip_module, upgrade_legacy_detector
 
 # Layers of an ImageNet classifier, which a detector's backbone lacks.
 CLASSIFIER = ('fc.weight', 'fc.bias')
+# Differences that a message shows.
+MOST_FAULTS = 2
 
 
 class Conversion(NamedTuple):
@@ -271,7 +273,13 @@ def _check_fit(
     try:
         missing, left = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ValueError(f'The weights do not fit: {error}') from error
+        faults = str(error).strip().splitlines()[1:]
+        shown = ' '.join(fault.strip() for fault in faults[:MOST_FAULTS])
+        raise ValueError(
+            f'The weights do not fit the {type(model).__name__} of the '
+            f'config, with {len(faults)} differences such as: {shown} Name '
+            'the config of the model that they are from, with SGE'
+        ) from error
     if without_sge:
         missing = [key for key in missing if not _is_sge(key, model)]
     fixed = [

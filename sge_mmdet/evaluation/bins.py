@@ -6,6 +6,8 @@ from typing import List, Sequence, Tuple, Union
 
 import numpy as np
 
+from ..utils.text import printable
+
 # COCO's upper bound for "any size", larger than the area of any image.
 UNBOUNDED_AREA = 1e5**2
 NAMED_BINS = {
@@ -140,10 +142,18 @@ def parse_size_bins(words: Sequence[str]) -> List[SizeBin]:
         words (Sequence[str]): One name, or the limits in pixels.
 
     Raises:
-        ValueError: In the same cases as :func:`size_bins`.
+        ValueError: In the same cases as :func:`size_bins`; the message shows
+            limits as they are typed.
 
     Examples:
         >>> [bin.name for bin in parse_size_bins(['0', '16', 'inf'])]
         ['0-16', '16-inf']
     """
-    return size_bins(words[0] if len(words) == 1 else list(words))
+    try:
+        return size_bins(words[0] if len(words) == 1 else list(words))
+    except ValueError as error:
+        raise ValueError(
+            f'--size-bins: expected {", ".join(NAMED_BINS)} or two or more '
+            'limits in pixels that ascend from 0 or more, such as 0 16 32 '
+            f'inf, got {" ".join(map(printable, words))}'
+        ) from error

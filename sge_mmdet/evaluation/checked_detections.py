@@ -57,9 +57,12 @@ def make_detections(
     try:
         box = number_table('bbox [x, y, width, height]', box, 4)
         score = number_table('score', score, 1)[:, 0]
-        image_ids = id_column('image_id', image_ids)
+        image_ids = _numbers_like(
+            'image_id', image_ids, ground_truth.image_ids
+        )
+        known = ground_truth.category_ids
         category = find_ids(
-            ground_truth.category_ids, id_column('category_id', category_ids)
+            known, _numbers_like('category_id', category_ids, known)
         )
     except TypeError as error:
         raise ValueError(
@@ -159,15 +162,32 @@ def check_categories(
     """
     # In numpy: Python takes quadratic time for a set of numbers that have
     # the same hash, as multiples of 2^61 - 1 have.
-    column = id_column('category_id', ids)
     known = np.concatenate([ground_truth.label_ids, ground_truth.other_ids])
+    column = _numbers_like('category_id', ids, known)
     unknown = np.unique(column[find_ids(known, column) < 0])
     if len(unknown):
         shown = printable_list(map(printable_value, unknown.tolist()), 8)
+        if unknown.tolist() == [0] and len(known):
+            mend += (
+                f'. Its categories are {known.min()} to {known.max()}; labels '
+                'that count from 0 on must be turned into ids of categories'
+            )
         raise ValueError(
             f'{name} has detections of category {shown}, which the ground '
             f'truth does not have; {mend}'
         )
+
+
+def _numbers_like(name: str, ids: Any, known: np.ndarray) -> np.ndarray:
+    """Return ids as an array; errors show an id of the ground truth."""
+    try:
+        return id_column(name, ids)
+    except TypeError as error:
+        if not len(known):
+            raise
+        raise TypeError(
+            f'{error}; the ground truth has numbers such as {known[0]}'
+        ) from error
 
 
 def _check_lengths(*columns: Optional[Sized], name: str) -> None:

@@ -152,7 +152,15 @@ class OperatingPoints:
     def curve(
         self, size: str = 'all', category: Optional[int] = None
     ) -> ScoreCurve:
-        """Return a curve; arguments are those of :meth:`best`."""
+        """Return a curve; arguments are those of :meth:`best`.
+
+        Raises:
+            ValueError: If there is no such size.
+        """
+        if size not in self.curves:
+            raise ValueError(
+                f'size: expected one of {", ".join(self.curves)}, got {size!r}'
+            )
         if category is None:
             return self.curves[size]
         return self.class_curves[size][category]

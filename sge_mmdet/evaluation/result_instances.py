@@ -234,6 +234,13 @@ def _categories(label: np.ndarray, ground_truth: GroundTruth) -> np.ndarray:
     """Return the ids of the categories that labels mean."""
     known = len(ground_truth.label_ids)
     if len(label) and not 0 <= label.min() <= label.max() < known:
+        if ground_truth.has_known_labels and len(ground_truth.other_ids):
+            raise ValueError(
+                f'labels go from {label.min()} to {label.max()}, but only '
+                f'{known} of the {known + len(ground_truth.other_ids)} '
+                'categories of the ground truth were named as classes; name '
+                'all classes of the detector, in the order of its labels'
+            )
         raise ValueError(
             f'labels go from {label.min()} to {label.max()}, but the ground '
             f'truth has {known} categories; give the annotation file that the '

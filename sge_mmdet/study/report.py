@@ -181,8 +181,8 @@ def resample_runs(
     done = [run for run in runs if run.is_done]
     if not done:
         raise ValueError(
-            'No run of the study has a result yet; train it without '
-            '--report-only first'
+            'No run of the study has a result yet; train it first, with '
+            'neither --plan nor --report-only'
         )
     figures: Dict[str, Dict[int, ResampledFigures]] = {
         run.name: {} for run in done

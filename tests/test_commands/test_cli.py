@@ -468,6 +468,17 @@ DEMO = str(ROOT / 'configs/demo/faster-rcnn_r18_fpn_400i_digits.py')
             'error: There is no backbone SGERestNet; name the type of one, '
             'such as SGEResNet',
         ),
+        (['model-stats', 'SGEResNet'], '; give it with --cfg-options depth='),
+        (
+            ['evaluate', 'a.pth', 'b.py'],
+            'a config and then a checkpoint, got a.pth and then b.py; swap',
+        ),
+        (
+            ['evaluate', 'a.json', 'b.json', '--size-bins', '0,16,32'],
+            'error: --size-bins: expected coco, aitod or two or more limits '
+            'in pixels that ascend from 0 or more, such as 0 16 32 inf, got '
+            '0,16,32',
+        ),
         (
             ['model-stats', '#'],
             'error: There is no backbone #; name the type of one, such as '
@@ -488,6 +499,11 @@ def test_value_that_is_not_there_is_named_with_how_to_mend_it(
     code = run_command(*command)
     assert code.startswith('error: ') and words in code
     assert not any(tmp_path.glob('new*'))
+
+
+def test_no_command_is_answered_with_the_list(capsys):
+    assert run_command() == 2
+    assert '  evaluate ' in capsys.readouterr().err
 
 
 def test_wrong_usage_is_status_2(capsys):

@@ -114,7 +114,7 @@ def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
     [
         (['none.json', 'results.json'], 'no file .*none.json'),
         (['truth.json', 'truth.json'], 'not a COCO result file'),
-        (['results.json', 'results.json'], 'no list "images"'),
+        (['results.json', 'results.json'], 'got a list, as'),
         (
             ['truth.json', 'results.json', '--metric', 'segm'],
             "lacks the key 'segmentation'",

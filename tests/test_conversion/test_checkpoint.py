@@ -215,6 +215,12 @@ def test_source_is_never_replaced(tmp_path):
             WITH_SGE,
             'got a ResNet-34',
         ),
+        (
+            MODELS.build(dict(PLAIN, stem_channels=16)).state_dict(),
+            WITH_SGE,
+            r'The weights do not fit the \w+ of the config, with \d+ '
+            r'differences such as: size mismatch for conv1\.weight: .*Name',
+        ),
         (MODELS.build(PLAIN).state_dict(), PLAIN, 'config has no SGE'),
         (dict(a=1), None, 'not a dict of names and tensors'),
         ({1: torch.zeros(1)}, None, 'a dict of names and tensors'),
@@ -225,6 +231,7 @@ def test_source_is_never_replaced(tmp_path):
         'strange for a model',
         'strange with SGE',
         'other depth',
+        'other stem',
         'model without SGE',
         'no tensors',
         'no names',

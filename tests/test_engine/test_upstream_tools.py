@@ -497,7 +497,9 @@ def test_missing_data_ends_in_one_line(tmp_path, monkeypatch):
         f'error: {DEMO}: There is no folder data/digits/: '
         'train_dataloader.dataset '
         'needs it; download or generate the data, or set '
-        "train_dataloader.dataset.data_root (now 'data/digits/')"
+        "train_dataloader.dataset.data_root (now 'data/digits/'). "
+        'tools/make_digits.py makes the data of the demo; run it and this '
+        'command in the same folder'
     )
     assert not list(tmp_path.iterdir())
 

@@ -83,6 +83,18 @@ def test_labels_mean_the_classes_that_are_named_in_their_order(
     assert ap(ground_truth, tmp_path / 'results.json') == pytest.approx(1)
 
 
+def test_labels_beyond_the_named_classes_are_told_from_the_categories(
+    tmp_path,
+):
+    truth, results = write(tmp_path, tuple(reversed(NAMES)))
+    ground_truth = read_ground_truth(truth, NAMES[:2], in_label_order=True)
+    with pytest.raises(
+        ValueError,
+        match=r'only 2 of the 4 categories .* were named as classes',
+    ):
+        ap(ground_truth, results)
+
+
 def test_a_pickle_alone_with_fewer_labels_than_categories_asks_for_classes(
     tmp_path,
 ):

@@ -217,6 +217,13 @@ def test_nothing_at_all_has_no_figures(empty):
     json.dumps(found.to_dict())
 
 
+def test_size_that_is_not_there_is_named_with_those_that_are():
+    ground_truth, detections = list(data_sets(4))[3]
+    points = diagnose_detections(ground_truth, detections, BINS).points
+    with pytest.raises(ValueError, match=r"one of all, .*, got 'huge'"):
+        points.best('huge')
+
+
 def test_scores_beyond_one_have_no_calibration():
     ground_truth, detections = list(data_sets(4))[3]
     found = diagnose_detections(

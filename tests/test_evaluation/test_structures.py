@@ -83,7 +83,7 @@ def change(ground_truth, key, at, **values):
 @pytest.mark.parametrize(
     'ground_truth, words',
     [
-        ([], 'expected an object .* got a list'),
+        ([], 'got a list, as in a file of results'),
         (dict(images=[], annotations=[]), 'no list "categories"'),
         (
             change(good_ground_truth(), 'images', 0, id=3),
@@ -302,6 +302,20 @@ def test_missing_category_and_missing_area_are_said():
         (
             [good_result(category_id=1)],
             'category 1, which the ground truth does not have',
+        ),
+        (
+            [good_result(category_id=0)],
+            'category 0, which .*tested on. Its categories are 4 to 9; labels '
+            'that count from 0 on must be turned into ids',
+        ),
+        (
+            [good_result(image_id='3')],
+            "image_id: expected a whole number, got '3'; the ground truth has "
+            'numbers such as 7',
+        ),
+        (
+            [good_result(category_id='2')],
+            "got '2'; the ground truth has numbers such as 9",
         ),
         (
             [good_result(), good_result(score=float('nan'))],

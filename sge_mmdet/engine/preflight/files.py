@@ -11,6 +11,9 @@ from ...models.layers import check_plugins
 from ...utils import check_json_file
 from .annotations import AnnotationFile
 
+# Root of the demo's configs, below the working directory.
+DEMO_DATA = 'data/digits'
+
 Files = Dict[Path, AnnotationFile]
 
 
@@ -140,6 +143,11 @@ def _check_dataset(where: str, dataset: dict, files: Optional[Files]) -> None:
         f'{where} needs it; download or generate the data, or set '
         f'{where}.data_root (now {root!r})'
     )
+    if osp.normpath(root) == DEMO_DATA:
+        advice += (
+            '. tools/make_digits.py makes the data of the demo; run it and '
+            'this command in the same folder'
+        )
     prefixes = dataset.get('data_prefix') or {}
     if isinstance(prefixes, str):  # The form of MMPretrain's configs.
         prefixes = dict(img=prefixes)
