@@ -7,6 +7,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Sequence
 
 from .options import ConfigValues
@@ -113,6 +114,19 @@ def _find_upstream_tools(name: str) -> List[Path]:
     return [path for path in paths if path.is_file()]
 
 
+class _UpstreamParser(argparse.ArgumentParser):
+    """Parser of a tool of MMDetection, with the option of this package."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.add_argument(
+            '--no-preflight',
+            action='store_true',
+            help='leave out the checks of config, data and machine before '
+            'the run',
+        )
+
+
 def _parse_as_upstream(tool: Path) -> None:
     """Call the function ``parse_args`` of a tool, without its imports."""
     tree = ast.parse(tool.read_bytes())
@@ -122,7 +136,11 @@ def _parse_as_upstream(tool: Path) -> None:
         if isinstance(node, ast.FunctionDef) and node.name == 'parse_args'
     ]
     names: Dict[str, Any] = dict(
-        argparse=argparse, os=os, DictAction=ConfigValues
+        argparse=SimpleNamespace(
+            **{**vars(argparse), 'ArgumentParser': _UpstreamParser}
+        ),
+        os=os,
+        DictAction=ConfigValues,
     )
     exec(compile(tree, str(tool), 'exec'), names)
     if 'parse_args' in names:

@@ -15,7 +15,7 @@ from mmcv.transforms import Compose
 from mmdet.apis import init_detector
 from mmdet.utils import get_test_pipeline_cfg
 
-from ..utils import RENEWING, Writer, find_config, load_config
+from ..utils import RENEWING, Writer, find_config, load_config, quiet_log
 from ..utils.figures import save_figure
 from ..utils.terminal import print_note
 from .gates import (
@@ -124,7 +124,9 @@ class GateDrawing:
             device=self.device,
         )
         if not (checkpoint or start):
-            model.init_weights()
+            with quiet_log():
+                # A line or more for each layer.
+                model.init_weights()
         pipeline = Compose(get_test_pipeline_cfg(model.cfg))
         return record_gates(
             model, pipeline(dict(img_path=str(self.image), img_id=0))

@@ -70,6 +70,14 @@ def test_help_of_a_command_names_the_command(command, capsys):
     assert capsys.readouterr().out.startswith(f'usage: sge-mmdet {command} ')
 
 
+@pytest.mark.parametrize('command', ['train', 'test'])
+def test_help_of_an_upstream_tool_shows_the_option_of_this_package(
+    command, capsys
+):
+    run_command(command, '--help')
+    assert '--no-preflight' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('command', sge_mmdet_cli.COMMANDS)
 def test_help_of_a_script_names_the_script(command):
     name = script(command)

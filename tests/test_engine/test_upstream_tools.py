@@ -1,13 +1,16 @@
 """MMDetection's own tools run for real, a few iterations at a time."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
 from sge_mmdet.engine import load_local_checkpoint
@@ -224,6 +227,15 @@ def test_gates_of_a_trained_detector_are_drawn(trained, tmp_path):
         'backbone.layer1.1.sge.gates.png',
         'backbone.layer1.1.sge.similarity.png',
     }
+    handler = logging.Handler(logging.INFO)
+    handler.emit = mock.Mock()
+    with mock.patch.object(
+        MMLogger.get_current_instance(), 'handlers', [handler]
+    ):
+        code, output = run_script(*command, '--layers', 'layer1.1')
+    assert code == 0, output
+    # Initial weights would be named by a message each.
+    assert not handler.emit.called
     code, output = run_script(*command, '--layers', 'layer9')
     assert code == 1
     assert (
