@@ -65,11 +65,13 @@ def open_page(tab, path, window=WINDOW, scheme='light', logs=()):
     tab.mouse.move(0, 0)
     for event, listener in listeners.items():
         tab.on(event, listener)
-    tab.goto(path.as_uri())
-    tab.wait_for_selector('body[data-ready]')
-    yield tab
-    for event, listener in listeners.items():
-        tab.remove_listener(event, listener)
+    try:
+        tab.goto(path.as_uri())
+        tab.wait_for_selector('body[data-ready]')
+        yield tab
+    finally:
+        for event, listener in listeners.items():
+            tab.remove_listener(event, listener)
     assert len(said) == len(logs), said
     for message, part in zip(said, logs):
         assert part in message
