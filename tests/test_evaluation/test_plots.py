@@ -87,7 +87,7 @@ def test_numbers_of_errors_begin_at_zero_and_are_whole(drawn, false):
         assert axis.get_xlim()[0] == 0 and axis.get_xlim()[1] > most
         ticks = axis.get_xticks()
         assert (ticks == ticks.round()).all()
-    assert 'score of at least 0.581' in figure.get_suptitle()
+    assert 'score of at least 0.581' in figure.texts[0].get_text()
 
 
 def diagnostics_of(ground_truth, detections):
