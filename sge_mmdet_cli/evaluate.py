@@ -74,7 +74,8 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         '--score',
         type=float,
         help='lowest score of the detections in the breakdown of errors; '
-        'default: the score with the highest F1',
+        'default: the score with the highest F1, over small objects for the '
+        'pictures and over all sizes where report.html begins',
     )
     parser.add_argument(
         '--out-dir',

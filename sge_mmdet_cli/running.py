@@ -32,7 +32,8 @@ def run_command(
         files_alone (bool): Whether it needs neither of them, and the process
             ends with it, so that nothing else will. Default: False.
     """
-    if files_alone:
+    # Where the package is imported already, it has registered everything.
+    if files_alone and 'sge_mmdet' not in sys.modules:
         importlib.import_module('sge_mmdet_cli.files_alone')
     name = command.replace('-', '_')
     try:

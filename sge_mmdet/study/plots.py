@@ -11,7 +11,11 @@ from matplotlib.figure import Figure
 from ..evaluation.plots import draw_difference
 from ..utils import RENEWING, Writer
 from ..utils.figures import plain_text, save_figure
-from ..visualization.training_curves import finish_curves, read_scalars
+from ..visualization.training_curves import (
+    finish_curves,
+    read_scalars,
+    unit_of_steps,
+)
 from .plan import StudyRun
 from .report import StudyReport
 
@@ -128,9 +132,12 @@ def draw_study_curves(
     for axis, (key, title) in zip(
         figure.subplots(1, len(CURVES)), CURVES.items()
     ):
+        key = key.format(runs[0].metric)
+        unit = 'iteration'
         for name, of_seeds in logs.items():
-            steps, values = _common_steps(of_seeds, key.format(runs[0].metric))
+            steps, values = _common_steps(of_seeds, key)
             if len(steps):
+                unit = unit_of_steps(of_seeds[0], [key])
                 (line,) = axis.plot(
                     steps,
                     values.mean(0),
@@ -144,7 +151,7 @@ def draw_study_curves(
                     color=line.get_color(),
                     alpha=0.15,
                 )
-        finish_curves(axis, title)
+        finish_curves(axis, title, unit)
         if key != 'loss':
             # The ends of a study's curves lie close together.
             axis.autoscale(axis='y')

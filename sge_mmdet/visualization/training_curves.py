@@ -130,15 +130,13 @@ def unit_of_steps(
     return 'epoch' if 0 < last <= epochs else 'iteration'
 
 
-def finish_curves(
-    axis: Axes, title: str, unit: str = 'iteration or epoch'
-) -> None:
+def finish_curves(axis: Axes, title: str, unit: str) -> None:
     """Add title, legend and grid to curves over training.
 
     Args:
         axis (Axes): Axis with or without curves.
         title (str): Title of the axis.
-        unit (str): What the steps count. Default: "iteration or epoch".
+        unit (str): What the steps count, "iteration" or "epoch".
     """
     axis.set(title=title, xlabel=unit)
     axis.xaxis.set_major_locator(
