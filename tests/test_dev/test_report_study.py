@@ -47,7 +47,8 @@ def test_report_on_the_committed_results_prints_the_pages_figures(
         )
         assert f'  {row["seeds"]}  ' in line
         assert row['AP_small'] in line
-        assert f'  {row["difference"]} ({row["95 % interval"]})' in line
+        # How many seeds it is over follows, if some have no partner.
+        assert f'  {row["difference"]} ({row["95 % interval"]}' in line
         (p,) = re.findall(
             rf'{name} differs from none in AP_small .*?p = ([\d.]+)', output
         )

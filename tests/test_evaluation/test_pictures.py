@@ -63,6 +63,7 @@ def test_an_error_of_a_picture_is_raised_where_it_is_asked_for(
 def test_no_process_is_started_elsewhere(monkeypatch, processors):
     """In a notebook it would run the notebook's main module again."""
     monkeypatch.setattr(pictures, 'usable_processors', lambda: processors)
+    monkeypatch.delitem(sys.modules, COMMAND, raising=False)
     if processors == 1:
         monkeypatch.setitem(sys.modules, COMMAND, None)
     monkeypatch.setattr(pictures, 'ProcessPoolExecutor', None)
