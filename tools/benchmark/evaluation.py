@@ -7,8 +7,9 @@ plain summary, this package's tables, the tables with all files and pictures,
 and the comparison of two results. Times are those of whole processes, with the
 start of Python and all imports: what somebody waits for. With --clock cpu they
 are the processor's time, which tells more on a machine that has other work.
-Memory is the process's peak. --times measures larger data sets too, so that
-their growth can be seen, without pycocotools.
+Memory is the process's peak, without that of the process that draws pictures.
+--times measures larger data sets too, so that their growth can be seen,
+without pycocotools.
 """
 
 import argparse
