@@ -52,14 +52,18 @@ class DrawingApart(Drawing):
 
     def submit(self, function: str, *data: Any) -> Picture:
         """Let the process draw; arguments are those of the base class."""
-        future = self._pool.submit(_draw, function, *data)
+        here = super().submit(function, *data)
+        try:
+            future = self._pool.submit(_draw, function, *data)
+        except BrokenProcessPool:
+            return here
         self._futures.append(future)
 
         def picture() -> bytes:
             try:
                 return future.result()
             except BrokenProcessPool:
-                return _draw(function, *data)
+                return here()
 
         return picture
 

@@ -41,6 +41,9 @@ def test_the_first_process_draws_if_the_second_one_dies(result, command):
         apart.submit('draw_errors', Fatal())
         picture = apart.submit('draw_class_bars', result, 'small')
         assert picture()[:4] == b'\x89PNG'
+        # It is known to be dead by now.
+        later = apart.submit('draw_class_bars', result, 'small')
+        assert later() == picture()
 
 
 class Fatal:
