@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..evaluation import GroundTruth, read_ground_truth
 from ..evaluation.annotation_files import check_lists
-from ..evaluation.box_layout import reach_beyond
+from ..evaluation.box_layout import FEWEST_SHARE, reach_beyond
 from ..utils import load_json, printable, printable_list
 from ..utils.text import printable_value
 from .splits import Split, divide, folder_of
@@ -20,9 +20,6 @@ NO_VALIDATION = (
     'expected data for validation too; give it with --val, or set aside a '
     'tenth of the images with --val-fraction 0.1'
 )
-# Share of the boxes that may reach beyond their image. More are taken for
-# boxes in another layout.
-MOST_BEYOND = 0.1
 
 
 @dataclass(frozen=True)
@@ -199,7 +196,7 @@ def _check_boxes(truth: GroundTruth) -> None:
         f'{printable(name)} of {width} x {height} pixels. "bbox" must be x, '
         'y, width, height in pixels'
     )
-    if count > MOST_BEYOND * total:
+    if count > FEWEST_SHARE * total:
         raise ValueError(f'{text}; convert the boxes')
     warnings.warn(text, stacklevel=4)
 

@@ -18,6 +18,14 @@ from .tide import ErrorCosts, cost_of_errors
 # Largest number of confused pairs of classes in the table, for each size.
 MOST_PAIRS = 10
 
+# Titles of the tables, by the names of their files in a report.
+TITLES = dict(
+    operating_points='Operating points (highest F1)',
+    error_costs='AP50 that errors cost',
+    calibration='Calibration of scores',
+    confusions='Confused classes',
+)
+
 
 @dataclass(frozen=True)
 class Diagnostics:
@@ -53,10 +61,10 @@ class Diagnostics:
     def tables(self) -> Dict[str, Table]:
         """Return the tables by title."""
         return {
-            'Operating points (highest F1)': self.points.table(),
-            'AP50 that errors cost': self.cost_table(),
-            'Calibration of scores': self.calibration_table(),
-            'Confused classes': self.confusion_table(),
+            TITLES['operating_points']: self.points.table(),
+            TITLES['error_costs']: self.cost_table(),
+            TITLES['calibration']: self.calibration_table(),
+            TITLES['confusions']: self.confusion_table(),
         }
 
     def cost_table(self) -> Table:

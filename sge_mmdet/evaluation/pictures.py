@@ -12,9 +12,9 @@ from typing import Any, Callable, Iterator, List
 
 from ..utils.machine import usable_processors
 
-# What a command imports if it reads files alone and its process ends with it.
+# Imported by commands that read neither a config nor a checkpoint, and with
+# whose end the process ends.
 COMMAND = 'sge_mmdet_cli.files_alone'
-PLOTS = 'sge_mmdet.evaluation.plots'
 Picture = Callable[[], bytes]
 
 
@@ -42,12 +42,9 @@ class DrawingApart(Drawing):
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
         self._futures: List[Future] = [
-            pool.submit(function, *args)
-            for function, args in (
-                # The first process is the one that Ctrl-C stops.
-                (signal.signal, (signal.SIGINT, signal.SIG_IGN)),
-                (_import_plots, ()),
-            )
+            # The first process is the one that Ctrl-C stops.
+            pool.submit(signal.signal, signal.SIGINT, signal.SIG_IGN),
+            pool.submit(_import_plots),
         ]
 
     def submit(self, function: str, *data: Any) -> Picture:
@@ -110,11 +107,13 @@ def drawing() -> Iterator[Drawing]:
 
 
 def _draw(function: str, *data: Any) -> bytes:
+    from . import plots
+
     file = io.BytesIO()
-    getattr(importlib.import_module(PLOTS), function)(*data, file)
+    getattr(plots, function)(*data, file)
     return file.getvalue()
 
 
 def _import_plots() -> None:
     """Import matplotlib while there is nothing to draw."""
-    importlib.import_module(PLOTS)
+    from . import plots  # noqa: F401

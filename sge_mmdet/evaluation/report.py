@@ -10,6 +10,7 @@ from ..utils.tables import Table
 from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
 from .comparison_result import Comparison
+from .diagnostics import TITLES
 from .engines import evaluate
 from .errors import ErrorBreakdown, errors_of_matches
 from .evaluation_result import EvaluationResult
@@ -29,10 +30,7 @@ CURVE = (0, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, float('inf'))
 HEADINGS = dict(
     sizes='Figures by size',
     classes='Figures by class',
-    operating_points='Operating points (highest F1)',
-    error_costs='AP50 that errors cost',
-    calibration='Calibration of scores',
-    confusions='Confused classes',
+    **TITLES,
 )
 
 

@@ -272,7 +272,7 @@ def test_boxes_in_another_layout_are_refused(folder):
 
 
 def test_few_boxes_beyond_their_image_are_warned_of(folder, monkeypatch):
-    monkeypatch.setattr('sge_mmdet.datasets.own_data.MOST_BEYOND', 0.9)
+    monkeypatch.setattr('sge_mmdet.datasets.own_data.FEWEST_SHARE', 0.9)
     change(folder, 'val', lambda data: with_corners(data, 1))
     with pytest.warns(UserWarning, match=r'1 of \d+ boxes reach beyond'):
         read(folder)

@@ -42,7 +42,7 @@ def explain_few(axis: Axes, what: str) -> None:
 
     Args:
         axis (Axes): Axes with curves.
-        what (str): What is counted, such as "objects".
+        what (str): Name of what the bins hold, such as "objects".
     """
     if any(line.get_fillstyle() == 'none' for line in axis.lines):
         axis.plot(
