@@ -1,6 +1,7 @@
 // What a call is about, and one group of channels of one image of it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -87,10 +88,20 @@ class Affine {
     if (!scale) return;
     const A* of_scale = static_cast<const A*>(p.norm_scale) + first;
     const A* of_shift = static_cast<const A*>(p.norm_shift) + first;
+    A* to_shift = memory + p.channels;
+    if (!p.norm_mean) {
+      std::copy(of_scale, of_scale + p.channels, memory);
+      std::copy(of_shift, of_shift + p.channels, to_shift);
+      return;
+    }
+    const A* mean = static_cast<const A*>(p.norm_mean) + first;
+    const A* variance = static_cast<const A*>(p.norm_variance) + first;
+    const double eps = p.norm_eps;
+#pragma omp simd
     for (int64_t c = 0; c < p.channels; ++c) {
-      const double factor = of_scale[c] * inverse_deviation(p, first + c);
+      const double factor = of_scale[c] * (1 / std::sqrt(variance[c] + eps));
       memory[c] = A(factor);
-      memory[p.channels + c] = A(of_shift[c] - mean_of(p, first + c) * factor);
+      to_shift[c] = A(of_shift[c] - mean[c] * factor);
     }
   }
   INLINE A scale_of(int64_t c) const { return scale ? scale[c] : A(1); }

@@ -16,9 +16,12 @@ constexpr int64_t kTile = 2048;
 // Runs a function for one tile of positions after the other, all as long.
 template <class F>
 INLINE void for_tiles(int64_t positions, const F& run) {
-  const int64_t tiles = (positions + kTile - 1) / kTile;
-  const int64_t even = (positions + tiles - 1) / tiles;
-  const int64_t length = (even + 15) / 16 * 16;
+  int64_t length = positions;
+  // A division takes as long as a row of a small map.
+  if (positions > kTile) {
+    const int64_t tiles = (positions + kTile - 1) / kTile;
+    length = ((positions + tiles - 1) / tiles + 15) / 16 * 16;
+  }
   for (int64_t i = 0; i < positions; i += length)
     run(i, std::min(i + length, positions));
 }

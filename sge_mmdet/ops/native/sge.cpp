@@ -3,6 +3,7 @@
 //
 // The functions at the end have a C interface and know nothing of PyTorch, so
 // that one build serves all of its versions.
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -68,6 +69,7 @@ struct Images {
 
 template <bool is_affine, class S>
 struct Forward {
+  using Map = S;
   using A = Sum<S>;
   const Problem& p;
 
@@ -78,6 +80,7 @@ struct Forward {
 
 template <bool is_affine, class S>
 struct Backward {
+  using Map = S;
   using A = Sum<S>;
   const Problem& p;
   const Images& images;
@@ -96,6 +99,18 @@ WIDE void run_wide(const Pass& pass, int64_t task, typename Pass::A* buffer) {
   pass.run(task, buffer);
 }
 
+// Bytes of a map that a thread takes at once: what the processor fetches ahead
+// at the end of a small group is then what comes next.
+constexpr int64_t kStretch = 128 << 10;
+
+// Returns how many tasks those are, so that enough are left to be shared out.
+int64_t tasks_at_once(const Problem& p, int64_t bytes) {
+  const int64_t share =
+      p.images * p.groups / (8 * std::max<int64_t>(p.threads, 1));
+  return std::max<int64_t>(
+      std::min(kStretch / std::max<int64_t>(bytes, 1), share), 1);
+}
+
 // `vectors`: of numbers, a position; `maps`: of a group, in channels-last.
 template <class Pass>
 bool run_all(const Problem& p, const Pass& pass, int64_t vectors,
@@ -105,7 +120,10 @@ bool run_all(const Problem& p, const Pass& pass, int64_t vectors,
   const int64_t length =
       (vectors + (p.channels_last ? maps * p.channels : 0)) * p.positions +
       2 * p.channels;
+  const int64_t bytes =
+      p.channels * p.positions * int64_t(sizeof(typename Pass::Map));
   return parallel<A>(p.team, p.images * p.groups, p.threads, length,
+                     tasks_at_once(p, bytes),
                      [&](int64_t task, A* buffer) {
                        if (is_wide)
                          run_wide(pass, task, buffer);

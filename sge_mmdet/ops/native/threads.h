@@ -23,15 +23,17 @@ void call_work(void* work) {
 }
 
 // Runs all tasks, each thread with a buffer of its own; false where memory ran
-// out.
+// out. A thread takes `at_once` of them, whose maps follow one another.
 template <class A, class F>
 bool parallel(Team team, int64_t tasks, int threads, int64_t length,
-              const F& run) {
+              int64_t at_once, const F& run) {
   std::atomic<int64_t> next{0};
   auto work = [&] {
     std::unique_ptr<A[]> buffer(new (std::nothrow) A[length]);
     if (!buffer) return;
-    for (int64_t i; (i = next.fetch_add(1)) < tasks;) run(i, buffer.get());
+    for (int64_t i; (i = next.fetch_add(at_once)) < tasks;)
+      for (int64_t end = std::min(i + at_once, tasks); i < end; ++i)
+        run(i, buffer.get());
   };
   threads = int(std::min<int64_t>(threads, tasks));
   if (threads > 1 && team) {
