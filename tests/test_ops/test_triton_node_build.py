@@ -1,5 +1,6 @@
 """Building and loading the operator in C++, and doing without it."""
 
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -21,6 +22,21 @@ def untried(monkeypatch):
     monkeypatch.setattr(node, '_tried', [])
     monkeypatch.setattr(node, '_is_wanted', lambda: True)
     monkeypatch.setattr(dispatch, '_shortcut', None)
+
+
+@pytest.fixture
+def library(monkeypatch, tmp_path):
+    """Return what a compiler that copies it builds, with an empty cache."""
+    path, compiler = tmp_path / 'library', tmp_path / 'c++'
+    path.write_bytes(Path(node.made().__file__).read_bytes())
+    compiler.write_text(
+        f'#!/bin/sh\necho >> {tmp_path}/calls\nsleep 1\n'
+        f'for last; do :; done\ncp {path} $last'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path / 'cache'))
+    return path
 
 
 def test_without_a_compiler_python_goes_on(untried, monkeypatch, tmp_path):
@@ -46,19 +62,32 @@ def test_a_compiler_that_fails_is_quoted(untried, monkeypatch, tmp_path):
     assert node.node() is None
 
 
-def test_a_damaged_library_is_built_again(untried, monkeypatch, tmp_path):
-    # A compiler that has built it before.
-    library, compiler = tmp_path / 'library', tmp_path / 'c++'
-    library.write_bytes(Path(node.made().__file__).read_bytes())
-    compiler.write_text(f'#!/bin/sh\nfor last; do :; done\ncp {library} $last')
-    compiler.chmod(0o755)
-    monkeypatch.setenv('CXX', str(compiler))
-    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path / 'cache'))
+def test_a_damaged_library_is_built_again(library, tmp_path):
     node.made()
     (kept,) = (tmp_path / 'cache').rglob('_node*')
     assert kept.read_bytes() == library.read_bytes()
     kept.write_bytes(b'damaged')
     node.made()
+    assert kept.read_bytes() == library.read_bytes()
+
+
+def test_one_process_builds_for_all_that_start_together(library, tmp_path):
+    code = 'from sge_mmdet.ops.triton.node import made; print(made().__name__)'
+    processes = [
+        subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.communicate()[0].endswith(b'_node\n')
+    assert len((tmp_path / 'calls').read_text().splitlines()) == 1
+
+
+def test_without_locks_a_process_builds_for_itself(
+    library, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, 'fcntl', None)
+    node.made()
+    (kept,) = (tmp_path / 'cache').rglob('_node*')
     assert kept.read_bytes() == library.read_bytes()
 
 

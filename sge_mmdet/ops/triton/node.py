@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, Iterator, List, Optional
@@ -33,7 +33,8 @@ from .plan import Plan
 
 SOURCE = Path(__file__).with_name('node.cpp')
 VARIABLE = 'SGE_MMDET_NODE'
-# Other processes of a training may wait for this one twice as long.
+# That a compiler may take. PyTorch lets the processes of a training wait for
+# each other twice as long.
 SECONDS = 300
 # Properties of a compiled kernel; node.cpp launches none that has one.
 _UNUSUAL = (
@@ -151,6 +152,8 @@ def launching_by(address: Optional[int]) -> Iterator[ModuleType]:
 def made() -> ModuleType:
     """Return the module, from Triton's cache or built.
 
+    Of all processes of a machine one builds it, and the others wait.
+
     Raises:
         OSError: If there is no compiler, or the cache cannot be written to.
         subprocess.SubprocessError: If it fails or takes too long.
@@ -162,18 +165,47 @@ def made() -> ModuleType:
     cache = get_cache_manager(
         hashlib.sha256('\n'.join(facts).encode()).hexdigest()
     )
+    module = _kept(cache, name)
+    if module is None:
+        if os.environ.get('LOCAL_RANK', '0') == '0':
+            print(
+                'SGE builds its C++ part for this PyTorch, once: about half a '
+                'minute',
+                file=sys.stderr,
+                flush=True,
+            )
+        with _lock(cache):
+            module = _kept(cache, name) or _built(command, cache, name)
+    return module
+
+
+def _kept(cache: Any, name: str) -> Optional[ModuleType]:
+    """Return the module from the cache, or None where none can be loaded."""
     path = cache.get_file(name)
     if path is not None:
         # One that is damaged, or of another machine, is built again.
         with suppress(ImportError):
             return load(path)
-    if os.environ.get('LOCAL_RANK', '0') == '0':
-        print(
-            'SGE builds its C++ part for this PyTorch, once: about half a '
-            'minute',
-            file=sys.stderr,
-            flush=True,
-        )
+    return None
+
+
+@contextmanager
+def _lock(cache: Any) -> Iterator[None]:
+    """Let other processes wait here, where the system has such locks."""
+    with ExitStack() as stack:
+        # Without a lock each process builds for itself.
+        with suppress(ImportError, OSError, AttributeError, TypeError):
+            import fcntl
+
+            fcntl.flock(
+                stack.enter_context(open(cache.lock_path, 'w')), fcntl.LOCK_EX
+            )
+        yield
+
+
+def _built(command: List[str], cache: Any, name: str) -> ModuleType:
+    """Return the module that a compiler builds, and keep it in the cache."""
+    before = cache.get_file(name)
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, name)
         subprocess.run(
@@ -186,7 +218,7 @@ def made() -> ModuleType:
         )
         # First, so that nothing that cannot be loaded is kept.
         module = load(str(library))
-        if cache.get_file(name) == path:
+        if cache.get_file(name) == before:
             # No other process was first, whose file may be in use.
             cache.put(library.read_bytes(), name, binary=True)
     return module
