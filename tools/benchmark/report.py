@@ -278,7 +278,7 @@ def draw_rows(
     with Path(csv_file).open(newline='') as file:
         about = next(csv.DictReader(file))
     axis.set_xlabel(
-        f'times as fast as {providers[0]}, lines: quartiles; '
+        f'times as fast as {providers[0]}, lines: quartiles\n'
         f'{about["hardware"]}, torch {about["torch"]}, '
         f'{about["date"]}',
         fontsize=8,

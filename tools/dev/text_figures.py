@@ -163,7 +163,8 @@ def training_on_cpu() -> str:
         for rows, case in timings('network_cpu', ['direction'], ['wall'])
         if case['direction'] == 'training'
     )
-    return f'{times:+.0f} %'
+    # Not -0.
+    return f'{round(times) or 0:+d} %'
 
 
 def measured_with(name: str) -> str:
