@@ -61,6 +61,11 @@ def parse_args(args: Optional[Sequence[str]] = None) -> argparse.Namespace:
             '--val-images: expected --val too, whose images these are; add '
             'it, or leave out --val-images'
         )
+    if options.seed is not None and options.val_fraction is None:
+        parser.error(
+            '--seed: expected --val-fraction too, whose images it chooses; '
+            'add it, or leave out --seed'
+        )
     return options
 
 
@@ -95,7 +100,6 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seed',
         type=int,
-        default=0,
         help='random seed of --val-fraction; default: 0',
     )
 

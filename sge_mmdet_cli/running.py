@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Sequence
 
-from .options import ConfigValues
+from .options import ConfigValues, Parser
 
 # Those of sge_mmdet.utils.detector_files.
 DETECTORS = ('.py', '.pth', '.pt')
@@ -84,7 +84,7 @@ def _describe_missing(error: ModuleNotFoundError) -> str:
 
 
 def run_upstream_command(command: str, args: Optional[Sequence[str]]) -> None:
-    """Run a tool of MMDetection, or show its help.
+    """Run a tool of MMDetection, or show its help or an error of its usage.
 
     Args:
         command (str): "train" or "test".
@@ -93,10 +93,9 @@ def run_upstream_command(command: str, args: Optional[Sequence[str]]) -> None:
     """
     program = sys.argv[0] if args is None else f'sge-mmdet {command}'
     arguments = list(sys.argv[1:] if args is None else args)
-    if not {'-h', '--help'}.isdisjoint(arguments):
-        for tool in _find_upstream_tools(command):
-            sys.argv = [program, '--help']
-            _parse_as_upstream(tool)
+    # Before the imports, which take seconds.
+    for tool in _find_upstream_tools(command)[:1]:
+        _parse_as_upstream(tool, program, arguments)
     run_command(
         command, argparse.Namespace(arguments=arguments, program=program)
     )
@@ -115,7 +114,7 @@ def _find_upstream_tools(name: str) -> List[Path]:
     return [path for path in paths if path.is_file()]
 
 
-class _UpstreamParser(argparse.ArgumentParser):
+class _UpstreamParser(Parser):
     """Parser of a tool of MMDetection, with the option of this package."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -128,7 +127,9 @@ class _UpstreamParser(argparse.ArgumentParser):
         )
 
 
-def _parse_as_upstream(tool: Path) -> None:
+def _parse_as_upstream(
+    tool: Path, program: str, arguments: Sequence[str]
+) -> None:
     """Call the function ``parse_args`` of a tool, without its imports."""
     tree = ast.parse(tool.read_bytes())
     tree.body = [
@@ -144,5 +145,12 @@ def _parse_as_upstream(tool: Path) -> None:
         DictAction=ConfigValues,
     )
     exec(compile(tree, str(tool), 'exec'), names)
-    if 'parse_args' in names:
-        names['parse_args']()
+    before, sys.argv = sys.argv, [program, *arguments]
+    try:
+        if 'parse_args' in names:
+            names['parse_args']()
+    except NameError:
+        # The tool will parse them, once it has imported what it names.
+        pass
+    finally:
+        sys.argv = before

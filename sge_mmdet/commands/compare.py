@@ -14,6 +14,7 @@ from ..utils import Writer
 from .common import reported_errors
 from .size_options import (
     check_report_options,
+    check_score,
     choose_protocol,
     group_files,
     read_results,
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
         read_results(path, ground_truth, options)
         for path in (*options.a, *options.b)
     ]
+    check_score(options.score, results)
     warn_of_equal_results(results)
     figures = protocol.resample(
         ground_truth,

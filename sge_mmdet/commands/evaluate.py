@@ -24,6 +24,7 @@ from ..utils.terminal import step_bar
 from .common import reported_errors
 from .size_options import (
     check_report_options,
+    check_score,
     choose_protocol,
     read_results,
     read_sized_ground_truth,
@@ -95,6 +96,7 @@ def _evaluate(
             files.classes,
         )
         detections = step(read_results, files.results, ground_truth, options)
+        check_score(options.score, [detections])
         evaluated = protocol.prepare(ground_truth, detections, metric)
         result = step(protocol.evaluate, *evaluated, metric, options.engine)
         if options.diagnose:

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
         options.images,
         options.val_images,
         options.val_fraction,
-        options.seed,
+        options.seed or 0,
     )
     sge = None
     if options.sge:

@@ -38,6 +38,28 @@ def check_report_options(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f'There is no folder {args.images} (--images)')
 
 
+def check_score(score: Optional[float], results: Sequence[Detections]) -> None:
+    """Raise if no detection has a score as high as that of ``--score``.
+
+    Args:
+        score (float, optional): Value of the option. None is fine, and so is
+            a score up to 1.
+        results (Sequence[Detections]): Detections of all results.
+
+    Raises:
+        ValueError: If the score is above 1 and above all of theirs.
+    """
+    highest = max(
+        (float(one.score.max()) for one in results if len(one.score)),
+        default=1.0,
+    )
+    if score is not None and score > max(highest, 1):
+        raise ValueError(
+            f'--score {score:g}: the highest score of a detection is '
+            f'{highest:.3g}; give a lower one, such as 0.3'
+        )
+
+
 def choose_protocol(args: argparse.Namespace) -> Protocol:
     """Return the protocol with the sizes and detections of the options.
 

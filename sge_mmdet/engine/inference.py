@@ -72,6 +72,8 @@ def detect(
         _test(cfg, checkpoint, files, folder, metric)
         for path in folder.glob('detections.*.json'):
             writer.publish(path, files.results.with_name(path.name))
+    # MMDetection's log names the folder above, which is gone.
+    print(f'detections are in {files.results}')
     return files
 
 

@@ -124,7 +124,32 @@ def _prepare(
     )
     if name == 'train.py' and resumes_last:
         find_whole_checkpoint(work_dir)
+        if _is_first(options.launcher):
+            _tell_end(cfg, work_dir)
     return ['--cfg-options', *added] if added else []
+
+
+def _is_first(launcher: str) -> bool:
+    """Return whether this is the first of all processes of a run."""
+    return launcher == 'none' or all(
+        os.environ.get(key, '0') == '0' for key in RANKS
+    )
+
+
+def _tell_end(cfg: Config, work_dir: Path) -> None:
+    """Say so if a run that is to be resumed has come to its end."""
+    pointer = work_dir / 'last_checkpoint'
+    last = pointer.read_text().strip() if pointer.is_file() else ''
+    for unit in 'epoch', 'iter':
+        length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
+        reached = re.search(rf'\b{unit}_(\d+)\.pth$', last)
+        if length and reached and int(reached[1]) >= length:
+            print(
+                f'note: {last} is the end of this training of {length} '
+                f'{unit}s, so nothing is left to train; to go on, raise '
+                f'train_cfg.max_{unit}s',
+                file=sys.stderr,
+            )
 
 
 def _preflight(cfg: Config, run: TrainingRun) -> None:
@@ -133,8 +158,7 @@ def _preflight(cfg: Config, run: TrainingRun) -> None:
     Raises:
         ValueError: If the training cannot run.
     """
-    launched = run.launcher != 'none'
-    if launched and any(os.environ.get(key, '0') != '0' for key in RANKS):
+    if not _is_first(run.launcher):
         return
     try:
         findings = check_training(cfg, run)

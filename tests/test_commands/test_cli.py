@@ -576,6 +576,16 @@ def test_places_of_the_parsers_are_those_of_add_sge():
             '--val-images: expected --val too',
         ),
         (
+            ['new-config', 'a', '--train', 'b', '-o', 'c', '--seed', '1'],
+            '--seed: expected --val-fraction too',
+        ),
+        (
+            ['train', 'a.py', '--work-dirs', 'b'],
+            'unrecognized arguments: --work-dirs b; the option nearest to '
+            '--work-dirs is --work-dir',
+        ),
+        (['test', 'a.py'], 'arguments are required: checkpoint'),
+        (
             ['add-sge', 'a.py', '-o', 'b.py', '--gruops', '8'],
             'unrecognized arguments: --gruops 8; the option nearest to '
             '--gruops is --groups',

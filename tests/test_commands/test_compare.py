@@ -121,6 +121,7 @@ def test_tool_takes_several_seeds(files, capsys):
             'cannot write .*truth.json/comparison.json: Not a directory',
         ),
         (['a.json', 'b.json', '--size-bins', '9', '3'], 'ascend'),
+        (['a.json', 'b.json', '--score', '30'], '--score 30: the highest'),
         (['a.json', 'b.json', '--group-by', 'video'], 'no group for 20 of 20'),
         (
             ['--paired-seeds', '--a', 'a.json', 'b.json', '--b', 'b.json'],

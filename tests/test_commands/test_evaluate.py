@@ -116,6 +116,10 @@ def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
         (['truth.json', 'truth.json'], 'not a COCO result file'),
         (['results.json', 'results.json'], 'got a list, as'),
         (
+            ['truth.json', 'results.json', '--score', '30'],
+            '--score 30: the highest score of a detection is 0',
+        ),
+        (
             ['truth.json', 'results.json', '--metric', 'segm'],
             "lacks the key 'segmentation'",
         ),

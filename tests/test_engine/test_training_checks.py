@@ -379,6 +379,22 @@ def test_tool_prints_a_line_for_each_finding(data, tmp_path, monkeypatch):
         assert run_tool(config, *options, '--launcher', 'pytorch')[0] == 0
 
 
+def test_resuming_a_training_at_its_end_says_so(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = tmp_path / 'epoch_1.pth'
+    torch.save({}, checkpoint)
+    (tmp_path / 'last_checkpoint').write_text(str(checkpoint))
+    options = '--no-preflight', '--work-dir', tmp_path, '--resume'
+    code, shown = run_tool(data / 'mine.py', *options)
+    assert code == 0
+    assert f'note: {checkpoint} is the end of this training of 1 ep' in shown
+    longer = '--cfg-options', 'train_cfg.max_epochs=2'
+    assert run_tool(data / 'mine.py', *options, *longer) == (0, '')
+    with mock.patch.dict(os.environ, RANK='1'):
+        launched = '--launcher', 'pytorch'
+        assert run_tool(data / 'mine.py', *options, *launched) == (0, '')
+
+
 def test_failure_of_a_check_stops_no_training(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
