@@ -1,9 +1,9 @@
 """Small copies of a study's results, which can be committed and reported on.
 
 An archive has the layout of a study's work directory and holds what a report
-needs: the test's annotations, and each run's detections and curves. Its files
-are compressed, and detections are rounded to a tenth of a pixel and four
-digits of the score. There are no weights in it.
+needs: the test's annotations, and each run's detections, curves and machine.
+Its files are compressed, and detections are rounded to a tenth of a pixel and
+four digits of the score. There are no weights in it.
 """
 
 import gzip
@@ -15,6 +15,8 @@ from typing import Any, Dict, List, Sequence, Union
 
 from ..utils import Writer, load_json
 from ..visualization.training_curves import read_scalars
+from .machines import FILE as MACHINES
+from .machines import read_machines
 from .plan import StudyRun
 from .plots import CURVES
 
@@ -184,6 +186,9 @@ def _archive_run(run: StudyRun, folder: Path, writer: Writer) -> None:
     writer.write(
         folder / f'detections.{run.metric}.json.gz', _compress(detections)
     )
+    machines = read_machines(run.work_dir)
+    if machines:
+        writer.write(folder / MACHINES, json.dumps(machines, indent=1))
     curves = _curves(run)
     if curves:
         writer.write(folder / 'log' / 'vis_data' / 'scalars.json', curves)

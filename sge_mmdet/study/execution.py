@@ -15,14 +15,14 @@ from typing import Callable, Iterator, List, Optional, Sequence, Set, Union
 
 from tqdm import tqdm
 
+from ..engine import run_upstream_tool
 from ..utils import Writer, named_errors, open_to_append, printable
 from ..utils.locks import lock
+from .machines import note_machine
 from .plan import UNFINISHED, StudyRun
 
 # MMDetection's own tools, with the same arguments as in a shell.
-TOOL = (
-    'from sge_mmdet.engine import run_upstream_tool; run_upstream_tool({!r})'
-)
+TOOL = 'from sge_mmdet.study.execution import run_tool; run_tool({!r})'
 # Progress of a run in a line of MMEngine's log.
 PROGRESS = re.compile(
     r'(?:Iter|Epoch)\((\w+)\)\s+((?:\[[\s\d/]+\])+)'
@@ -113,6 +113,19 @@ def execute_run(run: StudyRun) -> Optional[FailedRun]:
         FailedRun or None: The failure, if there is one.
     """
     return _Pool([None]).execute(run)
+
+
+def run_tool(name: str) -> None:
+    """Run a tool of MMDetection on the arguments of this process.
+
+    The last one is the work directory.
+
+    Args:
+        name (str): "train.py", which also notes the machine, or "test.py".
+    """
+    if name == 'train.py':
+        note_machine(sys.argv[-1])
+    run_upstream_tool(name)
 
 
 @contextmanager

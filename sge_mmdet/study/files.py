@@ -6,6 +6,7 @@ from typing import Sequence, Union
 
 from ..evaluation.report_files import PAGE
 from ..utils import RENEWING, Writer
+from .machines import describe_unlike_pairs
 from .page import study_page
 from .plan import StudyRun
 from .plots import draw_study, draw_study_curves
@@ -22,7 +23,10 @@ STUDY_FILES = (
 
 
 def describe_study(report: StudyReport, runs: Sequence[StudyRun]) -> str:
-    """Return the findings of a study and the number of missing results.
+    """Return the findings of a study, and what is to be known about its runs.
+
+    That is how many results are missing, and which pairs are of different
+    machines.
 
     Args:
         report (StudyReport): The report.
@@ -32,7 +36,8 @@ def describe_study(report: StudyReport, runs: Sequence[StudyRun]) -> str:
     done = sum(run.is_done for run in runs)
     if done < len(runs):
         text += f'\n{done} of {len(runs)} runs have a result.\n'
-    return text
+    unlike = describe_unlike_pairs(runs)
+    return f'{text}\n{unlike}\n' if unlike else text
 
 
 def write_study(
@@ -64,4 +69,5 @@ def write_study(
     draw_study_curves(runs, curves, writer)
     done = sum(run.is_done for run in runs)
     summary = f'{done} of {len(runs)} runs have a result.'
+    summary = f'{summary} {describe_unlike_pairs(runs)}'.strip()
     study_page(report, runs, work_dir, summary).write(page, writer)

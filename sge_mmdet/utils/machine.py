@@ -1,6 +1,7 @@
-"""What this process may use of its machine."""
+"""This machine, and what this process may use of it."""
 
 import os
+import platform
 import re
 from pathlib import Path
 
@@ -29,3 +30,13 @@ def usable_processors() -> int:
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return the name of the processor's model, or its architecture."""
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        found = re.search(r'^model name\s*: (.+)', info.read_text(), re.M)
+        if found:
+            return found[1].strip()
+    return platform.machine()

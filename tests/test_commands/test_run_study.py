@@ -7,6 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from sge_mmdet.datasets import DigitsOptions, make_digits
+from sge_mmdet.study.machines import read_machines
 from sge_mmdet_cli.run_study import main as run_study
 from tests.helpers.scripts import run_script
 
@@ -74,6 +75,8 @@ def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
     assert isinstance(
         json.loads((run / 'detections.bbox.json').read_text()), list
     )
+    (machine,) = read_machines(run)
+    assert 'PyTorch' in machine
     report = json.loads((out / 'study.json').read_text())
     assert 0 <= report['runs']['SGE']['7']['AP'] <= 1
     assert 'SGE' in (out / 'study.md').read_text() and 'SGE' in output
@@ -96,6 +99,7 @@ def test_study_trains_tests_and_reports_and_is_not_repeated(tmp_path):
         *sizes,
     )
     assert code == 0, again
+    assert read_machines(archive / CONFIG.stem / 'seed_7') == (machine,)
     table = (out / 'study.md').read_text().split('\n\n')[0]
     assert (out / 'again' / 'study.md').read_text().startswith(table)
 

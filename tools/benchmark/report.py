@@ -25,6 +25,7 @@ import torch
 from timing import Spread
 
 from sge_mmdet.utils.files import RENEWING, Writer
+from sge_mmdet.utils.machine import processor_name
 from sge_mmdet.utils.tables import Table
 
 if TYPE_CHECKING:
@@ -337,17 +338,5 @@ def hardware(device: str) -> str:
     """
     if torch.device(device).type == 'cuda':
         return torch.cuda.get_device_name(device)
-    model = platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        model = next(
-            (
-                line.split(':')[1].strip()
-                for line in info.read_text().splitlines()
-                if line.startswith('model name')
-            ),
-            model,
-        )
-    return (
-        f'{model}, {torch.get_num_threads()} threads of {os.cpu_count()} cores'
-    )
+    threads = torch.get_num_threads()
+    return f'{processor_name()}, {threads} threads of {os.cpu_count()} cores'
