@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -282,3 +283,19 @@ def test_every_cut_gives_what_float64_gives(monkeypatch, shape, tile):
     assert len(made.launches) == (3 if made.sizes[1] > 1 else 1)
     for cached in plan.forward_plan, plan.backward_plan:
         cached.cache_clear()
+
+
+@pytest.mark.parametrize('capability, held', [((8, 6), 16), ((9, 0), 20)])
+def test_a_forward_pass_is_one_wave_of_programs(monkeypatch, capability, held):
+    from sge_mmdet.ops.triton.launch import _capacity
+    from sge_mmdet.ops.triton.plan import forward_plan
+
+    major, minor = capability
+    gpu = SimpleNamespace(major=major, minor=minor, multi_processor_count=46)
+    monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda _: gpu)
+    _capacity.cache_clear()
+    made = forward_plan((2, 256, 200, 336), 64, 2, False, True, *_capacity(0))
+    _capacity.cache_clear()
+    assert 46 * held * 0.8 < made.grid[0] <= 46 * held
+    # Each has its share of the registers.
+    assert made.constants['maxnreg'] == 2048 // held // 8 * 8

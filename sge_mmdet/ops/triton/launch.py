@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, ContextManager, Optional
+from typing import Any, ContextManager, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -12,8 +12,11 @@ from .backward_kernel import backward_kernel
 from .forward_kernel import forward_kernel
 from .launcher import Launcher
 from .node import teach
-from .plan import PROCESSORS, backward_plan, forward_plan
+from .plan import HELD, PROCESSORS, backward_plan, forward_plan
 
+# Programs that a multiprocessor holds at a time, by compute capability, where
+# a plan might have more of them; from NVIDIA's CUDA programming guide.
+HELD_BY = {(7, 5): 16, (8, 6): 16, (8, 7): 16}
 _HERE = nullcontext()
 launch_forward = Launcher(forward_kernel)
 launch_backward = Launcher(backward_kernel)
@@ -30,7 +33,7 @@ def forward(inputs: Inputs, outputs: Outputs) -> None:
         x.element_size(),
         not x.is_contiguous(),
         normalize,
-        _processors(x.device.index),
+        *_capacity(x.device.index),
     )
     work = mean.new_empty(plan.work)
     with _on(x):
@@ -64,7 +67,7 @@ def backward(
         not x.is_contiguous(),
         normalize,
         norm is not None,
-        _processors(x.device.index),
+        _capacity(x.device.index)[0],
     )
     work = mean.new_empty(plan.work)
     phases = [(phase,) for phase, _ in plan.launches]
@@ -113,8 +116,13 @@ def _on(x: Tensor) -> ContextManager[Any]:
 
 
 @lru_cache(maxsize=None)
-def _processors(device: Optional[int]) -> int:
-    """Return the multiprocessors of a GPU; on the CPU none has an index."""
+def _capacity(device: Optional[int]) -> Tuple[int, int]:
+    """Return the multiprocessors of a GPU, and how many programs one holds.
+
+    On the CPU no device has an index.
+    """
     if device is None:
-        return PROCESSORS
-    return torch.cuda.get_device_properties(device).multi_processor_count
+        return PROCESSORS, HELD
+    gpu = torch.cuda.get_device_properties(device)
+    held = HELD_BY.get((gpu.major, gpu.minor), HELD)
+    return gpu.multi_processor_count, held

@@ -23,6 +23,9 @@ WARPS_WITH_NORM = 2
 # NCHW up to FEW channels, which needs fewer registers.
 # tools/benchmark/tiles.py tries other numbers.
 PROGRAMS, MORE_PROGRAMS = 16, 20
+# Those that a multiprocessor of an H100 or H200 could hold, had they the
+# registers.
+HELD = 32
 # Multiprocessors of the GPU that the numbers of this file were measured on.
 PROCESSORS = 132
 # Tiles of a backward pass under way to a program at a time.
@@ -87,6 +90,7 @@ def forward_plan(
     last: bool,
     normalize: bool,
     processors: int = PROCESSORS,
+    held: int = HELD,
 ) -> Plan:
     """Return how a forward pass is cut.
 
@@ -100,9 +104,10 @@ def forward_plan(
         last: Whether the layout is channels-last.
         normalize: Whether the similarity is normalised.
         processors: Multiprocessors of the GPU.
+        held: Programs of one warp that a multiprocessor can hold at a time.
     """
     has_few = not last and shape[1] // groups <= FEW
-    programs = MORE_PROGRAMS if has_few else PROGRAMS
+    programs = min(MORE_PROGRAMS, held) if has_few else PROGRAMS
     tile = _tile(shape, groups, item, last, programs)
     lanes = tile['BLOCK_G'] * tile['BLOCK_C']
     # A sum of each channel, and one of each group.
