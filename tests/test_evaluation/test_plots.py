@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -132,6 +133,20 @@ def test_few_detections_have_hollow_markers_in_the_calibration(drawn, data):
     ) == sum(map(np.count_nonzero, few))
     assert legend.texts[-1].get_text() == 'fewer than 10 detections'
     assert axis.get_legend() is None
+
+
+def test_calibration_shows_how_many_detections_each_point_has(drawn, data):
+    diagnostics = diagnostics_of(*data)
+    figure = drawn(draw_calibration, diagnostics)
+    curves, numbers = figure.axes
+    lines = [one for one in curves.lines if one.get_label()[0] != '_']
+    for one, line, steps in zip(
+        diagnostics.calibrations, lines, numbers.patches
+    ):
+        assert line.get_label().startswith(one.bin.name)
+        assert (steps.get_data().values == one.counts).all()
+        assert steps.get_edgecolor()[:3] == to_rgb(line.get_color())
+    assert len(numbers.patches) == len(diagnostics.calibrations)
 
 
 def test_few_objects_have_hollow_markers_over_size(drawn, data):

@@ -206,6 +206,26 @@ def test_equal_precision_finds_the_thresholds_of_python(tab, data, paths):
     )
 
 
+def test_few_detections_have_hollow_points_without_a_line(tab, data, paths):
+    ground_truth, (detections, _) = data
+    outcomes = find_outcomes(ground_truth, detections)
+    counted = outcomes.kind != DETECTION_KINDS.index('ignored')
+    scores = detections.score[outcomes.detection[counted]]
+    # The page has single precision.
+    scores = scores.astype(np.float32).astype(float)
+    counts = np.bincount((scores * 10).astype(int).clip(0, 9), None, 10)
+    with open_page(tab, paths[0]) as page:
+        curve, hollow, bars = page.evaluate(
+            """() => document.getElementById('calibration-plot').data
+                .slice(0, 3).map(({ y }) => y)"""
+        )
+    few = counts[counts > 0] < 10
+    assert bars == counts.tolist()
+    assert [value is None for value in curve] == few.tolist()
+    assert [value is not None for value in hollow] == few.tolist()
+    assert few.any() and not few.all()
+
+
 def test_gallery_follows_the_filters(tab, paths):
     def status(page):
         return int(

@@ -124,9 +124,9 @@ def draw_calibration(
     out_file: PictureFile,
     writer: Writer = RENEWING,
 ) -> None:
-    """Draw the share of hits over the score, by size.
+    """Draw the share of hits and the number of detections over the score.
 
-    Bins with few detections have hollow markers.
+    Each size has a curve. Bins with few detections have hollow markers.
 
     Args:
         diagnostics (Diagnostics): The diagnostics.
@@ -134,8 +134,8 @@ def draw_calibration(
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
     """
-    figure = Figure(figsize=(5.6, 5.6), layout='constrained')
-    axis = figure.subplots()
+    figure = Figure(figsize=(5.6, 6.8), layout='constrained')
+    axis, below = figure.subplots(2, sharex=True, height_ratios=[4, 1])
     axis.plot([0, 1], [0, 1], color='0.6', linestyle=':')
     for one in diagnostics.calibrations:
         if one is not None and one.counts.any():
@@ -147,15 +147,22 @@ def draw_calibration(
                 one.counts[shown],
                 f'{one.bin.name}: error {one.expected_error:.3f}',
             )
+            # In the colour of the curve, as both axes have the same cycle.
+            below.stairs(one.counts, np.linspace(0, 1, len(one.counts) + 1))
     axis.set(
         # Markers at 0 and 1 are whole.
         xlim=(0, 1),
         ylim=(-0.02, 1.02),
-        xlabel='score',
         ylabel='share of detections that hit an object',
         title='Calibration of scores, IoU 0.5',
     )
     axis.grid(alpha=0.3)
+    # Most scores are low.
+    below.set_yscale('log')
+    below.yaxis.set_major_formatter('{x:,.0f}')
+    below.set(xlabel='score', ylabel='detections')
+    below.set_ylim(bottom=0.5)
+    below.grid(alpha=0.3)
     explain_few(axis, 'detections')
     if len(axis.lines) > 1:
         figure.legend(loc='outside lower center', ncols=2)

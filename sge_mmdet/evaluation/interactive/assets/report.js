@@ -8,6 +8,8 @@ const MOST_POINTS = 400;
 const PIECES = 48;
 const MOST_CLASSES = 12;
 const CALIBRATION_BINS = 10;
+// Bins with fewer detections say little. As in the pictures of plots/.
+const FEW = 10;
 
 const classNumber = new Map(content.classes.map((name, i) => [name, i]));
 const detectors = content.detectors.map((_, i) => i);
@@ -300,26 +302,44 @@ function addPrecision() {
 function addCalibration() {
   const made = section(
     'calibration', 'Precision over score',
-    'If half of the detections with a score of 0.5 are hits, and so on, the curve lies on the dashed line. Below it, scores are too high. Point at the curve for the numbers of detections.');
-  plotIn(made, 'calibration-plot', 'Curve of precision over score');
+    'If half of the detections with a score of 0.5 are hits, and so on, the curve lies on the dashed line. Below it, scores are too high. '
+    + `The bars are the numbers of detections. Hollow points have fewer than ${FEW} and say little.`);
+  plotIn(made, 'calibration-plot', 'Curve of precision over score, and bars of the numbers of detections');
   panels.push(({ sweeps }) => {
-    const traces = detectors.map((d) => {
-      const bins = sweeps[d].bins.filter(({ n }) => n);
-      return {
-        name: plotNames[d], mode: 'lines+markers', line: { color: detectorColours()[d] },
-        x: bins.map(({ scores, n }) => scores / n), y: bins.map(({ hits, n }) => hits / n),
-        text: bins.map(({ n }) => `${n} detections`),
-      };
-    });
+    const traces = detectors.flatMap((d) => calibrationTraces(plotNames[d], detectorColours()[d], sweeps[d].bins));
     traces.push({
       x: [0, 1], y: [0, 1], mode: 'lines', showlegend: false, hoverinfo: 'skip',
       line: { dash: 'dash', color: colour('muted') },
     });
+    const most = Math.max(1, ...sweeps.flatMap(({ bins }) => bins.map(({ n }) => n)));
     draw('calibration-plot', traces, {
       showlegend: isPair,
-      xaxis: { range: [0, 1.02], title: { text: 'score' } }, yaxis: { range: [0, 1.02], title: { text: 'precision' } },
+      xaxis: { range: [0, 1.02], anchor: 'y2', title: { text: 'score' } },
+      // Points at 0 and 1 are whole.
+      yaxis: { range: [-0.03, 1.03], domain: [0.36, 1], title: { text: 'precision' } },
+      yaxis2: {
+        type: 'log', domain: [0, 0.28], range: [Math.log10(0.5), Math.log10(2 * most)], dtick: 1,
+        gridcolor: colour('line'), automargin: true, title: { text: 'detections' },
+      },
     });
   });
+}
+
+function calibrationTraces(name, colour, bins) {
+  const filled = bins.filter(({ n }) => n);
+  const points = (isShown) => ({
+    name, x: filled.map(({ scores, n }) => scores / n),
+    y: filled.map(({ hits, n }) => (isShown(n) ? hits / n : null)),
+    text: filled.map(({ n }) => `${n} detections`),
+  });
+  return [
+    { ...points((n) => n >= FEW), mode: 'lines+markers', connectgaps: false, line: { color: colour } },
+    { ...points((n) => n < FEW), mode: 'markers', showlegend: false, marker: { color: colour, symbol: 'circle-open' } },
+    {
+      name, type: 'bar', yaxis: 'y2', showlegend: false, marker: { color: colour }, hovertemplate: '%{y} detections',
+      x: bins.map((_, i) => (i + 0.5) / CALIBRATION_BINS), y: bins.map(({ n }) => n),
+    },
+  ];
 }
 
 function addConfusion() {
