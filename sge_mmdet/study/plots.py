@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Dict, List, Mapping, Sequence, Union
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ from ..visualization.training_curves import (
 from .plan import StudyRun
 from .report import StudyReport
 
+# Titles of what is drawn over training, by the key in MMEngine's log.
 CURVES = {
     'loss': 'training loss',
     'coco/{}_mAP': 'validation AP',
@@ -104,6 +105,7 @@ def draw_study_curves(
     runs: Sequence[StudyRun],
     out_file: Union[str, Path],
     writer: Writer = RENEWING,
+    curves: Mapping[str, str] = CURVES,
 ) -> None:
     """Draw loss and AP over training: the mean and range over the seeds.
 
@@ -115,6 +117,8 @@ def draw_study_curves(
         out_file (str or Path): Picture to write.
         writer (Writer): Writer of the file. Default: one that replaces only
             files that this package wrote.
+        curves (Mapping[str, str]): Titles of what is drawn, by the key in the
+            log, where "{}" is the metric. Default: loss, AP and AP_small.
     """
     logs: Dict[str, List[dict]] = {}
     for run in runs:
@@ -129,9 +133,8 @@ def draw_study_curves(
         'axes of AP do not begin at 0',
         fontsize=10,
     )
-    for axis, (key, title) in zip(
-        figure.subplots(1, len(CURVES)), CURVES.items()
-    ):
+    axes = figure.subplots(1, len(curves), squeeze=False)[0]
+    for axis, (key, title) in zip(axes, curves.items()):
         key = key.format(runs[0].metric)
         unit = 'iteration'
         for name, of_seeds in logs.items():

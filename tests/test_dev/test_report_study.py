@@ -112,3 +112,14 @@ def test_comparison_that_lacks_seeds_is_left_out(script):
     assert (
         script.answer('primary', script.PRIMARY, dict(finetune=report)) == []
     )
+
+
+def test_curves_leave_out_ap_small_where_sizes_are_not_those_of_the_log(
+    script,
+):
+    has_small = {
+        setting
+        for setting in script.SIZES
+        if 'validation AP_small' in script.curves_of(setting).values()
+    }
+    assert has_small == {'finetune', 'scratch'}
