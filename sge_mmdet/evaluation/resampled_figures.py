@@ -108,21 +108,11 @@ def resample_results(
         ValueError: As :func:`resample_figures`, before anything is computed
             if the resamples of all results need too much memory.
     """
-    check_memory(ground_truth, bins, resamples, len(results))
     warn_of_sources(ground_truth)
-    return [
-        resample_figures(
-            ground_truth,
-            detections,
-            bins,
-            metric,
-            resamples,
-            seed,
-            progress,
-            max_dets,
-        )
-        for detections in results
-    ]
+    settings = Settings(bins, metric, max_dets=(max_dets,))
+    return resample_by_settings(
+        ground_truth, results, settings, resamples, seed, progress
+    )
 
 
 def resample_figures(
@@ -158,24 +148,25 @@ def resample_figures(
             too few for an interval or need more memory than is available.
     """
     settings = Settings(bins, metric, max_dets=(max_dets,))
-    return resample_by_settings(
-        ground_truth, detections, settings, resamples, seed, progress
+    (figures,) = resample_by_settings(
+        ground_truth, [detections], settings, resamples, seed, progress
     )
+    return figures
 
 
 def resample_by_settings(
     ground_truth: GroundTruth,
-    detections: Detections,
+    results: Sequence[Detections],
     settings: Settings,
     resamples: int = 1000,
     seed: int = 0,
     progress: bool = False,
-) -> ResampledFigures:
-    """Compute the figures of one result, also with other IoU thresholds.
+) -> List[ResampledFigures]:
+    """Compute the figures of several results by settings of an evaluation.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
-        detections (Detections): Detections on its images.
+        results (Sequence[Detections]): Detections on its images, by result.
         settings (Settings): Settings of the evaluation, with one number of
             detections.
         resamples (int): Number of resamples. Default: 1000.
@@ -183,29 +174,34 @@ def resample_by_settings(
         progress (bool): Whether to show a progress bar. Default: False.
 
     Returns:
-        ResampledFigures: Figures for :func:`compare_figures`.
+        list[ResampledFigures]: Figures of each result.
 
     Raises:
         ValueError: As :func:`resample_figures`.
     """
-    _check_resamples(ground_truth, settings.bins, resamples)
+    _check_resamples(ground_truth, settings.bins, resamples, len(results))
     warn_of_federated_labels(ground_truth)
-    # Categories without objects have no figures.
-    ground_truth, detections = of_categories(
-        ground_truth, detections, np.unique(ground_truth.category)
-    )
     settings = settings._replace(bins=with_all_sizes(settings.bins))
     images = len(ground_truth.image_ids)
     drawn = resample_weights(images, resamples, seed, ground_truth.groups)
-    return figures_of_matches(
-        _match(ground_truth, detections, settings),
-        np.concatenate([np.ones((1, images), int), drawn]),
-        [bin.name for bin in settings.bins[1:]],
-        ground_truth.category_names,
-        ground_truth.groups,
-        progress,
-        settings.thresholds,
-    )
+    weights = np.concatenate([np.ones((1, images), int), drawn])
+    # Categories without objects have no figures.
+    categories = np.unique(ground_truth.category)
+    figures = []
+    for detections in results:
+        objects, counted = of_categories(ground_truth, detections, categories)
+        figures.append(
+            figures_of_matches(
+                _match(objects, counted, settings),
+                weights,
+                [bin.name for bin in settings.bins[1:]],
+                objects.category_names,
+                objects.groups,
+                progress,
+                settings.thresholds,
+            )
+        )
+    return figures
 
 
 def _match(
@@ -322,9 +318,13 @@ def _support(
 
 
 def _check_resamples(
-    ground_truth: GroundTruth, bins: Sequence[SizeBin], resamples: int
+    ground_truth: GroundTruth,
+    bins: Sequence[SizeBin],
+    resamples: int,
+    results: int,
 ) -> None:
     """Raise if there is nothing to resample or too little memory for it."""
+    check_memory(ground_truth, bins, resamples, results)
     if resamples < 2:
         raise ValueError(
             'expected resamples to be at least 2, and some hundreds for '
@@ -343,7 +343,6 @@ def _check_resamples(
             f'{ground_truth.name} has no objects, so that there is nothing to '
             'compare; give annotations with at least one object'
         )
-    check_memory(ground_truth, bins, resamples)
 
 
 def _small_figure(sizes: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ from typing import ClassVar, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..bins import SizeBin, size_bins
-from ..bootstrap import check_memory
 from ..engines import evaluate
 from ..evaluation_result import EvaluationResult
 from ..image_groups import warn_of_sources
@@ -228,21 +227,14 @@ class Protocol:
         Raises:
             ValueError: As :func:`resample_results` and :meth:`prepare`.
         """
-        check_memory(ground_truth, self.bins, resamples, len(results))
         warn_of_sources(ground_truth)
-        settings = Settings(
-            self.bins, metric, self.thresholds, (self.counted,)
+        return resample_by_settings(
+            *self.prepare_results(ground_truth, results, metric),
+            Settings(self.bins, metric, self.thresholds, (self.counted,)),
+            resamples,
+            seed,
+            progress,
         )
-        return [
-            resample_by_settings(
-                *self.prepare(ground_truth, detections, metric),
-                settings,
-                resamples,
-                seed,
-                progress,
-            )
-            for detections in results
-        ]
 
 
 def recalls_of(result: EvaluationResult) -> Dict[str, Optional[float]]:
