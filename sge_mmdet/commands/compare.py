@@ -48,6 +48,9 @@ def run(options: argparse.Namespace) -> None:
     ]
     check_score(options.score, results)
     warn_of_equal_results(results)
+    ground_truth, results = protocol.prepare_results(
+        ground_truth, results, options.metric
+    )
     figures = protocol.resample(
         ground_truth,
         results,
@@ -62,14 +65,9 @@ def run(options: argparse.Namespace) -> None:
         from ..evaluation.interactive import Gallery, compared_report
         from ..evaluation.report import write_comparison
 
-        ground_truth, shown = protocol.prepare_results(
-            ground_truth,
-            (results[0], results[len(options.a)]),
-            options.metric,
-        )
         page = compared_report(
             ground_truth,
-            shown,
+            (results[0], results[len(options.a)]),
             comparison,
             protocol.bins,
             options.metric,

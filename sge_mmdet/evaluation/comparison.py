@@ -83,7 +83,11 @@ def compare_detections(
     results = [*first.values(), *second.values()]
     warn_of_equal_results(results)
     figures = (
-        protocol.resample(ground_truth, results, metric, **resampling)
+        protocol.resample(
+            *protocol.prepare_results(ground_truth, results, metric),
+            metric,
+            **resampling,
+        )
         if protocol
         else resample_results(
             ground_truth, results, bins, metric, **resampling

@@ -190,7 +190,10 @@ def resample_runs(
     for run in tqdm(done, desc='resampling', disable=not progress):
         detections = read_detections(run.detections, ground_truth, run.metric)
         (figures[run.name][run.seed],) = protocol.resample(
-            ground_truth, [detections], run.metric, resamples, seed
+            *protocol.prepare_results(ground_truth, [detections], run.metric),
+            run.metric,
+            resamples,
+            seed,
         )
     return figures
 

@@ -210,11 +210,11 @@ class Protocol:
         seed: int = 0,
         progress: bool = False,
     ) -> List[ResampledFigures]:
-        """Compute the figures of several results on the same resamples.
+        """Resample the images of what :meth:`prepare_results` returned.
 
         Args:
-            ground_truth (GroundTruth): The ground truth, as it was read.
-            results (Sequence[Detections]): Detections on its images, by
+            ground_truth (GroundTruth): Prepared ground truth.
+            results (Sequence[Detections]): Prepared detections of each
                 result.
             metric (str): Metric, "bbox" or "segm". Default: "bbox".
             resamples (int): Number of resamples. Default: 1000.
@@ -222,14 +222,16 @@ class Protocol:
             progress (bool): Whether to show a progress bar. Default: False.
 
         Returns:
-            list[ResampledFigures]: Figures of each result.
+            list[ResampledFigures]: Figures of each result, on the same
+            resamples.
 
         Raises:
-            ValueError: As :func:`resample_results` and :meth:`prepare`.
+            ValueError: As :func:`resample_results`.
         """
         warn_of_sources(ground_truth)
         return resample_by_settings(
-            *self.prepare_results(ground_truth, results, metric),
+            ground_truth,
+            results,
             Settings(self.bins, metric, self.thresholds, (self.counted,)),
             resamples,
             seed,
