@@ -5,10 +5,9 @@ from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
-from ..utils.tables import Table
+from ..utils.tables import Cell, Table
 from .bins import SizeBin
 from .diagnostics import Diagnostics
-from .tables import class_table, size_table
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,13 @@ class EvaluationResult:
 
         Args:
             classes (bool): Whether the rows are classes. Default: False, they
-                are sizes.
+                are sizes, with areas in square pixels.
+
+        Returns:
+            Table: One row per class or size. Extra thresholds have columns of
+            their own in the one by size.
         """
-        return class_table(self) if classes else size_table(self)
+        return self._class_table() if classes else self._size_table()
 
     def to_dataframe(self, classes: bool = False) -> Any:
         """Return the table for pandas, with all digits.
@@ -166,6 +169,40 @@ class EvaluationResult:
         """
         column = self.objects[:, self._names().index(size)]
         return int(column.sum() if category is None else column[category])
+
+    def _size_table(self) -> Table:
+        low = (0.25,) if 0.25 in self.thresholds else ()
+        ious = tuple(dict.fromkeys((*self.extra_thresholds, *low, 0.5, 0.75)))
+        columns = [f'AP{100 * iou:.0f}' for iou in ious]
+        return Table(
+            ('size', 'area', 'objects', 'AP', *columns, 'AR'),
+            [
+                (
+                    bin.name,
+                    bin.text,
+                    self.count(bin.name),
+                    self.ap(size=bin.name),
+                    *(self.ap(iou, bin.name) for iou in ious),
+                    self.ar(bin.name),
+                )
+                for bin in self.bins
+            ],
+        )
+
+    def _class_table(self) -> Table:
+        header = ['class']
+        for bin in self.bins:
+            header += [f'AP {bin.name}', f'{bin.name} objects']
+        rows: List[List[Cell]] = []
+        for k, name in enumerate(self.category_names):
+            row: List[Cell] = [name]
+            for bin in self.bins:
+                row += [
+                    self.ap(size=bin.name, category=k),
+                    self.count(bin.name, k),
+                ]
+            rows.append(row)
+        return Table(header, rows)
 
     def _names(self) -> List[str]:
         return [bin.name for bin in self.bins]
