@@ -100,6 +100,19 @@ class Comparison:
         """Return the difference of the figure with this name."""
         return {row.name: row for row in (*self.sizes, *self.classes)}[name]
 
+    def __repr__(self) -> str:
+        """Return the differences on small objects and in AP."""
+        rows = [self[name] for name in dict.fromkeys([self.small, 'AP'])]
+        figures = ', '.join(
+            f'{row.name} {points(row.difference)} points ({row.interval})'
+            for row in rows
+        )
+        first, second = self.names
+        return (
+            f'<Comparison of {second} with {first}: {figures}; '
+            f'images={self.images}>'
+        )
+
     def __str__(self) -> str:
         """Return the table by size and the verdict as text."""
         return f'{self.table().text()}\n\n{self.verdict()}'

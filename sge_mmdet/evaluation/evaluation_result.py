@@ -5,9 +5,12 @@ from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
-from ..utils.tables import Cell, Table
+from ..utils.tables import Cell, Table, show_cell
 from .bins import SizeBin
 from .diagnostics import Diagnostics
+
+# All sizes and four more, as many as AI-TOD has.
+SIZES_IN_REPR = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class EvaluationResult:
     class_weights: Optional[np.ndarray] = None
     figures: Mapping[str, Optional[float]] = field(default_factory=dict)
     diagnostics: Optional[Diagnostics] = None
+
+    def __repr__(self) -> str:
+        """Return AP of the first sizes, and the number of objects."""
+        figures = ', '.join(
+            f'{bin.name}={show_cell(self.ap(size=bin.name))}'
+            for bin in self.bins[:SIZES_IN_REPR]
+        )
+        return f'<EvaluationResult: AP {figures}; objects={self.count()}>'
 
     def __str__(self) -> str:
         """Return the table by size as text, and the protocol's figures."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Tuple, Union
 
-from ..utils import RENEWING, Writer
-from ..utils.tables import Table
+from ..utils import RENEWING, Writer, printable
+from ..utils.tables import Table, show_cell
 from ..utils.terminal import step_bar
 from .bins import SizeBin, size_bins
 from .comparison_result import Comparison
@@ -65,6 +65,19 @@ class EvaluationReport:
     matches: Optional[Matches] = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     score: Optional[float] = None
+
+    def __repr__(self) -> str:
+        """Return AP, and the numbers of images and detections."""
+        sizes = dict.fromkeys(['all', self.errors.bin.name])
+        figures = ', '.join(
+            f'{size}={show_cell(self.result.ap(size=size))}' for size in sizes
+        )
+        return (
+            f'<EvaluationReport of {printable(self.name)}: AP {figures}; '
+            f'images={len(self.ground_truth.image_ids)}, '
+            f'objects={self.result.count()}, '
+            f'detections={len(self.detections.score)}>'
+        )
 
     def to_dict(self) -> dict:
         """Return tables and errors as plain dicts and lists, for JSON."""

@@ -12,6 +12,7 @@ from typing import List, Optional
 import numpy as np
 
 from ..utils.moved import moved
+from ..utils.text import printable_value
 from .masks import check_annotated_masks, own_sizes
 from .protocol_labels import ProtocolLabels
 from .text_ids import TextIds
@@ -75,6 +76,16 @@ class GroundTruth:
     groups: Optional[np.ndarray] = None
     labels: Optional[ProtocolLabels] = None
     text_ids: TextIds = field(default_factory=TextIds)
+
+    def __repr__(self) -> str:
+        """Return its name and its numbers of images and objects."""
+        crowds = np.count_nonzero(self.crowd)
+        return (
+            f'<GroundTruth {printable_value(self.name)}: '
+            f'images={len(self.image_ids)}, '
+            f'categories={len(self.category_ids)}, '
+            f'objects={len(self.crowd) - crowds}, crowds={crowds}>'
+        )
 
     @cached_property
     def masks(self) -> list:
@@ -141,6 +152,16 @@ class Detections:
     score: np.ndarray
     area: np.ndarray
     segmentation: Optional[list] = None
+
+    def __repr__(self) -> str:
+        """Return their number, that of their images, and their scores."""
+        text = f'detections={len(self.score)}'
+        if len(self.score):
+            text += (
+                f', images={len(np.unique(self.image))}, '
+                f'scores={self.score.min():.3f} to {self.score.max():.3f}'
+            )
+        return f'<Detections: {text}>'
 
 
 __getattr__ = moved(

@@ -120,7 +120,8 @@ class Table:
 
     def _shown(self) -> 'List[List[str]]':
         return [
-            [_show(cell) for cell in row] for row in (self.header, *self.rows)
+            [show_cell(cell) for cell in row]
+            for row in (self.header, *self.rows)
         ]
 
 
@@ -133,7 +134,8 @@ def _no_formula(cell: Cell) -> Cell:
     return cell
 
 
-def _show(cell: Cell) -> str:
+def show_cell(cell: Cell) -> str:
+    """Return a cell as text: "n/a" for None, a float with three digits."""
     if cell is None:
         return 'n/a'
     return (
