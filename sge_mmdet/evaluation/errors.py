@@ -1,7 +1,7 @@
 """Errors on objects of one size, by kind."""
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .subsets import is_counted
 LOWEST_OVERLAP = 0.1
 MISS_KINDS = ('localisation', 'class', 'missed')
 FALSE_KINDS = ('duplicate', 'localisation', 'class', 'background')
+# Score of a detection that does not exist, below any threshold. Scores such
+# as logits may be negative.
+NO_SCORE = float('-inf')
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,26 @@ class ErrorBreakdown:
     misses: Dict[str, int]
     false: Dict[str, int]
     missed: np.ndarray
+
+
+class Explanation(NamedTuple):
+    """What objects and detections would be as errors.
+
+    Attributes:
+        near_score: Highest score of an unmatched detection of the object's
+            class that overlaps it by 0.1 or more, of shape (objects,);
+            negative infinity without any. Scores are in float32.
+        class_score: Highest score of an unmatched detection of another class
+            that overlaps it by 0.5 or more, of shape (objects,).
+        class_of: Category of that detection, or -1, of shape (objects,).
+        kind: Position in ``FALSE_KINDS`` of each detection, of shape
+            (detections,).
+    """
+
+    near_score: np.ndarray
+    class_score: np.ndarray
+    class_of: np.ndarray
+    kind: np.ndarray
 
 
 def break_down_errors(
@@ -115,17 +138,27 @@ def errors_of_matches(
         ground_truth, detections, matches, score_threshold
     )
     is_lost = inside & ~is_hit
-    miss_kind, false_kind = _kinds(
-        ground_truth, detections, metric, matches, score_threshold
+    is_unmatched = (matches.score >= score_threshold) & (
+        matches.status[:, 0, 0] == MISSED
     )
-    missed = np.flatnonzero(is_lost & (miss_kind == 'missed'))
+    found = explain_errors(
+        ground_truth, detections, np.sort(matches.index[is_unmatched]), metric
+    )
+    miss_kind = np.select(
+        [found.near_score > NO_SCORE, found.class_score > NO_SCORE],
+        [MISS_KINDS.index('localisation'), MISS_KINDS.index('class')],
+        MISS_KINDS.index('missed'),
+    )
+    missed = np.flatnonzero(
+        is_lost & (miss_kind == MISS_KINDS.index('missed'))
+    )
     return ErrorBreakdown(
         bin,
         score_threshold,
         int(inside.sum()),
         int((inside & is_hit).sum()),
-        _count(miss_kind[is_lost], MISS_KINDS),
-        _count(false_kind[is_false], FALSE_KINDS),
+        count_kinds(miss_kind[is_lost], MISS_KINDS),
+        count_kinds(found.kind[is_false], FALSE_KINDS),
         missed[np.argsort(-ground_truth.area[missed], kind='stable')],
     )
 
@@ -159,72 +192,77 @@ def _hits_and_false(
     return is_hit, is_false
 
 
-def _kinds(
+def explain_errors(
     ground_truth: GroundTruth,
     detections: Detections,
+    unmatched: np.ndarray,
     metric: str,
-    matches: Matches,
-    score_threshold: float,
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the kind of error that each object and detection would be.
+) -> Explanation:
+    """Explain misses and false detections by what overlaps.
 
     Args:
         ground_truth (GroundTruth): The ground truth.
         detections (Detections): Detections on its images.
+        unmatched (np.ndarray): Positions of the detections that hit nothing,
+            ascending.
         metric (str): Metric, "bbox" or "segm".
-        matches (Matches): Matches for one bin and one threshold.
-        score_threshold (float): Lowest score of the detections that count.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Kinds of shape (objects,) and of shape
-        (detections,).
+        Explanation: What each object and detection would be as an error.
     """
-    # Pairs of all classes, but only of detections that count.
     det, obj, overlap = overlapping_pairs(
-        ground_truth,
-        detections,
-        np.sort(matches.index[matches.score >= score_threshold]),
-        LOWEST_OVERLAP,
-        metric,
+        ground_truth, detections, unmatched, LOWEST_OVERLAP, metric
     )
+    keep = is_counted(ground_truth)[obj]
+    det, obj, overlap = det[keep], obj[keep], overlap[keep]
     same = detections.category[det] == ground_truth.category[obj]
     on = overlap >= HIT_OVERLAP
-    real = is_counted(ground_truth)[obj]
-    is_unmatched = np.zeros(len(detections.image), bool)
-    is_unmatched[matches.index] = matches.status[:, 0, 0] == MISSED
-    unmatched = is_unmatched[det]
-    miss_kind = _first_kind(
-        len(ground_truth.image),
-        MISS_KINDS,
-        [obj[same & unmatched], obj[~same & on & unmatched]],
+    number = len(ground_truth.image)
+    score = detections.score.astype(np.float32)
+    near_score, _ = _highest(obj[same], det[same], score, number)
+    other = ~same & on
+    class_score, which = _highest(obj[other], det[other], score, number)
+    class_of = np.full(number, -1, np.int32)
+    class_of[which >= 0] = detections.category[which[which >= 0]]
+    kind = np.full(
+        len(detections.image), FALSE_KINDS.index('background'), np.uint8
     )
-    false_kind = _first_kind(
-        len(detections.image),
-        FALSE_KINDS,
-        [det[same & on & real], det[same & real], det[~same & on & real]],
-    )
-    return miss_kind, false_kind
+    kind[det[other]] = FALSE_KINDS.index('class')
+    kind[det[same]] = FALSE_KINDS.index('localisation')
+    kind[det[same & on]] = FALSE_KINDS.index('duplicate')
+    return Explanation(near_score, class_score, class_of, kind)
 
 
-def _first_kind(
-    number: int, kinds: Sequence[str], members: Sequence[np.ndarray]
-) -> np.ndarray:
-    """Return the first kind that contains an item, otherwise the last kind.
+def _highest(
+    obj: np.ndarray, det: np.ndarray, score: np.ndarray, objects: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the highest score of a detection on each object, and which.
 
     Args:
-        number (int): Number of items.
-        kinds (Sequence[str]): Names of the kinds.
-        members (Sequence[np.ndarray]): Positions of the items of each kind
-            but the last.
+        obj (np.ndarray): Objects of pairs, of shape (pairs,).
+        det (np.ndarray): Detections of pairs, of shape (pairs,).
+        score (np.ndarray): Scores of all detections.
+        objects (int): Number of objects.
 
     Returns:
-        np.ndarray: Names of shape (number,).
+        tuple[np.ndarray, np.ndarray]: Scores, or negative infinity, and
+        positions of detections, or -1, each of shape (objects,).
     """
-    kind = np.full(number, kinds[-1], dtype=object)
-    for name, positions in reversed(list(zip(kinds, members))):
-        kind[positions] = name
-    return kind
+    best = np.full(objects, NO_SCORE, np.float32)
+    which = np.full(objects, -1, np.int64)
+    # The last assignment to an object stands.
+    order = np.lexsort((-det, score[det]))
+    best[obj[order]] = score[det[order]]
+    which[obj[order]] = det[order]
+    return best, which
 
 
-def _count(kind: np.ndarray, kinds: Sequence[str]) -> Dict[str, int]:
-    return {name: int((kind == name).sum()) for name in kinds}
+def count_kinds(kinds: np.ndarray, names: Sequence[str]) -> Dict[str, int]:
+    """Return how often each kind occurs, by name.
+
+    Args:
+        kinds (np.ndarray): Positions in ``names``.
+        names (Sequence[str]): Names of the kinds.
+    """
+    numbers = np.bincount(kinds, minlength=len(names)).tolist()
+    return dict(zip(names, numbers))

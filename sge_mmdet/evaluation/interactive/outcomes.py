@@ -12,26 +12,22 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 
 from ..bins import ALL_SIZES
-from ..errors import HIT_OVERLAP, LOWEST_OVERLAP
+from ..errors import (
+    FALSE_KINDS,
+    MISS_KINDS,
+    NO_SCORE,
+    count_kinds,
+    explain_errors,
+)
 from ..matching import Matches, match
-from ..overlaps import overlapping_pairs
+from ..operating_points import HIT_OVERLAP
 from ..statuses import HIT, IGNORED, MISSED
 from ..structures import Detections, GroundTruth
 from ..subsets import is_counted
 
 # What became of an object, and what a detection is.
-OBJECT_KINDS = ('hit', 'localisation', 'class', 'missed')
-DETECTION_KINDS = (
-    'hit',
-    'duplicate',
-    'localisation',
-    'class',
-    'background',
-    'ignored',
-)
-# Score of a detection that does not exist, below any threshold. Scores such
-# as logits may be negative.
-NO_SCORE = float('-inf')
+OBJECT_KINDS = ('hit', *MISS_KINDS)
+DETECTION_KINDS = ('hit', *FALSE_KINDS, 'ignored')
 
 
 @dataclass(frozen=True)
@@ -131,9 +127,11 @@ def find_outcomes(
     partner[is_hit] = place[matches.partner[by_score, 0, 0][is_hit]]
     hit_score = np.full(len(objects), NO_SCORE, np.float32)
     hit_score[partner[is_hit]] = detections.score[index[is_hit]]
-    near_score, class_score, class_of, kind = _explain(
+    near_score, class_score, class_of, false_kind = explain_errors(
         ground_truth, detections, np.sort(index[status == MISSED]), metric
     )
+    # False kinds stand together in both.
+    kind = false_kind + DETECTION_KINDS.index(FALSE_KINDS[0])
     kind[index[is_hit]] = DETECTION_KINDS.index('hit')
     kind[index[status == IGNORED]] = DETECTION_KINDS.index('ignored')
     return Outcomes(
@@ -146,48 +144,6 @@ def find_outcomes(
         kind[index],
         partner,
     )
-
-
-def _explain(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    unmatched: np.ndarray,
-    metric: str,
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Explain misses and false detections by what overlaps.
-
-    Args:
-        ground_truth (GroundTruth): The ground truth.
-        detections (Detections): Detections on its images.
-        unmatched (np.ndarray): Positions of the detections that hit nothing.
-        metric (str): Metric, "bbox" or "segm".
-
-    Returns:
-        tuple: ``near_score``, ``class_score`` and ``class_of`` of
-        :class:`Outcomes` for every object, and ``kind`` for every detection
-        as if it was false.
-    """
-    det, obj, overlap = overlapping_pairs(
-        ground_truth, detections, unmatched, LOWEST_OVERLAP, metric
-    )
-    keep = is_counted(ground_truth)[obj]
-    det, obj, overlap = det[keep], obj[keep], overlap[keep]
-    same = detections.category[det] == ground_truth.category[obj]
-    on = overlap >= HIT_OVERLAP
-    number = len(ground_truth.image)
-    score = detections.score.astype(np.float32)
-    near_score, _ = _highest(obj[same], det[same], score, number)
-    other = ~same & on
-    class_score, which = _highest(obj[other], det[other], score, number)
-    class_of = np.full(number, -1, np.int32)
-    class_of[which >= 0] = detections.category[which[which >= 0]]
-    kind = np.full(
-        len(detections.image), DETECTION_KINDS.index('background'), np.uint8
-    )
-    kind[det[other]] = DETECTION_KINDS.index('class')
-    kind[det[same]] = DETECTION_KINDS.index('localisation')
-    kind[det[same & on]] = DETECTION_KINDS.index('duplicate')
-    return near_score, class_score, class_of, kind
 
 
 def count_outcomes(
@@ -227,8 +183,8 @@ def count_outcomes(
     shown = np.where(is_hit, is_loud & in_view[outcomes.partner], shown)
     kinds = outcomes.object_kinds(score)[in_view]
     return dict(
-        objects=_count(kinds, OBJECT_KINDS),
-        detections=_count(outcomes.kind[shown], DETECTION_KINDS),
+        objects=count_kinds(kinds, OBJECT_KINDS),
+        detections=count_kinds(outcomes.kind[shown], DETECTION_KINDS),
     )
 
 
@@ -242,32 +198,3 @@ def _is_in_view(
     low, high = np.float32(sizes[0] ** 2), np.float32(sizes[1] ** 2)
     chosen: np.ndarray = (area >= low) & (area <= high)
     return chosen if category is None else chosen & (categories == category)
-
-
-def _count(kinds: np.ndarray, names: Tuple[str, ...]) -> Dict[str, int]:
-    numbers = np.bincount(kinds, minlength=len(names)).tolist()
-    return dict(zip(names, numbers))
-
-
-def _highest(
-    obj: np.ndarray, det: np.ndarray, score: np.ndarray, objects: int
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the highest score of a detection on each object, and which.
-
-    Args:
-        obj (np.ndarray): Objects of pairs, of shape (pairs,).
-        det (np.ndarray): Detections of pairs, of shape (pairs,).
-        score (np.ndarray): Scores of all detections.
-        objects (int): Number of objects.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Scores, or negative infinity, and
-        positions of detections, or -1, each of shape (objects,).
-    """
-    best = np.full(objects, NO_SCORE, np.float32)
-    which = np.full(objects, -1, np.int64)
-    # The last assignment to an object stands.
-    order = np.lexsort((-det, score[det]))
-    best[obj[order]] = score[det[order]]
-    which[obj[order]] = det[order]
-    return best, which
