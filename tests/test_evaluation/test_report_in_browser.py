@@ -13,16 +13,9 @@ from sge_mmdet.evaluation.interactive import (
     compared_report,
     evaluated_report,
 )
-from sge_mmdet.evaluation.interactive.exchange import (
-    exchange_of,
-    gained_and_lost,
-    sign_flip_p,
-    threshold_of_precision,
-)
 from sge_mmdet.evaluation.interactive.outcomes import (
     DETECTION_KINDS,
     OBJECT_KINDS,
-    count_outcomes,
     find_outcomes,
 )
 from sge_mmdet.evaluation.report import report_evaluation
@@ -32,6 +25,13 @@ from sge_mmdet.evaluation.synthetic import (
     synthetic_ground_truth,
 )
 from tests.helpers.browser import needs_chromium, open_page, open_tab
+from tests.helpers.page_counts import (
+    count_outcomes,
+    exchange_of,
+    gained_and_lost,
+    sign_flip_p,
+    threshold_of_precision,
+)
 
 pytestmark = needs_chromium
 BINS = size_bins('coco')

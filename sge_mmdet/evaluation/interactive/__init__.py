@@ -1,7 +1,6 @@
 """A page that shows an evaluation or a comparison, to be explored.
 
 - ``outcomes``: what became of each object and detection, at any score;
-- ``exchange``: objects that one detector gained and lost beside another;
 - ``crops``: pieces of images;
 - ``content``: what a page shows, with the pieces of ``gallery``;
 - ``page``: the page as one HTML file, made of ``assets``;

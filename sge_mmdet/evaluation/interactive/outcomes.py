@@ -7,7 +7,7 @@ then count by itself.
 """
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Optional
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from ..errors import (
     FALSE_KINDS,
     MISS_KINDS,
     NO_SCORE,
-    count_kinds,
     explain_errors,
 )
 from ..matching import Matches, match
@@ -144,57 +143,3 @@ def find_outcomes(
         kind[index],
         partner,
     )
-
-
-def count_outcomes(
-    outcomes: Outcomes,
-    ground_truth: GroundTruth,
-    detections: Detections,
-    score: float,
-    sizes: Tuple[float, float] = (0, float('inf')),
-    category: Optional[int] = None,
-) -> Dict[str, Dict[str, int]]:
-    """Count objects and false detections by kind, as the page does.
-
-    Args:
-        outcomes (Outcomes): Result of :func:`find_outcomes`.
-        ground_truth (GroundTruth): Its ground truth.
-        detections (Detections): Its detections.
-        score (float): Lowest score of the detections that count.
-        sizes (tuple[float, float]): Smallest and largest square root of an
-            object's or a false detection's area, in pixels; both belong to
-            the range. Default: every size.
-        category (int, optional): Index of a category. Default: None, all.
-
-    Returns:
-        dict: ``objects`` and ``detections`` by kind.
-    """
-    least = np.float32(score)
-    obj, det = outcomes.object, outcomes.detection
-    in_view = _is_in_view(
-        ground_truth.area[obj], ground_truth.category[obj], sizes, category
-    )
-    shown = _is_in_view(
-        detections.area[det], detections.category[det], sizes, category
-    ) & (detections.score[det].astype(np.float32) >= least)
-    # A hit belongs to the object's size, and an ignored detection to none.
-    is_hit = outcomes.partner >= 0
-    is_loud = detections.score[det].astype(np.float32) >= least
-    shown = np.where(is_hit, is_loud & in_view[outcomes.partner], shown)
-    kinds = outcomes.object_kinds(score)[in_view]
-    return dict(
-        objects=count_kinds(kinds, OBJECT_KINDS),
-        detections=count_kinds(outcomes.kind[shown], DETECTION_KINDS),
-    )
-
-
-def _is_in_view(
-    area: np.ndarray,
-    categories: np.ndarray,
-    sizes: Tuple[float, float],
-    category: Optional[int],
-) -> np.ndarray:
-    area = area.astype(np.float32)
-    low, high = np.float32(sizes[0] ** 2), np.float32(sizes[1] ** 2)
-    chosen: np.ndarray = (area >= low) & (area <= high)
-    return chosen if category is None else chosen & (categories == category)

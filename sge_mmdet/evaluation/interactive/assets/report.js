@@ -1,6 +1,6 @@
 'use strict';
 // What the page shows is computed here from the columns, for the filters that
-// are set. Python computes the same numbers in outcomes.py and exchange.py.
+// are set, from what outcomes.py finds. The tests count the same in Python.
 
 const MOST_ROWS = 200;
 const MOST_OPTIONS = 2000;
@@ -116,7 +116,7 @@ function thresholds(sweeps) {
   return sweeps.map(({ threshold }) => (threshold === null ? Infinity : threshold));
 }
 
-// ---- Exact test of gains and losses, as in exchange.py ----
+// ---- Exact test of gains and losses ----
 
 function logFactorials(most) {
   const values = new Float64Array(most + 1);

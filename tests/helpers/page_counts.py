@@ -1,14 +1,22 @@
-"""Objects that one of two detectors hits and the other misses."""
+"""What the page of a report counts by JavaScript, in Python.
 
-from typing import Dict, NamedTuple, Optional, Sequence
+The tests of the page compare both.
+"""
+
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 from scipy.signal import convolve
 from scipy.stats import binom
 
-from ..bins import SizeBin
-from ..ranks import is_last_of_run
-from .outcomes import DETECTION_KINDS, Outcomes
+from sge_mmdet.evaluation import Detections, GroundTruth
+from sge_mmdet.evaluation.errors import count_kinds
+from sge_mmdet.evaluation.interactive.outcomes import (
+    DETECTION_KINDS,
+    OBJECT_KINDS,
+    Outcomes,
+)
+from sge_mmdet.evaluation.ranks import is_last_of_run
 
 _HIT = DETECTION_KINDS.index('hit')
 _IGNORED = DETECTION_KINDS.index('ignored')
@@ -130,24 +138,55 @@ def threshold_of_precision(
     return float(scores[reached[-1]]) if len(reached) else None
 
 
-def by_size(
-    change: np.ndarray,
-    area: np.ndarray,
-    image: np.ndarray,
-    bins: Sequence[SizeBin],
-    groups: Optional[np.ndarray] = None,
-) -> Dict[str, Exchange]:
-    """Return gains and losses by object size.
+def count_outcomes(
+    outcomes: Outcomes,
+    ground_truth: GroundTruth,
+    detections: Detections,
+    score: float,
+    sizes: Tuple[float, float] = (0, float('inf')),
+    category: Optional[int] = None,
+) -> Dict[str, Dict[str, int]]:
+    """Count objects and false detections by kind, as the page does.
 
     Args:
-        change (np.ndarray): 1, -1 or 0 for each object, of shape (m,).
-        area (np.ndarray): Area of each object in square pixels.
-        image (np.ndarray): Index of each object's image.
-        bins (list[SizeBin]): Bins of object sizes.
-        groups (np.ndarray, optional): Group of each image. Default: None.
+        outcomes (Outcomes): Result of :func:`find_outcomes`.
+        ground_truth (GroundTruth): Its ground truth.
+        detections (Detections): Its detections.
+        score (float): Lowest score of the detections that count.
+        sizes (tuple[float, float]): Smallest and largest square root of an
+            object's or a false detection's area, in pixels; both belong to
+            the range. Default: every size.
+        category (int, optional): Index of a category. Default: None, all.
+
+    Returns:
+        dict: ``objects`` and ``detections`` by kind.
     """
-    result = {}
-    for bin in bins:
-        inside = bin.holds(area)
-        result[bin.name] = exchange_of(change[inside], image[inside], groups)
-    return result
+    least = np.float32(score)
+    obj, det = outcomes.object, outcomes.detection
+    in_view = _is_in_view(
+        ground_truth.area[obj], ground_truth.category[obj], sizes, category
+    )
+    shown = _is_in_view(
+        detections.area[det], detections.category[det], sizes, category
+    ) & (detections.score[det].astype(np.float32) >= least)
+    # A hit belongs to the object's size, and an ignored detection to none.
+    is_hit = outcomes.partner >= 0
+    is_loud = detections.score[det].astype(np.float32) >= least
+    shown = np.where(is_hit, is_loud & in_view[outcomes.partner], shown)
+    kinds = outcomes.object_kinds(score)[in_view]
+    return dict(
+        objects=count_kinds(kinds, OBJECT_KINDS),
+        detections=count_kinds(outcomes.kind[shown], DETECTION_KINDS),
+    )
+
+
+def _is_in_view(
+    area: np.ndarray,
+    categories: np.ndarray,
+    sizes: Tuple[float, float],
+    category: Optional[int],
+) -> np.ndarray:
+    area = area.astype(np.float32)
+    low, high = np.float32(sizes[0] ** 2), np.float32(sizes[1] ** 2)
+    chosen: np.ndarray = (area >= low) & (area <= high)
+    return chosen if category is None else chosen & (categories == category)
