@@ -1,9 +1,13 @@
 """Building and loading the operator in C++, and doing without it."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +32,8 @@ def untried(monkeypatch):
 def library(monkeypatch, tmp_path):
     """Return what a compiler that copies it builds, with an empty cache."""
     path, compiler = tmp_path / 'library', tmp_path / 'c++'
+    # The file of a module that was built a moment ago is gone.
+    node.made()
     path.write_bytes(Path(node.made().__file__).read_bytes())
     compiler.write_text(
         f'#!/bin/sh\necho >> {tmp_path}/calls\nsleep 1\n'
@@ -80,6 +86,47 @@ def test_one_process_builds_for_all_that_start_together(library, tmp_path):
     for process in processes:
         assert process.communicate()[0].endswith(b'_node\n')
     assert len((tmp_path / 'calls').read_text().splitlines()) == 1
+
+
+def test_processes_that_wait_in_vain_give_up_together(library, tmp_path):
+    (tmp_path / 'c++').write_text('#!/bin/sh\nexec sleep 60')
+    code = (
+        'import time; from sge_mmdet.ops.triton import node\n'
+        'node.SECONDS, begin = 3, time.monotonic()\n'
+        'try: node.made()\n'
+        'except node.subprocess.TimeoutExpired: '
+        'print(time.monotonic() - begin)'
+    )
+    processes = [
+        subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert float(process.communicate()[0]) < 6
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='there is no os.fork')
+def test_a_forked_process_does_not_keep_the_lock(tmp_path):
+    cache = SimpleNamespace(lock_path=tmp_path / 'lock')
+    with node._lock(cache, time.monotonic() + 1):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        begin = time.monotonic()
+        with node._lock(cache, begin + 10):
+            assert time.monotonic() - begin < 5
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize('error', [ImportError, OSError, TypeError])
+def test_errors_of_a_build_pass_through_the_lock(tmp_path, error):
+    cache = SimpleNamespace(lock_path=tmp_path / 'lock')
+    with pytest.raises(error), node._lock(cache, time.monotonic() + 1):
+        raise error
 
 
 def test_without_locks_a_process_builds_for_itself(

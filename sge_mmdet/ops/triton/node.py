@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 import warnings
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -33,8 +34,8 @@ from .plan import Plan
 
 SOURCE = Path(__file__).with_name('node.cpp')
 VARIABLE = 'SGE_MMDET_NODE'
-# That a compiler may take. PyTorch lets the processes of a training wait for
-# each other twice as long.
+# That a process may take, with its wait for another one that builds. PyTorch
+# lets the processes of a training wait for each other twice as long.
 SECONDS = 300
 # Properties of a compiled kernel; node.cpp launches none that has one.
 _UNUSUAL = (
@@ -174,8 +175,9 @@ def made() -> ModuleType:
                 file=sys.stderr,
                 flush=True,
             )
-        with _lock(cache):
-            module = _kept(cache, name) or _built(command, cache, name)
+        end = time.monotonic() + SECONDS
+        with _lock(cache, end):
+            module = _kept(cache, name) or _built(command, cache, name, end)
     return module
 
 
@@ -190,21 +192,39 @@ def _kept(cache: Any, name: str) -> Optional[ModuleType]:
 
 
 @contextmanager
-def _lock(cache: Any) -> Iterator[None]:
-    """Let other processes wait here, where the system has such locks."""
+def _lock(cache: Any, end: float) -> Iterator[None]:
+    """Let other processes wait here, where the system has such locks.
+
+    Args:
+        cache: Triton's cache of the module.
+        end: Time at which nothing is waited for any more.
+    """
     with ExitStack() as stack:
         # Without a lock each process builds for itself.
         with suppress(ImportError, OSError, AttributeError, TypeError):
             import fcntl
 
-            fcntl.flock(
-                stack.enter_context(open(cache.lock_path, 'w')), fcntl.LOCK_EX
-            )
+            file = stack.enter_context(open(cache.lock_path, 'w'))
+            # To close it is not enough where a process that was forked
+            # meanwhile has it open.
+            stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
+            while time.monotonic() < end:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.1)
         yield
 
 
-def _built(command: List[str], cache: Any, name: str) -> ModuleType:
+def _built(
+    command: List[str], cache: Any, name: str, end: float
+) -> ModuleType:
     """Return the module that a compiler builds, and keep it in the cache."""
+    seconds = end - time.monotonic()
+    if seconds <= 0:
+        # Those before this process have failed.
+        raise subprocess.TimeoutExpired(command, SECONDS)
     before = cache.get_file(name)
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, name)
@@ -214,7 +234,7 @@ def _built(command: List[str], cache: Any, name: str) -> ModuleType:
             capture_output=True,
             text=True,
             errors='replace',
-            timeout=SECONDS,
+            timeout=seconds,
         )
         # First, so that nothing that cannot be loaded is kept.
         module = load(str(library))
