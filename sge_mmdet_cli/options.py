@@ -55,10 +55,17 @@ class ConfigValues(argparse.Action):
                 raise argparse.ArgumentError(
                     self, f'expected KEY=VALUE, got {value!r}'
                 )
-        from mmengine.config import DictAction
-
+        try:
+            from mmengine.config import DictAction
+        except ModuleNotFoundError:
+            # The command needs it as well, and says how to install it.
+            return
         parse = DictAction(self.option_strings, self.dest)
-        parse(parser, namespace, values, option_string)
+        try:
+            parse(parser, namespace, values, option_string)
+        except AssertionError as error:
+            # MMEngine's, of brackets that are not closed.
+            raise argparse.ArgumentError(self, str(error)) from error
 
 
 def add_config_values(

@@ -141,7 +141,8 @@ def _parse_as_upstream(
         argparse=SimpleNamespace(
             **{**vars(argparse), 'ArgumentParser': _UpstreamParser}
         ),
-        os=os,
+        # The tool itself is yet to set LOCAL_RANK, if it runs at all.
+        os=SimpleNamespace(**{**vars(os), 'environ': dict(os.environ)}),
         DictAction=ConfigValues,
     )
     exec(compile(tree, str(tool), 'exec'), names)

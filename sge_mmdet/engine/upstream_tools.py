@@ -61,8 +61,9 @@ def run_upstream_tool(
     args = list(sys.argv[1:] if args is None else args)
     try:
         tool = upstream_path('tools', name)
-        checks = NO_PREFLIGHT not in args
-        args = [_config_path(arg) for arg in args if arg != NO_PREFLIGHT]
+        given = [arg for arg in args if not _is_no_preflight(arg)]
+        checks = len(given) == len(args)
+        args = [_config_path(arg) for arg in given]
         config = _find_config_file(args)
         if config:
             args += _prepare(name, config, args, checks)
@@ -70,6 +71,14 @@ def run_upstream_tool(
         sys.exit(f'error: {error}')
     sys.argv = [program or sys.argv[0], *args]
     _run(tool)
+
+
+def _is_no_preflight(argument: str) -> bool:
+    """Return whether an argument is that option, or an abbreviation of it.
+
+    No option of MMDetection begins with its first letter.
+    """
+    return len(argument) > len('--') and NO_PREFLIGHT.startswith(argument)
 
 
 def _config_path(argument: str) -> str:

@@ -309,6 +309,35 @@ def test_value_of_a_config_without_a_key_is_a_wrong_usage(command, capsys):
     assert "expected KEY=VALUE, got 'depth'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('command', ['model-stats', 'train'])
+def test_open_brackets_in_a_value_are_a_wrong_usage(command, capsys):
+    assert run_command(command, 'a.py', '--cfg-options', 'a=[(1,2') == 2
+    assert '--cfg-options: Imbalanced brackets' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', ['model-stats', 'train'])
+def test_values_of_a_config_leave_a_missing_mmengine_to_the_command(
+    command, monkeypatch
+):
+    ran = []
+    monkeypatch.setitem(sys.modules, 'mmengine.config', None)
+    monkeypatch.setattr(running, 'run_command', lambda *_: ran.append(1))
+    monkeypatch.setattr(model_stats, 'run_command', lambda *_: ran.append(1))
+    assert run_command(command, 'a.py', '--cfg-options', 'a=1') == 0
+    assert ran
+
+
+@pytest.mark.parametrize('options', [['a.py'], ['a.py', '--local_rank', '2']])
+def test_parsing_for_an_upstream_tool_leaves_the_process_as_it_is(
+    options, monkeypatch
+):
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    monkeypatch.setattr(running, 'run_command', lambda *_: None)
+    before = dict(os.environ), [*sys.argv]
+    assert run_command('train', *options) == 0
+    assert (dict(os.environ), sys.argv) == before
+
+
 def test_values_of_a_config_are_parsed_as_mmengine_does():
     options = model_stats.parse_args(
         ['SGEResNet', '--cfg-options', 'depth=50', 'stages=1,0', 'a.b=[(1,2)]']

@@ -379,6 +379,20 @@ def test_tool_prints_a_line_for_each_finding(data, tmp_path, monkeypatch):
         assert run_tool(config, *options, '--launcher', 'pytorch')[0] == 0
 
 
+@pytest.mark.parametrize('option', ['--no-preflight', '--no-pre', '--n'])
+def test_checks_are_left_out_by_abbreviations_too(data, option, monkeypatch):
+    monkeypatch.chdir(data)
+    options = '--cfg-options', 'model.roi_head.bbox_head.num_classes=2'
+    passed_on = []
+    with mock.patch(
+        'sge_mmdet.engine.upstream_tools._run',
+        lambda _: passed_on.extend(sys.argv),
+    ):
+        done = run_script('train.py', data / 'mine.py', option, *options)
+    assert done == (0, '')
+    assert passed_on and option not in passed_on
+
+
 def test_resuming_a_training_at_its_end_says_so(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint = tmp_path / 'epoch_1.pth'
