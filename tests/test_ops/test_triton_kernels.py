@@ -195,6 +195,9 @@ def test_maps_that_no_tile_holds_are_left_to_other_backends():
         ((2**20, 64, 1, 1), 64, False),
         ((1, 2**21, 2, 2), 2**19, True),
         ((1, 2**22, 2, 2), 2**20, False),
+        # The end of the last tile must be counted as well.
+        ((1, 1, 2**9, 2**22 - 1), 1, True),
+        ((1, 1, 2, 2**30 - 1), 1, False),
     ):
         x = torch.empty(shape, device='meta')
         assert triton.takes(x, groups) is taken, (shape, groups)

@@ -64,8 +64,8 @@ def takes(x: Tensor, groups: int) -> bool:
     """Return whether the kernels take a map.
 
     They hold all channels of a group at a time, and count values within a
-    group, those between the positions of a tile in channels-last, and sums of
-    all groups, in 32 bits.
+    group up to the end of its last tile, those between the positions of a
+    tile in channels-last, and sums of all groups, in 32 bits.
 
     Args:
         x: Feature map of shape (N, C, H, W).
@@ -75,7 +75,7 @@ def takes(x: Tensor, groups: int) -> bool:
     c = channels // groups
     return (
         c <= MOST
-        and c * height * width < 2**31
+        and c * height * width <= 2**31 - TILE
         and images * channels < 2**26
         and channels * TILE < 2**31
         and x.dtype != torch.float64
