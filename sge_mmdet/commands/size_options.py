@@ -1,6 +1,7 @@
 """Ground truth and limits by the options about object sizes."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
@@ -49,10 +50,9 @@ def check_score(score: Optional[float], results: Sequence[Detections]) -> None:
     Raises:
         ValueError: If the score is above 1 and above all of theirs.
     """
-    highest = max(
-        (float(one.score.max()) for one in results if len(one.score)),
-        default=1.0,
-    )
+    scores = [float(one.score.max()) for one in results if len(one.score)]
+    # Without detections no score would have an effect.
+    highest = max(scores, default=math.inf)
     if score is not None and score > max(highest, 1):
         raise ValueError(
             f'--score {score:g}: the highest score of a detection is '

@@ -89,6 +89,12 @@ def test_engines_print_the_same_table(files, capsys):
     assert len({*tables}) == 1 and '8^2 to 16^2' in tables[0]
 
 
+def test_any_score_does_where_there_are_no_detections(files, capsys):
+    (files / 'results.json').write_text('[]')
+    names = files / 'truth.json', files / 'results.json'
+    assert 'large' in run(capsys, *names, '--score', 30)
+
+
 def test_no_detections_and_no_small_objects_are_drawn_all_the_same(
     files, capsys
 ):
