@@ -152,7 +152,10 @@ def _tell_end(cfg: Config, work_dir: Path) -> None:
     for unit in 'epoch', 'iter':
         length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
         reached = re.search(rf'\b{unit}_(\d+)\.pth$', last)
-        if length and reached and int(reached[1]) >= length:
+        # MMEngine answers a length that is no number.
+        if not isinstance(length, int) or not reached:
+            continue
+        if int(reached[1]) >= length:
             print(
                 f'note: {last} is the end of this training of {length} '
                 f'{unit}s, so nothing is left to train; to go on, raise '

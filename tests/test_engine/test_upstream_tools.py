@@ -522,6 +522,15 @@ def test_missing_config_ends_in_one_line():
     assert shown.startswith('error: There is no config configs/nowhere.py; ')
 
 
+@pytest.mark.parametrize('words', [['train.py'], ['test.py', 'a.pth']])
+def test_config_without_a_model_ends_in_one_line(tmp_path, words):
+    config = tmp_path / 'base.py'
+    config.write_text("train_cfg = dict(max_epochs='12')")
+    code, shown = run_script(words[0], config, *words[1:])
+    assert code == 1 and shown.count('\n') == 1
+    assert shown.startswith(f'error: {config} has no model; give the config ')
+
+
 def test_missing_package_of_a_config_ends_in_one_line(tmp_path):
     config = tmp_path / 'yolo.py'
     config.write_text("_base_ = 'mmyolo::yolov5/yolov5_s.py'")

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ...models.generated import check_type
 from ...models.layers import check_plugins
-from ...utils import check_json_file
+from ...utils import check_json_file, get_model
 from .annotations import AnnotationFile
 
 # Root of the demo's configs, below the working directory.
@@ -30,11 +30,12 @@ def check_config(
 
     Raises:
         FileNotFoundError: If a folder or an annotation file does not exist.
-        ValueError: In the same cases as :func:`check_model` and
-            :func:`check_datasets`.
+        ValueError: If the config has no model, and in the same cases as
+            :func:`check_model` and :func:`check_datasets`.
     """
+    model = get_model(cfg)
     try:
-        check_model(cfg.get('model'))
+        check_model(model)
         check_datasets(cfg, splits, files)
     except (OSError, ValueError) as error:
         kind = (
