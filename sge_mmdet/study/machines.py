@@ -1,7 +1,8 @@
-"""What the runs of a study were trained on.
+"""The machines on which the runs of a study were trained.
 
-The same seed gives other weights on another machine, whose sums are rounded
-in another order; so pairs of runs are of use on one machine.
+Another machine rounds sums in another order, so that the same seed gives
+other weights there. So two runs with the same seed are a fair pair only if one
+machine trained both.
 """
 
 import json
@@ -40,7 +41,7 @@ def note_machine(work_dir: Union[str, Path]) -> None:
 
 
 def read_machines(work_dir: Union[str, Path]) -> Tuple[str, ...]:
-    """Return what a run was trained on, more than one if it was continued.
+    """Return the machines of a run, more than one if it was continued.
 
     Args:
         work_dir (str or Path): Work directory of the run, or its place in an

@@ -136,7 +136,7 @@ def finish_curves(axis: Axes, title: str, unit: str) -> None:
     Args:
         axis (Axes): Axis with or without curves.
         title (str): Title of the axis.
-        unit (str): What the steps count, "iteration" or "epoch".
+        unit (str): Unit of the steps, "iteration" or "epoch".
     """
     axis.set(title=title, xlabel=unit)
     axis.xaxis.set_major_locator(

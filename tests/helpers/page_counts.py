@@ -1,6 +1,6 @@
-"""What the page of a report counts by JavaScript, in Python.
+"""The counts of report.html, which report.js makes, computed in Python.
 
-The tests of the page compare both.
+Tests of the page compare both.
 """
 
 from typing import Dict, NamedTuple, Optional, Tuple
